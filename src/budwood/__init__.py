@@ -1,0 +1,70 @@
+"""Transfer learning for image classification: fast on the machine you have, honest, readable.
+
+>>> import budwood as bw
+>>> network = bw.build("efficientnet_lite0", classes=["cat", "dog"])
+>>> print(bw.summarize(network, depth=1).trainable_share)
+1.0
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from budwood.classifier import Classifier as Classifier
+    from budwood.classifier import load as load
+    from budwood.classifier import verify as verify
+    from budwood.errors import BudwoodError as BudwoodError
+    from budwood.images.folder import ImageFolder as ImageFolder
+    from budwood.images.folder import Split as Split
+    from budwood.images.folder import load_folder as load_folder
+    from budwood.images.preprocessing import Preprocessing as Preprocessing
+    from budwood.judging.metrics import Evaluation as Evaluation
+    from budwood.judging.metrics import wilson_interval as wilson_interval
+    from budwood.learning.probe import fit_probe as fit_probe
+    from budwood.learning.training import Training as Training
+    from budwood.networks.building import build as build
+    from budwood.networks.catalog import models as models
+    from budwood.surgery.cutting import Cut as Cut
+    from budwood.surgery.cutting import cut as cut
+    from budwood.surgery.freezing import freeze as freeze
+    from budwood.surgery.freezing import unfreeze as unfreeze
+    from budwood.networks.heads import replace_head as replace_head
+    from budwood.surgery.selection import select as select
+    from budwood.surgery.summary import summarize as summarize
+
+_HOMES = {
+    "Classifier": "classifier",
+    "load": "classifier",
+    "verify": "classifier",
+    "BudwoodError": "errors",
+    "ImageFolder": "images.folder",
+    "Split": "images.folder",
+    "load_folder": "images.folder",
+    "Preprocessing": "images.preprocessing",
+    "Evaluation": "judging.metrics",
+    "wilson_interval": "judging.metrics",
+    "fit_probe": "learning.probe",
+    "Training": "learning.training",
+    "build": "networks.building",
+    "models": "networks.catalog",
+    "Cut": "surgery.cutting",
+    "cut": "surgery.cutting",
+    "freeze": "surgery.freezing",
+    "unfreeze": "surgery.freezing",
+    "replace_head": "networks.heads",
+    "select": "surgery.selection",
+    "summarize": "surgery.summary",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'budwood' has no attribute {name!r}")
+    return getattr(import_module(f"budwood.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

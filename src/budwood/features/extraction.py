@@ -1,0 +1,187 @@
+"""Extraction: every photo through the trunk once, decoding and network at the same time."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from budwood.errors import PhotoError
+from budwood.features.engines import Engine, Rows
+from budwood.features.store import RowStore
+from budwood.images.preprocessing import Preprocessing
+from budwood.images.reading import digest, read
+from budwood.tensors import Pixels
+
+FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 256, 2.0, 64 * 2**20
+"""Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
+BATCH_SECONDS, BATCH_PHOTOS = 0.4, 32
+"""A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pass over the photos has come."""
+
+    done: int
+    total: int
+    seconds: float
+
+    @property
+    def photos_per_second(self) -> float:
+        """Average speed so far."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the average speed; None before the first photo."""
+        return (self.total - self.done) / self.photos_per_second if self.done else None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def workers() -> int:
+    """Threads that decode photos: one for each core this process may use."""
+    available = getattr(os, "sched_getaffinity", None)
+    return max(1, len(available(0)) if available else os.cpu_count() or 1)
+
+
+def identify(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]]:
+    """The digest of each photo's bytes, and the photos that cannot be read with the reason."""
+    digests: dict[Path, bytes] = {}
+    broken: dict[Path, str] = {}
+    with ThreadPoolExecutor(workers()) as pool:
+        for path, result in zip(paths, pool.map(_identified, paths), strict=True):
+            if isinstance(result, PhotoError):
+                broken[path] = result.problem
+            else:
+                digests[path] = result
+    return digests, broken
+
+
+def decoded(
+    paths: Iterable[Path], preprocessing: Preprocessing, broken: dict[Path, str]
+) -> Iterator[tuple[Path, bytes, NDArray[np.uint8]]]:
+    """Each photo's path, digest and pixels `h w c`, in order, decoded by all cores.
+
+    Photos that cannot be decoded are left out and put into `broken` with the reason. Memory is
+    bounded: only a few photos per core are decoded ahead.
+    """
+    waiting: deque[tuple[Path, Future[Any]]] = deque()
+    source = iter(paths)
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            while True:
+                for path in islice(source, 16 * workers() - len(waiting)):
+                    waiting.append((path, pool.submit(_decode_one, path, preprocessing)))
+                if not waiting:
+                    return
+                path, future = waiting.popleft()
+                try:
+                    photo, pixels = future.result()
+                except PhotoError as problem:
+                    broken[path] = problem.problem
+                    continue
+                yield path, photo, pixels
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def batch_size(seconds_per_photo: float) -> int:
+    """Photos in a batch for a trunk of this speed."""
+    return int(min(BATCH_PHOTOS, max(1, BATCH_SECONDS / max(seconds_per_photo, 1e-6))))
+
+
+def extract(
+    paths: Sequence[Path],
+    preprocessing: Preprocessing,
+    engine: Engine,
+    stores: Sequence[RowStore],
+    batch: int,
+    on_progress: OnProgress | None = None,
+) -> dict[Path, str]:
+    """Store the frontier rows of these photos; gives back the broken ones with the reason.
+
+    Whatever ends it early (Ctrl-C, an error), the rows that were ready are stored first.
+
+    Args:
+        paths: Photos that are not stored yet.
+        preprocessing: From file bytes to pixels.
+        engine: A trusted engine.
+        stores: One for each tensor that the engine returns, in its order.
+        batch: Photos in a batch.
+        on_progress: Told after each batch.
+
+    Raises:
+        StoreError: If the disk is full; what was stored is kept.
+    """
+    broken: dict[Path, str] = {}
+    started, done = time.perf_counter(), 0
+    writer = _Writer(stores)
+    try:
+        photos = decoded(paths, preprocessing, broken)
+        for names, rows in engine.stream(_batches(photos, batch)):
+            writer.add(names, rows)
+            done += len(names)
+            if on_progress:
+                elapsed = time.perf_counter() - started
+                on_progress(Progress(done + len(broken), len(paths), elapsed))
+    finally:
+        writer.flush()
+    return broken
+
+
+class _Writer:
+    """Collects rows and hands them to the stores before too many could be lost."""
+
+    def __init__(self, stores: Sequence[RowStore]) -> None:
+        self._stores = stores
+        self._photos: list[bytes] = []
+        self._rows: list[Rows] = []
+        self._bytes = 0
+        self._since = time.monotonic()
+
+    def add(self, photos: Sequence[bytes], rows: Rows) -> None:
+        self._photos.extend(photos)
+        self._rows.append(rows)
+        self._bytes += sum(tensor.nbytes for tensor in rows)
+        old = time.monotonic() - self._since > FLUSH_SECONDS
+        if old or len(self._photos) >= FLUSH_PHOTOS or self._bytes >= FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        photos, rows = self._photos, self._rows
+        self._photos, self._rows, self._bytes = [], [], 0
+        if photos:
+            for store, parts in zip(self._stores, zip(*rows, strict=True), strict=True):
+                store.write(photos, np.concatenate(parts))
+        self._since = time.monotonic()
+
+
+def _batches(
+    photos: Iterator[tuple[Path, bytes, NDArray[np.uint8]]], size: int
+) -> Iterator[tuple[list[bytes], Pixels]]:
+    while part := list(islice(photos, size)):
+        yield [photo for _, photo, _ in part], np.stack([pixels for _, _, pixels in part])
+
+
+def _identified(path: Path) -> bytes | PhotoError:
+    try:
+        return digest(read(path))
+    except PhotoError as problem:
+        return problem
+
+
+def _decode_one(
+    path: Path, preprocessing: Preprocessing
+) -> tuple[bytes, NDArray[np.uint8]]:
+    data = read(path)
+    return digest(data), preprocessing.pixels(data)

@@ -1,0 +1,107 @@
+"""Where the training loop gets its rows from: the store, or the trunk, which it need not know."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from budwood.errors import PhotoError
+from budwood.features.engines import Engine
+from budwood.features.extraction import decoded
+from budwood.features.store import RowStore
+from budwood.images.preprocessing import Preprocessing
+
+IN_MEMORY = 512 * 2**20
+"""Stored rows up to this many bytes are read once; above, they stay on disk and are mapped."""
+
+
+class RowSource(Protocol):
+    """The frontier of a list of photos, by position in that list."""
+
+    def __len__(self) -> int:
+        """How many photos."""
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """One tensor `n ...` for each frontier tensor; fresh memory that the caller may keep."""
+
+
+class StoredRows:
+    """Rows that lie in the store."""
+
+    def __init__(self, stores: Sequence[RowStore], photos: Sequence[bytes], row_bytes: int) -> None:
+        self._stores = stores
+        self._photos = photos
+        fits = len(photos) * row_bytes <= IN_MEMORY
+        self._loaded = [store.read(photos) for store in stores] if fits and photos else None
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """Rows by position, copied."""
+        where = np.asarray(positions, np.int64)
+        if self._loaded is not None:
+            return tuple(torch.from_numpy(rows[where]) for rows in self._loaded)
+        photos = [self._photos[i] for i in where]
+        return tuple(torch.from_numpy(store.read(photos)) for store in self._stores)
+
+
+class LiveRows:
+    """Rows that are computed each time they are asked for: for frontiers too large to store."""
+
+    def __init__(
+        self, paths: Sequence[Path], preprocessing: Preprocessing, engine: Engine, batch: int
+    ) -> None:
+        self._paths = paths
+        self._preprocessing = preprocessing
+        self._engine = engine
+        self._batch = batch
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """Rows by position, through decoder and trunk.
+
+        Raises:
+            PhotoError: If a photo that could be read before no longer can.
+        """
+        broken: dict[Path, str] = {}
+        paths = [self._paths[i] for i in positions]
+        pixels = [p for _, _, p in decoded(paths, self._preprocessing, broken)]
+        if broken:
+            path, reason = next(iter(broken.items()))
+            raise PhotoError(
+                f"{path} can no longer be read: {reason}",
+                next="Leave the photos in place while training.",
+                file=path,
+            )
+        parts = [
+            self._engine.run(np.stack(pixels[i : i + self._batch]))
+            for i in range(0, len(pixels), self._batch)
+        ]
+        tensors: list[NDArray[np.generic]] = [np.concatenate(t) for t in zip(*parts, strict=True)]
+        return tuple(torch.from_numpy(tensor) for tensor in tensors)
+
+
+class Selected:
+    """Some photos, and some tensors, of another source."""
+
+    def __init__(
+        self, source: RowSource, positions: Sequence[int], tensors: Sequence[int] | None = None
+    ) -> None:
+        self._source = source
+        self._positions = np.asarray(positions, np.int64)
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """Rows by position in this selection."""
+        rows = self._source.take(self._positions[np.asarray(positions, np.int64)].tolist())
+        return rows if self._tensors is None else tuple(rows[i] for i in self._tensors)

@@ -1,0 +1,193 @@
+"""The feature store: one row a photo, on disk, under the hash of everything that made it.
+
+    BUDWOOD_HOME/store/<maker>/about.json           what made these rows, for people
+    BUDWOOD_HOME/store/<maker>/<digest>.safetensors  a shard: `photos` (n 16) and `rows` (n ...)
+
+`maker` is the digest of the trunk's graph and weights, the preprocessing, and the engine with its
+precision. A shard is written beside its place, synced, and renamed into it; it is named by the
+digest of its content and never changed. So there are no locks: any number of processes may write
+at once, and one that is killed leaves all that it had stored.
+"""
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from budwood.errors import StoreError
+from budwood.places import home, whole_file
+
+FORMAT = "budwood-rows-1"
+PHOTO_BYTES = 16
+
+
+def store_folder() -> Path:
+    """Where all stored rows are."""
+    return home() / "store"
+
+
+def maker_key(graph_key: str, preprocessing: Mapping[str, Any], engine_key: str) -> str:
+    """The digest of everything that makes a row, but for the photo."""
+    parts = json.dumps([graph_key, dict(preprocessing), engine_key], sort_keys=True)
+    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of the store, opened: photo digests, and rows that are read only when needed."""
+
+    path: Path
+    photos: tuple[bytes, ...]
+    rows: NDArray[Any]
+    """`n ...`, a memory map."""
+
+
+class RowStore:
+    """The stored rows of one frontier tensor: a mapping from photo digest to row."""
+
+    def __init__(self, maker: str, about: Mapping[str, Any]) -> None:
+        """Open, or prepare, the rows of one maker.
+
+        Args:
+            maker: See `maker_key`.
+            about: What made the rows, for people; written beside them with the first row.
+        """
+        self.folder = store_folder() / maker
+        self.damaged: dict[Path, str] = {}
+        """Shards that cannot be read, with the reason. Their rows count as not stored."""
+        self._about = dict(about)
+        self._maker = maker
+        self._shards: dict[str, Shard] = {}
+        self._places: dict[bytes, tuple[str, int]] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what other processes have written since."""
+        for path in sorted(self.folder.glob("*.safetensors")):
+            if path.name not in self._shards and path not in self.damaged:
+                try:
+                    self._take_in(open_shard(path))
+                except StoreError as problem:
+                    self.damaged[path] = problem.problem
+
+    def __contains__(self, photo: bytes) -> bool:
+        return photo in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
+        """Store the rows of these photos; when it returns they survive a power cut.
+
+        Args:
+            photos: One 16-byte digest a row.
+            rows: `n ...`.
+
+        Raises:
+            StoreError: If the disk is full or cannot be written; all earlier rows are kept.
+        """
+        keys = np.frombuffer(b"".join(photos), np.uint8).reshape(-1, PHOTO_BYTES)
+        tensors = {"photos": keys.copy(), "rows": np.ascontiguousarray(rows)}
+        content = save(tensors, {"format": FORMAT, "maker": self._maker})
+        path = self.folder / f"{_digest(content)}.safetensors"
+        try:
+            if not (self.folder / "about.json").exists():
+                with whole_file(self.folder / "about.json") as file:
+                    file.write(json.dumps(self._about, indent=2).encode())
+            with whole_file(path) as file:
+                file.write(content)
+        except OSError as problem:
+            raise StoreError(
+                f"Cannot write to the feature store: {problem.strerror or problem}.",
+                expected="What was stored before is kept.",
+                next="Free some disk, set BUDWOOD_HOME to a larger one, or pass --store-limit 0.",
+                file=path.parent,
+            ) from problem
+        self._take_in(open_shard(path))
+
+    def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
+        """The rows of these photos, `n ...`, in their order.
+
+        Raises:
+            KeyError: If a photo has no row.
+        """
+        places = [self._places[photo] for photo in photos]
+        first = next(iter(self._shards.values())).rows
+        out = np.empty((len(photos), *first.shape[1:]), first.dtype)
+        by_shard: dict[str, list[int]] = {}
+        for i, (name, _) in enumerate(places):
+            by_shard.setdefault(name, []).append(i)
+        for name, targets in by_shard.items():
+            out[targets] = self._shards[name].rows[[places[i][1] for i in targets]]
+        return out
+
+    def _take_in(self, shard: Shard) -> None:
+        self._shards[shard.path.name] = shard
+        for i, photo in enumerate(shard.photos):
+            self._places.setdefault(photo, (shard.path.name, i))
+
+
+def open_shard(path: Path) -> Shard:
+    """A shard with its rows mapped, not read.
+
+    Raises:
+        StoreError: If the file is cut short or is no shard; the error names it.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(file.read(length))
+        if header["__metadata__"]["format"] != FORMAT:
+            raise ValueError(f"its format is not {FORMAT}")
+        photos = _mapped(path, header["photos"], 8 + length, size)
+        rows = _mapped(path, header["rows"], 8 + length, size)
+    except (ValueError, KeyError, TypeError, struct.error, OSError) as problem:
+        raise StoreError(
+            f"{path.name} is damaged: {problem}.",
+            next="`budwood cache verify` removes damaged files; their rows are computed again.",
+            file=path,
+        ) from problem
+    return Shard(path, tuple(photo.tobytes() for photo in np.array(photos)), rows)
+
+
+def is_intact(path: Path) -> bool:
+    """True if every byte of a shard is as it was written."""
+    open_shard(path)
+    return _digest(path.read_bytes()) == path.stem
+
+
+def stored_makers() -> Iterator[Path]:
+    """The folders of the store, one a maker."""
+    folder = store_folder()
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def stored_bytes() -> int:
+    """Bytes of all shards together."""
+    return sum(file.stat().st_size for file in store_folder().glob("*/*.safetensors"))
+
+
+_TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8, "I64": np.int64, "I32": np.int32}
+
+
+def _mapped(path: Path, entry: Mapping[str, Any], start: int, size: int) -> NDArray[Any]:
+    begin, end = entry["data_offsets"]
+    if start + end > size:
+        raise ValueError(f"it ends {start + end - size} bytes early")
+    shape = tuple(entry["shape"])
+    return np.memmap(path, _TYPES[entry["dtype"]], "r", start + begin, shape)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,166 @@
+"""An engine is trusted only after it has agreed with fp32 torch on the user's own photos."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from budwood.errors import EngineError
+from budwood.features.engines import Engine, EngineSpec, Rows, TorchEngine, build_engine
+from budwood.places import home, whole_file
+from budwood.tensors import Pixels
+
+TOLERANCE = 0.1
+"""The largest error, as a share of the spread between photos, of an engine that is trusted.
+
+In trials good bf16 gave 0.007 to 0.051 and a wrong order of channels 0.3.
+"""
+PROBES = 8
+"""Photos that an engine is judged by."""
+
+_log = logging.getLogger("budwood")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out of judging one engine."""
+
+    spec: EngineSpec
+    errors: tuple[float, ...]
+    """For each frontier tensor, its error relative to the spread between photos."""
+    reason: str = ""
+    """Why the engine cannot run at all, if it cannot."""
+    seconds_per_photo: float = 0.0
+
+    @property
+    def is_trusted(self) -> bool:
+        """True if the engine ran and every tensor is within the tolerance."""
+        return not self.reason and all(error <= TOLERANCE for error in self.errors)
+
+    def __str__(self) -> str:
+        if self.reason:
+            return f"{self.spec} cannot run this network ({self.reason})"
+        worst = max(self.errors, default=0.0)
+        state = "agrees" if self.is_trusted else "disagrees"
+        return f"{self.spec} {state} with torch fp32 (error {worst:.3f} of the spread)"
+
+
+def spread_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
+    """How far two results differ, relative to how far the photos differ among themselves.
+
+    The plain relative norm hides a wrong result behind what all photos share, and random weights
+    give values of 1e-12 that no absolute tolerance can judge.
+
+    Args:
+        reference: `n ...`, the result to agree with.
+        candidate: The same shape.
+
+    Example:
+        >>> reference = np.array([[100.0, 1.0], [100.0, 2.0]])
+        >>> round(spread_error(reference, reference + [[0.0, 0.1], [0.0, 0.1]]), 3)
+        0.2
+    """
+    f = reference.astype(np.float64)
+    g = candidate.astype(np.float64)
+    if f.shape != g.shape or not np.isfinite(g).all():
+        return float("inf")
+    difference, spread = np.linalg.norm(f - g), np.linalg.norm(f - f.mean(axis=0))
+    if spread == 0:
+        return 0.0 if difference <= 1e-3 * np.linalg.norm(f) else float("inf")
+    return float(difference / spread)
+
+
+def trusted_engine(
+    trunk: nn.Module,
+    trunk_key: str,
+    specs: Sequence[EngineSpec],
+    probe: Pixels,
+    on_note: Callable[[str], None],
+) -> tuple[Engine, Verdict]:
+    """The first engine of `specs` that agrees with fp32 torch on `probe`.
+
+    The last of `specs` is torch in fp32 itself, which is taken as it is. What does not agree is
+    said through `on_note` and remembered, so that it is not tried again for this trunk.
+
+    Args:
+        trunk: Pixels `n h w c` to a tuple of tensors.
+        trunk_key: Names the trunk, weights and all.
+        specs: Candidates, best first.
+        probe: A few of the user's photos, `n h w c`, made by the same path as all others.
+        on_note: Told each refusal, in one line.
+
+    Raises:
+        EngineError: If the probe photos change under an engine's hands.
+    """
+    probe = varied(probe)
+    untouched = probe.copy()
+    reference = TorchEngine(trunk, EngineSpec("torch", "fp32"))
+    expected = _run(reference, probe)
+    if not all(np.isfinite(tensor).all() for tensor in expected):
+        raise EngineError(
+            "The network's frozen part gives values that are not finite on these photos.",
+            next="Check the weights and that they belong to this architecture.",
+        )
+    for spec in specs:
+        verdict, engine = _judge(trunk, spec, probe, expected)
+        if not np.array_equal(probe, untouched):
+            raise EngineError(f"{spec} writes to the photos it is given.")
+        if engine is not None and verdict.is_trusted:
+            _log.info("%s", verdict)
+            return engine, verdict
+        _remember(trunk_key, verdict)
+        on_note(f"{verdict}; falling back.")
+    raise EngineError("No engine agrees with torch in fp32, not even torch itself.")
+
+
+def rejected(trunk_key: str, spec: EngineSpec) -> bool:
+    """True if this engine was found wrong, on this machine, for this trunk."""
+    return _memory(trunk_key, spec).exists()
+
+
+def varied(probe: Pixels) -> Pixels:
+    """Enough different photos to see a spread: those given, and mirrored if there are few."""
+    if len(probe) >= PROBES:
+        return probe
+    views = [probe, probe[:, :, ::-1], probe[:, ::-1], 255 - probe]
+    return np.ascontiguousarray(np.concatenate(views)[: max(PROBES, len(probe))])
+
+
+def _judge(
+    trunk: nn.Module, spec: EngineSpec, probe: Pixels, expected: Rows
+) -> tuple[Verdict, Engine | None]:
+    try:
+        engine = build_engine(trunk, spec, probe[:1])
+        rows = engine.run(probe)
+    except (EngineError, RuntimeError) as problem:
+        return Verdict(spec, (), str(problem).splitlines()[0]), None
+    if len(rows) != len(expected):
+        return Verdict(spec, (), f"{len(rows)} outputs for {len(expected)}"), None
+    started = time.perf_counter()
+    engine.run(probe)
+    seconds = (time.perf_counter() - started) / len(probe)
+    errors = tuple(spread_error(f, g) for f, g in zip(expected, rows, strict=True))
+    return Verdict(spec, errors, seconds_per_photo=seconds), engine
+
+
+def _run(engine: Engine, probe: Pixels) -> Rows:
+    """Two photos at a time: the activations of a whole probe in fp32 would set the memory peak."""
+    parts = [engine.run(probe[i : i + 2]) for i in range(0, len(probe), 2)]
+    return tuple(np.concatenate(tensor) for tensor in zip(*parts, strict=True))
+
+
+def _remember(trunk_key: str, verdict: Verdict) -> None:
+    with whole_file(_memory(trunk_key, verdict.spec)) as file:
+        file.write(json.dumps({"verdict": str(verdict), "errors": verdict.errors}).encode())
+
+
+def _memory(trunk_key: str, spec: EngineSpec) -> Any:
+    name = hashlib.blake2b(f"{trunk_key} {spec.key}".encode(), digest_size=16).hexdigest()
+    return home() / "rejected" / f"{name}.json"

@@ -1,0 +1,54 @@
+"""What a user should know about a folder of photos, one line each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that was done or left out and that the user may not expect.
+
+    Example:
+        >>> print(Note("empty-class", "This class folder holds no photo.", Path("photos/roses")))
+        photos/roses: This class folder holds no photo.
+    """
+
+    kind: str
+    """A word for programs, such as `hidden`, `empty-class`, `missing-class`, `split`, `broken`."""
+    text: str
+    """One sentence."""
+    file: Path | None = None
+    """The file or folder it is about."""
+
+    def __str__(self) -> str:
+        return self.text if self.file is None else f"{self.file.as_posix()}: {self.text}"
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "photo"), count(1200, "photo"), count(2, "class", "classes")
+        ('1 photo', '1,200 photos', '2 classes')
+    """
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def first(names: list[str], shown: int = 3) -> str:
+    """The first few names, and how many more there are.
+
+    Example:
+        >>> first(["a", "b", "c", "d", "e"])
+        'a, b, c and 2 more'
+    """
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def not_photos(files: list[Path]) -> Note:
+    """The one note of all files whose names are no photos' names."""
+    names = first([path.name for path in files])
+    text = f"Ignored {count(len(files), 'file')} whose name is no photo's name: {names}."
+    phones = sum(path.suffix.lower() in (".heic", ".heif", ".avif") for path in files)
+    hint = f" Save the {count(phones, 'HEIC or AVIF photo')} as JPEG to use them." if phones else ""
+    return Note("not-a-photo", text + hint)

@@ -1,0 +1,177 @@
+"""From the parts that were found to train, val and test parts that share one list of classes."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import compress
+from pathlib import Path
+
+from budwood.errors import DataError
+from budwood.images.layouts import WHOLE, Found, LabelledPhoto
+from budwood.images.notes import Note, count, first
+from budwood.images.splits import Split
+from budwood.images.splitting import set_aside
+
+
+def with_train(found: Found, root: Path) -> Found:
+    """Photos that are in no parts are the `train` part.
+
+    Raises:
+        DataError: If there are parts, but no train part.
+    """
+    parts = dict(found.parts)
+    if WHOLE in parts:
+        parts["train"] = parts.pop(WHOLE)
+    if "train" not in parts:
+        raise DataError(
+            f"{root} has {first(sorted(parts))}, but no train part.",
+            next="Add a folder train/ with one folder a class (in a CSV: lines with split train).",
+            file=root,
+        )
+    return replace(found, parts=parts)
+
+
+def photos_to_test_on(found: Found) -> list[LabelledPhoto]:
+    """The photos to test on: the test part if there is one, else the val part, else all."""
+    for part in ("test", "val", WHOLE, "train"):
+        if part in found.parts:
+            return found.parts[part]
+    return []
+
+
+def with_test(found: Found, photos: list[LabelledPhoto], test: Path) -> Found:
+    """The photos at another place as the `test` part.
+
+    Raises:
+        DataError: If some of them are training or validation photos, too.
+    """
+    learned = {_where(photo) for part in found.parts.values() for photo in part}
+    learned -= {_where(photo) for photo in found.parts.get("test", [])}
+    both = [photo.path.as_posix() for photo in photos if _where(photo) in learned]
+    if both:
+        raise DataError(
+            f"{count(len(both), 'photo')} of the test set {test} are training photos, too: "
+            f"{first(both)}.",
+            next="Move the test set out of the folder of training photos.",
+            file=test,
+        )
+    notes = list(found.notes)
+    if "test" in found.parts:
+        number = count(len(found.parts["test"]), "photo")
+        notes.append(Note("split", f"Its own test part ({number}) is not used: {test} is.", None))
+    return Found({**found.parts, "test": photos}, tuple(notes))
+
+
+def _where(photo: LabelledPhoto) -> str:
+    return os.path.abspath(photo.path)
+
+
+def with_val_as_test(found: Found, root: Path) -> Found:
+    """Where there is a val part and no test part, the val part is the test part."""
+    if "test" in found.parts or "val" not in found.parts:
+        return found
+    parts = {"train": found.parts["train"], "test": found.parts["val"]}
+    number = count(len(parts["test"]), "photo")
+    text = f"There is no test part: val ({number}) is the test set and steers nothing."
+    return Found(parts, (*found.notes, Note("split", text, root)))
+
+
+def with_known_classes(found: Found, classes: tuple[str, ...], root: Path) -> Found:
+    """Photos of classes that training lacks left out of the other parts; each difference noted.
+
+    Raises:
+        DataError: If the test part has none of the classes.
+    """
+    parts, notes = {}, list(found.notes)
+    for name, photos in found.parts.items():
+        parts[name] = [photo for photo in photos if photo.label in classes]
+        notes += _differences(name, photos, classes)
+    if "test" in parts and not parts["test"]:
+        labels = sorted({photo.label for photo in found.parts["test"]})
+        raise DataError(
+            f"The test set has none of the classes: it has {first(labels)}.",
+            expected=f"The training photos have {first(list(classes))}.",
+            next="Name the class folders of both alike.",
+            file=root,
+        )
+    return Found(parts, tuple(notes))
+
+
+def _differences(
+    part: str, photos: list[LabelledPhoto], classes: tuple[str, ...]
+) -> Iterator[Note]:
+    labels = [photo.label for photo in photos]
+    for name in sorted(set(classes) - set(labels)):
+        yield Note("missing-class", f"The {part} part has no photo of class {name!r}.")
+    for name in sorted(set(labels) - set(classes)):
+        number = count(labels.count(name), "photo")
+        text = f"The {part} part has {number} of class {name!r}, which training lacks: left out."
+        yield Note("extra-class", text)
+
+
+def with_test_set_aside(found: Found, fraction: float, seed: int, root: Path) -> Found:
+    """A stratified part of the training photos set aside as the `test` part."""
+    if "test" in found.parts:
+        return found
+    train, test = _set_aside(found.parts["train"], fraction, seed)
+    text = (
+        f"There is no test part: {count(len(test), 'photo')} of "
+        f"{len(train) + len(test):,} are set aside for testing, {len(train):,} are for training "
+        f"(fraction {fraction:g}, seed {seed})."
+    )
+    notes = [Note("split", text, root)]
+    for name in sorted({photo.label for photo in train} - {photo.label for photo in test}):
+        number = count(sum(photo.label == name for photo in train), "photo")
+        text = f"Class {name!r} cannot be divided ({number}): it trains, and nothing tests it."
+        notes.append(Note("small-class", text))
+    parts = {**found.parts, "train": train} | ({"test": test} if test else {})
+    return Found(parts, (*found.notes, *notes))
+
+
+def with_val_set_aside(found: Found, fraction: float, seed: int, root: Path) -> Found:
+    """A stratified part of the training photos set aside as the `val` part."""
+    if "val" in found.parts:
+        text = f"The val part is used; a fraction of {fraction:g} is not set aside."
+        return replace(found, notes=(*found.notes, Note("split", text, root)))
+    train, val = _set_aside(found.parts["train"], fraction, seed)
+    text = (
+        f"{count(len(val), 'training photo')} are set aside for early stopping, "
+        f"{len(train):,} are for training (fraction {fraction:g}, seed {seed})."
+    )
+    parts = {**found.parts, "train": train} | ({"val": val} if val else {})
+    return Found(parts, (*found.notes, Note("split", text, root)))
+
+
+def _set_aside(
+    photos: list[LabelledPhoto], fraction: float, seed: int
+) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+    groups = [photo.group or f"\0{index}" for index, photo in enumerate(photos)]
+    aside = set_aside([photo.label for photo in photos], fraction, seed=seed, groups=groups)
+    return list(compress(photos, ~aside)), list(compress(photos, aside))
+
+
+def straddling_groups(found: Found, root: Path) -> Iterator[Note]:
+    """A note if photos of one group lie in several parts, which makes results look too good."""
+    parts_of: dict[str, set[str]] = {}
+    for name, photos in found.parts.items():
+        for photo in photos:
+            if photo.group:
+                parts_of.setdefault(photo.group, set()).add(name)
+    torn = sorted(group for group, parts in parts_of.items() if len(parts) > 1)
+    if torn:
+        number = count(len(torn), "group")
+        text = (
+            f"Photos of {number} lie in more than one part, which flatters results: {first(torn)}."
+        )
+        yield Note("torn-group", text, root)
+
+
+def as_split(name: str, photos: list[LabelledPhoto], classes: tuple[str, ...]) -> Split:
+    """The photos of a part with the indices of their classes."""
+    index = {label: number for number, label in enumerate(classes)}
+    return Split(
+        name,
+        paths=tuple(photo.path for photo in photos),
+        labels=tuple(index[photo.label] for photo in photos),
+        classes=classes,
+    )

@@ -1,0 +1,32 @@
+"""The bytes of a photo's file, and the digest by which the feature store knows the photo."""
+
+import hashlib
+from pathlib import Path
+
+from budwood.errors import PhotoError
+
+
+def read(path: Path) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        PhotoError: If the file has vanished or may not be read; `file` names it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PhotoError(
+            f"The photo cannot be read: {(error.strerror or str(error)).lower()}.",
+            next="Check that the file is there and that you may read it.",
+            file=path,
+        ) from None
+
+
+def digest(data: bytes) -> bytes:
+    """The identity of a photo: 16 bytes that depend on nothing but the bytes of its file.
+
+    Example:
+        >>> digest(b"the same bytes") == digest(b"the same bytes")
+        True
+    """
+    return hashlib.blake2b(data, digest_size=16).digest()

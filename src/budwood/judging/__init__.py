@@ -1,0 +1,1 @@
+"""How good a classifier is, where it errs, and how sure of that one may be."""

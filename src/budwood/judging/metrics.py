@@ -1,0 +1,253 @@
+"""Honest figures from logits: accuracy with its interval, every class, and the worst photos."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import fsum, sqrt
+from pathlib import Path
+from statistics import NormalDist, fmean
+
+import numpy as np
+
+from budwood.errors import ConfigError, DataError
+from budwood.judging.mistakes import (
+    Mistake,
+    judged_photos,
+    mistake_table,
+    most_unsure,
+    most_wrong,
+)
+from budwood.surgery.tables import aligned
+from budwood.tensors import Labels, Logits
+
+_TOP5_FROM = 10  # with fewer classes, five guesses are no feat
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """How one class fares; a share of nothing (no prediction, no photo) is None."""
+
+    name: str
+    precision: float | None
+    """Share of the photos predicted as this class that are of it."""
+    recall: float | None
+    """Share of this class's photos that are predicted as it."""
+    f1: float | None
+    photos: int
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a classifier reaches on labelled photos; printed, it is a table."""
+
+    photos: int
+    top1: float
+    top1_interval: tuple[float, float]
+    """Wilson's 95 % interval."""
+    top5: float | None
+    """Share of photos whose class is among the best five; None with fewer than 10 classes."""
+    balanced_accuracy: float
+    """Mean recall of the classes that have photos."""
+    loss: float
+    """Mean cross entropy in nats."""
+    classes: tuple[ClassResult, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """Photos by class: rows are the truth, columns what was predicted."""
+    most_wrong: tuple[Mistake, ...]
+    """Wrong predictions, the most confident first."""
+    most_unsure: tuple[Mistake, ...]
+    """Right or wrong, the closest call between the best two classes first."""
+
+    def to_json(self) -> dict[str, object]:
+        """The evaluation as the object that `--json` prints; a share of nothing is null."""
+        return {
+            **asdict(self),
+            "top1_interval": list(self.top1_interval),
+            "classes": [asdict(result) for result in self.classes],
+            "confusion": [list(row) for row in self.confusion],
+            "most_wrong": [asdict(mistake) for mistake in self.most_wrong],
+            "most_unsure": [asdict(mistake) for mistake in self.most_unsure],
+        }
+
+    def __str__(self) -> str:
+        low, high = self.top1_interval
+        top5 = "" if self.top5 is None else f"Top-5 accuracy {_share(self.top5)}, "
+        figures = f"{top5}balanced accuracy {_share(self.balanced_accuracy)}, loss {self.loss:.4f}."
+        parts = [
+            f"Top-1 accuracy {_share(self.top1)} "
+            f"(95 % interval {_share(low)} to {_share(high)}) on {self.photos} photos.\n"
+            f"{figures[0].upper()}{figures[1:]}",
+            _class_table(self.classes),
+            mistake_table("Most wrong", self.most_wrong),
+            mistake_table("Most unsure", self.most_unsure),
+        ]
+        return "\n\n".join(part for part in parts if part)
+
+
+def evaluate_logits(
+    logits: Logits,
+    labels: Labels,
+    classes: Sequence[str],
+    photos: Sequence[str | Path],
+    worst: int = 10,
+) -> Evaluation:
+    """The figures of a classifier that gave these logits to photos of these labels.
+
+    The order of the photos changes nothing. Of equal scores the class that comes first wins, of
+    equally bad photos the one whose path sorts first is named.
+
+    Args:
+        logits: One row a photo, one column a class.
+        labels: The true class of each row, as an index into `classes`.
+        classes: Class names in the order of the columns.
+        photos: What each row is called in the lists of worst photos.
+        worst: How many photos these lists hold at most.
+
+    Raises:
+        DataError: If there are no photos or fewer than two classes, lengths differ, a label is no
+            class or a logit is no finite number.
+        ConfigError: If `worst` is negative.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
+        >>> result = evaluate_logits(logits, torch.tensor([0, 1, 1]), ["cat", "dog"], ["a", "b", "c"])
+        >>> round(result.top1, 3), result.most_wrong[0].path
+        (0.667, 'c')
+    """
+    scores = np.asarray(logits.detach().cpu().double().numpy())
+    truth = np.asarray(labels.detach().cpu().long().numpy())
+    names = [str(photo) for photo in photos]
+    _check(scores, truth, classes, names, worst)
+
+    predicted = scores.argmax(1)
+    confusion = _confusion(truth, predicted, len(classes))
+    results = _class_results(confusion, classes)
+    log_probabilities = _log_softmax(scores)
+    correct = int(confusion.trace())
+    probabilities = np.exp(log_probabilities)
+    judged = judged_photos(probabilities, truth, predicted, classes, names)
+    return Evaluation(
+        photos=len(names),
+        top1=correct / len(names),
+        top1_interval=wilson_interval(correct, len(names)),
+        top5=_top5(scores, truth) if len(classes) >= _TOP5_FROM else None,
+        balanced_accuracy=fmean(r.recall for r in results if r.recall is not None),
+        loss=fsum(-log_probabilities[np.arange(len(truth)), truth]) / len(names),
+        classes=results,
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        most_wrong=most_wrong(judged, worst),
+        most_unsure=most_unsure(judged, probabilities, worst),
+    )
+
+
+def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The accuracies that `correct` of `n` photos speaks for: Wilson's score interval.
+
+    Unlike the usual plus-or-minus it stays inside 0 and 1 and is right for few photos, too.
+
+    Raises:
+        DataError: If there are no photos, or `correct` is not between 0 and `n`.
+        ConfigError: If `confidence` is not between 0 and 1.
+
+    Example:
+        >>> low, high = wilson_interval(509, 550)
+        >>> round(low, 3), round(high, 3)
+        (0.9, 0.945)
+
+    Reference: Wilson, "Probable inference", Journal of the American Statistical Association 1927.
+    """
+    if n < 1 or not 0 <= correct <= n:
+        raise DataError(
+            f"{correct} right of {n} photos is no accuracy.",
+            expected="There must be at least one photo, and 0 to all of them right.",
+        )
+    if not 0 < confidence < 1:
+        raise ConfigError(
+            f"confidence is {confidence}.", expected="It must lie between 0 and 1, such as 0.95."
+        )
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share = correct / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if correct == 0 else middle - reach
+    high = 1.0 if correct == n else middle + reach
+    return low, high
+
+
+def _check(
+    scores: np.ndarray, truth: np.ndarray, classes: Sequence[str], names: list[str], worst: int
+) -> None:
+    if worst < 0:
+        raise ConfigError(f"worst is {worst}.", expected="It must be 0 or more.")
+    if not names:
+        raise DataError(
+            "There are no photos to evaluate.", next="Give at least one labelled photo."
+        )
+    if scores.shape != (len(names), len(classes)) or truth.shape != (len(names),):
+        raise DataError(
+            f"Logits of shape {scores.shape} and labels of shape {truth.shape} do not fit "
+            f"{len(names)} photos and {len(classes)} classes.",
+            expected="There must be one row and one label a photo, and one column a class.",
+        )
+    if len(classes) < 2:
+        raise DataError(
+            f"There are {len(classes)} classes.",
+            expected="At least two are needed to be told apart.",
+        )
+    if truth.min() < 0 or truth.max() >= len(classes):
+        raise DataError(
+            f"Labels run from {truth.min()} to {truth.max()}.",
+            expected=f"With {len(classes)} classes they must lie in 0 to {len(classes) - 1}.",
+        )
+    broken = ~np.isfinite(scores).all(1)
+    if broken.any():
+        raise DataError(
+            f"The logits of {broken.sum()} of {len(names)} photos are not finite numbers, "
+            f"first of {names[int(broken.argmax())]!r}.",
+            next="The training has diverged or the weights are damaged: train with a lower --lr.",
+        )
+
+
+def _confusion(truth: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
+    return np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
+
+
+def _class_results(confusion: np.ndarray, classes: Sequence[str]) -> tuple[ClassResult, ...]:
+    hits, photos, predictions = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    return tuple(
+        ClassResult(
+            name=name,
+            precision=_ratio(int(hits[i]), int(predictions[i])),
+            recall=_ratio(int(hits[i]), int(photos[i])),
+            f1=_ratio(2 * int(hits[i]), int(photos[i] + predictions[i])),
+            photos=int(photos[i]),
+        )
+        for i, name in enumerate(classes)
+    )
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def _log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores - scores.max(1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
+
+
+def _top5(scores: np.ndarray, truth: np.ndarray) -> float:
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
+    return int((best == truth[:, None]).sum()) / len(truth)
+
+
+def _class_table(results: Sequence[ClassResult]) -> str:
+    head = ("class", "precision", "recall", "f1", "photos")
+    rows = [
+        (r.name, _share(r.precision), _share(r.recall), _share(r.f1), str(r.photos))
+        for r in results
+    ]
+    return aligned([head, *rows])
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"

@@ -1,0 +1,118 @@
+"""What `weights=` means for an architecture: published weights, a file, or none."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from budwood.errors import WeightsError
+from budwood.images.preprocessing import Preprocessing
+from budwood.networks import packaged_source, timm_source, torchvision_source
+from budwood.networks.catalog import Architecture
+from budwood.networks.downloading import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+_FILE = "file:"
+
+
+class Source(Protocol):
+    """What is asked of a library of architectures; a tag names a set of published weights."""
+
+    def tags(self, name: str) -> tuple[str, ...]: ...
+
+    def tag_of_file(self, name: str, file: str) -> str | None: ...
+
+    def preprocessing(self, name: str, tag: str | None) -> Preprocessing: ...
+
+    def construct(
+        self, name: str, tag: str | None, classes: int | None, aux_heads: bool
+    ) -> "nn.Module": ...
+
+    def file(self, name: str, tag: str, on_progress: Progress | None) -> Path: ...
+
+    def layouts(
+        self, name: str, network: "nn.Module", state: "dict[str, Tensor]", aux_heads: bool
+    ) -> "Iterator[dict[str, Tensor]]": ...
+
+
+SOURCES: dict[str, Source] = {
+    "torchvision": torchvision_source,
+    "timm": timm_source,
+    "packaged": packaged_source,
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Weights that were chosen; neither a tag nor a file means random ones."""
+
+    label: str
+    """As `Origin.weights` records it."""
+    tag: str | None
+    """The published weights whose structure and preprocessing apply; None for the default ones."""
+    file: Path | None = None
+    """Where they are, if a path was given."""
+
+    @property
+    def published(self) -> bool:
+        """They are the library's own."""
+        return self.file is None and self.label != "none"
+
+
+def choose(architecture: Architecture, weights: str | Path) -> Choice:
+    """What `weights` stands for: `imagenet`, `none`, the name of published weights, or a path.
+
+    Raises:
+        WeightsError: If nothing is published, or nothing under that name; says what there is.
+    """
+    tags = SOURCES[architecture.source].tags(architecture.bare)
+    if weights == "none":
+        return Choice("none", None)
+    if weights == "imagenet" and tags:
+        return Choice(tags[0], tags[0])
+    if weights in tags:
+        return Choice(str(weights), str(weights))
+    if (
+        isinstance(weights, Path)
+        or weights.endswith(_SUFFIXES)
+        or "/" in weights
+        or "\\" in weights
+    ):
+        label = f"{_FILE}{Path(weights).name}"
+        return Choice(label, structure_tag(architecture, label), Path(weights))
+    if not tags:
+        raise WeightsError(
+            f"No weights are published for {architecture.name}"
+            f"{'' if weights == 'imagenet' else f', so none are called {weights!r}'}.",
+            next="Go on with random ones, --weights none, or with a file, --weights PATH.",
+        )
+    raise _unknown(architecture, weights, tags)
+
+
+def structure_tag(architecture: Architecture, label: str) -> str | None:
+    """The published weights that decide on the structure behind an `Origin.weights`.
+
+    A file decides by its name, where it is one that a library publishes or Budwood downloads.
+    """
+    source, name = SOURCES[architecture.source], architecture.bare
+    if label.startswith(_FILE):
+        return source.tag_of_file(name, label.removeprefix(_FILE))
+    if label == "none":
+        return None
+    if label not in (tags := source.tags(name)):
+        raise _unknown(architecture, label, tags)
+    return label
+
+
+def _unknown(architecture: Architecture, weights: str, tags: tuple[str, ...]) -> WeightsError:
+    by_case = {tag.lower(): tag for tag in tags}
+    near = difflib.get_close_matches(weights.lower(), by_case, n=1)
+    guess = f" Did you mean {by_case[near[0]]!r}?" if near else ""
+    return WeightsError(
+        f"No weights of {architecture.name} are called {weights!r}.{guess}",
+        expected=f"There are {', '.join(tags)}; and imagenet, none, or the path of a file.",
+    )
