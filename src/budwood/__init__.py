@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from budwood.classifier import Classifier as Classifier
     from budwood.classifier import load as load
-    from budwood.classifier import verify as verify
     from budwood.errors import BudwoodError as BudwoodError
     from budwood.images.folder import ImageFolder as ImageFolder
     from budwood.images.folder import Split as Split
@@ -24,18 +23,19 @@ if TYPE_CHECKING:
     from budwood.learning.training import Training as Training
     from budwood.networks.building import build as build
     from budwood.networks.catalog import models as models
+    from budwood.networks.heads import replace_head as replace_head
+    from budwood.proof import verify as verify
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
     from budwood.surgery.freezing import freeze as freeze
     from budwood.surgery.freezing import unfreeze as unfreeze
-    from budwood.networks.heads import replace_head as replace_head
     from budwood.surgery.selection import select as select
     from budwood.surgery.summary import summarize as summarize
 
 _HOMES = {
     "Classifier": "classifier",
     "load": "classifier",
-    "verify": "classifier",
+    "verify": "proof",
     "BudwoodError": "errors",
     "ImageFolder": "images.folder",
     "Split": "images.folder",
@@ -56,7 +56,7 @@ _HOMES = {
     "summarize": "surgery.summary",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 __version__ = "0.1.0"
 
 

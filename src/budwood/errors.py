@@ -1,17 +1,17 @@
 """Every error that Budwood raises, and nothing else.
 
-    BudwoodError
-    ├── DataError (ValueError)        a folder, a list of photos or a split is not what was expected
-    │   └── PhotoError                one photo cannot be read
-    ├── ConfigError (ValueError)      an option has an impossible value
-    ├── PatternError (ValueError)     a pattern over layer names matches nothing
-    ├── CutError (ValueError)         a network cannot be split into trunk and graft as asked
-    ├── UnknownName (KeyError)        no architecture, recipe or layer is called that
-    ├── WeightsError (OSError)        weights cannot be found, downloaded, trusted or loaded
-    ├── StoreError (OSError)          the feature store cannot be read or written
-    ├── CapsuleError (ValueError)     a saved model is damaged or is not one of ours
-    ├── EngineError (RuntimeError)    no engine can run the trunk as asked
-    └── FrozenChanged (RuntimeError)  a frozen tensor changed while training
+BudwoodError
+├── DataError (ValueError)        a folder, a list of photos or a split is not what was expected
+│   └── PhotoError                one photo cannot be read
+├── ConfigError (ValueError)      an option has an impossible value
+├── PatternError (ValueError)     a pattern over layer names matches nothing
+├── CutError (ValueError)         a network cannot be split into trunk and graft as asked
+├── UnknownName (KeyError)        no architecture, recipe or layer is called that
+├── WeightsError (OSError)        weights cannot be found, downloaded, trusted or loaded
+├── StoreError (OSError)          the feature store cannot be read or written
+├── CapsuleError (ValueError)     a saved model is damaged or is not one of ours
+├── EngineError (RuntimeError)    no engine can run the trunk as asked
+└── FrozenChanged (RuntimeError)  a frozen tensor changed while training
 """
 
 from pathlib import Path

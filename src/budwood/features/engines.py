@@ -1,8 +1,10 @@
 """Engines run a trunk over batches of pixels; this is what they promise, and torch's own."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -131,14 +133,10 @@ def _plain(row: torch.Tensor) -> NDArray[Any]:
 
 
 def _moved(trunk: nn.Module, device: str) -> nn.Module:
-    import copy
-
     return copy.deepcopy(trunk).to(device).eval()
 
 
 def _version(library: str) -> str:
-    from importlib.metadata import version
-
     return version(library)
 
 
@@ -150,8 +148,8 @@ def _cpu_has_bf16() -> bool:
 
 def _require_device(device: str) -> None:
     kind = device.partition(":")[0]
-    there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    if kind not in there:
+    if kind not in ("cuda", "mps"):
         raise ConfigError(f"No device is called {device!r}.", expected="cpu, cuda or mps.")
-    if not there[kind]():
+    is_there = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
+    if not is_there:
         raise ConfigError(f"torch finds no {kind} device here.", next="Use --device cpu.")

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
 from budwood.features.engines import Engine, Rows
-from budwood.features.store import RowStore
+from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import digest, read
 from budwood.tensors import Pixels
@@ -61,7 +61,7 @@ def identify(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]]
     with ThreadPoolExecutor(workers()) as pool:
         for path, result in zip(paths, pool.map(_identified, paths), strict=True):
             if isinstance(result, PhotoError):
-                broken[path] = result.problem
+                broken[path] = str(result)
             else:
                 digests[path] = result
     return digests, broken
@@ -69,7 +69,7 @@ def identify(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]]
 
 def decoded(
     paths: Iterable[Path], preprocessing: Preprocessing, broken: dict[Path, str]
-) -> Iterator[tuple[Path, bytes, NDArray[np.uint8]]]:
+) -> Generator[tuple[Path, bytes, NDArray[np.uint8]], None, None]:
     """Each photo's path, digest and pixels `h w c`, in order, decoded by all cores.
 
     Photos that cannot be decoded are left out and put into `broken` with the reason. Memory is
@@ -88,7 +88,7 @@ def decoded(
                 try:
                     photo, pixels = future.result()
                 except PhotoError as problem:
-                    broken[path] = problem.problem
+                    broken[path] = str(problem)
                     continue
                 yield path, photo, pixels
         finally:
@@ -104,7 +104,7 @@ def extract(
     paths: Sequence[Path],
     preprocessing: Preprocessing,
     engine: Engine,
-    stores: Sequence[RowStore],
+    stores: Sequence[Shelf],
     batch: int,
     on_progress: OnProgress | None = None,
 ) -> dict[Path, str]:
@@ -142,7 +142,7 @@ def extract(
 class _Writer:
     """Collects rows and hands them to the stores before too many could be lost."""
 
-    def __init__(self, stores: Sequence[RowStore]) -> None:
+    def __init__(self, stores: Sequence[Shelf]) -> None:
         self._stores = stores
         self._photos: list[bytes] = []
         self._rows: list[Rows] = []
@@ -180,8 +180,6 @@ def _identified(path: Path) -> bytes | PhotoError:
         return problem
 
 
-def _decode_one(
-    path: Path, preprocessing: Preprocessing
-) -> tuple[bytes, NDArray[np.uint8]]:
+def _decode_one(path: Path, preprocessing: Preprocessing) -> tuple[bytes, NDArray[np.uint8]]:
     data = read(path)
     return digest(data), preprocessing.pixels(data)

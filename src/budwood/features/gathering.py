@@ -9,18 +9,27 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import fx
+from torch import Tensor, fx
 
 from budwood.errors import ConfigError
 from budwood.features.engines import Engine, EngineSpec, preferred_specs
 from budwood.features.extraction import OnProgress, batch_size, decoded, extract, identify
-from budwood.features.rows import LiveRows, RowSource, StoredRows
-from budwood.features.store import RowStore, maker_key, store_folder, stored_bytes
+from budwood.features.rows import IN_MEMORY, LiveRows, RowSource, StoredRows
+from budwood.features.store import (
+    MemoryShelf,
+    RowStore,
+    Shelf,
+    maker_key,
+    store_folder,
+    stored_bytes,
+)
 from budwood.features.verification import PROBES, rejected, trusted_engine
 from budwood.images.preprocessing import Preprocessing
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
+from budwood.tensors import Pixels
 
 SPARE_DISK = 16 * 2**20
 """Bytes of free disk that stored rows never take."""
@@ -50,6 +59,8 @@ class Gathered:
     """Rows of `paths`, in that order."""
     paths: tuple[Path, ...]
     """The photos that could be read, in the order asked for."""
+    photos: tuple[bytes, ...]
+    """Their digests."""
     broken: dict[Path, str]
     """The others, with the reason."""
     engine: EngineSpec
@@ -95,59 +106,71 @@ class Gatherer:
         )
         self._engine: Engine | None = None
         self._batch = 1
+        self._shelved: Sequence[Shelf] | None = None
 
-    def gather(self, paths: Sequence[Path], *, store: bool = True) -> Gathered:
+    def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
         """The rows of these photos; what is not stored yet goes through the trunk, once.
 
         Args:
             paths: Photos; equal files are computed once.
-            store: False computes what is missing without keeping it.
+            keep: False stores nothing that is computed now.
 
         Raises:
             StoreError: If the disk is full; what was stored is kept.
             EngineError: If no engine can run the trunk.
         """
         digests, broken = identify(paths)
-        stores = self._stores(self._spec)
-        missing = _missing(digests, stores)
+        shelves = self._shelves()
+        missing = _missing(digests, shelves)
         probe, reasons = self._probe(missing.values())
-        live = bool(probe) and not (store and self._fits(len(missing)))
+        live = False
         if probe:
             self._make_ready(probe)
-            stores = self._stores(self._spec)
-            missing = _missing(digests, stores)
-        if live:
-            reasons |= self._unreadable(missing.values())
-        elif probe:
+            shelves = self._shelves()
+            missing = _missing(digests, shelves)
             todo = [path for path in missing.values() if path not in reasons]
-            self._on_note(self._size(len(todo)))
-            assert self._engine is not None
-            reasons |= extract(
-                todo, self._preprocessing, self._engine, stores, self._batch, self._on_progress
-            )
+            if not keep or not self._may_store(len(todo)):
+                live = not self._fits_memory(len(todo))
+                shelves = [MemoryShelf(shelf) for shelf in shelves]
+                self._shelved = shelves if keep and not live else None
+            if live:
+                reasons |= self._unreadable(todo)
+            else:
+                reasons |= self._extract(todo, shelves)
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
-        rows = self._live(good) if live else self._stored(stores, [digests[p] for p in good])
+        photos = tuple(digests[path] for path in good)
         computed = len(good) if live else len(missing.keys() - bad.keys())
         return Gathered(
-            rows,
-            good,
-            broken,
-            self._spec,
-            hits=len(good) - computed if not live else 0,
+            rows=self._live(good) if live else StoredRows(shelves, photos, self._cut.row_bytes),
+            paths=good,
+            photos=photos,
+            broken=broken,
+            engine=self.spec,
+            hits=len(good) - computed,
             misses=computed,
-            bytes=0 if live else len({digests[path] for path in good}) * self._cut.row_bytes,
+            bytes=0 if live or self._shelved else len(set(photos)) * self._cut.row_bytes,
         )
 
+    def run(self, pixels: Pixels) -> tuple[Tensor, ...]:
+        """The frontier of a few decoded photos, `n h w c`, through the engine; nothing is kept."""
+        self._make_ready(list(pixels))
+        assert self._engine is not None
+        return tuple(torch.from_numpy(rows) for rows in self._engine.run(pixels))
+
     @property
-    def _spec(self) -> EngineSpec:
+    def spec(self) -> EngineSpec:
+        """The engine in use, or the one that would be."""
         if self._engine is not None:
             return self._engine.spec
         return next((s for s in self._specs if not rejected(self._trunk_key, s)), self._specs[-1])
 
-    def _stores(self, spec: EngineSpec) -> list[RowStore]:
-        settings = self._preprocessing.to_json()
+    def _shelves(self) -> Sequence[Shelf]:
+        """Where the rows of each frontier tensor are, for the engine in use."""
+        if self._shelved:
+            return self._shelved
+        settings, spec = self._preprocessing.to_json(), self.spec
         stores = []
         for key, tensor in zip(self.keys, self._cut.frontier, strict=True):
             about = {
@@ -157,12 +180,11 @@ class Gatherer:
                 "preprocessing": settings,
             }
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
-        for store in stores:
-            for path, reason in store.damaged.items():
-                self._on_note(
-                    f"{path.name} in the feature store is damaged and not used: {reason} "
-                    "`budwood cache verify` removes it."
-                )
+        for path, reason in (item for store in stores for item in store.damaged.items()):
+            self._on_note(
+                f"{path.name} in the feature store is damaged and not used: {reason} "
+                "`budwood cache verify` removes it."
+            )
         return stores
 
     def _probe(self, paths: Iterable[Path]) -> tuple[list[NDArray[np.uint8]], dict[Path, str]]:
@@ -182,7 +204,7 @@ class Gatherer:
                 trusted_engine,
                 self._cut.trunk,
                 self._trunk_key,
-                self._specs[self._specs.index(self._spec) :],
+                self._specs[self._specs.index(self.spec) :],
                 np.stack(probe),
                 self._on_note,
             ).result()
@@ -190,25 +212,38 @@ class Gatherer:
             pool.shutdown(wait=False)
         self._batch = batch_size(verdict.seconds_per_photo)
 
-    def _fits(self, count: int) -> bool:
-        """True if the rows may be stored; says so if not."""
+    def _may_store(self, count: int) -> bool:
+        """True if so many rows may be stored; says so if not."""
         need = count * self._cut.row_bytes
         limit = self._options.store_limit
         if limit is not None and (used := stored_bytes()) + need > limit:
             reason = f"the store holds {_size(used)} and --store-limit is {_size(limit)}"
-        elif need > (free := _free_disk() - SPARE_DISK):
-            reason = f"{_size(max(0, free))} of disk are free in {store_folder().parent}"
+        elif need > (free := max(0, _free_disk() - SPARE_DISK)):
+            reason = f"only {_size(free)} of disk are free for {store_folder()}"
         else:
             return True
+        self._on_note(f"{count} photos need {_size(need)}, but {reason}: nothing is stored.")
+        return False
+
+    def _fits_memory(self, count: int) -> bool:
+        need = count * self._cut.row_bytes
+        if need <= IN_MEMORY:
+            return True
         self._on_note(
-            f"{count} photos need {_size(need)}, and {reason}: the trunk runs uncached, "
+            f"{_size(need)} are too much to hold in memory: the trunk runs uncached, "
             "once for each pass over the photos."
         )
         return False
 
-    def _size(self, count: int) -> str:
+    def _extract(self, paths: Sequence[Path], shelves: Sequence[Shelf]) -> dict[Path, str]:
         row = self._cut.row_bytes
-        return f"{count} photos x {_size(row)} = {_size(count * row)} to compute and store."
+        self._on_note(
+            f"{len(paths)} photos x {_size(row)} = {_size(len(paths) * row)} through the trunk."
+        )
+        assert self._engine is not None
+        return extract(
+            paths, self._preprocessing, self._engine, shelves, self._batch, self._on_progress
+        )
 
     def _unreadable(self, paths: Iterable[Path]) -> dict[Path, str]:
         reasons: dict[Path, str] = {}
@@ -220,9 +255,6 @@ class Gatherer:
         assert self._engine is not None
         return LiveRows(paths, self._preprocessing, self._engine, self._batch)
 
-    def _stored(self, stores: Sequence[RowStore], photos: Sequence[bytes]) -> StoredRows:
-        return StoredRows(stores, photos, self._cut.row_bytes)
-
 
 def frontier_keys(cut: Cut) -> tuple[str, ...]:
     """One key for each frontier tensor of a cut: equal keys, equal rows for equal pixels."""
@@ -231,12 +263,12 @@ def frontier_keys(cut: Cut) -> tuple[str, ...]:
     return (module_key(cut.trunk),)
 
 
-def _missing(digests: dict[Path, bytes], stores: Sequence[RowStore]) -> dict[bytes, Path]:
-    """One path for each photo that some store lacks."""
+def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes, Path]:
+    """One path for each photo that some shelf lacks."""
     return {
         photo: path
         for path, photo in digests.items()
-        if any(photo not in store for store in stores)
+        if any(photo not in shelf for shelf in shelves)
     }
 
 

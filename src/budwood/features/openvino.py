@@ -17,6 +17,7 @@ import torch
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
+from torch.jit._trace import TracerWarning
 
 from budwood.errors import EngineError
 from budwood.features.engines import EngineSpec, Rows
@@ -102,7 +103,7 @@ def _converted(trunk: nn.Module, example: Pixels) -> ov.Model:
         with warnings.catch_warnings(), torch.no_grad():
             # OpenVINO's decoder uses torch.jit.trace, which torch 2.14 calls deprecated.
             warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated")
-            warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+            warnings.filterwarnings("ignore", category=TracerWarning)
             decoder = TorchScriptPythonDecoder(trunk, example_input=(pixels,))
         frontend = FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))

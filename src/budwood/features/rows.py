@@ -12,7 +12,7 @@ from torch import Tensor
 from budwood.errors import PhotoError
 from budwood.features.engines import Engine
 from budwood.features.extraction import decoded
-from budwood.features.store import RowStore
+from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
 
 IN_MEMORY = 512 * 2**20
@@ -32,7 +32,7 @@ class RowSource(Protocol):
 class StoredRows:
     """Rows that lie in the store."""
 
-    def __init__(self, stores: Sequence[RowStore], photos: Sequence[bytes], row_bytes: int) -> None:
+    def __init__(self, stores: Sequence[Shelf], photos: Sequence[bytes], row_bytes: int) -> None:
         self._stores = stores
         self._photos = photos
         fits = len(photos) * row_bytes <= IN_MEMORY

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,39 @@ class Shard:
     photos: tuple[bytes, ...]
     rows: NDArray[Any]
     """`n ...`, a memory map."""
+
+
+class Shelf(Protocol):
+    """Rows by photo digest: on disk, or in memory."""
+
+    def __contains__(self, photo: bytes) -> bool: ...
+
+    def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
+        """Take in the rows `n ...` of these photos."""
+
+    def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
+        """The rows of these photos, `n ...`."""
+
+
+class MemoryShelf:
+    """Rows that are kept for this process only, over those that lie on disk."""
+
+    def __init__(self, below: Shelf) -> None:
+        self._below = below
+        self._rows: dict[bytes, NDArray[Any]] = {}
+
+    def __contains__(self, photo: bytes) -> bool:
+        return photo in self._rows or photo in self._below
+
+    def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
+        """Keep the rows of these photos in memory."""
+        self._rows.update(zip(photos, rows, strict=True))
+
+    def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
+        """The rows of these photos, `n ...`, in their order."""
+        stored = [photo for photo in photos if photo not in self._rows]
+        below = dict(zip(stored, self._below.read(stored), strict=True)) if stored else {}
+        return np.stack([self._rows[p] if p in self._rows else below[p] for p in photos])
 
 
 class RowStore:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,6 @@ def _remember(trunk_key: str, verdict: Verdict) -> None:
         file.write(json.dumps({"verdict": str(verdict), "errors": verdict.errors}).encode())
 
 
-def _memory(trunk_key: str, spec: EngineSpec) -> Any:
+def _memory(trunk_key: str, spec: EngineSpec) -> Path:
     name = hashlib.blake2b(f"{trunk_key} {spec.key}".encode(), digest_size=16).hexdigest()
     return home() / "rejected" / f"{name}.json"

@@ -95,13 +95,11 @@ def _check_columns(file: Path, columns: list[str]) -> None:
     missing = [name for name in COLUMNS[:2] if name not in columns]
     if not unknown and not missing and len(set(columns)) == len(columns):
         return
-    near = {name: difflib.get_close_matches(name, COLUMNS, 1) for name in unknown}
     problems = [f"has no column {name!r}" for name in missing]
-    problems += [
-        f"has an unknown column {name!r}"
-        + (f" (did you mean {near[name][0]!r}?)" * bool(near[name]))
-        for name in unknown
-    ]
+    for name in unknown:
+        near = difflib.get_close_matches(name, COLUMNS, 1)
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
+        problems.append(f"has an unknown column {name!r}{guess}")
     problems += [
         f"has the column {name!r} twice" for name, number in Counter(columns).items() if number > 1
     ]

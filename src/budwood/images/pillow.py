@@ -87,7 +87,8 @@ def eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         spans = [65535.0]
     fitting = [(0.0, span) for span in spans if low >= 0 and high <= span]
     dark, bright = fitting[0] if fitting else (low, high)
-    scaled = (np.nan_to_num(values.astype(np.float64), nan=dark) - dark) / (bright - dark)
+    known = np.nan_to_num(values.astype(np.float64), nan=dark)
+    scaled = (known - dark) / ((bright - dark) or 1.0)  # of one value only: black
     return np.asarray(np.rint(scaled.clip(0, 1) * 255), dtype=np.uint8)
 
 

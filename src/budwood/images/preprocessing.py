@@ -1,6 +1,5 @@
 """The one way from a photo's file to what a network is fed, bound to the network's weights."""
 
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -13,6 +12,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from budwood.errors import ConfigError
+from budwood.images.cropping import find_middle
 from budwood.images.decoding import decode
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -94,8 +94,11 @@ class Preprocessing:
             )
         if len(self.mean) == 1:
             photo = luma(photo)
-        photo = self._without_what_the_crop_drops(photo)
-        photo = functional.center_crop(self._resized(photo), list(self.size))
+        height, width = self._resized_shape(*photo.shape[1:])
+        down = find_middle(photo.shape[1], height, self.size[0])
+        across = find_middle(photo.shape[2], width, self.size[1])
+        photo = photo[:, down.kept, across.kept]
+        photo = self._resized(photo, down.resized, across.resized)[:, down.crop, across.crop]
         return np.ascontiguousarray(photo.permute(1, 2, 0).numpy())  # c h w -> h w c
 
     def normalise(self, pixels: Tensor) -> Tensor:
@@ -165,8 +168,7 @@ class Preprocessing:
             return self.resize, int(self.resize * width / height)
         return int(self.resize * height / width), self.resize
 
-    def _resized(self, photo: Tensor) -> Tensor:
-        height, width = self._resized_shape(*photo.shape[1:])
+    def _resized(self, photo: Tensor, height: int, width: int) -> Tensor:
         if self.interpolation != "lanczos":
             mode = InterpolationMode(self.interpolation)
             resized: Tensor = functional.resize(photo, [height, width], mode, antialias=True)
@@ -174,20 +176,6 @@ class Preprocessing:
         image = Image.fromarray(photo.permute(1, 2, 0).squeeze(2).numpy())
         image = image.resize((width, height), Image.Resampling.LANCZOS)
         return torch.from_numpy(np.array(image)).view(height, width, -1).permute(2, 0, 1)
-
-    def _without_what_the_crop_drops(self, photo: Tensor) -> Tensor:
-        """A very long photo cut down to the middle that the centre crop keeps, and a margin.
-
-        Resizing 3000 x 2 pixels to a shorter side of 224 would make 336000 x 224 of them. The
-        scale stays the same, so that what the crop keeps is the same but for rounding.
-        """
-        height, width = photo.shape[1:]
-        if not isinstance(self.resize, int) or max(height, width) <= 4 * min(height, width):
-            return photo
-        scale = self.resize / min(height, width)
-        margin = 4 * max(1, math.ceil(1 / scale))  # more than the reach of any interpolation
-        kept = (math.ceil(crop / scale) + 2 * margin for crop in self.size)
-        return _middle(photo, *kept)
 
 
 class Prepared(nn.Module):
@@ -215,13 +203,6 @@ class Prepared(nn.Module):
 def _normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     images = pixels.permute(0, 3, 1, 2).float()  # n h w c -> n c h w
     return (images / 255 - mean) / std
-
-
-def _middle(photo: Tensor, height: int, width: int) -> Tensor:
-    """The middle `height` x `width` or a pixel more, so that its centre is the photo's centre."""
-    top = max(0, (photo.shape[1] - height) // 2)
-    left = max(0, (photo.shape[2] - width) // 2)
-    return photo[:, top : photo.shape[1] - top, left : photo.shape[2] - left]
 
 
 def luma(photo: Tensor) -> Tensor:

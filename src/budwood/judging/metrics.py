@@ -110,7 +110,7 @@ def evaluate_logits(
     Example:
         >>> import torch
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
-        >>> result = evaluate_logits(logits, torch.tensor([0, 1, 1]), ["cat", "dog"], ["a", "b", "c"])
+        >>> result = evaluate_logits(logits, torch.tensor([0, 1, 1]), ["cat", "dog"], "abc")
         >>> round(result.top1, 3), result.most_wrong[0].path
         (0.667, 'c')
     """
@@ -192,7 +192,7 @@ def _check(
     if len(classes) < 2:
         raise DataError(
             f"There are {len(classes)} classes.",
-            expected="At least two are needed to be told apart.",
+            expected="At least two are needed.",
         )
     if truth.min() < 0 or truth.max() >= len(classes):
         raise DataError(

@@ -1,6 +1,7 @@
 """Networks by name: their structure, their weights and what belongs to both."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,7 +79,7 @@ def build(
     preprocessing = source.preprocessing(architecture.bare, choice.tag)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = _network(architecture, choice, aux_heads, torch.device(device), on_progress)
+        network = _network(architecture, choice, aux_heads, device, on_progress)
     origin = Origin(
         architecture=architecture.qualified,
         weights=choice.label,
@@ -103,11 +104,31 @@ def rebuild(origin: Origin) -> nn.Module:
     tag = structure_tag(architecture, origin.weights)
     count = origin.num_classes if origin.head is None else None
     with _ZerosForRandom():
-        network = source.construct(architecture.bare, tag, count, origin.aux_heads).eval()
-    _attach(network, origin, source.preprocessing(architecture.bare, tag))
+        network = structure(architecture, tag, classes=count, aux_heads=origin.aux_heads)
+    _attach(network.eval(), origin, source.preprocessing(architecture.bare, tag))
     if origin.head is not None:
         replace_head(network, origin.classes or origin.num_classes, origin.head)
     return network
+
+
+def structure(
+    architecture: Architecture,
+    tag: str | None = None,
+    *,
+    classes: int | None = None,
+    aux_heads: bool = False,
+    device: Literal["cpu", "meta"] = "cpu",
+) -> nn.Module:
+    """The bare network as its library makes it, with random weights, in train mode.
+
+    Args:
+        tag: The published weights that it is to fit; None for the default ones.
+        classes: How many classes its own head is for; None for as many as those weights have.
+    """
+    source = SOURCES[architecture.source]
+    computes_widths = architecture.qualified.startswith("torchvision/regnet_")
+    with torch.device(device), _NumbersOnCPU() if computes_widths else nullcontext():
+        return source.construct(architecture.bare, tag, classes, aux_heads)
 
 
 def origin_of(network: nn.Module) -> Origin | None:
@@ -154,32 +175,35 @@ def _network(
     architecture: Architecture,
     choice: Choice,
     aux_heads: bool,
-    device: torch.device,
+    device: Literal["cpu", "meta"],
     on_progress: Progress | None,
 ) -> nn.Module:
     source, name = SOURCES[architecture.source], architecture.bare
     if choice.file is not None:
         return _from_file(architecture, choice.tag, choice.file, aux_heads, device)
-    if choice.tag is None or device.type == "meta":
-        with device:
-            return source.construct(name, choice.tag, None, aux_heads)
-    file = source.file(name, choice.tag, on_progress)
+    if (tag := choice.published) is None or device == "meta":
+        return structure(architecture, choice.tag, aux_heads=aux_heads, device=device)
+    file = source.file(name, tag, on_progress)
     if architecture.source == "timm":
-        return timm_source.pretrained(name, choice.tag, file)
-    return _from_file(architecture, choice.tag, file, aux_heads, device)
+        return timm_source.pretrained(name, tag, file)
+    return _from_file(architecture, tag, file, aux_heads, device)
 
 
 def _from_file(
-    architecture: Architecture, tag: str | None, file: Path, aux_heads: bool, device: torch.device
+    architecture: Architecture,
+    tag: str | None,
+    file: Path,
+    aux_heads: bool,
+    device: Literal["cpu", "meta"],
 ) -> nn.Module:
     """The network with the weights of a file, and as many classes as the file's head has."""
     source, name = SOURCES[architecture.source], architecture.bare
-    with torch.device("meta"):
-        skeleton = source.construct(name, tag, None, aux_heads)
+    skeleton = structure(architecture, tag, aux_heads=aux_heads, device="meta")
     state = with_counters(skeleton, read_state(file))
     state = _fitting(skeleton, source.layouts(name, skeleton, state, aux_heads))
-    with device, _ZerosForRandom():
-        network = source.construct(name, tag, _other_count(skeleton, state), aux_heads)
+    count = _other_count(skeleton, state)
+    with _ZerosForRandom():
+        network = structure(architecture, tag, classes=count, aux_heads=aux_heads, device=device)
     load_state(network, state, file=file)
     return network
 
@@ -227,6 +251,22 @@ class _ZerosForRandom(TorchFunctionMode):
         tensor: Tensor = args[0] if args else kwargs["tensor"]
         tensor.detach().zero_()
         return tensor
+
+
+class _NumbersOnCPU(TorchFunctionMode):
+    """Keeps small tensors of numbers off the meta device: RegNet computes its widths by them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.arange, torch.tensor):
+            kwargs = {"device": "cpu"} | kwargs
+        return func(*args, **kwargs)
 
 
 _RANDOM = {"normal_", "uniform_", "kaiming_uniform_"}

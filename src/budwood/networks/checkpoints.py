@@ -23,6 +23,9 @@ _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 """What DataParallel, Lightning, wrappers and torch.compile put before every name."""
 
+_MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
+_COUNTER = ".num_batches_tracked"
+
 
 def read_state(path: Path) -> State:
     """The tensors of a `.safetensors`, `.pth`, `.pt` or `.bin` file by name; never runs its code.
@@ -42,11 +45,13 @@ def read_state(path: Path) -> State:
             file=path,
         )
     with path.open("rb") as file:
-        start = file.read(9)
-    if path.suffix == ".safetensors" or start[8:] == b"{":
+        start = file.read(32)
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
         content: object = _read_safetensors(path)
-    elif start[:2] == b"PK" or start[:1] == b"\x80":
+    elif start[:2] == b"PK" or (start[:1] == b"\x80" and _MAGIC in start):
         content = _read_pickled(path)
+    elif start[:1] == b"\x80":
+        raise _would_run(path, "it is a pickle that torch.save() did not make")
     else:
         raise WeightsError(
             f"The file {path} is of no format that is known{'' if start else ': it is empty'}.",
@@ -126,12 +131,13 @@ def load_state(
 
 def with_counters(network: nn.Module, state: State) -> State:
     """The state, with the batch counters that files from before PyTorch 0.4.1 do not have."""
-    counters = {
+    if any(name.endswith(_COUNTER) for name in state):
+        return state
+    return state | {
         name: torch.zeros_like(tensor, device="cpu")
         for name, tensor in network.state_dict().items()
-        if name.endswith(".num_batches_tracked")
+        if name.endswith(_COUNTER)
     }
-    return state if counters.keys() & state.keys() else state | counters
 
 
 def _read_safetensors(path: Path) -> object:
@@ -142,25 +148,35 @@ def _read_safetensors(path: Path) -> object:
 
 
 def _read_pickled(path: Path) -> object:
+    zipped = zipfile.is_zipfile(path)
+    if zipped and _is_torchscript(path):
+        raise _would_run(path, "it is a TorchScript program")
     try:
         # argparse.Namespace: plain values, which many training scripts save beside the state.
         with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(
-                path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path)
-            )
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except pickle.UnpicklingError as error:
         named = re.search(r"(?:GLOBAL|class|function|type) ([\w.]+\.[\w.]+)", str(error))
         if named is None:
             raise _damaged(path, error) from None
-        raise WeightsError(
-            f"The file {path} would run code when loaded: it names {named[1]}.",
-            expected="A file of weights holds tensors only, not a whole network.",
-            next="Ask for .safetensors or a plain state dict, as torch.save(network.state_dict(), "
-            "...) makes it.",
-            file=path,
-        ) from None
+        raise _would_run(path, f"it names {named[1]}") from None
     except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, OSError) as error:
         raise _damaged(path, error) from None
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _would_run(path: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"The file {path} would run code when loaded: {reason}.",
+        expected="A file of weights holds tensors only, not a whole network.",
+        next="Ask for .safetensors or a plain state dict, as torch.save(network.state_dict(), "
+        "...) makes it.",
+        file=path,
+    )
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:

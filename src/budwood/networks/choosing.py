@@ -48,7 +48,7 @@ SOURCES: dict[str, Source] = {
 
 @dataclass(frozen=True)
 class Choice:
-    """Weights that were chosen; neither a tag nor a file means random ones."""
+    """Weights that were chosen."""
 
     label: str
     """As `Origin.weights` records it."""
@@ -58,9 +58,9 @@ class Choice:
     """Where they are, if a path was given."""
 
     @property
-    def published(self) -> bool:
-        """They are the library's own."""
-        return self.file is None and self.label != "none"
+    def published(self) -> str | None:
+        """The tag, if the published weights themselves were chosen."""
+        return self.tag if self.label == self.tag else None
 
 
 def choose(architecture: Architecture, weights: str | Path) -> Choice:

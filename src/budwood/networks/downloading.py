@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -27,10 +28,10 @@ PAUSES = (0.5, 1.0, 2.0, 4.0)
 LOST = (URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 """What opening a connection raises when the other side cannot be reached or goes away."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 
-class _ConnectionLost(Exception):
+class _LostConnectionError(Exception):
     """The other side went away; what has arrived is kept."""
 
 
@@ -60,7 +61,8 @@ def fetch(
     if target.exists():
         return target
     _check_scheme(url)
-    folder.mkdir(parents=True, exist_ok=True)
+    with _writing(target):
+        folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{target.name}.lock"):
         if not target.exists():
             partial = _Partial(url, folder / f".{target.name}.partial")
@@ -69,11 +71,6 @@ def fetch(
             os.replace(partial.file, target)
             partial.note.unlink(missing_ok=True)
     return target
-
-
-def _open(request: Request) -> http.client.HTTPResponse:
-    opener = build_opener(_EncryptedRedirects)
-    return cast(http.client.HTTPResponse, opener.open(request, timeout=TIMEOUT))
 
 
 class _Partial:
@@ -93,7 +90,7 @@ class _Partial:
             note = json.loads(self.note.read_text("utf-8"))
         except (FileNotFoundError, ValueError):  # none, or cut short by a power cut
             return None
-        return note["version"] if note.get("url") == self.url else None
+        return note.get("version") if note.get("url") == self.url else None
 
     def start(self, response: http.client.HTTPResponse) -> None:
         """Forget what is here and begin the version that this response brings."""
@@ -113,53 +110,63 @@ def _download(partial: _Partial, target: Path, on_progress: Progress | None) -> 
     while True:
         before = partial.size()
         try:
-            return _attempt(partial, on_progress)
-        except HTTPError as error:
-            error.close()
-            if error.code < 500:
-                raise _refused(partial.url, target, error) from None
-            lost: Exception = error
-        except (_ConnectionLost, *LOST) as error:
-            lost = error
-        failures = 0 if partial.size() > before else failures + 1
-        if failures > len(PAUSES):
-            raise unreachable(partial.url, target, lost) from None
+            for have, total in _attempt(partial, target):
+                if on_progress is not None:
+                    on_progress(have, total)
+            return
+        except _LostConnectionError as lost:
+            failures = 0 if partial.size() > before else failures + 1
+            if failures > len(PAUSES):
+                raise unreachable(partial.url, target, lost) from None
         time.sleep(PAUSES[max(0, failures - 1)])
 
 
-def _attempt(partial: _Partial, on_progress: Progress | None) -> None:
+def _attempt(partial: _Partial, target: Path) -> Iterator[tuple[int, int | None]]:
+    """Download over one connection; yields the bytes that are here and those there are."""
+    response = _opened(partial, target)
+    if response is None:
+        return
+    with response, _writing(target):
+        if response.status != 206:
+            partial.start(response)
+        have = partial.size()
+        length = response.headers.get("Content-Length")
+        total = None if length is None else have + int(length)
+        with partial.file.open("ab", buffering=0) as file:
+            for block in _blocks(response):
+                have += _write_all(file, block)
+                yield have, total
+    if total is not None and have != total:
+        raise _LostConnectionError(f"{have} of {total} bytes arrived")
+
+
+def _opened(partial: _Partial, target: Path) -> http.client.HTTPResponse | None:
+    """The response that brings what is missing; None if nothing is."""
     have, version = partial.size(), partial.version()
     request = Request(partial.url, headers={"User-Agent": "budwood", "Accept-Encoding": "identity"})
     if have and version:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", version)
     try:
-        response = _open(request)
+        opener = build_opener(_EncryptedRedirects)
+        response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
     except HTTPError as error:
-        if error.code != 416:
-            raise
         error.close()
-        if error.headers.get("Content-Range") == f"bytes */{have}":
-            return  # all of it had arrived
-        partial.remove()
-        raise _ConnectionLost("the server has no such part") from None
-    with response:
-        if response.status != 206:
-            partial.start(response)
-            have = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+        if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{have}":
+            return None
+        if error.code == 416:
             partial.remove()
-            raise _ConnectionLost("the server sent another part than was asked for")
-        length = response.headers.get("Content-Length")
-        total = None if length is None else have + int(length)
-        with partial.file.open("ab") as file:
-            for block in _blocks(response):
-                file.write(block)
-                have += len(block)
-                if on_progress is not None:
-                    on_progress(have, total)
-    if total is not None and have != total:
-        raise _ConnectionLost(f"{have} of {total} bytes arrived")
+        elif error.code < 500:
+            raise _refused(partial.url, target, error) from None
+        raise _LostConnectionError(f"{error.code} {error.reason}") from None
+    except LOST as error:
+        raise _LostConnectionError(_reason(error)) from None
+    given = response.headers.get("Content-Range", "")
+    if response.status == 206 and not given.startswith(f"bytes {have}-"):
+        response.close()
+        partial.remove()
+        raise _LostConnectionError("the server sent another part than was asked for")
+    return response
 
 
 def _blocks(response: IO[bytes]) -> Iterator[bytes]:
@@ -168,10 +175,29 @@ def _blocks(response: IO[bytes]) -> Iterator[bytes]:
         try:
             block = response.read(_BLOCK)
         except (OSError, http.client.HTTPException) as error:
-            raise _ConnectionLost(str(error) or type(error).__name__) from None
+            raise _LostConnectionError(_reason(error)) from None
         if not block:
             return
         yield block
+
+
+def _write_all(file: IO[bytes], block: bytes) -> int:
+    written = 0
+    while written < len(block):
+        written += file.write(block[written:])
+    return written
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(
+            f"{target} cannot be written: {error.strerror or error}.",
+            next="Make room there, or set BUDWOOD_HOME to a folder on another disk.",
+            file=target,
+        ) from None
 
 
 def _check_hash(partial: _Partial, target: Path, sha256: str | None) -> None:
@@ -197,12 +223,16 @@ def sha256_of(path: Path) -> str:
 
 def unreachable(url: str, target: Path, error: Exception) -> WeightsError:
     """The error for a server that cannot be reached; names how to go on without it."""
-    reason = getattr(error, "reason", None) or error
     return WeightsError(
-        f"{url} cannot be downloaded to {target}: {str(reason) or type(reason).__name__}.",
+        f"{url} cannot be downloaded to {target}: {_reason(error)}.",
         next="Try again when online, or download it elsewhere and pass --weights PATH.",
         file=target,
     )
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    return str(reason) or type(reason).__name__
 
 
 def _refused(url: str, target: Path, error: HTTPError) -> WeightsError:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,8 @@ def replace_head(
     names = class_names(classes)
     count = classes if isinstance(classes, int) else len(classes)
     hidden = hidden_widths(head)
-    main, auxiliary = _main_heads(network), _auxiliary_heads(network)
+    main = _main_heads(network)
+    auxiliary = _auxiliary_heads(network, main)
     slots = [(path, _slot(network, path), hidden) for path in main]
     slots += [(path, _slot(network, path), ()) for path in auxiliary]
     with torch.random.fork_rng(devices=[]):
@@ -69,7 +71,8 @@ def head_names(network: nn.Module) -> list[str]:
         >>> head_names(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
         ['1']
     """
-    return [*_main_heads(network), *_auxiliary_heads(network)]
+    main = _main_heads(network)
+    return [*main, *_auxiliary_heads(network, main)]
 
 
 def num_outputs(network: nn.Module) -> int:
@@ -83,7 +86,7 @@ def num_outputs(network: nn.Module) -> int:
         return int(network.num_classes)  # type: ignore[arg-type]
     head = network.get_submodule(head_names(network)[0])
     last = head[-1] if isinstance(head, MLPHead) else head
-    return int(last.weight.shape[0])  # type: ignore[union-attr, arg-type]
+    return last.out_channels if isinstance(last, nn.Conv2d) else cast(nn.Linear, last).out_features
 
 
 def class_names(classes: int | Sequence[str]) -> tuple[str, ...] | None:
@@ -169,13 +172,16 @@ def _slot(network: nn.Module, path: str) -> _Slot:
 
 
 def _main_heads(network: nn.Module) -> list[str]:
+    modules = dict(network.named_modules())
     config = getattr(network, "pretrained_cfg", None)
     if isinstance(config, dict):  # timm
         named = config.get("classifier") or ()
         paths = [named] if isinstance(named, str) else list(named)
+        # Some configurations do not tell of the second head of a distilled network.
+        twins = [path.replace("head", "head_dist", 1) for path in paths]
+        paths += [twin for twin in twins if twin in modules and twin not in paths]
     else:
         paths = _found_heads(network)
-    modules = dict(network.named_modules())
     if not paths or not all(path and path in modules for path in paths):
         raise _unknown(network, "none was found")
     return paths
@@ -194,19 +200,19 @@ def _found_heads(network: nn.Module) -> list[str]:
     return made or linear[-1:] or convolutions[-1:]
 
 
-def _auxiliary_heads(network: nn.Module) -> list[str]:
+def _auxiliary_heads(network: nn.Module, main: list[str]) -> list[str]:
     """The last linear layer of every auxiliary branch (GoogLeNet, Inception)."""
     return [
         f"{name}.{last}"
         for name, branch in network.named_children()
-        if _is_auxiliary(name)
+        if _is_auxiliary(name) and name not in main
         for last in [path for path, module in branch.named_modules() if _is_linear(module)][-1:]
         if last
     ]
 
 
 def _is_auxiliary(path: str) -> bool:
-    return path.lower().startswith("aux") and not path.startswith("aux_head")
+    return path.lower().startswith("aux")
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -8,6 +8,8 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from budwood.errors import ConfigError, WeightsError
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks import weights
@@ -102,7 +104,7 @@ def pretrained(name: str, tag: str, path: Path) -> "nn.Module":
             pretrained_cfg=tag,
             pretrained_cfg_overlay={"file": str(path), "custom_load": False},
         )
-    except (RuntimeError, ValueError, LookupError, OSError) as error:
+    except (SafetensorError, RuntimeError, ValueError, LookupError, OSError) as error:
         raise WeightsError(
             f"The file {path} does not hold the weights {tag!r} of {name}: "
             f"{(str(error) or type(error).__name__).splitlines()[0]}",

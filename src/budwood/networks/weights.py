@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from email.message import Message
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import HTTPError
@@ -114,7 +114,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-def _headers(url: str, target: Path) -> Mapping[str, str] | None:
+def _headers(url: str, target: Path) -> Message | None:
     """What the hub tells about a file; None if it has none of that name.
 
     The hub answers with a redirect to where the bytes are; the hash is told by the hub, so only
@@ -125,7 +125,7 @@ def _headers(url: str, target: Path) -> Mapping[str, str] | None:
         request = Request(url, method="HEAD", headers={"User-Agent": "budwood"})
         try:
             with opener.open(request, timeout=TIMEOUT) as response:
-                headers: Mapping[str, str] = response.headers
+                headers: Message = response.headers
                 return headers
         except HTTPError as error:
             error.close()

@@ -20,7 +20,7 @@ from budwood.images.preprocessing import Prepared
 from budwood.surgery.flow import Flow
 from budwood.surgery.probing import probe_shapes
 from budwood.surgery.splitting import build_graft, build_trunk
-from budwood.surgery.tracing import TraceFailure, trace
+from budwood.surgery.tracing import UntraceableError, trace
 from budwood.surgery.whole import split_at_last_module
 
 
@@ -98,7 +98,7 @@ def cut(network: nn.Module, example: Tensor | None = None) -> Cut:
     example = _example_for(network) if example is None else example
     try:
         graph, opaque = trace(network)
-    except TraceFailure as failure:
+    except UntraceableError as failure:
         trunk, graft, name = split_at_last_module(network, example, str(failure))
         return _described(trunk, graft, (name,), (), {"": str(failure)}, example)
     flow = Flow(graph)
@@ -127,7 +127,9 @@ def _described(
     if rows is None:
         with torch.no_grad():
             rows = tuple((tuple(t.shape[1:]), t.dtype) for t in trunk(example))
-    frontier = (FrontierTensor(n, shape, dtype) for n, (shape, dtype) in zip(names, rows, strict=True))
+    frontier = (
+        FrontierTensor(n, shape, dtype) for n, (shape, dtype) in zip(names, rows, strict=True)
+    )
     return Cut(trunk, graft, tuple(frontier), silenced, opaque)
 
 

@@ -19,7 +19,7 @@ def digest_of(tensor: Tensor) -> bytes:
     hasher = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=SIZE)
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     if flat.numel():
-        hasher.update(flat.view(torch.uint8).numpy())
+        hasher.update(flat.view(torch.uint8).numpy().data)
     return hasher.digest()
 
 
@@ -32,10 +32,8 @@ def frozen_tensors(network: nn.Module) -> dict[str, Tensor]:
     """
     frozen = {n: p.detach() for n, p in network.named_parameters() if not p.requires_grad}
     for path, module in network.named_modules():
-        if _may_change(module):
-            continue
-        for name, buffer in module.named_buffers(path, recurse=False):
-            frozen[name] = buffer
+        if not _may_change(module):
+            frozen.update(module.named_buffers(path, recurse=False))
     return frozen
 
 

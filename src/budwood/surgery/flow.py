@@ -72,16 +72,16 @@ class Flow:
         for node in self.static:
             if node.op != "call_module":
                 continue
-            for name, part in self._modules[str(node.target)].named_modules(prefix=str(node.target)):
+            for name, part in self._modules[str(node.target)].named_modules(
+                prefix=str(node.target)
+            ):
                 drops = is_random_module(part) and drops_now(part)
-                holds_more = any(True for _ in part.children()) or getattr(part, "dropout", 0)
+                holds_more = any(True for _ in part.children()) or hasattr(part, "dropout")
                 if drops or (part.training and holds_more):
                     paths.add(name)
         return paths
 
-    def _spread(
-        self, nodes: list[fx.Node], off: Callable[[fx.Node], bool]
-    ) -> set[fx.Node]:
+    def _spread(self, nodes: list[fx.Node], off: Callable[[fx.Node], bool]) -> set[fx.Node]:
         """The static nodes, given which of the dropping ones are switched off."""
         static: set[fx.Node] = set()
         for node in nodes:
@@ -174,7 +174,8 @@ def _owner(node: fx.Node) -> str:
     """The path of the module whose train flag decides whether the node drops anything."""
     if node.op == "call_module":
         return str(node.target)
-    return next(reversed(node.meta.get("nn_module_stack") or {"": None}))
+    path: str = next(reversed(node.meta.get("nn_module_stack") or {"": None}))
+    return path
 
 
 def _ancestors(nodes: list[fx.Node]) -> set[fx.Node]:
@@ -187,5 +188,3 @@ def _ancestors(nodes: list[fx.Node]) -> set[fx.Node]:
             seen.add(node)
             waiting.extend(node.all_input_nodes)
     return seen
-
-

@@ -98,7 +98,8 @@ def is_dropping_call(node: fx.Node) -> bool:
 
 def drops_attention(node: fx.Node) -> bool:
     """True for a traced attention call that drops a share of its weights."""
-    return _name(node) == "scaled_dot_product_attention" and node.kwargs.get("dropout_p", 0.0) != 0.0
+    rate = node.kwargs.get("dropout_p")
+    return _name(node) == "scaled_dot_product_attention" and rate not in (None, 0.0)
 
 
 def is_sampling_call(node: fx.Node) -> bool:

@@ -33,20 +33,20 @@ def trace(network: nn.Module) -> tuple[fx.GraphModule, dict[str, str]]:
     nodes alone decides what each of them sees.
 
     Raises:
-        TraceFailure: If the network's own `forward` cannot be traced.
+        UntraceableError: If the network's own `forward` cannot be traced.
     """
     tracer = _Tracer()
     try:
         graph = tracer.trace(network)
     except Exception as problem:
-        raise TraceFailure(_reason(problem)) from problem
+        raise UntraceableError(_reason(problem)) from problem
     if tracer.drew_at_root:
-        raise TraceFailure("its forward draws random numbers of its own")
+        raise UntraceableError("its forward draws random numbers of its own")
     _follow_overwritten_values(graph, dict(network.named_modules()))
     return fx.GraphModule(network, graph), tracer.opaque
 
 
-class TraceFailure(Exception):
+class UntraceableError(Exception):
     """The outermost `forward` cannot be traced; callers turn this into what it means for them."""
 
 
@@ -92,9 +92,7 @@ class _Tracer(fx.Tracer):
         self._proxies = parameter_proxy_cache
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Any:
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         path = self.path_of_module(m)
         if self.is_leaf_module(m, path):
             return super().call_module(m, forward, args, kwargs)

@@ -42,14 +42,13 @@ def split_at_last_module(
 def _smallest_that_trains(network: nn.Module) -> str:
     """The path of the smallest module with every trainable parameter in it; "" for all of it."""
     wanted = {id(p) for p in trainable_parameters(network)}
-    return max(
-        (
-            path
-            for path, module in network.named_modules()
-            if wanted <= {id(p) for p in module.parameters()}
-        ),
-        key=lambda path: path.count(".") + bool(path),
-    )
+    holders = [
+        path
+        for path, module in network.named_modules()
+        if wanted <= {id(p) for p in module.parameters()}
+    ]
+    deepest: str = max(holders, key=lambda path: len(path.split(".")) if path else 0)
+    return deepest
 
 
 class _UpTo(nn.Module):

@@ -1,0 +1,422 @@
+"""Classifier: a network with classes that is fitted, judged, asked, saved and loaded."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from budwood.capsule import (
+    Capsule,
+    Golden,
+    data_fingerprint,
+    draw_golden_images,
+    installed_versions,
+    read_capsule,
+    write_capsule,
+)
+from budwood.errors import CapsuleError, ConfigError, DataError, FrozenChanged, PhotoError
+from budwood.features.engines import EngineSpec, TorchEngine
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction, Gathered
+from budwood.images.folder import Split
+from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.judging.metrics import Evaluation, evaluate_logits
+from budwood.learning.plan import Plan
+from budwood.learning.probe import FittedProbe, Probe, fit_probe
+from budwood.learning.training import Epoch, Training, train_graft
+from budwood.networks.building import origin_of, preprocessing_of, rebuild
+from budwood.networks.checkpoints import load_state
+from budwood.networks.heads import num_outputs
+from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tensors
+from budwood.surgery.freezing import freeze, unfreeze
+from budwood.tensors import Logits, Pixels
+
+Photos = Sequence[Path | str | Image.Image | NDArray[np.uint8]]
+"""Files, Pillow images, or arrays `h w 3` uint8 in RGB."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting did."""
+
+    history: tuple[Epoch, ...]
+    """One dict an epoch; empty for the probe, which is solved and not trained."""
+    probe: FittedProbe | None
+    train_top1: float
+    frozen_unchanged: bool
+    """Always true: a changed tensor is an error."""
+    photos: int
+    fingerprint: str
+    """Digest of the training photos and their classes."""
+    seconds: float
+
+
+class Classifier:
+    """A classifier of photos in scikit-learn's manner.
+
+    What is frozen in the network runs once per photo and is stored; the rest is trained. With
+    `training=None` a linear head is solved as logistic regression (`fit_probe`), any other graft
+    is trained by `Training()`.
+
+    Args:
+        network: From `build`, frozen as it should be; or any module with a `preprocessing`.
+        training: Epochs, optimizer and so on; None lets a linear head be solved.
+        probe: How that is done.
+        extraction: Precision, device and store limit of the frozen part.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        on_epoch: Told each epoch's row of the history.
+
+    Example:
+        >>> from budwood import build, freeze, unfreeze
+        >>> network = build("efficientnet_lite0", classes=["cat", "dog"])
+        >>> model = Classifier(unfreeze(freeze(network, "*"), "classifier"))
+        >>> model.classes_
+        ('cat', 'dog')
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        training: Training | None = None,
+        probe: Probe = Probe(),
+        extraction: Extraction = Extraction(),
+        on_note: Callable[[str], None] = lambda note: None,
+        on_progress: OnProgress | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> None:
+        self.network = network
+        self.training = training
+        self.probe = probe
+        self.extraction = extraction
+        self.on_note = on_note
+        self.on_progress = on_progress
+        self.on_epoch = on_epoch
+        self.fit_: Fit | None = None
+        self._plan: Plan | None = None
+
+    @property
+    def classes_(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the outputs."""
+        origin = origin_of(self.network)
+        if origin is not None and origin.classes is not None:
+            return origin.classes
+        return tuple(str(i) for i in range(num_outputs(self.network)))
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """From file bytes to pixels; it belongs to the weights."""
+        return preprocessing_of(self.network)
+
+    @property
+    def plan(self) -> Plan:
+        """How the network is cut, in its present state of freezing; made on first use."""
+        if self._plan is None:
+            self._plan = Plan(
+                self.network,
+                self.preprocessing,
+                self.extraction,
+                solve=self.training is None,
+                on_note=self.on_note,
+                on_progress=self.on_progress,
+            )
+        return self._plan
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments that this classifier was made with."""
+        names = ("training", "probe", "extraction", "on_note", "on_progress", "on_epoch")
+        return {"network": self.network} | {name: getattr(self, name) for name in names}
+
+    def set_params(self, **params: Any) -> "Classifier":
+        """Change some of them.
+
+        Raises:
+            ConfigError: If one is not called so.
+        """
+        if unknown := sorted(set(params) - set(self.get_params())):
+            raise ConfigError(
+                f"Classifier has no parameter {unknown[0]!r}.",
+                expected=f"It has {', '.join(self.get_params())}.",
+            )
+        for name, value in params.items():
+            setattr(self, name, value)
+        self._plan = None
+        return self
+
+    def gather(self, paths: Sequence[Path]) -> Gathered:
+        """Run the trunk over photos ahead of fitting and judging; says which are broken."""
+        return self.plan.judging_rows(paths)
+
+    def fit(
+        self,
+        photos: Split | Sequence[Path],
+        labels: Sequence[str] | None = None,
+        *,
+        val: Split | None = None,
+    ) -> "Classifier":
+        """Train what is not frozen. Frozen tensors are proven unchanged at the end.
+
+        Args:
+            photos: A split, or the paths of photos.
+            labels: The class name of each photo, if `photos` are paths.
+            val: Photos that steer early stopping and nothing else.
+
+        Raises:
+            DataError: If a photo is broken, or the classes are not the network's.
+            FrozenChanged: If a frozen tensor changed.
+        """
+        train = self._as_split(photos, labels)
+        before = {n: digest_of(t) for n, t in frozen_tensors(self.network).items()}
+        plan = self.plan
+        gathered = plan.training_rows(train.paths)
+        _require_all(gathered)
+        started = time.perf_counter()
+        targets = torch.from_numpy(train.targets)
+        probe, history = None, []
+        if (layer := plan.layer) is not None:
+            features = plan.features(gathered)
+            has_bias = layer.bias is not None
+            probe = fit_probe(features, targets, layer.out_features, self.probe, has_bias)
+            probe.write_to(layer)
+            with torch.inference_mode():
+                logits = layer(features)
+        else:
+            config, validate = self.training or Training(), self._validation(val)
+            self.network.train()
+            history = train_graft(
+                plan.graft, gathered.rows, targets, config, validate, self.on_epoch
+            )
+            self.network.eval()
+            logits = plan.logits(plan.judging_rows(train.paths))
+        if changed := changed_tensors(before, self.network):
+            raise FrozenChanged(
+                f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
+                next="Please report this: frozen tensors must never change.",
+            )
+        names = [train.classes[label] for label in train.labels]
+        self.fit_ = Fit(
+            tuple(history),
+            probe,
+            float((logits.argmax(1) == targets).float().mean()),
+            True,
+            len(train),
+            data_fingerprint(gathered.photos, names),
+            time.perf_counter() - started,
+        )
+        return self
+
+    def evaluate(self, split: Split) -> Evaluation:
+        """Accuracy with its interval, per class, and the photos it gets wrong.
+
+        Raises:
+            DataError: If a photo is broken, or the classes are not the network's.
+        """
+        split = self._as_split(split, None)
+        gathered = self.plan.judging_rows(split.paths)
+        _require_all(gathered)
+        targets = torch.from_numpy(split.targets)
+        return evaluate_logits(self.plan.logits(gathered), targets, split.classes, split.paths)
+
+    def score(self, photos: Split | Sequence[Path], labels: Sequence[str] | None = None) -> float:
+        """Top-1 accuracy."""
+        return self.evaluate(self._as_split(photos, labels)).top1
+
+    def predict(self, photos: Photos) -> NDArray[np.str_]:
+        """The name of the most probable class of each photo."""
+        return np.array(self.classes_)[self.predict_proba(photos).argmax(1)]
+
+    def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
+        """Probabilities `n k`, columns in the order of `classes_`.
+
+        Raises:
+            PhotoError: If a photo is broken; the error names it.
+        """
+        logits, broken = self.logits(photos)
+        if broken:
+            where, reason = next(iter(broken.items()))
+            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
+        probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
+        return probabilities
+
+    def logits(self, photos: Photos) -> tuple[Logits, dict[Path, str]]:
+        """Logits of the photos that can be read, in order, and the others with the reason."""
+        if not photos:
+            return torch.empty(0, len(self.classes_)), {}
+        if all(isinstance(photo, str | Path) for photo in photos):
+            gathered = self.plan.judging_rows([Path(str(p)) for p in photos], keep=False)
+            if not gathered.paths:
+                return torch.empty(0, len(self.classes_)), gathered.broken
+            return self.plan.logits(gathered), gathered.broken
+        if any(isinstance(photo, str | Path) for photo in photos):
+            raise DataError("Paths and images are mixed.", next="Pass one kind at a time.")
+        pixels = np.stack([self.preprocessing.fit(_as_tensor(photo)) for photo in photos])
+        return self.run_exactly(pixels), {}
+
+    def save(
+        self,
+        path: Path | str,
+        evaluation: Evaluation | None = None,
+        golden: Sequence[Path] | None = None,
+    ) -> Path:
+        """Write the capsule: one file that predicts the same anywhere.
+
+        Args:
+            path: The file to write.
+            evaluation: What to say of its accuracy.
+            golden: Photos to prove it by; default: drawn pictures, so that none of your photos
+                leaves with it.
+
+        Raises:
+            CapsuleError: If the network was not made by `build`, so that no other machine could
+                make it again.
+        """
+        origin = origin_of(self.network)
+        if origin is None:
+            raise CapsuleError(
+                f"A capsule needs to say how its network is made, and this "
+                f"{type(self.network).__name__} does not.",
+                next="Make it with budwood.build().",
+            )
+        images = [p.read_bytes() for p in golden] if golden else draw_golden_images()
+        pixels = np.stack([self.preprocessing.pixels(image) for image in images])
+        logits = self.run_exactly(pixels).tolist()
+        goldens = [Golden(image, tuple(row)) for image, row in zip(images, logits, strict=True)]
+        fit = self.fit_
+        write_capsule(
+            Path(path),
+            Capsule(
+                origin=origin,
+                preprocessing=self.preprocessing,
+                classes=self.classes_,
+                state=self.network.state_dict(),
+                trainable=tuple(n for n, p in self.network.named_parameters() if p.requires_grad),
+                precision=self.plan.spec.precision,
+                golden=tuple(goldens),
+                data={} if fit is None else {"photos": fit.photos, "fingerprint": fit.fingerprint},
+                metrics=_figures(evaluation, fit),
+                versions=installed_versions(),
+            ),
+        )
+        return Path(path)
+
+    def run_exactly(self, pixels: Pixels) -> Logits:
+        """The whole network in fp32 torch, a few photos at a time."""
+        prepared = Prepared(self.network.eval(), self.preprocessing)
+        whole = TorchEngine(_AsTuple(prepared), EngineSpec("torch", "fp32"))
+        parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]
+        return torch.from_numpy(np.concatenate(parts))
+
+    def _validation(self, val: Split | None) -> Callable[[], tuple[float, float]] | None:
+        if val is None:
+            return None
+        split = self._as_split(val, None)
+        gathered = self.plan.judging_rows(split.paths)
+        _require_all(gathered)
+        targets = torch.from_numpy(split.targets)
+
+        def loss_and_top1() -> tuple[float, float]:
+            self.network.eval()
+            logits = self.plan.logits(gathered)
+            self.network.train()
+            loss = torch.nn.functional.cross_entropy(logits, targets)
+            return float(loss), float((logits.argmax(1) == targets).float().mean())
+
+        return loss_and_top1
+
+    def _as_split(self, photos: Split | Sequence[Path], labels: Sequence[str] | None) -> Split:
+        if isinstance(photos, Split):
+            if photos.classes != self.classes_ and origin_of(self.network) is not None:
+                raise DataError(
+                    f"The photos have classes {', '.join(photos.classes)}.",
+                    expected=f"The network has {', '.join(self.classes_)}.",
+                    next="Build it with these classes, or match the split by name.",
+                )
+            return photos
+        if labels is None or len(labels) != len(photos):
+            raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
+        index = {name: i for i, name in enumerate(self.classes_)}
+        if unknown := sorted(set(labels) - set(index)):
+            raise DataError(
+                f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
+            )
+        paths = tuple(Path(p) for p in photos)
+        return Split("photos", paths, tuple(index[name] for name in labels), self.classes_)
+
+
+def load(path: Path | str, **options: Any) -> Classifier:
+    """The classifier in a capsule.
+
+    Args:
+        path: The file, or the folder of a run.
+        options: What `Classifier` takes beside the network.
+
+    Raises:
+        CapsuleError: If there is none, or it is damaged or not one of ours.
+    """
+    return unpacked(read_capsule(Path(path)), **options)
+
+
+def unpacked(capsule: Capsule, **options: Any) -> Classifier:
+    """The classifier that a capsule describes."""
+    network = rebuild(capsule.origin)
+    load_state(network, capsule.state)
+    network.preprocessing = capsule.preprocessing  # type: ignore[assignment]
+    freeze(network, "*")
+    unfreeze(network, *capsule.trainable)
+    return Classifier(network, **options)
+
+
+class _AsTuple(nn.Module):
+    """A network whose output is a tuple, as a trunk's is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        output = self.network(pixels)
+        return (output if isinstance(output, Tensor) else output[0],)
+
+
+def _require_all(gathered: Gathered) -> None:
+    if gathered.broken:
+        path, reason = next(iter(gathered.broken.items()))
+        raise PhotoError(
+            f"{len(gathered.broken)} photos cannot be read, the first is {path}: {reason}",
+            next="Leave them out with budwood.images.broken.leave_out_broken.",
+            file=path,
+        )
+
+
+def _as_tensor(photo: Image.Image | NDArray[np.uint8]) -> Tensor:
+    """A Pillow image or an array as `3 h w` uint8."""
+    if isinstance(photo, Image.Image):
+        photo = np.asarray(photo.convert("RGB"))
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise DataError(
+            f"An array of shape {photo.shape} and type {photo.dtype} is no photo.",
+            expected="It should be height x width x 3, uint8, RGB.",
+        )
+    return torch.from_numpy(photo.copy()).permute(2, 0, 1)  # h w c -> c h w
+
+
+def _figures(evaluation: Evaluation | None, fit: Fit | None) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    if fit is not None:
+        figures["train"] = {"top1": fit.train_top1}
+    if evaluation is not None:
+        interval = list(evaluation.top1_interval)
+        figures["test"] = {
+            "photos": evaluation.photos,
+            "top1": evaluation.top1,
+            "top1_interval": interval,
+        }
+    return figures

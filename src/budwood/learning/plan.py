@@ -1,0 +1,111 @@
+"""How a network is trained and judged: a cut for each mode, and where the rows of each come from."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from budwood.features.engines import EngineSpec
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
+from budwood.features.rows import Selected
+from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.learning.probe import head_features, probed_layer
+from budwood.learning.training import predict_logits
+from budwood.surgery.cutting import cut
+from budwood.tensors import Features, Logits, Pixels
+
+
+class Plan:
+    """The cuts of one network in its present state of freezing.
+
+    A network may differ between the modes (GoogLeNet's auxiliary outputs exist in train mode
+    only). Where the frontier of eval mode is part of that of train mode, one trunk makes both.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        extraction: Extraction,
+        *,
+        solve: bool,
+        on_note: Callable[[str], None],
+        on_progress: OnProgress | None,
+    ) -> None:
+        """Trace and cut; nothing runs yet.
+
+        Args:
+            network: Frozen as it should be.
+            preprocessing: From file bytes to pixels.
+            extraction: Precision, device and store limit.
+            solve: Whether a linear head is to be solved rather than trained.
+            on_note: Told what the user should know.
+            on_progress: Told how far the extraction is.
+        """
+        prepared = Prepared(network, preprocessing)
+        self._judged = cut(prepared.eval())
+        shapes = [tensor.shape for tensor in self._judged.frontier]
+        self.layer = probed_layer(self._judged.graft, shapes) if solve else None
+        """The linear layer that is solved; None if the graft is trained."""
+        self._trained = self._judged if self.layer is not None else cut(prepared.train())
+        prepared.eval()
+        for name, reason in (self._judged.opaque | self._trained.opaque).items():
+            if name == "":
+                on_note(f"The network is cut in front of its last module: {reason}.")
+        needed = frontier_keys(self._judged)
+        self._training = Gatherer(self._trained, preprocessing, extraction, on_note, on_progress)
+        self._subset: list[int] | None = None
+        if set(needed) <= set(self._training.keys):
+            self._judging = self._training
+            if needed != self._training.keys:
+                self._subset = [self._training.keys.index(key) for key in needed]
+        else:
+            self._judging = Gatherer(self._judged, preprocessing, extraction, on_note, on_progress)
+
+    @property
+    def graft(self) -> nn.Module:
+        """The part that trains, in train mode's form."""
+        return self._trained.graft
+
+    @property
+    def frontier(self) -> str:
+        """The tensors that are stored, for people."""
+        return str(self._trained)
+
+    @property
+    def spec(self) -> EngineSpec:
+        """The engine that runs the trunk."""
+        return self._judging.spec
+
+    def training_rows(self, paths: Sequence[Path]) -> Gathered:
+        """The rows that the graft is trained on."""
+        return self._training.gather(paths)
+
+    def judging_rows(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
+        """The rows that the finished network is judged by, and predicts from."""
+        gathered = self._judging.gather(paths, keep=keep)
+        if self._subset is None:
+            return gathered
+        return replace(
+            gathered, rows=Selected(gathered.rows, range(len(gathered.rows)), self._subset)
+        )
+
+    def features(self, gathered: Gathered) -> Features:
+        """What the solved layer is fed with."""
+        assert self.layer is not None
+        return head_features(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
+
+    def logits(self, gathered: Gathered) -> Logits:
+        """What the network answers to photos, from their rows for judging."""
+        return predict_logits(self._judged.graft, gathered.rows, self._judged.row_bytes)
+
+    def logits_of_pixels(self, pixels: Pixels) -> Logits:
+        """What the network answers to a few decoded photos, through the same engine."""
+        rows = self._judging.run(pixels)
+        rows = rows if self._subset is None else tuple(rows[i] for i in self._subset)
+        with torch.inference_mode():
+            output = self._judged.graft.eval()(rows)
+        return (output if isinstance(output, torch.Tensor) else output[0]).float()

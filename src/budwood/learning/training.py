@@ -1,0 +1,228 @@
+"""The one training loop: it trains a graft on frontier rows, wherever they come from."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from budwood.errors import ConfigError, DataError
+from budwood.features.rows import RowSource
+from budwood.tensors import Labels, Logits
+
+AUXILIARY_WEIGHT = 0.3
+"""Share of each auxiliary classifier's loss (Szegedy et al., "Going Deeper with Convolutions")."""
+EVALUATION_BYTES = 64 * 2**20
+"""Frontier rows that are put through the graft at once when nothing is trained."""
+
+Epoch = dict[str, Any]
+"""One row of the history: epoch, loss, lr, seconds, and on validation photos val_loss, val_top1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a graft is trained."""
+
+    epochs: int = 30
+    """Passes over the training photos."""
+    lr: float = 0.001
+    """Peak learning rate."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """AdamW, Adam, or SGD with momentum 0.9."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate over the epochs: cosine decay to zero, or constant."""
+    weight_decay: float = 0.01
+    """Decay of the weights; not used by Adam."""
+    batch_size: int = 32
+    """Photos in a step."""
+    patience: int | None = None
+    """Epochs without a better validation loss before training stops; None: it never does."""
+    seed: int = 0
+    """Seeds the order of photos and dropout."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if not self.lr > 0:
+            raise ConfigError(f"lr must be above 0, got {self.lr}.")
+        if self.patience is not None and self.patience < 1:
+            raise ConfigError(f"patience must be at least 1, got {self.patience}.")
+        if self.optimizer not in ("adamw", "adam", "sgd"):
+            raise ConfigError(
+                f"No optimizer is called {self.optimizer!r}.", expected="adamw, adam or sgd."
+            )
+        if self.schedule not in ("cosine", "constant"):
+            raise ConfigError(
+                f"No schedule is called {self.schedule!r}.", expected="cosine or constant."
+            )
+
+
+def train_graft(
+    graft: nn.Module,
+    rows: RowSource,
+    labels: Labels,
+    config: Training,
+    validate: Callable[[], tuple[float, float]] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    """Train what requires a gradient in the graft; gives back the history, one dict an epoch.
+
+    With `validate` and `config.patience`, the graft ends with the weights of its best epoch.
+
+    Args:
+        graft: A tuple of frontier tensors to logits `n k`, or to a tuple of logits and those of
+            auxiliary classifiers. Edited in place.
+        rows: The frontier of the training photos.
+        labels: Their classes.
+        config: Epochs, optimizer and so on.
+        validate: Gives loss and top-1 on photos that are not trained on.
+        on_epoch: Told each epoch's row of the history.
+
+    Raises:
+        ConfigError: If nothing in the graft trains, or patience has no validation photos.
+        DataError: If the loss is no longer finite.
+    """
+    parameters = [p for p in graft.parameters() if p.requires_grad]
+    if not parameters:
+        raise ConfigError("0 parameters train.", next="Unfreeze at least the head.")
+    if config.patience is not None and validate is None:
+        raise ConfigError(
+            "patience needs validation photos.", next="Add a val folder or --val 0.1."
+        )
+    optimizer = _optimizer(parameters, config)
+    schedule = _schedule(optimizer, config)
+    best = _Best(graft)
+    history: list[Epoch] = []
+    order = torch.Generator().manual_seed(config.seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        for epoch in range(1, config.epochs + 1):
+            started = time.perf_counter()
+            lr = optimizer.param_groups[0]["lr"]
+            loss = _one_epoch(graft, rows, labels, optimizer, config, order)
+            schedule.step()
+            row: Epoch = {"epoch": epoch, "loss": loss, "lr": lr}
+            if not torch.tensor(loss).isfinite():
+                raise DataError(f"The loss is {loss} in epoch {epoch}.", next="Try a lower --lr.")
+            if validate is not None:
+                row["val_loss"], row["val_top1"] = validate()
+                row["best"] = best.improved(row["val_loss"])
+            row["seconds"] = time.perf_counter() - started
+            history.append(row)
+            if on_epoch:
+                on_epoch(row)
+            if config.patience is not None and best.epochs_since >= config.patience:
+                break
+    if config.patience is not None:
+        best.restore()
+    return history
+
+
+def batches(n: int, size: int, order: torch.Generator) -> Iterator[Tensor]:
+    """Positions 0 to n - 1 in random order, in batches; never a batch of one (batch norm fails).
+
+    Example:
+        >>> [len(batch) for batch in batches(9, 4, torch.Generator())]
+        [4, 5]
+    """
+    positions = torch.randperm(n, generator=order)
+    starts = list(range(0, n, size))
+    if n > size and n % size == 1:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], n], strict=True):
+        yield positions[start:end]
+
+
+def total_loss(outputs: Tensor | Sequence[Tensor | None], labels: Labels) -> Tensor:
+    """Cross entropy of the main output plus 0.3 times that of each auxiliary classifier."""
+    if isinstance(outputs, Tensor):
+        return cross_entropy(outputs, labels)
+    main, *auxiliary = outputs
+    assert main is not None
+    loss = cross_entropy(main, labels)
+    for logits in auxiliary:
+        if logits is not None:
+            loss = loss + AUXILIARY_WEIGHT * cross_entropy(logits, labels)
+    return loss
+
+
+def predict_logits(graft: nn.Module, rows: RowSource, row_bytes: int) -> Logits:
+    """The graft's logits for every row, in eval mode, a bounded part at a time.
+
+    Args:
+        graft: The graft of a cut that was made in eval mode.
+        rows: The frontier of some photos.
+        row_bytes: Bytes of one photo's frontier.
+    """
+    graft.eval()
+    size = max(1, min(1024, EVALUATION_BYTES // max(1, row_bytes)))
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), size):
+            output = graft(rows.take(range(start, min(start + size, len(rows)))))
+            parts.append((output if isinstance(output, Tensor) else output[0]).float())
+    return torch.cat(parts).clone()
+
+
+def _one_epoch(
+    graft: nn.Module,
+    rows: RowSource,
+    labels: Labels,
+    optimizer: torch.optim.Optimizer,
+    config: Training,
+    order: torch.Generator,
+) -> float:
+    graft.train()
+    total = 0.0
+    for batch in batches(len(rows), config.batch_size, order):
+        loss = total_loss(graft(rows.take(batch.tolist())), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        total += loss.item() * len(batch)
+    return total / len(rows)
+
+
+def _optimizer(parameters: list[nn.Parameter], config: Training) -> torch.optim.Optimizer:
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, config.lr)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, config.lr, momentum=0.9, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(parameters, config.lr, weight_decay=config.weight_decay)
+
+
+def _schedule(
+    optimizer: torch.optim.Optimizer, config: Training
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if config.schedule == "cosine":
+        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
+    return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+
+
+class _Best:
+    """The graft's state in its best epoch so far."""
+
+    def __init__(self, graft: nn.Module) -> None:
+        self._graft = graft
+        self._loss = float("inf")
+        self._state: dict[str, Tensor] = {}
+        self.epochs_since = 0
+
+    def improved(self, loss: float) -> bool:
+        """Take note of an epoch's validation loss; true if it is the least so far."""
+        if loss >= self._loss:
+            self.epochs_since += 1
+            return False
+        self._loss, self.epochs_since = loss, 0
+        self._state = {k: v.detach().clone() for k, v in self._graft.state_dict().items()}
+        return True
+
+    def restore(self) -> None:
+        """Put the best epoch's state back."""
+        self._graft.load_state_dict(self._state)

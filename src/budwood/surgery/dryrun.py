@@ -1,0 +1,128 @@
+"""What happens in a network when an image passes, found out without computing or allocating it.
+
+The image passes through a hollow twin: the same modules, but every tensor in them has a shape and
+no memory (torch's meta device). The network itself is never touched, whatever its code does.
+"""
+
+from collections import defaultdict
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from budwood.errors import ConfigError
+from budwood.surgery.receptive import ReceptiveFields
+
+
+@dataclass
+class Visit:
+    """What one module did while the image passed."""
+
+    output: tuple[int, ...] | None = None
+    """Shape of what it gave back first; of several tensors, the first."""
+    macs: int = 0
+    """Multiply-adds of its own code, over all calls; what its children did is theirs."""
+    receptive_field: int | None = None
+
+
+def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
+    """A visit for every module that takes part, by name; the network's own is called `""`.
+
+    Layers are in the mode the network is in, except that normalisation keeps its statistics.
+
+    Raises:
+        ConfigError: If the network cannot run on this shape.
+
+    Example:
+        >>> visits = dry_run(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (1, 3, 5, 5))
+        >>> visits["0"]
+        Visit(output=(1, 8, 3, 3), macs=1944, receptive_field=3)
+    """
+    twin = _hollow_twin(network)
+    with (
+        torch.no_grad(),
+        torch.device("meta"),
+        FlopCounterMode(display=False) as counter,
+        ReceptiveFields() as fields,
+    ):
+        recorder = _Recorder(twin, counter, fields)
+        image = torch.empty(shape, dtype=_dtype(network))
+        fields.start(image)
+        try:
+            twin(image)
+        except Exception as problem:
+            raise ConfigError(
+                f"The network cannot run on an input of {'x'.join(map(str, shape[1:]))}: "
+                f"{str(problem).partition(chr(10))[0] or type(problem).__name__}.",
+                next="Give the size that it is made for, such as --input 3,224,224.",
+            ) from problem
+    return dict(recorder.visits)
+
+
+def _hollow_twin(network: nn.Module) -> nn.Module:
+    """A copy of the modules in which every tensor is replaced by one without memory."""
+    hollow = {
+        id(value): _hollow(value)
+        for module in network.modules()
+        for store in (module._parameters, module._buffers, vars(module))
+        for value in store.values()
+        if isinstance(value, Tensor)
+    }
+    twin = deepcopy(network, hollow)
+    for module in twin.modules():
+        if isinstance(module, _NormBase):
+            module.training = False  # in train mode one photo has no statistics of its own
+    return twin
+
+
+def _hollow(tensor: Tensor) -> Tensor:
+    # No gradient: the counter's hooks cannot handle views of parameters that need one.
+    empty = torch.empty_like(tensor, device="meta", requires_grad=False)
+    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+
+
+def _dtype(network: nn.Module) -> torch.dtype:
+    kinds = (p.dtype for p in network.parameters() if p.is_floating_point())
+    return next(kinds, torch.get_default_dtype())
+
+
+class _Recorder:
+    """Notes, from hooks on every module, what each of them gives back and how much it computes."""
+
+    def __init__(self, twin: nn.Module, counter: FlopCounterMode, fields: ReceptiveFields) -> None:
+        self.visits: defaultdict[str, Visit] = defaultdict(Visit)
+        self._counter = counter
+        self._fields = fields
+        self._running: list[_Call] = []
+        self._names = {module: name for name, module in twin.named_modules()}
+        for module in twin.modules():
+            module.register_forward_pre_hook(self._enter)
+            module.register_forward_hook(self._leave, always_call=True)
+
+    def _enter(self, module: nn.Module, args: object) -> None:
+        self._running.append(_Call(started=self._counter.get_total_flops()))
+
+    def _leave(self, module: nn.Module, args: object, output: Any) -> None:
+        call = self._running.pop()
+        flops = self._counter.get_total_flops() - call.started
+        if self._running:
+            self._running[-1].by_children += flops
+        visit = self.visits[self._names[module]]
+        visit.macs += (flops - call.by_children) // 2
+        tensors = [value for value in tree_leaves(output) if isinstance(value, Tensor)]
+        if visit.output is None and tensors:
+            visit.output = tuple(tensors[0].shape)
+            visit.receptive_field = self._fields.of(tensors[0])
+
+
+@dataclass
+class _Call:
+    """A module that is running: the FLOPs counted when it started, and those of its children."""
+
+    started: int
+    by_children: int = 0

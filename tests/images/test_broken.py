@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from budwood.errors import DataError
+from budwood.images.broken import leave_out_broken
+from budwood.images.folder import load_folder
+
+
+@pytest.fixture
+def photos(class_folders):
+    root = class_folders(**{"train/cats": 8, "train/dogs": 8, "val/cats": 4, "val/dogs": 4,
+                            "test/cats": 4, "test/dogs": 4})  # fmt: skip
+    return load_folder(root)
+
+
+def some(split, label, number):
+    paths = [path for path, known in zip(split.paths, split.labels, strict=True) if known == label]
+    return dict.fromkeys(paths[:number], "The photo is empty.")
+
+
+def test_broken_photos_are_left_out_of_their_splits(photos):
+    broken = some(photos.train, 0, 2) | some(photos.test, 1, 1)
+    rest = leave_out_broken(photos, broken)
+    assert (len(rest.train), len(rest.val), len(rest.test)) == (14, 8, 7)
+    assert not broken.keys() & {*rest.train.paths, *rest.val.paths, *rest.test.paths}
+
+
+def test_each_is_named_with_its_reason(photos):
+    broken = some(photos.train, 0, 2)
+    notes = leave_out_broken(photos, broken).notes[len(photos.notes) :]
+    assert [(note.kind, note.file) for note in notes] == [("broken", path) for path in broken]
+    assert str(notes[0]).endswith("train/cats/000.jpg: Left out: The photo is empty.")
+
+
+def test_nothing_broken_changes_nothing(photos):
+    assert leave_out_broken(photos, {}, strict=True) is photos
+
+
+def test_a_folder_without_val_and_test_stays_without(class_folders):
+    photos = load_folder(class_folders("single", cats=1, dogs=5), test_fraction=0.2)
+    rest = leave_out_broken(photos, some(photos.train, 1, 1))
+    assert rest.val is None
+    assert rest.classes == photos.classes
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_more_than_a_quarter_of_a_class_is_an_error(photos, part):
+    split = getattr(photos, part)
+    quarter = len(split) // 8
+    assert len(leave_out_broken(photos, some(split, 1, quarter)).notes) == quarter
+    reason = (
+        rf"{quarter + 1} of {quarter * 4} {part} photos of class 'dogs' cannot be read: .*000.jpg"
+    )
+    with pytest.raises(DataError, match=reason + ".*Copy the photos again") as caught:
+        leave_out_broken(photos, some(split, 1, quarter + 1))
+    assert caught.value.file == str(photos.root)
+
+
+def test_a_class_must_keep_a_training_photo(photos):
+    with pytest.raises(DataError, match=r"'cats' has no readable train photo left.*and 3 more"):
+        leave_out_broken(photos, some(photos.train, 0, 8))
+
+
+def test_strict_allows_none_and_names_the_first_five(photos):
+    broken = some(photos.train, 0, 7)
+    with pytest.raises(
+        DataError, match=r"7 photos cannot be read: .*004\.jpg.*and 2 more.*--strict"
+    ):
+        leave_out_broken(photos, broken, strict=True)
+
+
+def test_strict_minds_broken_photos_only(plant, class_folders):
+    plant("cats/.hidden.jpg", "cats/notes.txt", "empty/")
+    photos = load_folder(class_folders(cats=5, dogs=5))
+    assert {"hidden", "not-a-photo", "empty-class"} <= {note.kind for note in photos.notes}
+    assert leave_out_broken(photos, {}, strict=True) == photos
+
+
+def test_a_photo_of_no_split_is_named_all_the_same(photos):
+    rest = leave_out_broken(photos, {Path("elsewhere.jpg"): "The photo is empty."})
+    assert rest.notes[-1].file == Path("elsewhere.jpg")

@@ -1,0 +1,237 @@
+import random
+
+import pytest
+
+from budwood.errors import ConfigError, DataError
+from budwood.images.folder import load_folder, load_test
+
+
+def names(split):
+    return [path.name for path in split.paths]
+
+
+def texts(folder, kind):
+    return [note.text for note in folder.notes if note.kind == kind]
+
+
+class TestGivenParts:
+    def test_train_val_and_test_are_what_they_are_called(self, class_folders):
+        folder = load_folder(
+            class_folders(**{f"{part}/{name}": number for part, number in
+                             (("train", 4), ("val", 2), ("test", 3)) for name in ("cats", "dogs")})
+        )  # fmt: skip
+        assert (len(folder.train), len(folder.val), len(folder.test)) == (8, 4, 6)
+        assert [split.name for split in (folder.train, folder.val, folder.test)] == [
+            "train", "val", "test"]  # fmt: skip
+        assert folder.notes == ()
+
+    def test_val_without_test_is_the_test_set(self, class_folders):
+        folder = load_folder(
+            class_folders(**{"train/a": 4, "train/b": 4, "valid/a": 1, "valid/b": 2})
+        )
+        assert folder.val is None
+        assert (folder.test.name, len(folder.test)) == ("test", 3)
+        assert texts(folder, "split") == [
+            "There is no test part: val (3 photos) is the test set and steers nothing."
+        ]
+
+    def test_training_fixes_classes_in_the_order_of_sorted(self, class_folders):
+        root = class_folders(class10=2, class2=2, Zebra=2, ähre=2)
+        folder = load_folder(root)
+        assert folder.classes == ("Zebra", "class10", "class2", "ähre")
+        assert folder.test.classes == folder.train.classes == folder.classes
+
+    def test_other_parts_are_matched_by_name(self, class_folders):
+        root = class_folders(**{"train/a": 3, "train/b": 3, "train/c": 3, "test/b": 2, "test/d": 5})
+        folder = load_folder(root)
+        assert folder.test.counts() == {"a": 0, "b": 2, "c": 0}
+        assert texts(folder, "missing-class") == [
+            "The test part has no photo of class 'a'.",
+            "The test part has no photo of class 'c'.",
+        ]
+        assert texts(folder, "extra-class") == [
+            "The test part has 5 photos of class 'd', which training lacks: left out."
+        ]
+
+    def test_a_list_gives_parts_too(self, write_list):
+        rows = ["a.jpg,x,train", "b.jpg,y,train", "c.jpg,x,testing", "d.jpg,y,testing"]
+        folder = load_folder(write_list("\n".join(["path,label,split", *rows])))
+        assert names(folder.train) == ["a.jpg", "b.jpg"]
+        assert folder.test.labels == (0, 1)
+
+    def test_groups_in_several_parts_are_said(self, write_list):
+        rows = ["a.jpg,x,train,g", "b.jpg,y,train,h", "c.jpg,x,test,g", "d.jpg,y,test,i"]
+        folder = load_folder(write_list("\n".join(["path,label,split,group", *rows])))
+        assert texts(folder, "torn-group") == [
+            "Photos of 1 group lie in more than one part, which flatters results: g."
+        ]
+
+
+class TestPartsSetAside:
+    def test_without_parts_a_stratified_test_part_is_made_and_said(self, class_folders):
+        folder = load_folder(class_folders(a=20, b=10), test_fraction=0.3, seed=5)
+        assert folder.train.counts() == {"a": 14, "b": 7}
+        assert folder.test.counts() == {"a": 6, "b": 3}
+        assert texts(folder, "split") == [
+            "There is no test part: 9 photos of 30 are set aside for testing, "
+            "21 are for training (fraction 0.3, seed 5)."
+        ]
+
+    def test_the_parts_hold_every_photo_once_and_stay_in_order(self, class_folders):
+        root = class_folders(a=20, b=10)
+        folder = load_folder(root, val=0.2)
+        parts = [folder.train.paths, folder.val.paths, folder.test.paths]
+        assert sorted(path for part in parts for path in part) == sorted(root.rglob("*.jpg"))
+        assert all(list(part) == sorted(part) for part in parts)
+
+    def test_the_same_seed_makes_the_same_parts(self, class_folders):
+        root = class_folders(a=20, b=10)
+        assert load_folder(root, seed=3) == load_folder(root, seed=3)
+        assert load_folder(root, seed=3).test != load_folder(root, seed=4).test
+
+    def test_the_order_files_were_made_in_does_not_matter(self, plant):
+        files = [f"{label}/{number}.jpg" for label in "ab" for number in range(20)]
+        one = load_folder(plant(*files))
+        other = load_folder(plant(*random.Random(0).sample(files, len(files)), root="shuffled"))
+        assert names(one.test) == names(other.test)
+
+    def test_val_is_a_stratified_part_of_train(self, class_folders):
+        root = class_folders(**{"train/a": 20, "train/b": 10, "test/a": 2, "test/b": 2})
+        folder = load_folder(root, val=0.2)
+        assert folder.val.counts() == {"a": 4, "b": 2}
+        assert folder.train.counts() == {"a": 16, "b": 8}
+        assert "6 training photos are set aside for early stopping" in texts(folder, "split")[0]
+
+    def test_a_folders_own_val_is_used(self, class_folders):
+        root = class_folders(**{f"{part}/{name}": 2 for part in ("train", "val", "test")
+                                for name in "ab"})  # fmt: skip
+        folder = load_folder(root, val=0.5)
+        assert (len(folder.train), len(folder.val)) == (4, 4)
+        assert texts(folder, "split") == [
+            "The val part is used; a fraction of 0.5 is not set aside."
+        ]
+
+    def test_a_single_photo_trains_and_that_is_said(self, class_folders):
+        folder = load_folder(class_folders(a=5, b=1))
+        assert folder.train.counts() == {"a": 4, "b": 1}
+        assert texts(folder, "small-class") == [
+            "Class 'b' cannot be divided (1 photo): it trains, and nothing tests it."
+        ]
+
+    def test_if_nothing_can_be_set_aside_there_is_no_test_set(self, class_folders):
+        folder = load_folder(class_folders(a=1, b=1))
+        assert folder.test is None
+        assert len(texts(folder, "small-class")) == 2
+
+    def test_groups_stay_on_one_side(self, plant, write_list):
+        plant(*(f"{n}.jpg" for n in range(40)))
+        rows = [f"{n}.jpg,{'xy'[n % 2]},burst{n // 4}" for n in range(40)]
+        folder = load_folder(write_list("\n".join(["path,label,group", *rows])), test_fraction=0.3)
+        bursts = [
+            {int(path.stem) // 4 for path in part.paths} for part in (folder.train, folder.test)
+        ]
+        assert not bursts[0] & bursts[1]
+        assert len(folder.test) == 12
+        assert not texts(folder, "torn-group")
+
+    @pytest.mark.parametrize("val", [-0.1, 1.0, 5])
+    def test_an_impossible_fraction_is_refused(self, class_folders, val):
+        with pytest.raises(ConfigError, match="val must be 0 or lie between 0 and 1"):
+            load_folder(class_folders(a=5, b=5), val=val)
+
+
+class TestTestSetElsewhere:
+    def test_another_folder_is_the_test_set(self, class_folders):
+        root = class_folders(a=4, b=4)
+        folder = load_folder(root, test=class_folders("other", a=2, b=1))
+        assert (len(folder.train), folder.test.counts()) == (8, {"a": 2, "b": 1})
+        assert folder.notes == ()
+
+    @pytest.mark.parametrize("part", ["test", "val", "train"])
+    def test_it_may_hold_one_part(self, class_folders, part):
+        other = class_folders("other", **{f"{part}/a": 2, f"{part}/b": 1})
+        folder = load_folder(class_folders(a=4, b=4), test=other)
+        assert folder.test.counts() == {"a": 2, "b": 1}
+
+    def test_val_then_steers_early_stopping(self, class_folders):
+        root = class_folders(**{"train/a": 3, "train/b": 3, "val/a": 1, "val/b": 1})
+        folder = load_folder(root, test=class_folders("other", a=2, b=1))
+        assert (len(folder.val), len(folder.test)) == (2, 3)
+
+    def test_a_test_part_that_is_not_used_is_said(self, class_folders):
+        root = class_folders(**{"train/a": 3, "train/b": 3, "test/a": 1, "test/b": 1})
+        folder = load_folder(root, test=class_folders("other", a=2, b=1))
+        assert "Its own test part (2 photos) is not used" in texts(folder, "split")[0]
+
+    def test_what_was_ignored_there_is_said(self, class_folders, plant):
+        other = class_folders("other", a=2)
+        plant("a/notes.txt", root="other")
+        folder = load_folder(class_folders(a=4, b=4), test=other)
+        assert [note.kind for note in folder.notes] == ["not-a-photo", "missing-class"]
+
+    def test_none_of_the_classes_is_an_error(self, class_folders):
+        other = class_folders("other", c=2)
+        with pytest.raises(
+            DataError, match=r"none of the classes: it has c\..*Name the class"
+        ) as e:
+            load_folder(class_folders(a=4, b=4), test=other)
+        assert e.value.file == str(other)
+
+    def test_training_photos_cannot_be_tested_on(self, class_folders):
+        root = class_folders(**{"a": 4, "b": 4, "held/a": 2})
+        with pytest.raises(DataError, match=r"2 photos of the test set .*Move the test set out"):
+            load_folder(root, test=root / "held")
+
+
+class TestWhatIsNoFolderOfPhotos:
+    def test_a_missing_folder_names_its_nearest_neighbour(self, class_folders):
+        root = class_folders("flowers", a=1)
+        with pytest.raises(DataError, match=r"There is no folder .*Did you mean .*flowers\?") as e:
+            load_folder(root.with_name("flower"))
+        assert e.value.file == str(root.with_name("flower"))
+
+    def test_a_missing_folder_without_neighbours(self, tmp_path):
+        with pytest.raises(DataError, match="Check the path"):
+            load_folder(tmp_path / "no" / "where")
+
+    def test_one_class_is_too_few(self, class_folders):
+        with pytest.raises(
+            DataError, match=r"only one class, 'a'.*A classifier needs at least two"
+        ):
+            load_folder(class_folders(a=5))
+
+    def test_one_class_that_holds_classes_points_below(self, class_folders):
+        root = class_folders(**{"images/a": 5, "images/b": 5})
+        with pytest.raises(DataError, match=r"the folders in .*images, name that one"):
+            load_folder(root)
+
+    def test_parts_without_train_are_an_error(self, class_folders):
+        root = class_folders(**{"test/a": 5, "val/b": 5})
+        with pytest.raises(
+            DataError, match=r"has test, val, but no train part.*Add a folder train/"
+        ):
+            load_folder(root)
+
+    def test_detection_is_refused(self, plant):
+        with pytest.raises(DataError, match="object detection"):
+            load_folder(plant("images/1.jpg", "labels/1.txt"))
+
+
+class TestLoadTest:
+    def test_all_photos_of_a_folder_without_parts(self, class_folders):
+        split, notes = load_test(class_folders(b=2, a=1), ("a", "b"))
+        assert (split.name, split.counts(), notes) == ("test", {"a": 1, "b": 2}, ())
+
+    def test_classes_keep_the_order_of_the_model(self, class_folders):
+        split, _ = load_test(class_folders(a=1, b=2), ("b", "a"))
+        assert split.labels == (1, 0, 0)
+
+    def test_the_test_part_of_a_folder_with_parts(self, class_folders):
+        root = class_folders(**{"train/a": 9, "val/a": 5, "test/a": 3})
+        split, notes = load_test(root, ("a", "b"))
+        assert len(split) == 3
+        assert [note.kind for note in notes] == ["missing-class"]
+
+    def test_no_known_class_is_an_error(self, class_folders):
+        with pytest.raises(DataError, match="The training photos have x, y"):
+            load_test(class_folders(a=1, b=2), ("x", "y"))

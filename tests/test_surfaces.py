@@ -1,0 +1,78 @@
+"""The surfaces are drawn offline, the same way every time, and share no pixel between splits."""
+
+import importlib.resources
+from random import Random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from budwood import surfaces
+from budwood.errors import DataError
+from budwood.surfaces import PATCH, SURFACES, draw_surfaces, raw_pixel_baseline
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    return draw_surfaces(tmp_path_factory.mktemp("surfaces"))
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.png")}
+
+
+def test_every_surface_has_fifty_patches_in_each_split(drawn):
+    for split in ("train", "test"):
+        assert sorted(p.name for p in (drawn / split).iterdir()) == sorted(SURFACES)
+        assert {len(list(p.iterdir())) for p in (drawn / split).iterdir()} == {50}
+
+
+def test_patches_are_grey_of_64_pixels_and_not_blank(drawn):
+    for path in drawn.rglob("*.png"):
+        with Image.open(path) as patch:
+            assert (patch.mode, patch.size) == ("L", (PATCH, PATCH))
+            assert np.asarray(patch).std() >= 4
+
+
+def test_the_same_seed_gives_the_same_bytes(drawn, tmp_path):
+    assert contents(draw_surfaces(tmp_path)) == contents(drawn)
+
+
+def test_another_seed_cuts_other_patches(drawn, tmp_path):
+    assert contents(draw_surfaces(tmp_path, seed=1)).items() != contents(drawn).items()
+
+
+def test_train_and_test_share_no_pixel(monkeypatch, tmp_path):
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (100, 1))  # a pixel's grey level is its column
+    monkeypatch.setattr(surfaces, "_picture", lambda surface: ramp)
+    folder = draw_surfaces(tmp_path)
+    left = {v for p in folder.glob("train/*/*") for v in np.unique(np.asarray(Image.open(p)))}
+    right = {v for p in folder.glob("test/*/*") for v in np.unique(np.asarray(Image.open(p)))}
+    assert min(right) - max(left) > 16
+
+
+def test_no_patch_is_cut_twice(drawn):
+    for split in ("train", "test"):
+        patches = [p.read_bytes() for p in (drawn / split).rglob("*.png")]
+        assert len(set(patches)) == len(patches)
+
+
+def test_raw_pixels_do_better_than_chance_and_far_from_well(drawn):
+    assert 0.4 < raw_pixel_baseline(drawn) < 0.65
+
+
+def test_a_missing_picture_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(surfaces, "files", lambda package: importlib.resources.files("budwood"))
+    with pytest.raises(DataError, match=r"no picture 'brick.png'.*pip install 'scikit-image>=0.24"):
+        draw_surfaces(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_picture_that_shows_nothing_is_named():
+    with pytest.raises(DataError, match=r"'moon' shows too little: 0 of 50.*pip install"):
+        surfaces._patches(np.zeros((100, 100), np.uint8), Random(0), "moon")
+
+
+def test_a_folder_without_patches_is_told(tmp_path):
+    with pytest.raises(DataError, match="`draw_surfaces"):
+        raw_pixel_baseline(tmp_path)
