@@ -39,9 +39,9 @@ def measured(source: Source, bare: str) -> tuple[int, tuple[int, int, int]]:
     """Parameters and input size (channels, height, width) of an architecture as it is built."""
     network = structure(Architecture(bare, source, 0, (0, 0, 0)), device="meta")
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    if source == "torchvision":
+    if source != "timm":
         return parameters, (3, *SOURCES[source].preprocessing(bare, None).size)
-    channels, height, width = network.pretrained_cfg["input_size"]
+    channels, height, width = timm.get_pretrained_cfg(bare).input_size
     return parameters, (channels, height, width)
 
 

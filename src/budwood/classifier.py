@@ -87,16 +87,16 @@ class Classifier:
         network: nn.Module,
         *,
         training: Training | None = None,
-        probe: Probe = Probe(),
-        extraction: Extraction = Extraction(),
+        probe: Probe | None = None,
+        extraction: Extraction | None = None,
         on_note: Callable[[str], None] = lambda note: None,
         on_progress: OnProgress | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> None:
         self.network = network
         self.training = training
-        self.probe = probe
-        self.extraction = extraction
+        self.probe = probe or Probe()
+        self.extraction = extraction or Extraction()
         self.on_note = on_note
         self.on_progress = on_progress
         self.on_epoch = on_epoch
@@ -231,7 +231,8 @@ class Classifier:
 
     def predict(self, photos: Photos) -> NDArray[np.str_]:
         """The name of the most probable class of each photo."""
-        return np.array(self.classes_)[self.predict_proba(photos).argmax(1)]
+        best: NDArray[np.str_] = np.array(self.classes_)[self.predict_proba(photos).argmax(1)]
+        return best
 
     def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
         """Probabilities `n k`, columns in the order of `classes_`.
@@ -250,14 +251,16 @@ class Classifier:
         """Logits of the photos that can be read, in order, and the others with the reason."""
         if not photos:
             return torch.empty(0, len(self.classes_)), {}
-        if all(isinstance(photo, str | Path) for photo in photos):
-            gathered = self.plan.judging_rows([Path(str(p)) for p in photos], keep=False)
+        paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
+        images = [photo for photo in photos if not isinstance(photo, str | Path)]
+        if not images:
+            gathered = self.plan.judging_rows(paths, keep=False)
             if not gathered.paths:
                 return torch.empty(0, len(self.classes_)), gathered.broken
             return self.plan.logits(gathered), gathered.broken
-        if any(isinstance(photo, str | Path) for photo in photos):
+        if paths:
             raise DataError("Paths and images are mixed.", next="Pass one kind at a time.")
-        pixels = np.stack([self.preprocessing.fit(_as_tensor(photo)) for photo in photos])
+        pixels = np.stack([self.preprocessing.fit(_as_tensor(image)) for image in images])
         return self.run_exactly(pixels), {}
 
     def save(

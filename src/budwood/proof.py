@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from budwood.capsule import read_capsule
 from budwood.classifier import unpacked
+from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
 
 
@@ -73,16 +74,16 @@ def verify(path: Path | str) -> Verification:
         CapsuleError: If the capsule cannot be read.
     """
     capsule = read_capsule(Path(path))
-    notes: list[str] = []
-    model = unpacked(capsule, on_note=notes.append)
+    model = unpacked(capsule)
     pixels = np.stack([model.preprocessing.pixels(g.image) for g in capsule.golden])
     expected = np.array([g.logits for g in capsule.golden], np.float32)
     exact = model.run_exactly(pixels).numpy()
     checks = [_check("torch", "fp32", expected, exact, capsule.tolerances["fp32"])]
-    logits = model.plan.logits_of_pixels(pixels).numpy()
-    spec = model.plan.spec  # another one, if the first was not trusted
+    spec = preferred_specs("auto", "cpu")[0]
+    logits = model.plan.answers(pixels, spec).numpy()
     tolerance = capsule.tolerances[spec.precision]
     checks.append(_check(spec.library, spec.precision, expected, logits, tolerance))
+    notes = []
     if capsule.precision not in {check.precision for check in checks}:
         notes.append(f"This machine does not run {capsule.precision}, which it was trained with.")
     return Verification(tuple(checks), tuple(notes), len(capsule.golden))

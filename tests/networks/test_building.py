@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
 from torchvision.models import get_model
 
@@ -159,6 +159,17 @@ def test_published_weights_are_loaded_from_where_they_are_kept(downloads, name):
     network = build(name)
     assert origin_of(network).weights == tag
     assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items())
+
+
+@pytest.mark.allow_hosts(["127.0.0.1"])
+def test_published_weights_are_downloaded_with_progress(site, monkeypatch):
+    saved, calls = timm.create_model("test_resnet").state_dict(), []
+    site.content = save(saved)
+    site.linked_etag = f'"{site.sha256}"'
+    monkeypatch.setenv("HF_ENDPOINT", site.address)
+    network = build("test_resnet", on_progress=lambda *now: calls.append(now))
+    assert calls[-1] == (len(site.content), len(site.content))
+    assert all(torch.equal(tensor, saved[key]) for key, tensor in network.state_dict().items())
 
 
 def test_packaged_weights_tell_what_is_on_a_photo():

@@ -1,4 +1,4 @@
-"""How a network is trained and judged: a cut for each mode, and where the rows of each come from."""
+"""How a network is trained and judged: a cut for each mode, and where its rows come from."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from budwood.features.engines import EngineSpec
+from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import Selected
@@ -102,10 +102,14 @@ class Plan:
         """What the network answers to photos, from their rows for judging."""
         return predict_logits(self._judged.graft, gathered.rows, self._judged.row_bytes)
 
-    def logits_of_pixels(self, pixels: Pixels) -> Logits:
-        """What the network answers to a few decoded photos, through the same engine."""
-        rows = self._judging.run(pixels)
-        rows = rows if self._subset is None else tuple(rows[i] for i in self._subset)
+    def answers(self, pixels: Pixels, spec: EngineSpec) -> Logits:
+        """What the network answers to a few decoded photos through an engine, trusted or not.
+
+        Raises:
+            EngineError: If the engine cannot run this network.
+        """
+        engine = build_engine(self._judged.trunk, spec, pixels[:1])
+        rows = tuple(torch.from_numpy(tensor) for tensor in engine.run(pixels))
         with torch.inference_mode():
             output = self._judged.graft.eval()(rows)
         return (output if isinstance(output, torch.Tensor) else output[0]).float()

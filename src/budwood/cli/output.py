@@ -1,0 +1,110 @@
+"""What goes where: results to stdout, notes and progress to stderr, errors as one line or object."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from budwood.errors import BudwoodError
+
+STARTED = time.perf_counter()
+"""When the process began to run our code."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def common_options(command: Command) -> Command:
+    """`--json` and `--debug`, which every command has."""
+    command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
+    )(command)
+
+
+def show(result: Any, as_json: bool) -> None:
+    """A result on stdout: its text, or the object of its `to_json`."""
+    if as_json:
+        click.echo(json.dumps(result.to_json() if hasattr(result, "to_json") else result))
+    else:
+        click.echo(str(result))
+
+
+def note(text: object) -> None:
+    """A line on stderr."""
+    click.echo(f"  {text}", err=True)
+
+
+def fail(error: Exception, as_json: bool) -> int:
+    """Say what went wrong in one line, or one object, and give back the exit code."""
+    code = 2 if isinstance(error, click.UsageError) else 1
+    if isinstance(error, BudwoodError):
+        fields, line = error.to_json(), str(error)
+    elif isinstance(error, click.ClickException):
+        line = " ".join(error.format_message().split())
+        fields = {"error": line, "file": None, "expected": None, "next": None}
+    else:
+        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        hint = "Run it again with --debug to see where."
+        fields = {"error": line, "file": None, "expected": None, "next": hint}
+        line = f"{line} ({hint})"
+    if as_json:
+        click.echo(json.dumps(fields))
+    else:
+        click.echo(f"budwood: {' '.join(line.split())}", err=True)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"  `{error.ctx.command_path} --help` shows the options.", err=True)
+    return code
+
+
+class ProgressLine:
+    """How far a pass over the photos is: one line on a terminal, now and then a line in a log."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last = 0.0
+        self._on_terminal = sys.stderr.isatty()
+
+    def __call__(self, progress: Any) -> None:
+        """Draw it, not too often."""
+        now = time.monotonic()
+        is_done = progress.done >= progress.total
+        if not is_done and now - self._last < (0.1 if self._on_terminal else 10.0):
+            return
+        self._last = now
+        left = progress.seconds_left
+        text = (
+            f"  {self._what} {progress.done} of {progress.total} photos, "
+            f"{progress.photos_per_second:.0f} a second"
+            + ("" if is_done or left is None else f", {_duration(left)} left")
+        )
+        if self._on_terminal:
+            click.echo(f"\r{text:<78}", err=True, nl=is_done)
+        else:
+            click.echo(text, err=True)
+
+
+class EpochTable:
+    """One line an epoch; a star marks the best validation loss so far."""
+
+    def __call__(self, row: dict[str, Any]) -> None:
+        """Print the line."""
+        validation = (
+            f"  val loss {row['val_loss']:.4f}  val top-1 {row['val_top1']:.3f}"
+            f"{' *' if row['best'] else ''}"
+            if "val_loss" in row
+            else ""
+        )
+        click.echo(
+            f"  epoch {row['epoch']:>3}  loss {row['loss']:.4f}{validation}  "
+            f"{row['seconds']:.1f} s",
+            err=True,
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,293 @@
+"""A run: one training from a folder of photos to a folder with everything it gave."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from budwood.capsule import FILE_NAME
+from budwood.classifier import Classifier, Fit
+from budwood.errors import ConfigError
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction, Gathered
+from budwood.images.broken import leave_out_broken
+from budwood.images.folder import ImageFolder, load_folder
+from budwood.judging.metrics import Evaluation
+from budwood.learning.training import Epoch, Training
+from budwood.networks.building import build, origin_of
+from budwood.networks.heads import head_names
+from budwood.places import whole_file
+from budwood.surgery.freezing import freeze, unfreeze
+
+RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means nothing."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `budwood train` is asked for."""
+
+    data: Path
+    """Folder or CSV file of photos."""
+    model: str = "efficientnet_lite0"
+    """Name of the backbone."""
+    weights: str = "imagenet"
+    """Published weights, a file, or none."""
+    surgery: tuple[tuple[str, str], ...] = ()
+    """("freeze" or "unfreeze", glob) pairs, applied in order after all but the head is frozen."""
+    head: str = "linear"
+    """`linear` or `mlp:2048,1024`."""
+    epochs: int | None = None
+    """Passes over the photos; None, with no other setting of training, solves a linear head."""
+    lr: float | None = None
+    """Peak learning rate."""
+    batch_size: int | None = None
+    """Photos in a step."""
+    optimizer: str | None = None
+    """adamw, adam or sgd."""
+    schedule: str | None = None
+    """cosine or constant."""
+    patience: int | None = None
+    """Epochs without a better validation loss before training stops."""
+    test: Path | None = None
+    """Another folder that is the test set."""
+    val: float = 0.0
+    """Share of the training photos set aside for early stopping."""
+    test_fraction: float = 0.2
+    """Share of the photos that is the test set where the folder has none."""
+    precision: str = "auto"
+    """Arithmetic of the trunk."""
+    device: str = "cpu"
+    """Where it runs."""
+    size: int | None = None
+    """Another input size."""
+    seed: int = 0
+    """Seeds split, head, order and dropout."""
+    strict: bool = False
+    """Whether a single broken photo is an error."""
+    store_limit: int | None = None
+    """Bytes that the feature store may take."""
+    out: Path | None = None
+    """The run's folder."""
+
+    @property
+    def training(self) -> Training | None:
+        """How the graft is trained; None if a linear head is to be solved.
+
+        Raises:
+            ConfigError: If a setting is impossible.
+        """
+        names = ("epochs", "lr", "batch_size", "optimizer", "schedule", "patience")
+        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+        if not given and self.head == "linear":
+            return None
+        return Training(seed=self.seed, **given)
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as plain JSON values."""
+        paths = {n: str(v) for n, v in asdict(self).items() if isinstance(v, Path)}
+        return asdict(self) | paths
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training gave."""
+
+    folder: Path
+    request: Request
+    weights: str
+    photos: ImageFolder
+    gathered: Gathered
+    fit: Fit
+    evaluation: Evaluation | None
+    parameters: tuple[int, int]
+    """In all, and trained."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `train --json`; see docs/json.md."""
+        total, trainable = self.parameters
+        probe = self.fit.probe
+        return {
+            "run": str(self.folder),
+            "model": self.request.model,
+            "weights": self.weights,
+            "classes": list(self.photos.classes),
+            "precision": self.gathered.engine.precision,
+            "engine": self.gathered.engine.library,
+            "images": {
+                "train": len(self.photos.train),
+                "val": len(self.photos.val or ()),
+                "test": len(self.photos.test or ()),
+                "skipped": len(self.gathered.broken),
+            },
+            "parameters": {"total": total, "trainable": trainable},
+            "epochs": list(self.fit.history),
+            "probe": probe
+            and {
+                "penalty": probe.penalty,
+                "loss": probe.loss,
+                "cross_validated_top1": probe.cross_validated_top1,
+                "candidates": list(probe.candidates),
+            },
+            "train": {"top1": self.fit.train_top1},
+            "test": self.evaluation and self.evaluation.to_json(),
+            "seconds": self.seconds,
+            "store": {
+                "hits": self.gathered.hits,
+                "misses": self.gathered.misses,
+                "bytes": self.gathered.bytes,
+            },
+            "frozen_unchanged": self.fit.frozen_unchanged,
+            "notes": [str(note) for note in self.photos.notes],
+            "warning": RANDOM_WEIGHTS if self.weights == "none" else None,
+        }
+
+    def __str__(self) -> str:
+        total, trainable = self.parameters
+        steps = ", ".join(f"{name} {s:.1f} s" for name, s in self.seconds.items())
+        parts = [
+            f"{self.request.model} ({self.weights} weights): {trainable:,} of {total:,} parameters "
+            f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes; "
+            "the frozen ones are proven unchanged.",
+            str(self.evaluation) if self.evaluation else "There are no test photos.",
+            f"Time: {steps}.\nSaved: {self.folder / FILE_NAME}",
+        ]
+        if self.weights == "none":
+            parts.append(RANDOM_WEIGHTS)
+        return "\n\n".join(parts)
+
+
+def run_training(
+    request: Request,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    started: float | None = None,
+) -> Run:
+    """Load, build, freeze, extract, train, judge, save.
+
+    Args:
+        request: What to do.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        on_epoch: Told each epoch's row of the history.
+        started: `time.perf_counter()` when the process started, for the timings.
+
+    Raises:
+        BudwoodError: Of the kind that fits; nothing that was stored is lost.
+    """
+    clock = _Clock(started)
+    training = request.training
+    photos = load_folder(
+        request.data,
+        test=request.test,
+        val=request.val,
+        test_fraction=request.test_fraction,
+        seed=request.seed,
+    )
+    if request.patience is not None and photos.val is None:
+        raise ConfigError(
+            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
+        )
+    for note in photos.notes:
+        on_note(note)
+    network = prepared_network(request, photos.classes)
+    model = Classifier(
+        network,
+        training=training,
+        extraction=Extraction(
+            precision=request.precision, device=request.device, store_limit=request.store_limit
+        ),
+        on_note=on_note,
+        on_progress=on_progress,
+        on_epoch=on_epoch,
+    )
+    parameters = _count(network)
+    on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
+    clock.lap("startup")
+    splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
+    gathered = model.gather([path for split in splits for path in split.paths])
+    left = leave_out_broken(photos, gathered.broken, strict=request.strict)
+    for note in left.notes[len(photos.notes) :]:
+        on_note(note)
+    clock.lap("features")
+    model.fit(left.train, val=left.val)
+    clock.lap("fit")
+    evaluation = model.evaluate(left.test) if left.test else None
+    clock.lap("evaluate")
+    assert model.fit_ is not None
+    origin = origin_of(network)
+    assert origin is not None
+    folder = request.out or _free_folder(request)
+    model.save(folder / FILE_NAME, evaluation)
+    clock.lap("save")
+    run = Run(
+        folder,
+        request,
+        origin.weights,
+        left,
+        gathered,
+        model.fit_,
+        evaluation,
+        parameters,
+        clock.seconds(),
+    )
+    _write_json(folder / "config.json", request.to_json())
+    _write_json(folder / "history.json", list(model.fit_.history))
+    _write_json(folder / "result.json", run.to_json())
+    return run
+
+
+def prepared_network(request: Request, classes: tuple[str, ...]) -> nn.Module:
+    """The network that a request asks for: built, headed, frozen."""
+    network = build(
+        request.model,
+        weights=request.weights,
+        classes=classes,
+        head=request.head,
+        seed=request.seed,
+    )
+    if request.size is not None:
+        network.preprocessing = network.preprocessing.at_size(request.size)
+    freeze(network, "*")
+    unfreeze(network, *head_names(network))
+    for action, pattern in request.surgery:
+        (freeze if action == "freeze" else unfreeze)(network, pattern)
+    return network
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self, started: float | None) -> None:
+        self._started = self._last = time.perf_counter() if started is None else started
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name], self._last = round(now - self._last, 3), now
+
+    def seconds(self) -> dict[str, float]:
+        return {"total": round(time.perf_counter() - self._started, 3), **self._laps}
+
+
+def _count(network: nn.Module) -> tuple[int, int]:
+    sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
+    return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
+
+
+def _free_folder(request: Request) -> Path:
+    """`runs/DATA-MODEL`, or with the first number behind it that no earlier run has."""
+    stem = f"{request.data.resolve().stem}-{request.model.replace('/', '-')}"
+    taken = {path.name for path in Path("runs").glob(f"{stem}*")}
+    names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, len(taken) + 2))
+    return Path("runs") / next(name for name in names if name not in taken)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with whole_file(path) as file:
+        file.write(json.dumps(content, indent=2, default=str).encode())
