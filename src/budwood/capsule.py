@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -33,8 +33,9 @@ from budwood.places import whole_file
 FORMAT = "budwood-capsule-1"
 FILE_NAME = "model.safetensors"
 """The capsule's name inside the folder of a run."""
-TOLERANCES = {"fp32": 0.01, "bf16": 0.15}
-"""Largest error of the golden logits, relative to the spread between the golden images."""
+TOLERANCES = {"fp32": 0.01, "bf16": 0.3}
+"""Largest error of the golden logits, relative to the spread between the golden images. Where the
+capsule is made by a machine with bf16, what bf16 does to this very network is measured instead."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ def read_capsule(path: Path) -> Capsule:
     )
 
 
-def draw_golden_images(count: int = 6, seed: int = 0) -> list[bytes]:
+def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:
     """Pictures to test a network with: drawn shapes and colours, nobody's photos, as PNG bytes."""
     rng = np.random.default_rng(seed)
     return [_drawn(rng) for _ in range(count)]
@@ -212,19 +213,17 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _drawn(rng: np.random.Generator) -> bytes:
-    """A colour gradient with texture and a few shapes on it, 320 x 280."""
-    corners = rng.integers(0, 256, (2, 2, 3), np.uint8)
-    small = Image.fromarray(corners).resize((320, 280), Image.Resampling.BILINEAR)
-    noise = rng.normal(0, rng.uniform(2, 30), (280, 320, 1))
-    noisy = np.clip(np.asarray(small) + noise, 0, 255).astype(np.uint8)
-    image = Image.fromarray(noisy)
+    """A colour gradient with shapes on it, more or less sharp, 320 x 280."""
+    corners = Image.fromarray(rng.integers(0, 256, (2, 2, 3), np.uint8))
+    image = corners.resize((320, 280), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(image)
-    for _ in range(int(rng.integers(2, 9))):
-        x, y = (int(v) for v in rng.integers(0, 260, 2))
-        w, h = (int(v) for v in rng.integers(10, 180, 2))
-        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+    for _ in range(int(rng.integers(3, 40))):
+        x, y = (int(v) for v in rng.integers(-20, 280, 2))
+        w, h = (int(v) for v in rng.integers(8, 160, 2))
+        red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
         shape = pen.ellipse if rng.random() < 0.5 else pen.rectangle
-        shape((x, y, x + w, y + h), fill=colour)
+        shape((x, y, x + w, y + h), fill=(red, green, blue))
+    image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 3))))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from budwood.capsule import (
+    TOLERANCES,
     Capsule,
     Golden,
     data_fingerprint,
@@ -25,6 +26,7 @@ from budwood.errors import CapsuleError, ConfigError, DataError, FrozenChanged, 
 from budwood.features.engines import EngineSpec, TorchEngine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
+from budwood.features.verification import spread_error
 from budwood.images.folder import Split
 from budwood.images.preprocessing import Prepared, Preprocessing
 from budwood.judging.metrics import Evaluation, evaluate_logits
@@ -290,8 +292,10 @@ class Classifier:
             )
         images = [p.read_bytes() for p in golden] if golden else draw_golden_images()
         pixels = np.stack([self.preprocessing.pixels(image) for image in images])
-        logits = self.run_exactly(pixels).tolist()
-        goldens = [Golden(image, tuple(row)) for image, row in zip(images, logits, strict=True)]
+        logits = self.run_exactly(pixels)
+        goldens = [
+            Golden(image, tuple(row)) for image, row in zip(images, logits.tolist(), strict=True)
+        ]
         fit = self.fit_
         write_capsule(
             Path(path),
@@ -303,6 +307,7 @@ class Classifier:
                 trainable=tuple(n for n, p in self.network.named_parameters() if p.requires_grad),
                 precision=self.plan.spec.precision,
                 golden=tuple(goldens),
+                tolerances=self._tolerances(pixels, logits),
                 data={} if fit is None else {"photos": fit.photos, "fingerprint": fit.fingerprint},
                 metrics=_figures(evaluation, fit),
                 versions=installed_versions(),
@@ -316,6 +321,14 @@ class Classifier:
         whole = TorchEngine(_AsTuple(prepared), EngineSpec("torch", "fp32"))
         parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]
         return torch.from_numpy(np.concatenate(parts))
+
+    def _tolerances(self, pixels: Pixels, exact: Logits) -> dict[str, float]:
+        """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
+        spec = self.plan.spec
+        if spec.precision == "fp32":
+            return dict(TOLERANCES)
+        error = spread_error(exact.numpy(), self.plan.answers(pixels, spec).numpy())
+        return TOLERANCES | {spec.precision: round(max(0.05, 2 * error), 3)}
 
     def _validation(self, val: Split | None) -> Callable[[], tuple[float, float]] | None:
         if val is None:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from budwood.capsule import FILE_NAME
-from budwood.classifier import Classifier, Fit
+from budwood.classifier import Classifier, Fit, load
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
@@ -18,7 +18,7 @@ from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.judging.metrics import Evaluation
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import build, origin_of
+from budwood.networks.building import build, origin_of, preprocessing_of
 from budwood.networks.heads import head_names
 from budwood.places import whole_file
 from budwood.surgery.freezing import freeze, unfreeze
@@ -252,7 +252,7 @@ def prepared_network(request: Request, classes: tuple[str, ...]) -> nn.Module:
         seed=request.seed,
     )
     if request.size is not None:
-        network.preprocessing = network.preprocessing.at_size(request.size)
+        network.preprocessing = preprocessing_of(network).at_size(request.size)  # type: ignore[assignment]
     freeze(network, "*")
     unfreeze(network, *head_names(network))
     for action, pattern in request.surgery:
@@ -291,3 +291,19 @@ def _free_folder(request: Request) -> Path:
 def _write_json(path: Path, content: Any) -> None:
     with whole_file(path) as file:
         file.write(json.dumps(content, indent=2, default=str).encode())
+
+
+def is_run(path: Path) -> bool:
+    """True if a path is that of a capsule, or of a folder with one in it."""
+    return (path / FILE_NAME).is_file() or (path.is_file() and path.suffix == ".safetensors")
+
+
+def network_of_run(path: Path) -> nn.Module:
+    """The network of a run, with its classes, weights and what was frozen."""
+    return load(path).network
+
+
+def warning_of(model: Classifier) -> str | None:
+    """What must be said with every result of a classifier whose weights are random."""
+    origin = origin_of(model.network)
+    return RANDOM_WEIGHTS if origin is not None and origin.weights == "none" else None

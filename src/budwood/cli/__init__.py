@@ -60,7 +60,9 @@ def main() -> None:
     try:
         code = cli.main(arguments, prog_name="budwood", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped. What was computed is stored; the same command goes on there.", err=True)
+        click.echo(
+            "Stopped. What was computed is stored; the same command goes on there.", err=True
+        )
         sys.stdout.flush()
         os._exit(130)  # not exit(): that would wait for a network that is still being compiled
     except BrokenPipeError:

@@ -11,14 +11,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
     """Bytes, written as people do: 500MB, 2GB, 0."""
 
     name = "size"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?(?:ytes)?\s*", value.lower())
@@ -27,7 +25,7 @@ class Size(click.ParamType):
         return int(float(found[1]) * _UNITS[found[2]])
 
 
-class Shape(click.ParamType):
+class Shape(click.ParamType):  # type: ignore[type-arg]
     """Channels, height and width: 3,224,224."""
 
     name = "c,h,w"
@@ -49,7 +47,9 @@ class SurgeryCommand(click.Command):
         for position, word in enumerate(args):
             option, has_value, value = word.partition("=")
             if option in ("--freeze", "--unfreeze"):
-                steps.append((option[2:], value if has_value else "".join(args[position + 1 :][:1])))
+                steps.append(
+                    (option[2:], value if has_value else "".join(args[position + 1 :][:1]))
+                )
         ctx.meta["surgery"] = tuple(steps)
         return super().parse_args(ctx, args)
 

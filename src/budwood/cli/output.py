@@ -1,4 +1,4 @@
-"""What goes where: results to stdout, notes and progress to stderr, errors as one line or object."""
+"""What goes where: results to stdout, notes and progress to stderr, errors as one line."""
 
 import json
 import sys

@@ -1,0 +1,56 @@
+"""`budwood cache`: what is stored, whether it is intact, and how to be rid of it."""
+
+import click
+
+from budwood.cli.output import common_options, show
+
+
+@click.group("cache")
+def command() -> None:
+    """Look at, check or clear the stored features.
+
+    They only save time: whatever is cleared is computed again when it is needed.
+    """
+
+
+@command.command("list")
+@common_options
+def list_(as_json: bool, debug: bool) -> None:
+    """List what is stored: photos and bytes for each network, engine and preprocessing.
+
+    \b
+    Example:
+      budwood cache list
+    """
+    from budwood.features.housekeeping import list_store
+
+    show(list_store(), as_json)
+
+
+@command.command("verify")
+@common_options
+def verify(as_json: bool, debug: bool) -> None:
+    """Read every stored byte; remove files that are damaged.
+
+    \b
+    Example:
+      budwood cache verify
+    """
+    from budwood.features.housekeeping import verify_store
+
+    show(verify_store(), as_json)
+
+
+@command.command("clear")
+@click.argument("makers", nargs=-1, metavar="[KEY...]")
+@common_options
+def clear(makers: tuple[str, ...], as_json: bool, debug: bool) -> None:
+    """Remove stored features: those of the KEYs that `cache list` shows, or all.
+
+    \b
+    Example:
+      budwood cache clear
+    """
+    from budwood.features.housekeeping import clear_store
+
+    show(clear_store(makers), as_json)
