@@ -1,7 +1,7 @@
 """Where Budwood keeps files: one folder, and how a file gets there whole or not at all."""
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,14 +30,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         OSError: If the disk is full or the folder cannot be written; `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    # Not `tempfile.mkstemp`: its files are closed to every other user, and stay so.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with partial.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(partial, path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        with suppress(OSError):  # the first error is the one to tell
+            partial.unlink(missing_ok=True)
         raise

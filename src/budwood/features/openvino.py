@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -40,9 +41,10 @@ class OpenVINOEngine:
                     "PERFORMANCE_HINT": "THROUGHPUT",
                 },
             )
-        except RuntimeError as problem:
-            first = str(problem).strip().splitlines()[0]
-            raise EngineError(f"OpenVINO cannot run this trunk: {first}") from problem
+        except Exception as problem:  # its converter raises nearly every class there is
+            lines = str(problem).split("\n")
+            reason = next((line for line in reversed(lines) if line.strip(" -")), repr(problem))
+            raise EngineError(f"OpenVINO cannot run this trunk: {reason.strip(' -')}.") from problem
         count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._requests = [self._compiled.create_infer_request() for _ in range(count)]
 
@@ -71,6 +73,9 @@ class OpenVINOEngine:
         finally:
             for _, request in under_way:
                 request.cancel()
+            for _, request in under_way:
+                with suppress(RuntimeError):  # how a cancelled request ends
+                    request.wait()
 
     def _start(self, request: ov.InferRequest, pixels: Pixels) -> None:
         # share_inputs=False copies: a request reads, and may overwrite, the memory it is given.

@@ -11,8 +11,9 @@ at once, and one that is killed leaves all that it had stored.
 
 import hashlib
 import json
-import struct
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,7 +118,7 @@ class RowStore:
         return len(self._places)
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
-        """Store the rows of these photos; when it returns they survive a power cut.
+        """Store the rows of these photos; once it returns they survive `kill -9`.
 
         Args:
             photos: One 16-byte digest a row.
@@ -143,6 +144,7 @@ class RowStore:
                 next="Free some disk, set BUDWOOD_HOME to a larger one, or pass --store-limit 0.",
                 file=path.parent,
             ) from problem
+        self.damaged.pop(path, None)
         self._take_in(open_shard(path))
 
     def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
@@ -171,31 +173,22 @@ def open_shard(path: Path) -> Shard:
     """A shard with its rows mapped, not read.
 
     Raises:
-        StoreError: If the file is cut short or is no shard; the error names it.
+        StoreError: If the file is cut short or is no shard of this folder; the error names it.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > size:
-                raise ValueError("its header is longer than the file")
-            header = json.loads(file.read(length))
-        if header["__metadata__"]["format"] != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}")
-        photos = _mapped(path, header["photos"], 8 + length, size)
-        rows = _mapped(path, header["rows"], 8 + length, size)
-    except (ValueError, KeyError, TypeError, struct.error, OSError) as problem:
-        raise StoreError(
-            f"{path.name} is damaged: {problem}.",
-            next="`budwood cache verify` removes damaged files; their rows are computed again.",
-            file=path,
-        ) from problem
+        header, start = _header(path)
+        photos, rows = (_mapped(path, header[name], start) for name in ("photos", "rows"))
+        if photos.dtype != np.uint8 or photos.shape != (len(rows), PHOTO_BYTES):
+            raise ValueError("its photos and rows do not belong together")
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        raise _damaged(path, "its header makes no sense") from None
+    except (ValueError, OSError) as problem:
+        raise _damaged(path, getattr(problem, "strerror", None) or str(problem)) from None
     return Shard(path, tuple(photo.tobytes() for photo in np.array(photos)), rows)
 
 
 def is_intact(path: Path) -> bool:
     """True if every byte of a shard is as it was written."""
-    open_shard(path)
     return _digest(path.read_bytes()) == path.stem
 
 
@@ -208,18 +201,58 @@ def stored_makers() -> Iterator[Path]:
 
 def stored_bytes() -> int:
     """Bytes of all shards together."""
-    return sum(file.stat().st_size for file in store_folder().glob("*/*.safetensors"))
+    total = 0
+    for shard in store_folder().glob("*/*.safetensors"):
+        with suppress(FileNotFoundError):  # another process may be clearing the store
+            total += shard.stat().st_size
+    return total
 
 
-_TYPES = {"F32": np.float32, "F16": np.float16, "U8": np.uint8, "I64": np.int64, "I32": np.int32}
+_TYPES = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
 
 
-def _mapped(path: Path, entry: Mapping[str, Any], start: int, size: int) -> NDArray[Any]:
-    begin, end = entry["data_offsets"]
-    if start + end > size:
-        raise ValueError(f"it ends {start + end - size} bytes early")
-    shape = tuple(entry["shape"])
-    return np.memmap(path, _TYPES[entry["dtype"]], "r", start + begin, shape)
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """What a shard says of its tensors, and where in the file they begin."""
+    with path.open("rb") as file:
+        start = 8 + int.from_bytes(file.read(8), "little")
+        if start > path.stat().st_size:
+            raise ValueError("it ends within its header")
+        header = json.loads(file.read(start - 8))
+    about = header["__metadata__"]
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    if about["maker"] != path.parent.name:
+        raise ValueError("its rows were made by another network")
+    return header, start
+
+
+def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> NDArray[Any]:
+    (begin, end), shape = entry["data_offsets"], tuple(entry["shape"])
+    kind = np.dtype(_TYPES[entry["dtype"]])
+    missing = start + end - path.stat().st_size
+    if missing > 0:
+        raise ValueError(f"it ends {missing} bytes early")
+    if math.prod(shape) * kind.itemsize != end - begin:
+        raise ValueError("its header contradicts itself")
+    return np.memmap(path, kind, "r", start + begin, shape)
+
+
+def _damaged(path: Path, reason: str) -> StoreError:
+    return StoreError(
+        f"{path.name} is damaged: {reason}.",
+        next="`budwood cache verify` removes damaged files; their rows are computed again.",
+        file=path,
+    )
 
 
 def _digest(content: bytes) -> str:

@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check golden catalog bench clean help
+
+help:
+	@echo "make demo    install, then train, judge and verify on embedded pictures, offline (about 20 s)"
+	@echo "make test    install with the test tools, then run every test"
+	@echo "make check   format, lint, types, import layers"
+	@echo "make golden  rewrite the golden text files of the tests"
+	@echo "make catalog rewrite the catalogue of networks and the CLI reference"
+	@echo "make bench   the short benchmarks, as JSON and a table"
+
+demo: .venv/.installed
+	@echo "== budwood demo: training on embedded pictures, no network needed"
+	@$(BIN)/budwood demo
+
+test: .venv/.installed-dev
+	@echo "== tests (about 8 minutes on 2 cores; tests that need real photos say so when they skip)"
+	@$(BIN)/pytest
+
+check: .venv/.installed-dev
+	$(BIN)/ruff format --check src tests benchmarks tools
+	$(BIN)/ruff check src tests benchmarks tools
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+golden: .venv/.installed-dev
+	$(BIN)/pytest --update-golden
+
+catalog: .venv/.installed-dev
+	$(BIN)/python tools/make_catalog.py
+	$(BIN)/python tools/make_cli_docs.py
+
+bench: .venv/.installed-dev
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --short || exit 1; done
+
+clean:
+	rm -rf .venv build dist
+
+.venv/bin/pip:
+	@echo "== making a virtual environment in .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml | .venv/bin/pip
+	@echo "== installing Budwood and what it needs into .venv (torch is large; some minutes)"
+	@$(BIN)/pip install -q -e .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | .venv/bin/pip
+	@echo "== installing Budwood with its test tools into .venv (torch is large; some minutes)"
+	@$(BIN)/pip install -q -e '.[dev,lite]'
+	@touch $@ .venv/.installed
