@@ -3,13 +3,12 @@
     network.*        every weight and buffer
     golden.N.image   the bytes of a drawn PNG
     golden.N.logits  what the network said to it, in fp32
-    metadata         `format`, and `about`: one JSON object with all the rest
+    metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything
 
 It is never a pickle: reading one cannot run code.
 """
 
 import hashlib
-import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,9 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFilter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -81,20 +78,22 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
     for i, golden in enumerate(capsule.golden):
         tensors[f"golden.{i}.image"] = torch.frombuffer(bytearray(golden.image), dtype=torch.uint8)
         tensors[f"golden.{i}.logits"] = torch.tensor(golden.logits)
-    about = {
-        "origin": capsule.origin.to_json(),
-        "preprocessing": capsule.preprocessing.to_json(),
-        "classes": list(capsule.classes),
-        "trainable": list(capsule.trainable),
-        "precision": capsule.precision,
-        "tolerances": dict(capsule.tolerances),
-        "data": dict(capsule.data),
-        "metrics": dict(capsule.metrics),
-        "versions": dict(capsule.versions),
-        "digest": _digest(tensors),
-    }
+    about = json.dumps(
+        {
+            "origin": capsule.origin.to_json(),
+            "preprocessing": capsule.preprocessing.to_json(),
+            "classes": list(capsule.classes),
+            "trainable": list(capsule.trainable),
+            "precision": capsule.precision,
+            "tolerances": dict(capsule.tolerances),
+            "data": dict(capsule.data),
+            "metrics": dict(capsule.metrics),
+            "versions": dict(capsule.versions),
+        }
+    )
+    metadata = {"format": FORMAT, "about": about, "digest": _digest(tensors, about)}
     with whole_file(path) as file:
-        file.write(save(tensors, {"format": FORMAT, "about": json.dumps(about)}))
+        file.write(save(tensors, metadata))
 
 
 def read_capsule(path: Path) -> Capsule:
@@ -114,9 +113,9 @@ def read_capsule(path: Path) -> Capsule:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as problem:
+    except (SafetensorError, OSError, ValueError) as problem:
         raise CapsuleError(
-            f"{path} is damaged or cut short ({problem}).",
+            f"{path} is damaged, cut short or no safetensors file ({problem}).",
             next="Copy it again from where it was made.",
             file=path,
         ) from None
@@ -127,13 +126,24 @@ def read_capsule(path: Path) -> Capsule:
             next="Bare weights go to `budwood train --weights`.",
             file=path,
         )
-    about = json.loads(metadata["about"])
-    if _digest(tensors) != about["digest"]:
+    about = metadata.get("about", "")
+    if _digest(tensors, about) != metadata.get("digest"):
         raise CapsuleError(
             f"{path} has changed since it was made: its content does not match its digest.",
             next="Copy it again from where it was made.",
             file=path,
         )
+    try:
+        return _capsule(json.loads(about), tensors)
+    except (ValueError, LookupError, TypeError, AttributeError) as problem:
+        raise CapsuleError(
+            f"{path} is no capsule that Budwood wrote ({type(problem).__name__}: {problem}).",
+            next="Make it again with `budwood train`.",
+            file=path,
+        ) from None
+
+
+def _capsule(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Capsule:
     return Capsule(
         origin=Origin.from_json(about["origin"]),
         preprocessing=Preprocessing.from_json(about["preprocessing"]),
@@ -147,12 +157,6 @@ def read_capsule(path: Path) -> Capsule:
         metrics=about["metrics"],
         versions=about["versions"],
     )
-
-
-def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:
-    """Pictures to test a network with: drawn shapes and colours, nobody's photos, as PNG bytes."""
-    rng = np.random.default_rng(seed)
-    return [_drawn(rng) for _ in range(count)]
 
 
 def installed_versions() -> dict[str, str]:
@@ -202,28 +206,12 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    hasher = hashlib.blake2b(digest_size=16)
+def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
+    """A digest of all that a capsule holds: every tensor, and what it says of itself."""
+    hasher = hashlib.blake2b(about.encode(), digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
         hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         if tensor.numel():
             hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()
-
-
-def _drawn(rng: np.random.Generator) -> bytes:
-    """A colour gradient with shapes on it, more or less sharp, 320 x 280."""
-    corners = Image.fromarray(rng.integers(0, 256, (2, 2, 3), np.uint8))
-    image = corners.resize((320, 280), Image.Resampling.BICUBIC)
-    pen = ImageDraw.Draw(image)
-    for _ in range(int(rng.integers(3, 40))):
-        x, y = (int(v) for v in rng.integers(-20, 280, 2))
-        w, h = (int(v) for v in rng.integers(8, 160, 2))
-        red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
-        shape = pen.ellipse if rng.random() < 0.5 else pen.rectangle
-        shape((x, y, x + w, y + h), fill=(red, green, blue))
-    image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 3))))
-    out = io.BytesIO()
-    image.save(out, "PNG")
-    return out.getvalue()

@@ -9,26 +9,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from budwood.capsule import (
     TOLERANCES,
     Capsule,
     Golden,
     data_fingerprint,
-    draw_golden_images,
     installed_versions,
     read_capsule,
     write_capsule,
 )
-from budwood.errors import CapsuleError, ConfigError, DataError, FrozenChanged, PhotoError
-from budwood.features.engines import EngineSpec, TorchEngine
+from budwood.errors import CapsuleError, ConfigError, EngineError, FrozenChanged, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.verification import spread_error
-from budwood.images.folder import Split
-from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.golden import draw_golden_images
+from budwood.images.given import Photos, fitted_images, labelled, photo_files
+from budwood.images.preprocessing import Preprocessing
+from budwood.images.splits import Split
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.learning.plan import Plan
 from budwood.learning.probe import FittedProbe, Probe, fit_probe
@@ -38,10 +37,7 @@ from budwood.networks.checkpoints import load_state
 from budwood.networks.heads import num_outputs
 from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tensors
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.tensors import Logits, Pixels
-
-Photos = Sequence[Path | str | Image.Image | NDArray[np.uint8]]
-"""Files, Pillow images, or arrays `h w 3` uint8 in RGB."""
+from budwood.tensors import Labels, Logits, Pixels
 
 
 @dataclass(frozen=True)
@@ -103,15 +99,20 @@ class Classifier:
         self.on_progress = on_progress
         self.on_epoch = on_epoch
         self.fit_: Fit | None = None
+        self._names: tuple[str, ...] | None = None
         self._plan: Plan | None = None
 
     @property
     def classes_(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the outputs."""
+        """The names of the classes, in the order of the outputs; numbers until they are known."""
+        known = self._known_classes
+        return known or tuple(str(i) for i in range(num_outputs(self.network)))
+
+    @property
+    def _known_classes(self) -> tuple[str, ...] | None:
         origin = origin_of(self.network)
-        if origin is not None and origin.classes is not None:
-            return origin.classes
-        return tuple(str(i) for i in range(num_outputs(self.network)))
+        named = None if origin is None else origin.classes
+        return named or self._names
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -120,8 +121,9 @@ class Classifier:
 
     @property
     def plan(self) -> Plan:
-        """How the network is cut, in its present state of freezing; made on first use."""
-        if self._plan is None:
+        """How the network is cut; made on first use, and again once layers have been exchanged,
+        frozen or unfrozen, or given other weights."""
+        if self._plan is None or not self._plan.is_current():
             self._plan = Plan(
                 self.network,
                 self.preprocessing,
@@ -159,7 +161,7 @@ class Classifier:
 
     def fit(
         self,
-        photos: Split | Sequence[Path],
+        photos: Split | Sequence[Path | str],
         labels: Sequence[str] | None = None,
         *,
         val: Split | None = None,
@@ -176,28 +178,18 @@ class Classifier:
             FrozenChanged: If a frozen tensor changed.
         """
         train = self._as_split(photos, labels)
+        self._names = train.classes
         before = {n: digest_of(t) for n, t in frozen_tensors(self.network).items()}
-        plan = self.plan
-        gathered = plan.training_rows(train.paths)
+        gathered = self.plan.training_rows(train.paths)
         _require_all(gathered)
         started = time.perf_counter()
         targets = torch.from_numpy(train.targets)
         probe, history = None, []
-        if (layer := plan.layer) is not None:
-            features = plan.features(gathered)
-            has_bias = layer.bias is not None
-            probe = fit_probe(features, targets, layer.out_features, self.probe, has_bias)
-            probe.write_to(layer)
-            with torch.inference_mode():
-                logits = layer(features)
+        if self.plan.layer is not None:
+            probe, logits = self._solve(self.plan.layer, gathered, targets)
         else:
-            config, validate = self.training or Training(), self._validation(val)
-            self.network.train()
-            history = train_graft(
-                plan.graft, gathered.rows, targets, config, validate, self.on_epoch
-            )
-            self.network.eval()
-            logits = plan.logits(plan.judging_rows(train.paths))
+            history = self._train(gathered, targets, val)
+            logits = self.plan.logits(self.plan.judging_rows(train.paths))
         if changed := changed_tensors(before, self.network):
             raise FrozenChanged(
                 f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
@@ -214,6 +206,25 @@ class Classifier:
             time.perf_counter() - started,
         )
         return self
+
+    def _solve(
+        self, layer: nn.Linear, gathered: Gathered, targets: Labels
+    ) -> tuple[FittedProbe, Logits]:
+        features = self.plan.features(gathered)
+        has_bias = layer.bias is not None
+        probe = fit_probe(features, targets, layer.out_features, self.probe, has_bias)
+        probe.write_to(layer)
+        with torch.inference_mode():
+            return probe, layer(features)
+
+    def _train(self, gathered: Gathered, targets: Labels, val: Split | None) -> list[Epoch]:
+        config, validate = self.training or Training(), self._validation(val)
+        plan = self.plan
+        try:
+            self.network.train()
+            return train_graft(plan.graft, gathered.rows, targets, config, validate, self.on_epoch)
+        finally:
+            self.network.eval()
 
     def evaluate(self, split: Split) -> Evaluation:
         """Accuracy with its interval, per class, and the photos it gets wrong.
@@ -251,19 +262,15 @@ class Classifier:
 
     def logits(self, photos: Photos) -> tuple[Logits, dict[Path, str]]:
         """Logits of the photos that can be read, in order, and the others with the reason."""
-        if not photos:
+        if not len(photos):
             return torch.empty(0, len(self.classes_)), {}
-        paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
-        images = [photo for photo in photos if not isinstance(photo, str | Path)]
-        if not images:
-            gathered = self.plan.judging_rows(paths, keep=False)
-            if not gathered.paths:
-                return torch.empty(0, len(self.classes_)), gathered.broken
-            return self.plan.logits(gathered), gathered.broken
-        if paths:
-            raise DataError("Paths and images are mixed.", next="Pass one kind at a time.")
-        pixels = np.stack([self.preprocessing.fit(_as_tensor(image)) for image in images])
-        return self.run_exactly(pixels), {}
+        paths = photo_files(photos)
+        if paths is None:
+            return self.plan.answers_exactly(fitted_images(photos, self.preprocessing)), {}
+        gathered = self.plan.judging_rows(paths, keep=False)
+        if not gathered.paths:
+            return torch.empty(0, len(self.classes_)), gathered.broken
+        return self.plan.logits(gathered), gathered.broken
 
     def save(
         self,
@@ -292,7 +299,7 @@ class Classifier:
             )
         images = [p.read_bytes() for p in golden] if golden else draw_golden_images()
         pixels = np.stack([self.preprocessing.pixels(image) for image in images])
-        logits = self.run_exactly(pixels)
+        logits = self.plan.answers_exactly(pixels)
         goldens = [
             Golden(image, tuple(row)) for image, row in zip(images, logits.tolist(), strict=True)
         ]
@@ -315,19 +322,16 @@ class Classifier:
         )
         return Path(path)
 
-    def run_exactly(self, pixels: Pixels) -> Logits:
-        """The whole network in fp32 torch, a few photos at a time."""
-        prepared = Prepared(self.network.eval(), self.preprocessing)
-        whole = TorchEngine(_AsTuple(prepared), EngineSpec("torch", "fp32"))
-        parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]
-        return torch.from_numpy(np.concatenate(parts))
-
     def _tolerances(self, pixels: Pixels, exact: Logits) -> dict[str, float]:
         """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
         spec = self.plan.spec
         if spec.precision == "fp32":
             return dict(TOLERANCES)
-        error = spread_error(exact.numpy(), self.plan.answers(pixels, spec).numpy())
+        try:
+            answers = self.plan.answers(pixels, spec)
+        except EngineError:  # met only if nothing ran yet; `verify` says so too
+            return dict(TOLERANCES)
+        error = spread_error(exact.numpy(), answers.numpy())
         return TOLERANCES | {spec.precision: round(max(0.05, 2 * error), 3)}
 
     def _validation(self, val: Split | None) -> Callable[[], tuple[float, float]] | None:
@@ -347,24 +351,11 @@ class Classifier:
 
         return loss_and_top1
 
-    def _as_split(self, photos: Split | Sequence[Path], labels: Sequence[str] | None) -> Split:
-        if isinstance(photos, Split):
-            if photos.classes != self.classes_ and origin_of(self.network) is not None:
-                raise DataError(
-                    f"The photos have classes {', '.join(photos.classes)}.",
-                    expected=f"The network has {', '.join(self.classes_)}.",
-                    next="Build it with these classes, or match the split by name.",
-                )
-            return photos
-        if labels is None or len(labels) != len(photos):
-            raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
-        index = {name: i for i, name in enumerate(self.classes_)}
-        if unknown := sorted(set(labels) - set(index)):
-            raise DataError(
-                f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
-            )
-        paths = tuple(Path(p) for p in photos)
-        return Split("photos", paths, tuple(index[name] for name in labels), self.classes_)
+    def _as_split(
+        self, photos: Split | Sequence[Path | str], labels: Sequence[str] | None
+    ) -> Split:
+        are_named = self._known_classes is not None
+        return labelled(photos, labels, self.classes_, are_named=are_named)
 
 
 def load(path: Path | str, **options: Any) -> Classifier:
@@ -387,19 +378,9 @@ def unpacked(capsule: Capsule, **options: Any) -> Classifier:
     network.preprocessing = capsule.preprocessing  # type: ignore[assignment]
     freeze(network, "*")
     unfreeze(network, *capsule.trainable)
-    return Classifier(network, **options)
-
-
-class _AsTuple(nn.Module):
-    """A network whose output is a tuple, as a trunk's is."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor]:
-        output = self.network(pixels)
-        return (output if isinstance(output, Tensor) else output[0],)
+    model = Classifier(network, **options)
+    model._names = capsule.classes
+    return model
 
 
 def _require_all(gathered: Gathered) -> None:
@@ -410,18 +391,6 @@ def _require_all(gathered: Gathered) -> None:
             next="Leave them out with budwood.images.broken.leave_out_broken.",
             file=path,
         )
-
-
-def _as_tensor(photo: Image.Image | NDArray[np.uint8]) -> Tensor:
-    """A Pillow image or an array as `3 h w` uint8."""
-    if isinstance(photo, Image.Image):
-        photo = np.asarray(photo.convert("RGB"))
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
-        raise DataError(
-            f"An array of shape {photo.shape} and type {photo.dtype} is no photo.",
-            expected="It should be height x width x 3, uint8, RGB.",
-        )
-    return torch.from_numpy(photo.copy()).permute(2, 0, 1)  # h w c -> c h w
 
 
 def _figures(evaluation: Evaluation | None, fit: Fit | None) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 from budwood.features.extraction import OnProgress
 from budwood.predictions import Predictions, predict_run
 from budwood.proof import Verification, verify
-from budwood.runs import Request, Run, run_training
+from budwood.request import Request
+from budwood.runs import Run, run_training
 from budwood.surfaces import draw_surfaces, raw_pixel_baseline
 
 

@@ -83,6 +83,8 @@ def predict_run(
         DataError: If a path does not exist, or no photo at all can be read.
     """
     photos = [photo for path in paths for photo in _photos_at(path)]
+    if not photos:
+        raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
     model = load(run, on_note=on_note, on_progress=on_progress)
     found: list[Prediction] = []
     skipped: dict[str, str] = {}
@@ -94,23 +96,30 @@ def predict_run(
         for path, row in zip(good, logits.softmax(1).tolist(), strict=True):
             ranked = sorted(zip(model.classes_, row, strict=True), key=lambda pair: -pair[1])
             found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row)))
+    if not found:
+        raise _none_readable(skipped)
     for name, reason in skipped.items():
         on_note(f"{name} is passed over: {reason}")
-    if not found:
-        name, reason = next(iter(skipped.items()))
-        raise DataError(f"None of the photos can be read; {name}: {reason}", file=name)
     return Predictions(model.classes_, tuple(found), skipped, warning_of(model))
+
+
+def _none_readable(skipped: dict[str, str]) -> DataError:
+    name, reason = next(iter(skipped.items()))
+    others = f" Nor can the {len(skipped) - 1} others." if len(skipped) > 1 else ""
+    return DataError(f"{name} cannot be read: {reason}{others}", next="Pass others.", file=name)
 
 
 def _photos_at(path: Path) -> list[Path]:
     """A photo itself, or the photos in a folder, its subfolders included."""
     if not path.exists():
-        raise DataError(
-            f"There is no {path}.", next="Pass photos, or folders that hold some.", file=path
-        )
+        raise DataError(f"There is no photo or folder {path}.", next="Check the path.", file=path)
     if not path.is_dir():
         return [path]
     photos = grow(path).all_photos()
     if not photos:
-        raise DataError(f"There is no photo in {path}.", file=path)
+        raise DataError(
+            f"There is no photo in {path}.",
+            expected="JPEG, PNG, WebP, BMP, GIF and TIFF files are looked for.",
+            file=path,
+        )
     return photos

@@ -1,9 +1,9 @@
 """A run: one training from a folder of photos to a folder with everything it gave."""
 
-import json
+import shlex
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,84 +12,21 @@ from torch import nn
 from budwood.capsule import FILE_NAME
 from budwood.classifier import Classifier, Fit, load
 from budwood.errors import ConfigError
+from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.notes import Note
 from budwood.judging.metrics import Evaluation
-from budwood.learning.training import Epoch, Training
+from budwood.learning.training import Epoch
 from budwood.networks.building import build, origin_of, preprocessing_of
-from budwood.networks.heads import head_names
-from budwood.places import whole_file
+from budwood.networks.heads import head_names, hidden_widths
+from budwood.request import Request
+from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
 from budwood.surgery.freezing import freeze, unfreeze
 
 RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means nothing."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What `budwood train` is asked for."""
-
-    data: Path
-    """Folder or CSV file of photos."""
-    model: str = "efficientnet_lite0"
-    """Name of the backbone."""
-    weights: str = "imagenet"
-    """Published weights, a file, or none."""
-    surgery: tuple[tuple[str, str], ...] = ()
-    """("freeze" or "unfreeze", glob) pairs, applied in order after all but the head is frozen."""
-    head: str = "linear"
-    """`linear` or `mlp:2048,1024`."""
-    epochs: int | None = None
-    """Passes over the photos; None, with no other setting of training, solves a linear head."""
-    lr: float | None = None
-    """Peak learning rate."""
-    batch_size: int | None = None
-    """Photos in a step."""
-    optimizer: str | None = None
-    """adamw, adam or sgd."""
-    schedule: str | None = None
-    """cosine or constant."""
-    patience: int | None = None
-    """Epochs without a better validation loss before training stops."""
-    test: Path | None = None
-    """Another folder that is the test set."""
-    val: float = 0.0
-    """Share of the training photos set aside for early stopping."""
-    test_fraction: float = 0.2
-    """Share of the photos that is the test set where the folder has none."""
-    precision: str = "auto"
-    """Arithmetic of the trunk."""
-    device: str = "cpu"
-    """Where it runs."""
-    size: int | None = None
-    """Another input size."""
-    seed: int = 0
-    """Seeds split, head, order and dropout."""
-    strict: bool = False
-    """Whether a single broken photo is an error."""
-    store_limit: int | None = None
-    """Bytes that the feature store may take."""
-    out: Path | None = None
-    """The run's folder."""
-
-    @property
-    def training(self) -> Training | None:
-        """How the graft is trained; None if a linear head is to be solved.
-
-        Raises:
-            ConfigError: If a setting is impossible.
-        """
-        names = ("epochs", "lr", "batch_size", "optimizer", "schedule", "patience")
-        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-        if not given and self.head == "linear":
-            return None
-        return Training(seed=self.seed, **given)
-
-    def to_json(self) -> dict[str, Any]:
-        """The request as plain JSON values."""
-        paths = {n: str(v) for n, v in asdict(self).items() if isinstance(v, Path)}
-        return asdict(self) | paths
 
 
 @dataclass(frozen=True)
@@ -149,15 +86,16 @@ class Run:
     def __str__(self) -> str:
         total, trainable = self.parameters
         steps = ", ".join(f"{name} {s:.1f} s" for name, s in self.seconds.items())
+        frozen = "; the frozen ones are proven unchanged" if trainable < total else ""
         parts = [
             f"{self.request.model} ({self.weights} weights): {trainable:,} of {total:,} parameters "
-            f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes; "
-            "the frozen ones are proven unchanged.",
+            f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes"
+            f"{frozen}.",
             str(self.evaluation) if self.evaluation else "There are no test photos.",
-            f"Time: {steps}.\nSaved: {self.folder / FILE_NAME}",
+            *([RANDOM_WEIGHTS] if self.weights == "none" else []),
+            f"Time: {steps}.\nSaved: {self.folder / FILE_NAME}\n"
+            f"Next: budwood predict {shlex.quote(str(self.folder))} PHOTO",
         ]
-        if self.weights == "none":
-            parts.append(RANDOM_WEIGHTS)
         return "\n\n".join(parts)
 
 
@@ -182,6 +120,9 @@ def run_training(
     """
     clock = _Clock(started)
     training = request.training
+    preferred_specs(request.precision, request.device)
+    hidden_widths(request.head)
+    require_writable(request.out or RUNS)
     photos = load_folder(
         request.data,
         test=request.test,
@@ -193,6 +134,7 @@ def run_training(
         raise ConfigError(
             "--patience needs validation photos.", next="Add a val folder or --val 0.1."
         )
+    photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
     for note in photos.notes:
         on_note(note)
     network = prepared_network(request, photos.classes)
@@ -222,24 +164,32 @@ def run_training(
     assert model.fit_ is not None
     origin = origin_of(network)
     assert origin is not None
-    folder = request.out or _free_folder(request)
-    model.save(folder / FILE_NAME, evaluation)
-    clock.lap("save")
-    run = Run(
-        folder,
-        request,
-        origin.weights,
-        left,
-        gathered,
-        model.fit_,
-        evaluation,
-        parameters,
-        clock.seconds(),
-    )
-    _write_json(folder / "config.json", request.to_json())
-    _write_json(folder / "history.json", list(model.fit_.history))
-    _write_json(folder / "result.json", run.to_json())
+    folder = request.out or new_folder(request.data, request.model)
+    with writing_to(folder):
+        model.save(folder / FILE_NAME, evaluation)
+        clock.lap("save")
+        run = Run(
+            folder,
+            request,
+            origin.weights,
+            left,
+            gathered,
+            model.fit_,
+            evaluation,
+            parameters,
+            clock.seconds(),
+        )
+        write_json(folder / "config.json", request.to_json())
+        write_json(folder / "history.json", list(model.fit_.history))
+        write_json(folder / "result.json", run.to_json())
     return run
+
+
+def _lonely(photos: ImageFolder) -> Iterator[Note]:
+    """A note for each class with one training photo that no note names yet."""
+    for name, number in photos.train.counts().items():
+        if number == 1 and not any(repr(name) in note.text for note in photos.notes):
+            yield Note("small-class", f"Class {name!r} has one training photo only.")
 
 
 def prepared_network(request: Request, classes: tuple[str, ...]) -> nn.Module:
@@ -278,24 +228,6 @@ class _Clock:
 def _count(network: nn.Module) -> tuple[int, int]:
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
-
-
-def _free_folder(request: Request) -> Path:
-    """`runs/DATA-MODEL`, or with the first number behind it that no earlier run has."""
-    stem = f"{request.data.resolve().stem}-{request.model.replace('/', '-')}"
-    taken = {path.name for path in Path("runs").glob(f"{stem}*")}
-    names = (stem if i == 1 else f"{stem}-{i}" for i in range(1, len(taken) + 2))
-    return Path("runs") / next(name for name in names if name not in taken)
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with whole_file(path) as file:
-        file.write(json.dumps(content, indent=2, default=str).encode())
-
-
-def is_run(path: Path) -> bool:
-    """True if a path is that of a capsule, or of a folder with one in it."""
-    return (path / FILE_NAME).is_file() or (path.is_file() and path.suffix == ".safetensors")
 
 
 def network_of_run(path: Path) -> nn.Module:

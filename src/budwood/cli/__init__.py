@@ -1,13 +1,17 @@
 """The command line: one file a verb. No torch until a command needs it."""
 
+import difflib
 import os
+import signal
 import sys
+import threading
+import traceback
 import warnings
 from importlib import import_module
 
 import click
 
-from budwood.cli.output import fail
+from budwood.cli.output import fail, stopped
 
 COMMANDS = (
     "demo",
@@ -20,6 +24,11 @@ COMMANDS = (
     "cache",
 )
 """In the order in which a newcomer meets them; each is `budwood.cli.NAME`."""
+
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+SECONDS_TO_STOP = 1.5
+"""After Ctrl-C, how long what is ready may take to reach the disk."""
 
 
 class _Verbs(click.Group):
@@ -35,9 +44,19 @@ class _Verbs(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0].lower(), COMMANDS, 1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No command is called {args[0]!r}.{guess}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 @click.command(
     cls=_Verbs,
+    no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `budwood demo`. Every command has --help, and --json for scripts.",
 )
@@ -55,20 +74,34 @@ def main() -> None:
     """What the `budwood` command runs."""
     arguments = sys.argv[1:]
     as_json, debug = "--json" in arguments, "--debug" in arguments
+    signal.signal(signal.SIGINT, lambda *_: _interrupt(as_json))
     if not debug:
         warnings.filterwarnings("ignore")  # other libraries' deprecations are not the user's
+    if not arguments:
+        context = click.Context(cli, info_name="budwood", **cli.context_settings)
+        click.echo(cli.get_help(context), err=True)
+        sys.exit(2)
     try:
         code = cli.main(arguments, prog_name="budwood", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "Stopped. What was computed is stored; the same command goes on there.", err=True
-        )
-        sys.stdout.flush()
-        os._exit(130)  # not exit(): that would wait for a network that is still being compiled
+        _stop(as_json)
     except BrokenPipeError:
         os._exit(141)
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         sys.exit(fail(error, as_json))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _interrupt(as_json: bool) -> None:
+    """End what is running; a library that swallows or outlasts that is not waited for."""
+    timer = threading.Timer(SECONDS_TO_STOP, _stop, (as_json,))
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt
+
+
+def _stop(as_json: bool) -> None:
+    stopped(as_json)
+    os._exit(STOPPED)  # not exit(): that would wait for a network that is still being compiled

@@ -5,9 +5,9 @@ import click
 from budwood.cli.output import common_options, show
 
 
-@click.group("cache")
+@click.group("cache", no_args_is_help=False)
 def command() -> None:
-    """Look at, check or clear the stored features.
+    """List, check or clear the stored features.
 
     They only save time: whatever is cleared is computed again when it is needed.
     """
@@ -16,7 +16,9 @@ def command() -> None:
 @command.command("list")
 @common_options
 def list_(as_json: bool, debug: bool) -> None:
-    """List what is stored: photos and bytes for each network, engine and preprocessing.
+    """List what is stored, and how large it is.
+
+    One line for each tensor that is stored: its key, photos, bytes, shape and engine.
 
     \b
     Example:

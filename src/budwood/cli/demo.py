@@ -16,10 +16,10 @@ from budwood.cli.output import STARTED, ProgressLine, common_options, note, show
 )
 @common_options
 def command(out: Path | None, as_json: bool, debug: bool) -> None:
-    """Train, judge, predict and verify on embedded pictures; needs no network and no photos.
+    """Train, judge, predict and verify on embedded pictures.
 
-    Ten surfaces, 64-pixel grey patches: the left side of each picture trains, the right side
-    tests.
+    Needs no network and no photos. Ten surfaces, 64-pixel grey patches: the left side of each
+    picture trains, the right side tests.
 
     \b
     Example:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import click
 
+from budwood.cli.options import PHOTOS, RUN
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("evaluate")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("run", type=RUN)
+@click.argument("data", type=PHOTOS)
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @common_options
 def command(run: Path, data: Path, strict: bool, as_json: bool, debug: bool) -> None:

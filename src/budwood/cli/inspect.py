@@ -4,12 +4,18 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import Shape, SurgeryCommand, surgery_options, surgery_steps
+from budwood.cli.options import (
+    NetworkOrRun,
+    Shape,
+    SurgeryCommand,
+    surgery_options,
+    surgery_steps,
+)
 from budwood.cli.output import common_options, show
 
 
 @click.command("inspect", cls=SurgeryCommand)
-@click.argument("what", metavar="NAME|RUN")
+@click.argument("what", type=NetworkOrRun(), metavar="NAME|RUN")
 @click.option("--input", "shape", type=Shape(), help="Input size. [default: the network's own]")
 @click.option("--depth", type=click.IntRange(1), help="Show layers down to this depth only.")
 @surgery_options
@@ -21,7 +27,7 @@ from budwood.cli.output import common_options, show
 )
 @common_options
 def command(
-    what: str,
+    what: Path | str,
     shape: tuple[int, int, int] | None,
     depth: int | None,
     classes: int | None,
@@ -31,7 +37,7 @@ def command(
     freeze: tuple[str, ...],
     unfreeze: tuple[str, ...],
 ) -> None:
-    """Show the layers of a network: shapes, parameters, multiply-adds, what is frozen.
+    """Show the layers of a network: shapes, sizes, what is frozen.
 
     NAME is what `budwood models` lists; RUN is what `budwood train` made, shown as it was frozen.
 
@@ -42,20 +48,18 @@ def command(
     """
     if head is not None and classes is None:
         raise click.UsageError("--head needs --classes.")
-    from budwood.runs import is_run, network_of_run
+    from budwood.networks.building import build
+    from budwood.networks.heads import replace_head
+    from budwood.runs import network_of_run
     from budwood.surgery.freezing import freeze as freeze_layers
     from budwood.surgery.freezing import unfreeze as unfreeze_layers
     from budwood.surgery.summary import summarize
 
-    if is_run(Path(what)):
-        network = network_of_run(Path(what))
+    if isinstance(what, Path):
+        network = network_of_run(what)
     else:
-        from budwood.networks.building import build
-
         network = build(what, weights="none", device="meta")
     if classes is not None:
-        from budwood.networks.heads import replace_head
-
         replace_head(network, classes, head or "linear")
     for action, pattern in surgery_steps():
         (freeze_layers if action == "freeze" else unfreeze_layers)(network, pattern)

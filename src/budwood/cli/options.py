@@ -1,17 +1,77 @@
 """Options that several commands share, and how their text becomes values."""
 
+import difflib
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from budwood.errors import DataError, UnknownName
+from budwood.networks.catalog import find
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+class Existing(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A file or folder that is there; told before torch is loaded, with the nearest name."""
+
+    name = "path"
+
+    def __init__(self, what: str, hint: str = "Check the path.") -> None:
+        """`what` was expected there; `hint` says what to do where no name is near."""
+        self._what = what
+        self._hint = hint
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(value).expanduser()
+        if path.exists() or str(path) == "-":
+            return path
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, siblings, 1)
+        raise DataError(
+            f"There is no {self._what} {path}.",
+            next=f"Did you mean {path.parent / near[0]}?" if near else self._hint,
+            file=path,
+        )
+
+
+PHOTOS = Existing("folder or CSV file")
+RUN = Existing("run", "`budwood train` makes one; give its folder or its model.safetensors.")
+
+
+class NetworkName(click.ParamType):  # type: ignore[type-arg]
+    """The name of a network in the catalogue."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return find(value).name
+
+
+class NetworkOrRun(click.ParamType):  # type: ignore[type-arg]
+    """The name of a network in the catalogue, or the path of a run."""
+
+    name = "name or run"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        path = Path(value).expanduser()
+        if path.is_file() or (len(path.parts) > 1 and path.parent.is_dir()):
+            return RUN.convert(value, param, ctx)
+        try:
+            return find(value).name
+        except UnknownName:
+            if path.is_dir():
+                return path
+            raise
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]
     """Bytes, written as people do: 500MB, 2GB, 0."""
 
     name = "size"
@@ -33,10 +93,10 @@ class Shape(click.ParamType):  # type: ignore[type-arg]
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int, int]:
-        numbers = [int(part) for part in str(value).split(",") if part.strip().isdigit()]
-        if len(numbers) != 3 or min(numbers) < 1:
+        found = re.fullmatch(r"\s*([1-9]\d*)\s*,\s*([1-9]\d*)\s*,\s*([1-9]\d*)\s*", value)
+        if not found:
             self.fail(f"{value!r} is no input size; write channels,height,width.", param, ctx)
-        return numbers[0], numbers[1], numbers[2]
+        return int(found[1]), int(found[2]), int(found[3])
 
 
 class SurgeryCommand(click.Command):

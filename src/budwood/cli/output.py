@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -24,12 +24,16 @@ def common_options(command: Command) -> Command:
     )(command)
 
 
-def show(result: Any, as_json: bool) -> None:
+class Result(Protocol):
+    """What a command gives back; its `str` is the text."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+
+
+def show(result: Result, as_json: bool) -> None:
     """A result on stdout: its text, or the object of its `to_json`."""
-    if as_json:
-        click.echo(json.dumps(result.to_json() if hasattr(result, "to_json") else result))
-    else:
-        click.echo(str(result))
+    click.echo(json.dumps(result.to_json()) if as_json else str(result))
 
 
 def note(text: object) -> None:
@@ -39,24 +43,34 @@ def note(text: object) -> None:
 
 def fail(error: Exception, as_json: bool) -> int:
     """Say what went wrong in one line, or one object, and give back the exit code."""
-    code = 2 if isinstance(error, click.UsageError) else 1
+    _say_problem(_problem(error), as_json)
+    return 2 if isinstance(error, click.UsageError) else 1
+
+
+def stopped(as_json: bool) -> None:
+    """Say that Ctrl-C ended it, and what becomes of the work."""
+    hint = "What was computed is stored; the same command goes on there."
+    _say_problem(BudwoodError("Stopped.", next=hint), as_json)
+
+
+def _problem(error: Exception) -> BudwoodError:
+    """Any error, in our form."""
     if isinstance(error, BudwoodError):
-        fields, line = error.to_json(), str(error)
-    elif isinstance(error, click.ClickException):
-        line = " ".join(error.format_message().split())
-        fields = {"error": line, "file": None, "expected": None, "next": None}
-    else:
-        line = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        hint = "Run it again with --debug to see where."
-        fields = {"error": line, "file": None, "expected": None, "next": hint}
-        line = f"{line} ({hint})"
+        return error
+    if isinstance(error, click.UsageError):
+        name = error.ctx.command_path if error.ctx else "budwood"
+        return BudwoodError(error.format_message(), next=f"See `{name} --help`.")
+    if isinstance(error, click.ClickException):
+        return BudwoodError(error.format_message())
+    hint = "Run it again with --debug to see where."
+    return BudwoodError(f"{type(error).__name__}: {error}.", next=hint)
+
+
+def _say_problem(problem: BudwoodError, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(fields))
+        click.echo(json.dumps(problem.to_json()))
     else:
-        click.echo(f"budwood: {' '.join(line.split())}", err=True)
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"  `{error.ctx.command_path} --help` shows the options.", err=True)
-    return code
+        click.echo(f"budwood: {' '.join(str(problem).split())}", err=True)
 
 
 class ProgressLine:

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from budwood.cli.options import RUN, Existing
 from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.errors import ConfigError
 
 if TYPE_CHECKING:
     from budwood.predictions import Predictions
 
+DASH = Path("-")
+"""Stands for stdin or stdout."""
+
 
 @click.command("predict")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.argument("run", type=RUN)
+@click.argument(
+    "paths", nargs=-1, required=True, type=Existing("photo or folder"), metavar="PATH..."
+)
 @click.option(
     "--top", type=click.IntRange(1), default=3, show_default=True, help="Classes named per photo."
 )
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
 )
 @common_options
 def command(
-    run: Path, paths: tuple[str, ...], top: int, table: Path | None, as_json: bool, debug: bool
+    run: Path, paths: tuple[Path, ...], top: int, table: Path | None, as_json: bool, debug: bool
 ) -> None:
     """Predict the class of photos with the classifier in RUN.
 
@@ -39,17 +46,30 @@ def command(
       budwood predict runs/flowers-efficientnet_lite0 IMG_0001.jpg
       find . -name '*.jpg' | budwood predict runs/flowers-efficientnet_lite0 - --csv out.csv
     """
+    to_stdout = table == DASH
+    if to_stdout and as_json:
+        raise click.UsageError("--csv - and --json cannot both go to stdout.")
+    if table is not None and not table.absolute().parent.is_dir():
+        raise ConfigError(
+            f"There is no folder {table.parent} for {table.name}.",
+            next="Make it, or name another file after --csv.",
+            file=table,
+        )
     from budwood.predictions import predict_run
 
-    listed = [line.rstrip("\n") for line in sys.stdin] if "-" in paths else []
-    asked = [Path(path) for path in (*(p for p in paths if p != "-"), *filter(None, listed))]
-    predictions = predict_run(run, asked, top, note, ProgressLine("predicting"))
+    predictions = predict_run(run, _asked(paths), top, note, ProgressLine("predicting"))
     if table is not None:
         _write(predictions, table)
-        if str(table) == "-":
-            return
+    if not to_stdout:
+        show(predictions, as_json)
+    if table is not None and not to_stdout:
         note(f"{len(predictions.photos)} rows in {table}")
-    show(predictions, as_json)
+
+
+def _asked(paths: tuple[Path, ...]) -> list[Path]:
+    """The paths given, with those listed on stdin in the place of a `-`."""
+    listed = [Path(line) for line in sys.stdin.read().splitlines() if line] if DASH in paths else []
+    return [one for path in paths for one in (listed if path == DASH else [path])]
 
 
 def _write(predictions: "Predictions", table: Path) -> None:

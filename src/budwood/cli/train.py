@@ -5,13 +5,26 @@ from typing import Any
 
 import click
 
-from budwood.cli.options import Size, SurgeryCommand, surgery_options, surgery_steps
+from budwood.cli.options import (
+    PHOTOS,
+    NetworkName,
+    Size,
+    SurgeryCommand,
+    surgery_options,
+    surgery_steps,
+)
 from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options, note, show
 
 
 @click.command("train", cls=SurgeryCommand)
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--model", default="efficientnet_lite0", show_default=True, help="Backbone, by name.")
+@click.argument("data", type=PHOTOS)
+@click.option(
+    "--model",
+    type=NetworkName(),
+    default="efficientnet_lite0",
+    show_default=True,
+    help="Backbone; `budwood models` lists them.",
+)
 @click.option(
     "--weights",
     default="imagenet",
@@ -27,39 +40,74 @@ from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options
     metavar="linear|mlp:2048,1024",
     help="What is trained on top: one linear layer, or hidden layers of these widths before it.",
 )
-@click.option("--epochs", type=int, help="Passes over the photos. [default: 30, none for a probe]")
-@click.option("--lr", type=float, help="Peak learning rate. [default: 0.001]")
-@click.option("--batch-size", type=int, help="Photos in a step. [default: 32]")
-@click.option("--optimizer", type=str, metavar="adamw|adam|sgd", help="[default: adamw]")
-@click.option("--schedule", type=str, metavar="cosine|constant", help="[default: cosine]")
-@click.option("--patience", type=int, help="Stop after N epochs without a better validation loss.")
 @click.option(
-    "--test", type=click.Path(path_type=Path), help="Another folder whose photos are the test set."
+    "--epochs",
+    type=click.IntRange(1),
+    help="Passes over the photos. A linear head without any is solved, not trained. [default: 30]",
 )
 @click.option(
+    "--lr", type=click.FloatRange(0, min_open=True), help="Peak learning rate. [default: 0.001]"
+)
+@click.option("--batch-size", type=click.IntRange(1), help="Photos in a step. [default: 32]")
+@click.option(
+    "--optimizer",
+    type=click.Choice(["adamw", "adam", "sgd"]),
+    help="How a step is made. [default: adamw]",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "constant"]),
+    help="Learning rate over the epochs. [default: cosine]",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    help="Stop after so many epochs without a better validation loss. [default: never]",
+)
+@click.option("--test", type=PHOTOS, help="Another folder whose photos are the test set.")
+@click.option(
     "--val",
-    type=float,
+    type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
+    show_default=True,
     metavar="FRACTION",
-    help="Set this share of the training photos aside to steer early stopping.",
+    help="Share of the training photos set aside to steer early stopping.",
 )
 @click.option(
     "--test-fraction",
-    type=float,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
     default=0.2,
     show_default=True,
+    metavar="FRACTION",
     help="Share of the photos that is the test set where the folder has none.",
 )
 @click.option(
     "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
     default="auto",
     show_default=True,
-    metavar="auto|fp32|bf16",
-    help="Arithmetic of the frozen part.",
+    help="Arithmetic of the frozen part; auto is bf16 where the processor has it.",
 )
-@click.option("--device", default="cpu", show_default=True, metavar="cpu|cuda|mps")
-@click.option("--size", type=int, metavar="PX", help="Another input size than the network's own.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same numbers.")
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="cpu|cuda|mps",
+    help="Where the frozen part runs.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(1),
+    metavar="PX",
+    help="Input size. [default: that of the weights]",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Same seed, same numbers.",
+)
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @click.option(
     "--store-limit",
@@ -69,7 +117,7 @@ from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, file_okay=False),
     metavar="RUN",
     help="Folder for the result. [default: runs/DATA-MODEL]",
 )
@@ -86,7 +134,8 @@ def command(as_json: bool, debug: bool, **options: Any) -> None:
       budwood train photos/ --model resnet50 --unfreeze 'layer4*' --epochs 5
       budwood train photos/ --head mlp:256 --epochs 20 --out runs/wider
     """
-    from budwood.runs import Request, run_training  # torch is loaded from here on
+    from budwood.request import Request  # torch is loaded from here on
+    from budwood.runs import run_training
 
     for name in ("freeze", "unfreeze"):
         options.pop(name)

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
+from budwood.cli.options import RUN
 from budwood.cli.output import common_options, show
 
 
 @click.command("verify")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=RUN)
 @common_options
 def command(run: Path, as_json: bool, debug: bool) -> int:
-    """Prove that the classifier in RUN gives the answers here that it gave where it was made.
+    """Prove that the classifier in RUN still gives the same answers.
 
     It carries a few drawn pictures and what it said to them. Exit code 1 if the answers differ.
 

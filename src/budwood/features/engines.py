@@ -1,7 +1,7 @@
 """Engines run a trunk over batches of pixels; this is what they promise, and torch's own."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -46,7 +46,9 @@ class Engine(Protocol):
     def run(self, pixels: Pixels) -> Rows:
         """The frontier of one batch."""
 
-    def stream(self, batches: Iterable[tuple[Any, Pixels]]) -> Iterator[tuple[Any, Rows]]:
+    def stream(
+        self, batches: Iterable[tuple[Any, Pixels]]
+    ) -> Generator[tuple[Any, Rows], None, None]:
         """The frontier of each batch with the batch's tag, in order, overlapped where possible."""
 
 
@@ -68,7 +70,9 @@ class TorchEngine:
             rows = self._trunk(batch)
         return tuple(_plain(row) for row in rows)
 
-    def stream(self, batches: Iterable[tuple[Any, Pixels]]) -> Iterator[tuple[Any, Rows]]:
+    def stream(
+        self, batches: Iterable[tuple[Any, Pixels]]
+    ) -> Generator[tuple[Any, Rows], None, None]:
         """One batch after the other; decoding goes on in other threads meanwhile."""
         for tag, pixels in batches:
             yield tag, self.run(pixels)

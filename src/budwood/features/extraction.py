@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,8 +23,12 @@ from budwood.tensors import Pixels
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 256, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
-BATCH_SECONDS, BATCH_PHOTOS = 0.4, 32
+BATCH_SECONDS, BATCH_PHOTOS = 0.4, 16
 """A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
+
+
+AHEAD = 16
+"""Photos that each core decodes ahead of the network."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def identify(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]]
     """The digest of each photo's bytes, and the photos that cannot be read with the reason."""
     digests: dict[Path, bytes] = {}
     broken: dict[Path, str] = {}
-    with ThreadPoolExecutor(workers()) as pool:
+    with _threads() as pool:
         for path, result in zip(paths, pool.map(_identified, paths), strict=True):
             if isinstance(result, PhotoError):
                 broken[path] = str(result)
@@ -77,22 +82,19 @@ def decoded(
     """
     waiting: deque[tuple[Path, Future[Any]]] = deque()
     source = iter(paths)
-    with ThreadPoolExecutor(workers()) as pool:
-        try:
-            while True:
-                for path in islice(source, 16 * workers() - len(waiting)):
-                    waiting.append((path, pool.submit(_decode_one, path, preprocessing)))
-                if not waiting:
-                    return
-                path, future = waiting.popleft()
-                try:
-                    photo, pixels = future.result()
-                except PhotoError as problem:
-                    broken[path] = str(problem)
-                    continue
+    with _threads() as pool:
+        while True:
+            for path in islice(source, AHEAD * workers() - len(waiting)):
+                waiting.append((path, pool.submit(_decode_one, path, preprocessing)))
+            if not waiting:
+                return
+            path, future = waiting.popleft()
+            try:
+                photo, pixels = future.result()
+            except PhotoError as problem:
+                broken[path] = str(problem)
+            else:
                 yield path, photo, pixels
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def batch_size(seconds_per_photo: float) -> int:
@@ -118,7 +120,7 @@ def extract(
         engine: A trusted engine.
         stores: One for each tensor that the engine returns, in its order.
         batch: Photos in a batch.
-        on_progress: Told after each batch.
+        on_progress: Told after each batch, and at the end.
 
     Raises:
         StoreError: If the disk is full; what was stored is kept.
@@ -126,16 +128,24 @@ def extract(
     broken: dict[Path, str] = {}
     started, done = time.perf_counter(), 0
     writer = _Writer(stores)
+
+    def report() -> None:
+        if on_progress:
+            seconds = time.perf_counter() - started
+            on_progress(Progress(done + len(broken), len(paths), seconds))
+
     try:
-        photos = decoded(paths, preprocessing, broken)
-        for names, rows in engine.stream(_batches(photos, batch)):
-            writer.add(names, rows)
-            done += len(names)
-            if on_progress:
-                elapsed = time.perf_counter() - started
-                on_progress(Progress(done + len(broken), len(paths), elapsed))
+        with (
+            closing(decoded(paths, preprocessing, broken)) as photos,
+            closing(engine.stream(_batches(photos, batch))) as results,
+        ):
+            for names, rows in results:
+                writer.add(names, rows)
+                done += len(names)
+                report()
     finally:
         writer.flush()
+    report()  # the last photos may all be broken
     return broken
 
 
@@ -171,6 +181,16 @@ def _batches(
 ) -> Iterator[tuple[list[bytes], Pixels]]:
     while part := list(islice(photos, size)):
         yield [photo for _, photo, _ in part], np.stack([pixels for _, _, pixels in part])
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """One thread for each core; at the end, whatever ends it, nothing new is begun."""
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _identified(path: Path) -> bytes | PhotoError:

@@ -33,6 +33,7 @@ from budwood.tensors import Pixels
 
 SPARE_DISK = 16 * 2**20
 """Bytes of free disk that stored rows never take."""
+CHANGED = "The photo changed while it was read."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,7 @@ class Gatherer:
         self._engine: Engine | None = None
         self._batch = 1
         self._shelved: Sequence[Shelf] | None = None
+        self._reported: set[Path] = set()
 
     def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
         """The rows of these photos; what is not stored yet goes through the trunk, once.
@@ -137,6 +139,8 @@ class Gatherer:
                 reasons |= self._unreadable(todo)
             else:
                 reasons |= self._extract(todo, shelves)
+                lost = _missing(digests, shelves).values()
+                reasons |= {path: CHANGED for path in lost if path not in reasons}
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
@@ -150,7 +154,7 @@ class Gatherer:
             engine=self.spec,
             hits=len(good) - computed,
             misses=computed,
-            bytes=0 if live or self._shelved else len(set(photos)) * self._cut.row_bytes,
+            bytes=len(set(photos)) * self._cut.row_bytes if _on_disk(shelves) else 0,
         )
 
     def run(self, pixels: Pixels) -> tuple[Tensor, ...]:
@@ -180,11 +184,13 @@ class Gatherer:
                 "preprocessing": settings,
             }
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
-        for path, reason in (item for store in stores for item in store.damaged.items()):
+        damaged = {path: why for store in stores for path, why in store.damaged.items()}
+        for path in damaged.keys() - self._reported:
             self._on_note(
-                f"{path.name} in the feature store is damaged and not used: {reason} "
+                f"In the feature store {damaged[path]} It is not used; "
                 "`budwood cache verify` removes it."
             )
+        self._reported |= damaged.keys()
         return stores
 
     def _probe(self, paths: Iterable[Path]) -> tuple[list[NDArray[np.uint8]], dict[Path, str]]:
@@ -198,13 +204,14 @@ class Gatherer:
         """Build and verify the engine, in a thread so that Ctrl-C need not wait for it."""
         if self._engine is not None:
             return
+        specs = [s for s in self._specs[:-1] if not rejected(self._trunk_key, s)]
         pool = ThreadPoolExecutor(1)
         try:
             self._engine, verdict = pool.submit(
                 trusted_engine,
                 self._cut.trunk,
                 self._trunk_key,
-                self._specs[self._specs.index(self.spec) :],
+                [*specs, self._specs[-1]],
                 np.stack(probe),
                 self._on_note,
             ).result()
@@ -270,6 +277,10 @@ def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes
         for path, photo in digests.items()
         if any(photo not in shelf for shelf in shelves)
     }
+
+
+def _on_disk(shelves: Sequence[Shelf]) -> bool:
+    return all(isinstance(shelf, RowStore) for shelf in shelves)
 
 
 def _free_disk() -> int:

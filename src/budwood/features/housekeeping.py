@@ -10,6 +10,7 @@ from typing import Any
 
 from budwood.errors import StoreError, UnknownName
 from budwood.features.store import is_intact, open_shard, store_folder, stored_makers
+from budwood.surgery.tables import aligned
 
 ABANDONED = 3600.0
 """Seconds after which an unfinished file belongs to a process that was killed."""
@@ -43,18 +44,26 @@ class Listing:
         }
 
     def __str__(self) -> str:
-        lines = [
-            f"{e.key[:12]}  {e.rows:>8} photos  {e.bytes / 1e6:>9.1f} MB  "
-            f"{e.tensor} {'x'.join(map(str, e.shape))}, {e.engine}"
-            for e in self.entries
+        if not self.entries:
+            return f"Nothing is stored in {self.folder}."
+        head = ("key", "tensor", "engine", "photos", "MB")
+        rows = [
+            (
+                entry.key[:12],
+                f"{entry.tensor} {'x'.join(map(str, entry.shape))}",
+                entry.engine,
+                str(entry.rows),
+                f"{entry.bytes / 1e6:.1f}",
+            )
+            for entry in self.entries
         ]
         total = sum(entry.bytes for entry in self.entries)
-        return "\n".join([*lines, f"{total / 1e6:.1f} MB in {self.folder}"])
+        return f"{aligned([head, *rows], words=3)}\n\n{total / 1e6:.1f} MB in {self.folder}"
 
 
 @dataclass(frozen=True)
-class Cleaning:
-    """What was checked and what was removed."""
+class Checkup:
+    """What was checked, and what was damaged or abandoned and is removed now."""
 
     files: int
     removed: tuple[str, ...]
@@ -71,9 +80,28 @@ class Cleaning:
         }
 
     def __str__(self) -> str:
+        if not self.removed:
+            return f"{self.files} files checked, all intact."
         removed = f"{len(self.removed)} removed ({self.bytes / 1e6:.1f} MB)"
-        head = f"{self.files} files checked, {removed}."
+        head = f"{self.files} files checked, {removed}; their rows are computed again when needed."
         return "\n".join([head, *(f"  {name}" for name in self.removed)])
+
+
+@dataclass(frozen=True)
+class Clearing:
+    """What was removed on request."""
+
+    removed: tuple[str, ...]
+    """Keys of the entries."""
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {"removed": list(self.removed), "bytes": self.bytes}
+
+    def __str__(self) -> str:
+        entries = "entry" if len(self.removed) == 1 else "entries"
+        return f"{len(self.removed)} {entries} removed ({self.bytes / 1e6:.1f} MB)."
 
 
 def list_store() -> Listing:
@@ -81,25 +109,25 @@ def list_store() -> Listing:
     return Listing(store_folder(), tuple(_entry(folder) for folder in stored_makers()))
 
 
-def verify_store() -> Cleaning:
+def verify_store() -> Checkup:
     """Read every byte of the store; damaged and abandoned files are removed."""
     removed, size, files = [], 0, 0
     for folder in stored_makers():
         for path in sorted(folder.glob("*.safetensors")):
             files += 1
-            if not _passes(path):
+            if not is_intact(path):
                 size += path.stat().st_size
                 path.unlink()
                 removed.append(f"{path} was damaged")
         for path in folder.glob(".*.partial"):
-            if time.time() - path.stat().st_mtime > ABANDONED:
+            if _is_abandoned(path):
                 size += path.stat().st_size
                 path.unlink()
                 removed.append(f"{path} was never finished")
-    return Cleaning(files, tuple(removed), size)
+    return Checkup(files, tuple(removed), size)
 
 
-def clear_store(keys: Sequence[str] = ()) -> Cleaning:
+def clear_store(keys: Sequence[str] = ()) -> Clearing:
     """Remove the entries whose key begins so; all of them without keys.
 
     Raises:
@@ -123,13 +151,13 @@ def clear_store(keys: Sequence[str] = ()) -> Cleaning:
                 next="Stop the processes that use it and try again.",
                 file=maker,
             ) from problem
-    return Cleaning(len(makers), tuple(str(maker) for maker in chosen), size)
+    return Clearing(tuple(maker.name for maker in chosen), size)
 
 
-def _passes(path: Path) -> bool:
+def _is_abandoned(path: Path) -> bool:
     try:
-        return is_intact(path)
-    except StoreError:
+        return time.time() - path.stat().st_mtime > ABANDONED
+    except FileNotFoundError:  # its writer has just finished it
         return False
 
 

@@ -7,21 +7,19 @@ front door, which reports usage over the network unless the user has opted out.
 import logging
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import torch
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 from torch.jit._trace import TracerWarning
 
 from budwood.errors import EngineError
 from budwood.features.engines import EngineSpec, Rows
+from budwood.features.untracked import FrontEndManager, TorchScriptPythonDecoder, ov
 from budwood.tensors import Pixels
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -53,7 +51,9 @@ class OpenVINOEngine:
         self._start(self._requests[0], pixels)
         return self._finish(self._requests[0])
 
-    def stream(self, batches: Iterable[tuple[Any, Pixels]]) -> Iterator[tuple[Any, Rows]]:
+    def stream(
+        self, batches: Iterable[tuple[Any, Pixels]]
+    ) -> Generator[tuple[Any, Rows], None, None]:
         """Keeps every request busy; results come in order."""
         free = deque(self._requests)
         under_way: deque[tuple[Any, ov.InferRequest]] = deque()

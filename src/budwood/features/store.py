@@ -129,7 +129,7 @@ class RowStore:
         """
         keys = np.frombuffer(b"".join(photos), np.uint8).reshape(-1, PHOTO_BYTES)
         tensors = {"photos": keys.copy(), "rows": np.ascontiguousarray(rows)}
-        content = save(tensors, {"format": FORMAT, "maker": self._maker})
+        content = save(tensors, _about(self._maker))
         path = self.folder / f"{_digest(content)}.safetensors"
         try:
             if not (self.folder / "about.json").exists():
@@ -189,6 +189,10 @@ def open_shard(path: Path) -> Shard:
 
 def is_intact(path: Path) -> bool:
     """True if every byte of a shard is as it was written."""
+    try:
+        open_shard(path)
+    except StoreError:
+        return False
     return _digest(path.read_bytes()) == path.stem
 
 
@@ -221,6 +225,11 @@ _TYPES = {
 }
 
 
+def _about(maker: str) -> dict[str, str]:
+    """What a shard says of itself; one entry, because several come in any order."""
+    return {"budwood": f"{FORMAT} {maker}"}
+
+
 def _header(path: Path) -> tuple[dict[str, Any], int]:
     """What a shard says of its tensors, and where in the file they begin."""
     with path.open("rb") as file:
@@ -228,11 +237,8 @@ def _header(path: Path) -> tuple[dict[str, Any], int]:
         if start > path.stat().st_size:
             raise ValueError("it ends within its header")
         header = json.loads(file.read(start - 8))
-    about = header["__metadata__"]
-    if about["format"] != FORMAT:
-        raise ValueError(f"its format is not {FORMAT}")
-    if about["maker"] != path.parent.name:
-        raise ValueError("its rows were made by another network")
+    if header["__metadata__"] != _about(path.parent.name):
+        raise ValueError(f"it does not hold {FORMAT} of {path.parent.name}")
     return header, start
 
 

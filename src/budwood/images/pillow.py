@@ -51,14 +51,15 @@ def decode_with_pillow(
         with _without_pillow_warnings(), _OPENERS[format](BytesIO(data)) as image:
             check_size(image.height, image.width)
             image.load()
-            return _rgb(image)
+            return rgb(image)
     except (PhotoError, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly every class there is
         raise _in_plain_words(error) from None
 
 
-def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+def rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """An image of any mode as `h w 3`, alpha laid over white."""
     if image.mode in _DEEP_MODES:
         image = Image.fromarray(eight_bits(np.asarray(image)))
     if image.has_transparency_data:

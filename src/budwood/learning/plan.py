@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
-from budwood.features.engines import EngineSpec, build_engine
+from budwood.features.engines import EngineSpec, TorchEngine, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import Selected
@@ -15,6 +16,7 @@ from budwood.images.preprocessing import Prepared, Preprocessing
 from budwood.learning.probe import head_features, probed_layer
 from budwood.learning.training import predict_logits
 from budwood.surgery.cutting import cut
+from budwood.surgery.fingerprints import frozen_tensors
 from budwood.tensors import Features, Logits, Pixels
 
 
@@ -46,12 +48,17 @@ class Plan:
             on_progress: Told how far the extraction is.
         """
         prepared = Prepared(network, preprocessing)
+        self._network = network
+        self._preprocessing = preprocessing
+        self._made_for = _condition(network)
         self._judged = cut(prepared.eval())
         shapes = [tensor.shape for tensor in self._judged.frontier]
         self.layer = probed_layer(self._judged.graft, shapes) if solve else None
         """The linear layer that is solved; None if the graft is trained."""
-        self._trained = self._judged if self.layer is not None else cut(prepared.train())
-        prepared.eval()
+        try:
+            self._trained = self._judged if self.layer is not None else cut(prepared.train())
+        finally:
+            prepared.eval()
         for name, reason in (self._judged.opaque | self._trained.opaque).items():
             if name == "":
                 on_note(f"The network is cut in front of its last module: {reason}.")
@@ -64,6 +71,10 @@ class Plan:
                 self._subset = [self._training.keys.index(key) for key in needed]
         else:
             self._judging = Gatherer(self._judged, preprocessing, extraction, on_note, on_progress)
+
+    def is_current(self) -> bool:
+        """True if the network has the layers and frozen tensors that it was cut with."""
+        return self._made_for == _condition(self._network)
 
     @property
     def graft(self) -> nn.Module:
@@ -113,3 +124,35 @@ class Plan:
         with torch.inference_mode():
             output = self._judged.graft.eval()(rows)
         return (output if isinstance(output, torch.Tensor) else output[0]).float()
+
+    def answers_exactly(self, pixels: Pixels) -> Logits:
+        """What the whole network answers in fp32 torch, a few photos at a time."""
+        whole = TorchEngine(
+            _AsTuple(Prepared(self._network.eval(), self._preprocessing)),
+            EngineSpec("torch", "fp32"),
+        )
+        parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]
+        return torch.from_numpy(np.concatenate(parts))
+
+
+class _AsTuple(nn.Module):
+    """A network whose output is a tuple, as a trunk's is."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
+        output = self.network(pixels)
+        return (output if isinstance(output, torch.Tensor) else output[0],)
+
+
+def _condition(network: nn.Module) -> object:
+    """What a cut depends on: layers, preprocessing, and frozen tensors with their edits so far."""
+    frozen = {
+        name: (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
+        for name, tensor in frozen_tensors(network).items()
+    }
+    parameters = [id(parameter) for parameter in network.parameters()]
+    # Modules compare by identity, and are held here so that none of them can come back as another.
+    return tuple(network.modules()), parameters, frozen, getattr(network, "preprocessing", None)

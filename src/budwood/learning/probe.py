@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, linear
 
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
@@ -30,6 +30,9 @@ Matrix = NDArray[np.floating]
 PENALTIES_PER_FEATURE = tuple(10.0 ** (exponent / 2) for exponent in range(2, -7, -1))
 """Penalties tried, strongest first, as multiples of the number of features: with a penalty equal
 to it, a weight vector of typical size gives logits of about 1."""
+
+PROBED_ROWS = 32
+"""Rows by which it is seen whether a layer is a network's last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +49,10 @@ class Probe:
     def __post_init__(self) -> None:
         if self.folds < 2:
             raise ConfigError(f"folds must be at least 2, got {self.folds}.")
-        if self.penalty is not None and self.penalty <= 0:
-            raise ConfigError(f"penalty must be above 0, got {self.penalty}.")
+        if self.penalty is not None and not 0 < self.penalty < float("inf"):
+            raise ConfigError(f"penalty must be above 0 and finite, got {self.penalty}.")
+        if self.seed < 0:
+            raise ConfigError(f"seed must not be negative, got {self.seed}.")
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ def fit_probe(
         bias: False for a layer without one.
 
     Raises:
-        DataError: If there are fewer than two photos or classes, or a feature is not finite.
+        DataError: If there are fewer than two photos or classes, a label is no class, or a
+            feature is not finite.
 
     Example:
         >>> x = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
@@ -104,6 +110,11 @@ def fit_probe(
         raise DataError(f"A probe needs at least two photos, got {len(x)} and {len(y)} labels.")
     if len(np.unique(y)) < 2:
         raise DataError("A probe needs photos of at least two classes.")
+    if not 0 <= y.min() <= y.max() < num_classes:
+        raise DataError(
+            f"The labels go from {y.min()} to {y.max()}.",
+            expected=f"They index {num_classes} classes, from 0 on.",
+        )
     if not np.isfinite(x).all():
         raise DataError("Some features are not finite.", next="Check the weights of the network.")
     centre, scale = _standards(x, bias)
@@ -193,6 +204,8 @@ def _folds(y: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.integer]
 def probed_layer(graft: nn.Module, shapes: Sequence[tuple[int, ...]]) -> nn.Linear | None:
     """The layer that `fit_probe` can solve: the graft's only trainable one, linear, and its last.
 
+    None if there is no such layer, or a part of it is frozen.
+
     Args:
         graft: The graft of a cut that was made in eval mode.
         shapes: The shape of each frontier tensor for one photo.
@@ -201,12 +214,17 @@ def probed_layer(graft: nn.Module, shapes: Sequence[tuple[int, ...]]) -> nn.Line
     if len(layers) != 1 or not isinstance(layers[0], nn.Linear):
         return None
     layer = layers[0]
-    rows = tuple(torch.zeros(2, *shape) for shape in shapes)
+    if not all(p.requires_grad for p in layer.parameters()):
+        return None
+    # Random, and many: behind a ReLU or the like, some row would differ from the layer's output.
+    random = torch.Generator().manual_seed(0)
+    rows = tuple(torch.randn(PROBED_ROWS, *shape, generator=random) for shape in shapes)
     with _inputs_of(layer) as inputs, torch.inference_mode():
         output = graft.eval()(rows)
-        is_last = len(inputs) == 1 and isinstance(output, torch.Tensor)
-        matches = is_last and torch.equal(output, layer(inputs[0])) and inputs[0].dim() == 2
-    return layer if matches else None
+        if len(inputs) != 1 or not isinstance(output, torch.Tensor) or inputs[0].dim() != 2:
+            return None
+        own = linear(inputs[0], layer.weight, layer.bias)
+    return layer if torch.equal(output, own) else None
 
 
 def head_features(graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: int) -> Features:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import torch
@@ -49,6 +50,8 @@ class Training:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if not self.lr > 0:
             raise ConfigError(f"lr must be above 0, got {self.lr}.")
+        if not self.weight_decay >= 0:
+            raise ConfigError(f"weight_decay must not be negative, got {self.weight_decay}.")
         if self.patience is not None and self.patience < 1:
             raise ConfigError(f"patience must be at least 1, got {self.patience}.")
         if self.optimizer not in ("adamw", "adam", "sgd"):
@@ -99,17 +102,17 @@ def train_graft(
     history: list[Epoch] = []
     order = torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        torch.default_generator.manual_seed(config.seed)
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             lr = optimizer.param_groups[0]["lr"]
             loss = _one_epoch(graft, rows, labels, optimizer, config, order)
             schedule.step()
             row: Epoch = {"epoch": epoch, "loss": loss, "lr": lr}
-            if not torch.tensor(loss).isfinite():
-                raise DataError(f"The loss is {loss} in epoch {epoch}.", next="Try a lower --lr.")
+            _require_finite(loss, "loss", epoch)
             if validate is not None:
                 row["val_loss"], row["val_top1"] = validate()
+                _require_finite(row["val_loss"], "validation loss", epoch)
                 row["best"] = best.improved(row["val_loss"])
             row["seconds"] = time.perf_counter() - started
             history.append(row)
@@ -124,6 +127,8 @@ def train_graft(
 
 def batches(n: int, size: int, order: torch.Generator) -> Iterator[Tensor]:
     """Positions 0 to n - 1 in random order, in batches; never a batch of one (batch norm fails).
+
+    But for `size` 1, or a single photo: then there is no other way.
 
     Example:
         >>> [len(batch) for batch in batches(9, 4, torch.Generator())]
@@ -185,6 +190,11 @@ def _one_epoch(
         optimizer.step()
         total += loss.item() * len(batch)
     return total / len(rows)
+
+
+def _require_finite(loss: float, name: str, epoch: int) -> None:
+    if not isfinite(loss):
+        raise DataError(f"The {name} is {loss} in epoch {epoch}.", next="Try a lower --lr.")
 
 
 def _optimizer(parameters: list[nn.Parameter], config: Training) -> torch.optim.Optimizer:

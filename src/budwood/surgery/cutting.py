@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 from budwood.errors import CutError
 from budwood.images.preprocessing import Prepared
 from budwood.surgery.flow import Flow
+from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import probe_shapes
 from budwood.surgery.splitting import build_graft, build_trunk
 from budwood.surgery.tracing import UntraceableError, trace
@@ -55,7 +56,8 @@ class Cut:
     the tensors it is given."""
     frontier: tuple[FrontierTensor, ...]
     silenced: tuple[str, ...]
-    """Modules inside the trunk with random layers that the trunk leaves out."""
+    """Modules that the trunk runs in eval mode though the network trains: random layers, and code
+    that could not be traced."""
     opaque: dict[str, str]
     """Modules that could not be traced, each with the reason; they are on one side as a whole."""
 
@@ -97,40 +99,32 @@ def cut(network: nn.Module, example: Tensor | None = None) -> Cut:
         )
     example = _example_for(network) if example is None else example
     try:
-        graph, opaque = trace(network)
+        return _cut_graph(network, example)
     except UntraceableError as failure:
-        trunk, graft, name = split_at_last_module(network, example, str(failure))
-        return _described(trunk, graft, (name,), (), {"": str(failure)}, example)
-    flow = Flow(graph)
-    shapes = probe_shapes(graph, example)
-    frontier = flow.frontier(shapes)
-    return _described(
-        build_trunk(graph, flow, frontier),
-        build_graft(graph, flow, frontier, shapes),
-        tuple(_layer_of(node) for node in frontier),
+        reason = str(failure)
+        halves = split_at_last_module(network, example, reason)
+    return Cut(
+        halves.trunk,
+        halves.graft,
+        (FrontierTensor(halves.name, *halves.rows),),
+        halves.silenced,
+        {"": reason},
+    )
+
+
+def _cut_graph(network: nn.Module, example: Tensor) -> Cut:
+    traced = trace(network)
+    shapes = probe_shapes(traced, example)
+    follow_overwritten_values(traced.graph, shapes.record)
+    flow = Flow(shapes)
+    frontier = flow.frontier()
+    return Cut(
+        build_trunk(shapes, flow, frontier),
+        build_graft(shapes, flow, frontier),
+        tuple(FrontierTensor(_layer_of(node), *shapes.rows[node]) for node in frontier),
         flow.silenced,
-        opaque,
-        example,
-        tuple(shapes.rows[node] for node in frontier),
+        traced.opaque,
     )
-
-
-def _described(
-    trunk: nn.Module,
-    graft: nn.Module,
-    names: tuple[str, ...],
-    silenced: tuple[str, ...],
-    opaque: dict[str, str],
-    example: Tensor,
-    rows: tuple[tuple[tuple[int, ...], torch.dtype], ...] | None = None,
-) -> Cut:
-    if rows is None:
-        with torch.no_grad():
-            rows = tuple((tuple(t.shape[1:]), t.dtype) for t in trunk(example))
-    frontier = (
-        FrontierTensor(n, shape, dtype) for n, (shape, dtype) in zip(names, rows, strict=True)
-    )
-    return Cut(trunk, graft, tuple(frontier), silenced, opaque)
 
 
 def _layer_of(node: fx.Node) -> str:

@@ -6,12 +6,11 @@ github.com/pytorch/pytorch/issues/86590). Stochastic layers are not marked here:
 which of them lie inside the frozen part (`cutting.py`).
 """
 
-from types import MethodType
-
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from budwood.surgery.selection import selected_modules, selected_parameters
+from budwood.surgery.twins import hold_in_eval, is_held, release
 
 
 def freeze(network: nn.Module, *patterns: str) -> nn.Module:
@@ -57,7 +56,7 @@ def unfreeze(network: nn.Module, *patterns: str) -> nn.Module:
 
 def keeps_statistics(module: nn.Module) -> bool:
     """True for a normalisation layer that `freeze` holds in eval mode."""
-    return isinstance(module, _NormBase) and "train" in vars(module)
+    return isinstance(module, _NormBase) and is_held(module)
 
 
 def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -71,27 +70,18 @@ def _mark(network: nn.Module, patterns: tuple[str, ...], *, trainable: bool) -> 
         for parameter in parameters.values():
             if parameter.is_floating_point() or parameter.is_complex():
                 parameter.requires_grad_(trainable)
-        touched = {name.rpartition(".")[0] for name in parameters}
-        for name, module in network.named_modules():
-            if isinstance(module, _NormBase) and (name in modules or name in touched):
-                own = list(module.parameters())
-                trains = any(p.requires_grad for p in own) if own else trainable
-                _let_train(module) if trains else _hold_in_eval(module)
-    for module in network.modules():
-        if isinstance(module, _NormBase) and not keeps_statistics(module):
-            module.train(network.training)
+        touched = modules.keys() | {name.rpartition(".")[0] for name in parameters}
+        for name, module in network.named_modules(remove_duplicate=False):
+            if isinstance(module, _NormBase) and name in touched:
+                _set_statistics(module, network.training, trainable=trainable)
     return network
 
 
-def _hold_in_eval(module: _NormBase) -> None:
-    module.eval()
-    vars(module)["train"] = MethodType(train, module)
-
-
-def _let_train(module: _NormBase) -> None:
-    vars(module).pop("train", None)
-
-
-def train(self: nn.Module, mode: bool = True) -> nn.Module:
-    """Replaces `train` on a frozen normalisation layer: it stays in eval mode."""
-    return self
+def _set_statistics(norm: _NormBase, training: bool, *, trainable: bool) -> None:
+    """Hold a normalisation in eval mode if all its parameters are frozen, else let it train."""
+    own = list(norm.parameters())
+    if not (any(p.requires_grad for p in own) if own else trainable):
+        hold_in_eval(norm)
+    elif is_held(norm):
+        release(norm)
+        norm.train(training)

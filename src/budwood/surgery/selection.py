@@ -39,19 +39,22 @@ def select(network: nn.Module, pattern: str) -> tuple[str, ...]:
 def selected_parameters(network: nn.Module, pattern: str) -> dict[str, nn.Parameter]:
     """The parameters that are matched by `pattern` or lie inside a module that is."""
     chosen = set(select(network, pattern))
-    return {name: p for name, p in network.named_parameters() if _is_inside(name, chosen)}
+    named = network.named_parameters(remove_duplicate=False)
+    return {name: p for name, p in named if _is_inside(name, chosen)}
 
 
 def selected_modules(network: nn.Module, pattern: str) -> dict[str, nn.Module]:
     """The modules that are matched by `pattern` or lie inside a module that is."""
     chosen = set(select(network, pattern))
-    return {name: m for name, m in network.named_modules() if name and _is_inside(name, chosen)}
+    named = network.named_modules(remove_duplicate=False)
+    return {name: m for name, m in named if name and _is_inside(name, chosen)}
 
 
 def _paths(network: nn.Module) -> tuple[str, ...]:
-    modules = {name for name, _ in network.named_modules() if name}
-    parameters = [name for name, _ in network.named_parameters()]
-    return (*(name for name, _ in network.named_modules() if name in modules), *parameters)
+    """Every name, those of shared layers included: each of them must be found."""
+    modules = [name for name, _ in network.named_modules(remove_duplicate=False) if name]
+    parameters = [name for name, _ in network.named_parameters(remove_duplicate=False)]
+    return (*modules, *parameters)
 
 
 def _is_inside(path: str, chosen: set[str]) -> bool:

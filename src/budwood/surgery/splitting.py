@@ -1,61 +1,74 @@
 """Building the two graphs of a cut out of the traced network."""
 
-import copy
 import operator
 from typing import Any
 
-from torch import Tensor, fx, nn
+import torch
+from torch import fx
 
 from budwood.surgery.flow import Flow
-from budwood.surgery.probing import PerPhoto, Shapes
+from budwood.surgery.memory import Memory
+from budwood.surgery.probing import PerPhoto, Shapes, holds_tensor
 from budwood.surgery.stochastic import drops_attention
-from budwood.surgery.tracing import protect_inputs
+from budwood.surgery.twins import hold_in_eval, twin
 
 
-def build_trunk(
-    network: fx.GraphModule, flow: Flow, frontier: tuple[fx.Node, ...]
-) -> fx.GraphModule:
+def build_trunk(shapes: Shapes, flow: Flow, frontier: tuple[fx.Node, ...]) -> fx.GraphModule:
     """The part that makes the frontier: input to a tuple of tensors, always in eval mode."""
-    copier = _Copier(flow)
-    for node in network.graph.nodes:
-        if node.op == "placeholder":
-            copier.place_input(node)
+    copier = _Copier(shapes, flow, frontier)
+    copier.place_inputs()
     copier.graph.output(tuple(copier.copied(node) for node in frontier))
-    trunk = _module(network, copier.graph, "Trunk")
-    tensors = [*trunk.parameters(), *trunk.buffers()]
-    return copy.deepcopy(trunk, {id(t): t for t in tensors}).eval()
+    copier.graph.lint()
+    return shapes.traced.with_twin_layers(copier.graph, "Trunk").eval()
 
 
-def build_graft(
-    network: fx.GraphModule, flow: Flow, frontier: tuple[fx.Node, ...], shapes: Shapes
-) -> fx.GraphModule:
-    """The part that turns the frontier, as one tuple, into the network's output."""
-    copier = _Copier(flow, shapes)
-    copier.place_frontier(frontier)
+def build_graft(shapes: Shapes, flow: Flow, frontier: tuple[fx.Node, ...]) -> fx.GraphModule:
+    """The part that turns the frontier, as one tuple, into the network's output.
+
+    Frozen steps of the trunk that it repeats are as quiet as in the trunk.
+    """
+    copier = _Copier(shapes, flow, frontier)
+    copier.place_frontier()
     copier.graph.output(copier.copied_arguments(flow.output.args[0]))
-    return _module(network, copier.graph, "Graft")
+    copier.graph.lint()
+    graft = shapes.traced.with_own_layers(copier.graph, "Graft")
+    for node in copier.quiet:
+        quiet = twin(graft.get_submodule(str(node.target)))
+        hold_in_eval(quiet)
+        node.target = f"quiet_{node.name}"
+        graft.add_submodule(node.target, quiet)
+    graft.delete_all_unused_submodules()
+    graft.recompile()
+    return graft
 
 
 class _Copier:
-    """Copies nodes, and what they need, into a new graph; leaves silenced dropout out."""
+    """Copies nodes, and what they need, into a new graph; leaves silenced functions out."""
 
-    def __init__(self, flow: Flow, shapes: Shapes | None = None) -> None:
+    def __init__(self, shapes: Shapes, flow: Flow, frontier: tuple[fx.Node, ...]) -> None:
         self.graph = fx.Graph()
-        self._flow = flow
+        self.quiet: list[fx.Node] = []
+        """Copies of module calls that must be in eval mode."""
         self._shapes = shapes
+        self._flow = flow
+        self._frontier = frontier
+        self._memory = Memory(shapes.record, flow.dropping)
         self._copies: dict[fx.Node, Any] = {}
         self._first_row: fx.Node | None = None
 
-    def place_input(self, node: fx.Node) -> None:
+    def place_inputs(self) -> None:
         """The photo becomes the graph's input; further inputs keep their default values."""
-        self._copies[node] = node.args[0] if node.args else self.graph.node_copy(node)
+        photo, *others = self._shapes.traced.graph.find_nodes(op="placeholder")
+        self._copies[photo] = self.graph.placeholder(str(photo.target))
+        for other in others:
+            self._copies[other] = other.args[0] if other.args else self.graph.node_copy(other)
 
-    def place_frontier(self, frontier: tuple[fx.Node, ...]) -> None:
+    def place_frontier(self) -> None:
         """One input, a tuple; its parts stand for the frontier's nodes."""
         rows = self.graph.placeholder("frontier")
-        for i, node in enumerate(frontier):
+        for i, node in enumerate(self._frontier):
             self._copies[node] = self.graph.call_function(operator.getitem, (rows, i))
-        self._first_row = self._copies[frontier[0]]
+        self._first_row = self._copies[self._frontier[0]]
 
     def copied(self, node: fx.Node) -> Any:
         """The new graph's value for a node of the old one."""
@@ -82,21 +95,28 @@ class _Copier:
 
     def _copy(self, node: fx.Node) -> Any:
         if self._is_plain_value(node):
-            assert self._shapes is not None
             return self._from_batch(self._shapes.growth(node))
-        if node in self._flow.dropping and not drops_attention(node):
+        is_module = node.op == "call_module"
+        is_silenced = node in self._flow.dropping
+        if is_silenced and not is_module and not drops_attention(node):
             return self._copies[node.all_input_nodes[0]]
-        copied = self.graph.node_copy(node, lambda n: self._copies[n])
-        if node in self._flow.dropping:
+        clones = {
+            source: self.graph.call_function(torch.clone, (self._copies[source],))
+            for source in self._memory.to_clone(node, self._frontier)
+        }
+        copied = self.graph.node_copy(node, lambda n: (self._copies | clones)[n])
+        if is_silenced and not is_module:
             copied.kwargs = {**copied.kwargs, "dropout_p": 0.0}
+        if is_module and (is_silenced or node in self._flow.opaque):
+            self.quiet.append(copied)
         return copied
 
     def _is_plain_value(self, node: fx.Node) -> bool:
         """True for sizes, None and the like before the frontier: written down, not recomputed."""
         return (
-            self._shapes is not None
+            self._first_row is not None
             and node in self._flow.static
-            and not _holds_tensor(self._shapes.values[node])
+            and not holds_tensor(self._shapes.record.values[node])
         )
 
     def _from_batch(self, value: Any) -> Any:
@@ -107,15 +127,3 @@ class _Copier:
             batch = self.graph.call_method("size", (self._first_row, 0))
             return self.graph.call_function(operator.mul, (batch, value.factor))
         return value
-
-
-def _holds_tensor(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return any(_holds_tensor(part) for part in value)
-    return isinstance(value, Tensor)
-
-
-def _module(network: nn.Module, graph: fx.Graph, name: str) -> fx.GraphModule:
-    protect_inputs(graph, dict(network.named_modules()))
-    graph.lint()
-    return fx.GraphModule(network, graph, class_name=name)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx, nn
-
-RANDOM_MODULES = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.FractionalMaxPool2d)
+from torch.utils._python_dispatch import _disable_current_modes
 
 LIBRARY_RANDOM_MODULES = frozenset(
     {
@@ -35,8 +35,6 @@ DROPPING_FUNCTIONS = frozenset(
         "alpha_dropout_",
         "feature_dropout",
         "feature_alpha_dropout",
-        "rrelu",
-        "rrelu_",
         "stochastic_depth",
         "drop_path",
         "drop_block2d",
@@ -45,36 +43,19 @@ DROPPING_FUNCTIONS = frozenset(
 )
 """Functions that return their input where nothing is dropped."""
 
-SAMPLING = frozenset(
-    {
-        "bernoulli",
-        "bernoulli_",
-        "multinomial",
-        "normal",
-        "normal_",
-        "poisson",
-        "rand",
-        "rand_like",
-        "randint",
-        "randint_like",
-        "randn",
-        "randn_like",
-        "randperm",
-        "random_",
-        "uniform_",
-        "exponential_",
-        "geometric_",
-    }
-)
-"""Functions and methods whose value is random by nature: they cannot be switched off."""
-
 
 def is_random_module(module: nn.Module) -> bool:
     """True for a layer whose only effect is random: dropout and its relatives."""
     library = type(module).__module__.startswith(("torchvision.", "timm."))
-    return isinstance(module, RANDOM_MODULES) or (
+    return isinstance(module, nn.modules.dropout._DropoutNd | nn.RReLU) or (
         library and type(module).__name__ in LIBRARY_RANDOM_MODULES
     )
+
+
+def passes_on_input(module: nn.Module) -> bool:
+    """True for a layer that returns its input unchanged when it is in eval mode."""
+    exceptions = isinstance(module, nn.RReLU) or type(module).__name__ == "PatchDropoutWithIndices"
+    return isinstance(module, nn.Identity) or (is_random_module(module) and not exceptions)
 
 
 def drops_now(module: nn.Module) -> bool:
@@ -85,13 +66,17 @@ def drops_now(module: nn.Module) -> bool:
     return module.training
 
 
+def is_dropout_call(node: fx.Node) -> bool:
+    """True for a traced call of a dropout function."""
+    return node.op == "call_function" and _name(node) in DROPPING_FUNCTIONS
+
+
 def is_dropping_call(node: fx.Node) -> bool:
     """True for a traced call of a dropout function that would change its input."""
-    name = _name(node)
-    if node.op != "call_function" or name not in DROPPING_FUNCTIONS:
+    if not is_dropout_call(node):
         return False
     settings = _bound(node)
-    rate = settings.get("p", settings.get("drop_prob", settings.get("upper", 1.0)))
+    rate = settings.get("p", settings.get("drop_prob", 1.0))
     training = settings.get("training", settings.get("train", True))
     return bool(training) and not (isinstance(rate, int | float) and rate == 0)
 
@@ -102,24 +87,31 @@ def drops_attention(node: fx.Node) -> bool:
     return _name(node) == "scaled_dot_product_attention" and rate not in (None, 0.0)
 
 
-def is_sampling_call(node: fx.Node) -> bool:
-    """True for a traced call that draws random numbers in a way that cannot be switched off."""
-    return node.op in ("call_function", "call_method") and _name(node) in SAMPLING
-
-
 @contextmanager
 def watching_randomness() -> Iterator[list[bool]]:
     """Tells afterwards, as the list's one element, whether random numbers were drawn inside.
 
-    Torch's and Python's generators are then as they were.
+    The generators of PyTorch, NumPy and Python are then as they were.
     """
     drawn: list[bool] = []
-    torch_state, python_state = torch.get_rng_state(), random.getstate()
-    yield drawn
-    same = torch.equal(torch_state, torch.get_rng_state()) and python_state == random.getstate()
-    drawn.append(not same)
-    torch.set_rng_state(torch_state)
-    random.setstate(python_state)
+    with _disable_current_modes():  # the generator's state is a tensor, too
+        before = torch.get_rng_state()
+    numpy_before, python_before = np.random.get_state(), random.getstate()
+    try:
+        yield drawn
+    finally:
+        with _disable_current_modes():
+            drew = not torch.equal(before, torch.get_rng_state())
+            torch.set_rng_state(before)
+        drew |= _comparable(numpy_before) != _comparable(np.random.get_state())
+        drawn.append(drew or python_before != random.getstate())
+        np.random.set_state(numpy_before)
+        random.setstate(python_before)
+
+
+def _comparable(numpy_state: Any) -> tuple[Any, ...]:
+    _, key, *position = numpy_state
+    return key.tobytes(), position
 
 
 def _name(node: fx.Node) -> str:

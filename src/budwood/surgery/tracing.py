@@ -5,65 +5,80 @@ stays in the graph as one opaque step; the modules around it are traced all the 
 """
 
 import logging
-import operator
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from budwood.surgery.stochastic import is_random_module, watching_randomness
+from budwood.surgery.twins import twin
 
 _log = logging.getLogger("budwood")
 
-_IN_PLACE_OPERATORS = frozenset(
-    {operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow, operator.iand}
-    | {operator.ior, operator.ixor, operator.ifloordiv, operator.imod, operator.imatmul}
-)
+NO_GRADIENT = "budwood_no_gradient"
+"""Marks, in a node's `meta`, what ran where the network's code switches gradients off."""
 
 
-def trace(network: nn.Module) -> tuple[fx.GraphModule, dict[str, str]]:
-    """The network's graph in its present mode, and the modules left opaque with the reason each.
+class UntraceableError(Exception):
+    """A network's code cannot be followed; callers turn this into what it means for them."""
 
-    The graph shares every layer with the network. A value that an in-place operation overwrites
-    is replaced, for all that read it later, by that operation's result, so that the order of
-    nodes alone decides what each of them sees.
+
+@dataclass(frozen=True)
+class Traced:
+    """A network and the graph of what it does."""
+
+    network: nn.Module
+    root: nn.Module
+    """A twin of the network, in its modes, with the constants that tracing added: what runs and
+    is looked at, so that the network itself stays as it is."""
+    graph: fx.Graph
+    opaque: dict[str, str]
+    """Modules that could not be traced, each with the reason."""
+
+    def module(self, node: fx.Node) -> nn.Module:
+        """The module that a node calls."""
+        return self.root.get_submodule(str(node.target))
+
+    def attribute(self, node: fx.Node) -> Any:
+        """The parameter, buffer or constant that a node reads."""
+        parent, _, name = str(node.target).rpartition(".")
+        return getattr(self.root.get_submodule(parent), name)
+
+    def with_own_layers(self, graph: fx.Graph, name: str) -> fx.GraphModule:
+        """A graph over the same names as a module whose layers are the network's own."""
+        module = fx.GraphModule(self.root, graph, class_name=name)
+        targets = {str(node.target) for node in graph.nodes if node.op == "call_module"}
+        for path in sorted(targets):
+            module.set_submodule(path, self.network.get_submodule(path))
+        return module
+
+    def with_twin_layers(self, graph: fx.Graph, name: str) -> fx.GraphModule:
+        """A graph over the same names as a module whose layers have modes of their own."""
+        return twin(fx.GraphModule(self.root, graph, class_name=name))
+
+
+def trace(network: nn.Module) -> Traced:
+    """The network's graph in its present mode.
 
     Raises:
         UntraceableError: If the network's own `forward` cannot be traced.
     """
+    root = twin(network)
     tracer = _Tracer()
     try:
-        graph = tracer.trace(network)
+        with torch.enable_grad(), _NoWriting(root), watching_randomness() as drawn:
+            graph = tracer.trace(root)
     except Exception as problem:
         raise UntraceableError(_reason(problem)) from problem
-    if tracer.drew_at_root:
+    if drawn[0]:
         raise UntraceableError("its forward draws random numbers of its own")
-    _follow_overwritten_values(graph, dict(network.named_modules()))
-    return fx.GraphModule(network, graph), tracer.opaque
-
-
-class UntraceableError(Exception):
-    """The outermost `forward` cannot be traced; callers turn this into what it means for them."""
-
-
-def writes_in_place(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """True if running the node overwrites its first input."""
-    if node.op == "call_module":
-        return getattr(modules[str(node.target)], "inplace", False) is True
-    if node.op == "call_method":
-        return str(node.target).endswith("_") and not str(node.target).endswith("__")
-    if node.op != "call_function":
-        return False
-    name = getattr(node.target, "__name__", "")
-    return (
-        node.target in _IN_PLACE_OPERATORS
-        or node.kwargs.get("inplace") is True
-        or (name.endswith("_") and not name.endswith("__"))
-    )
+    return Traced(network, root, graph, tracer.opaque)
 
 
 class _Tracer(fx.Tracer):
@@ -72,14 +87,8 @@ class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__(autowrap_functions=_untraceable_functions(), param_shapes_constant=True)
         self.opaque: dict[str, str] = {}
-        self.drew_at_root = False
         self._proxies: dict[str, fx.Proxy] = {}
-
-    def trace(self, root: nn.Module, concrete_args: Any = None) -> fx.Graph:  # type: ignore[override]
-        with watching_randomness() as drawn:
-            graph = super().trace(root, concrete_args)
-        self.drew_at_root = drawn[0]
-        return graph
+        self._autocast = torch.is_autocast_enabled("cpu")
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
@@ -91,6 +100,24 @@ class _Tracer(fx.Tracer):
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
         self._proxies = parameter_proxy_cache
         return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def create_node(
+        self,
+        kind: str,
+        target: Any,
+        args: Any,
+        kwargs: Any,
+        name: Any = None,
+        type_expr: Any = None,
+    ) -> fx.Node:
+        if torch.is_autocast_enabled("cpu") != self._autocast:
+            raise UntraceableError("it switches autocast for a part of its forward")
+        if kind == "call_method" and target.endswith("_") and _reads_attribute(args):
+            raise UntraceableError("it writes to its own tensors")
+        node = super().create_node(kind, target, args, kwargs, name, type_expr)
+        if not torch.is_grad_enabled():
+            node.meta[NO_GRADIENT] = True
+        return node
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         path = self.path_of_module(m)
@@ -122,6 +149,31 @@ class _Tracer(fx.Tracer):
             del self._proxies[name]
 
 
+class _NoWriting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses operations that would change a module's tensors while it is traced."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._own = {_memory(t) for t in (*module.parameters(), *module.buffers())}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        for argument, value in zip(func._schema.arguments, args, strict=False):
+            writes = argument.alias_info is not None and argument.alias_info.is_write
+            if writes and isinstance(value, Tensor) and _memory(value) in self._own:
+                raise UntraceableError("it writes to its own tensors")
+        return func(*args, **(kwargs or {}))
+
+
+def _memory(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _reads_attribute(args: tuple[Any, ...]) -> bool:
+    return bool(args) and isinstance(args[0], fx.Node) and args[0].op == "get_attr"
+
+
 def _untraceable_functions() -> tuple[Callable[..., Any], ...]:
     """Functions that timm marks as impossible to trace; nothing where timm is not in use."""
     if "timm" not in sys.modules:
@@ -134,44 +186,3 @@ def _untraceable_functions() -> tuple[Callable[..., Any], ...]:
 def _reason(problem: Exception) -> str:
     lines = str(problem).strip().splitlines()
     return lines[0] if lines else type(problem).__name__
-
-
-def _follow_overwritten_values(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    position = {node: i for i, node in enumerate(graph.nodes)}
-    for node in graph.nodes:
-        if not writes_in_place(node, modules) or not node.all_input_nodes:
-            continue
-        overwritten = node.all_input_nodes[0]
-        for user in list(overwritten.users):
-            if position[user] > position[node]:
-                user.replace_input_with(overwritten, node)
-
-
-def protect_inputs(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
-    """Clone a value before an in-place operation where something else could see the overwriting.
-
-    Whatever reaches the graph from outside, leaves it, or is read twice is never written to.
-    """
-    for node in list(graph.nodes):
-        if not writes_in_place(node, modules) or not node.all_input_nodes:
-            continue
-        source = node.all_input_nodes[0]
-        if _is_seen_elsewhere(source, modules):
-            with graph.inserting_before(node):
-                copy = graph.call_function(torch.clone, (source,))
-            node.replace_input_with(source, copy)
-
-
-def _is_seen_elsewhere(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """True if overwriting the node's value, or what it is a view of, could be noticed."""
-    while True:
-        if node.op in ("placeholder", "get_attr") or len(node.users) > 1:
-            return True
-        makes_new_memory = node.op == "call_module" and any(
-            True for _ in modules[str(node.target)].parameters()
-        )
-        if makes_new_memory or not node.all_input_nodes:
-            return False
-        if len(node.all_input_nodes) > 1 and not writes_in_place(node, modules):
-            return any(_is_seen_elsewhere(n, modules) for n in node.all_input_nodes)
-        node = node.all_input_nodes[0]

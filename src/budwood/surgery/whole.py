@@ -1,54 +1,97 @@
 """The cut of a network whose outermost code cannot be traced: in front of its last module."""
 
-import copy
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from budwood.errors import CutError
+from budwood.surgery.flow import sees_the_batch
 from budwood.surgery.freezing import trainable_parameters
+from budwood.surgery.stochastic import watching_randomness
+from budwood.surgery.twins import twin
 
 
-def split_at_last_module(
-    network: nn.Module, example: Tensor, reason: str
-) -> tuple[nn.Module, nn.Module, str]:
-    """Trunk, graft and the graft's name, if all that trains is the module that runs last.
+@dataclass(frozen=True)
+class Halves:
+    """A network in front of its last module, and that module."""
+
+    trunk: nn.Module
+    graft: nn.Module
+    name: str
+    """The path of the last module."""
+    silenced: tuple[str, ...]
+    """The modules of the trunk that were in train mode."""
+    rows: tuple[tuple[int, ...], torch.dtype]
+    """Shape and type of one photo's frontier."""
+
+
+def split_at_last_module(network: nn.Module, example: Tensor, reason: str) -> Halves:
+    """The halves, if all that trains lies in the one module that runs last.
 
     Raises:
-        CutError: If more than that module trains, or the network does more with its output.
+        CutError: If more than that module trains, the network does more with its output, or what
+            comes before it gives another value each time.
     """
-    name = _smallest_that_trains(network)
-    module = network.get_submodule(name) if name else network
-    calls: list[tuple[tuple[object, ...], object]] = []
-    handle = module.register_forward_hook(lambda _, inputs, output: calls.append((inputs, output)))
-    twin = copy.deepcopy(network).eval() if name == "" else network
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            output = twin.eval()(example)
-    finally:
-        handle.remove()
-        network.train(was_training)
-    takes_one = len(calls) == 1 and len(calls[0][0]) == 1 and isinstance(calls[0][0][0], Tensor)
-    if not name or not takes_one or calls[0][1] is not output:
+    name = _largest_that_trains(network)
+    trunk = _UpTo(network, name) if name else None
+    if trunk is None or not (entering := _what_enters(network, name, example)):
         raise CutError(
             f"The network's code cannot be traced ({reason}), and what trains is not "
             "the one module that runs last.",
             next="Unfreeze only the head, or pass a network whose forward torch.fx can trace.",
         )
-    return _UpTo(network, name), _FromTuple(module), name
-
-
-def _smallest_that_trains(network: nn.Module) -> str:
-    """The path of the smallest module with every trainable parameter in it; "" for all of it."""
-    wanted = {id(p) for p in trainable_parameters(network)}
-    holders = [
-        path
-        for path, module in network.named_modules()
-        if wanted <= {id(p) for p in module.parameters()}
+    with torch.no_grad(), watching_randomness() as drawn:
+        (row,) = trunk(example)
+    front = [
+        part for path, part in network.named_modules() if not f"{path}.".startswith(f"{name}.")
     ]
-    deepest: str = max(holders, key=lambda path: len(path.split(".")) if path else 0)
-    return deepest
+    if drawn[0] or any(sees_the_batch(part) for part in front if not any(part.children())):
+        raise CutError(
+            f"The network's code cannot be traced ({reason}), and in front of {name} it draws "
+            "random numbers or normalises by the batch, so that no value is fixed for a photo.",
+            next="Freeze its normalisation, or pass a network whose forward torch.fx can trace.",
+        )
+    if not torch.equal(row, entering[0]):
+        raise CutError(
+            f"The network's code cannot be traced ({reason}), and it uses {name} under "
+            "another name as well.",
+            next="Register that module under one name only.",
+        )
+    silenced = sorted(
+        path
+        for path, part in network.named_modules()
+        if part.training and path and not f"{path}.".startswith(f"{name}.")
+    )
+    shape = tuple(row.shape[1:])
+    return Halves(
+        trunk, _FromTuple(network.get_submodule(name)), name, tuple(silenced), (shape, row.dtype)
+    )
+
+
+def _largest_that_trains(network: nn.Module) -> str:
+    """The path of the largest module with the same parameters as the smallest that holds all that
+    trains, so that a dropout in front of a last layer stays with it; "" for the whole network."""
+    wanted = {id(p) for p in trainable_parameters(network)}
+    held = {path: {id(p) for p in m.parameters()} for path, m in network.named_modules()}
+    smallest = min((own for own in held.values() if wanted <= own), key=len)
+    path: str = min((path for path, own in held.items() if own == smallest), key=len)
+    return path
+
+
+def _what_enters(network: nn.Module, name: str, example: Tensor) -> list[Tensor]:
+    """The one tensor that the module is fed, if the network does nothing with it afterwards."""
+    calls: list[tuple[tuple[object, ...], object]] = []
+    other = twin(network).eval()
+    other.get_submodule(name).register_forward_hook(
+        lambda _, inputs, output: calls.append((inputs, output))
+    )
+    with torch.no_grad(), watching_randomness():
+        output = other(example)
+    if len(calls) != 1 or calls[0][1] is not output:
+        return []
+    inputs = calls[0][0]
+    return [inputs[0]] if len(inputs) == 1 and isinstance(inputs[0], Tensor) else []
 
 
 class _UpTo(nn.Module):
@@ -56,8 +99,7 @@ class _UpTo(nn.Module):
 
     def __init__(self, network: nn.Module, name: str) -> None:
         super().__init__()
-        tensors = [*network.parameters(), *network.buffers()]
-        self.network = copy.deepcopy(network, {id(t): t for t in tensors}).eval()
+        self.network = twin(network).eval()
         self.network.set_submodule(name, nn.Identity())
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
@@ -65,7 +107,7 @@ class _UpTo(nn.Module):
 
 
 class _FromTuple(nn.Module):
-    """The last module, fed with a frontier of one tensor."""
+    """The last module, fed with a frontier of one tensor that it must not write to."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

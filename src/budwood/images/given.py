@@ -1,0 +1,114 @@
+"""What a classifier may be given: files, Pillow images or arrays, with their classes or without."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from budwood.errors import DataError
+from budwood.images.pillow import rgb
+from budwood.images.preprocessing import Preprocessing
+from budwood.images.splits import Split
+from budwood.tensors import Pixels
+
+Photos: TypeAlias = Split | Sequence[Path | str | Image.Image | NDArray[np.uint8]]
+"""Files, Pillow images, or arrays `h w 3` uint8 in RGB; a split stands for its files."""
+
+
+def photo_files(photos: Photos) -> list[Path] | None:
+    """The paths of photos that are files; None if they are images in memory.
+
+    Raises:
+        DataError: If both kinds are mixed, or a single photo is not in a list.
+    """
+    if isinstance(photos, Split):
+        return list(photos.paths)
+    first = None if isinstance(photos, str | Path | Image.Image) else photos[0]
+    if first is None or (isinstance(first, np.ndarray) and first.ndim == 2):  # rows of one photo
+        raise DataError("This is one photo, not a list.", next="Pass [photo].")
+    paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
+    if len(paths) == len(photos):
+        return paths
+    if paths:
+        raise DataError("Paths and images are mixed.", next="Pass one kind at a time.")
+    return None
+
+
+def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
+    """Images in memory as the network's input, `n h w c`: by the same path as files.
+
+    Raises:
+        DataError: If one is no photo.
+    """
+    return np.stack([preprocessing.fit(_as_tensor(photo)) for photo in photos])  # type: ignore[union-attr]
+
+
+def labelled(
+    photos: Split | Sequence[Path | str],
+    labels: Sequence[str] | None,
+    classes: tuple[str, ...],
+    *,
+    are_named: bool = True,
+) -> Split:
+    """The photos with their classes as a split whose classes are those of the network.
+
+    Args:
+        photos: A split, or the paths of photos.
+        labels: The class name of each photo, if `photos` are paths.
+        classes: Those of the network, in its order.
+        are_named: False if these are numbers for want of names: then a split names them.
+
+    Raises:
+        DataError: If there are no photos, or their classes are not the network's.
+    """
+    if not len(photos):
+        raise DataError("There are no photos.", next="Pass at least one of each class.")
+    if isinstance(photos, Split):
+        _check_classes(photos.classes, classes, are_named)
+        return photos
+    if labels is None or len(labels) != len(photos):
+        raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
+    index = {name: i for i, name in enumerate(classes)}
+    if unknown := sorted(str(name) for name in set(labels) - set(index)):
+        raise DataError(
+            f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
+        )
+    paths = tuple(Path(photo) for photo in photos)
+    return Split("photos", paths, tuple(index[name] for name in labels), classes)
+
+
+def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool) -> None:
+    if are_named and given != own:
+        raise DataError(
+            f"The photos have classes {', '.join(given)}.",
+            expected=f"The network has {', '.join(own)}.",
+            next="Build it with these classes, or match the split by name.",
+        )
+    if len(given) != len(own):
+        raise DataError(
+            f"The photos have {len(given)} classes.",
+            expected=f"The network tells {len(own)} apart.",
+            next="Give it another head with budwood.replace_head().",
+        )
+
+
+def _as_tensor(photo: object) -> Tensor:
+    """A Pillow image or an array as `3 h w` uint8."""
+    if isinstance(photo, Image.Image):
+        photo = rgb(ImageOps.exif_transpose(photo))
+    if not isinstance(photo, np.ndarray):
+        raise DataError(
+            f"A {type(photo).__name__} is no photo.",
+            expected="It should be a path, a Pillow image, or an array height x width x 3, uint8.",
+        )
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise DataError(
+            f"An array of shape {photo.shape} and type {photo.dtype} is no photo.",
+            expected="It should be height x width x 3, uint8, RGB.",
+        )
+    return torch.from_numpy(photo.copy()).permute(2, 0, 1)  # h w c -> c h w

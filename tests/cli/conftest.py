@@ -1,0 +1,181 @@
+"""The real command in a process of its own: a place to work in, photos, and a run.
+
+The network is blocked and every try is written down.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+COMMAND = Path(sys.executable).with_name("budwood")
+
+NO_NETWORK = """\
+import os, socket
+
+def refuse(*args, **kwargs):
+    with open(os.environ["SOCKET_LOG"], "a") as log:
+        log.write(f"{args}\\n")
+    raise OSError("the network is blocked in this test")
+
+socket.getaddrinfo = refuse
+socket.socket.connect = refuse
+socket.socket.connect_ex = refuse
+"""
+
+SEVERAL = """\
+import contextlib, io, json, sys
+from budwood.cli import main
+
+outcomes = []
+for args in json.loads(sys.stdin.read()):
+    sys.argv = ["budwood", *args]
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    outcomes.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(outcomes))
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The one object on stdout."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+class Place:
+    """A working folder with a BUDWOOD_HOME of its own and no network."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.home = folder / "home"
+        self.socket_log = folder / "sockets.txt"
+        (folder / "site").mkdir(parents=True)
+        (folder / "site" / "sitecustomize.py").write_text(NO_NETWORK)
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        """The environment of a command."""
+        path = os.pathsep.join(
+            filter(None, (str(self.folder / "site"), os.environ.get("PYTHONPATH")))
+        )
+        own = {"PYTHONPATH": path, "BUDWOOD_HOME": str(self.home)}
+        return os.environ | own | {"SOCKET_LOG": str(self.socket_log)} | changes
+
+    def start(self, *args: str | Path, **changes: str) -> subprocess.Popen[str]:
+        """A command that goes on while the test does."""
+        return subprocess.Popen(
+            [COMMAND, *map(str, args)],
+            cwd=self.folder,
+            env=self.environment(**changes),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *args: str | Path, stdin: str = "", **changes: str) -> Outcome:
+        """A command from start to end."""
+        done = subprocess.run(
+            [COMMAND, *map(str, args)],
+            cwd=self.folder,
+            env=self.environment(**changes),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def python(self, program: str, *args: str, stdin: str = "") -> str:
+        """What a Python program prints; it must succeed."""
+        done = subprocess.run(
+            [sys.executable, "-c", program, *args],
+            cwd=self.folder,
+            env=self.environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run_several(self, commands: Sequence[Sequence[str | Path]]) -> list[Outcome]:
+        """Commands one after the other in one process: torch is loaded once."""
+        asked = json.dumps([[str(word) for word in command] for command in commands])
+        return [Outcome(*answer) for answer in json.loads(self.python(SEVERAL, stdin=asked))]
+
+
+def interrupt(process: subprocess.Popen[str]) -> tuple[Outcome, float]:
+    """Ctrl-C: what the process says then, and how many seconds it took to end."""
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    return Outcome(process.returncode, out, err), time.monotonic() - started
+
+
+def draw_photo(path: Path, hue: int, seed: int, size: tuple[int, int] = (96, 80)) -> Path:
+    """A picture of ellipses in shades of one colour, in the format of the path's ending."""
+    random = np.random.default_rng([hue, seed])
+    image = Image.new("HSV", size, (hue, 60, int(random.integers(60, 220))))
+    pen = ImageDraw.Draw(image)
+    for _ in range(12):
+        x, y = (int(v) for v in random.integers(-10, 90, 2))
+        w, h = (int(v) for v in random.integers(5, 50, 2))
+        shade = (hue, int(random.integers(120, 256)), int(random.integers(40, 256)))
+        pen.ellipse((x, y, x + w, y + h), fill=shade)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.convert("RGB").save(path)
+    return path
+
+
+def draw_class(folder: Path, hue: int, count: int, ending: str = "png") -> None:
+    """A class folder with so many pictures of one colour."""
+    for number in range(count):
+        draw_photo(folder / f"{folder.name}-{number:02d}.{ending}", hue, number)
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory) -> Place:
+    """Where the commands of all tests run: what one has stored the next finds."""
+    place = Place(tmp_path_factory.mktemp("place"))
+    for name, hue in (("blue", 160), ("green", 90), ("red", 0)):
+        draw_class(place.folder / "photos" / name, hue, 10)
+    return place
+
+
+@pytest.fixture(scope="session")
+def trained(place) -> Outcome:
+    """`train photos --json`, the first command of all: nothing is stored yet."""
+    outcome = place.run("train", "photos", "--json")
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def run(trained, place) -> Path:
+    """The folder of that run, relative to the place."""
+    return Path(trained.json["run"])

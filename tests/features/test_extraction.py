@@ -1,0 +1,200 @@
+"""Extraction: in order, in bounded memory, and never losing what was ready."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from budwood.features import extraction
+from budwood.features.engines import EngineSpec, TorchEngine
+from budwood.features.extraction import (
+    AHEAD,
+    BATCH_PHOTOS,
+    BATCH_SECONDS,
+    Progress,
+    batch_size,
+    decoded,
+    extract,
+    identify,
+    workers,
+)
+from budwood.features.store import RowStore
+from budwood.images.reading import digest
+
+
+@pytest.fixture
+def run(trunk, tiny):
+    """Extracts with the tiny trunk in torch; gives back the store and what was broken."""
+
+    def extract_tiny(paths, batch=4, on_progress=None):
+        store = RowStore("maker", {})
+        engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
+        broken = extract(paths, tiny.preprocessing, engine, [store], batch, on_progress)
+        return store, broken
+
+    return extract_tiny
+
+
+@pytest.fixture
+def broken_photo(tmp_path):
+    def make(name):
+        path = tmp_path / name
+        path.write_bytes(b"no photo: " + name.encode())
+        return path
+
+    return make
+
+
+def test_photos_are_known_by_their_bytes(draw):
+    paths = draw(3)
+    digests, broken = identify(paths)
+    assert digests == {path: digest(path.read_bytes()) for path in paths}
+    assert broken == {}
+
+
+def test_a_photo_that_cannot_be_read_is_named(draw, tmp_path):
+    paths = [*draw(2), tmp_path / "gone.jpg"]
+    digests, broken = identify(paths)
+    assert list(digests) == paths[:2]
+    assert list(broken) == paths[2:]
+    assert "Check that the file is there" in broken[paths[2]]
+
+
+def test_photos_are_decoded_in_order(draw, tiny):
+    paths = draw(40)[::-1]
+    found = list(decoded(paths, tiny.preprocessing, {}))
+    assert [path for path, _, _ in found] == paths
+    for path, photo, pixels in found:
+        assert photo == digest(path.read_bytes())
+        np.testing.assert_array_equal(pixels, tiny.preprocessing.pixels(path.read_bytes()))
+
+
+def test_a_photo_that_cannot_be_decoded_is_left_out_with_the_reason(draw, tiny, broken_photo):
+    good, bad, broken = draw(3), broken_photo("bad.jpg"), {}
+    found = list(decoded([good[0], bad, *good[1:]], tiny.preprocessing, broken))
+    assert [path for path, _, _ in found] == good
+    assert list(broken) == [bad]
+    assert broken[bad]
+
+
+def test_decoding_runs_only_a_few_photos_ahead(draw, tiny, monkeypatch):
+    begun, real = [], extraction._decode_one
+    monkeypatch.setattr(
+        extraction, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
+    )
+    monkeypatch.setattr(extraction, "AHEAD", 2)
+    paths = draw(30)
+    photos = decoded(paths, tiny.preprocessing, {})
+    for consumed in range(1, 6):
+        next(photos)
+        time.sleep(0.02)  # a slow consumer
+        assert len(begun) <= consumed + 2 * workers()
+    photos.close()
+
+
+def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeypatch):
+    gate, begun, real = threading.Event(), [], extraction._decode_one
+
+    def decode(path, preprocessing):
+        begun.append(path)
+        if path != paths[0]:
+            gate.wait(10)
+        return real(path, preprocessing)
+
+    monkeypatch.setattr(extraction, "_decode_one", decode)
+    paths = draw(20)
+    photos = decoded(paths, tiny.preprocessing, {})
+    next(photos)
+    threading.Timer(0.1, gate.set).start()
+    photos.close()
+    assert len(begun) <= 1 + workers()
+    assert 1 + AHEAD * workers() > 20  # all of them were waiting
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.0, BATCH_PHOTOS), (1e-4, BATCH_PHOTOS), (BATCH_SECONDS / 4.5, 4), (3.0, 1)],
+)
+def test_a_batch_takes_no_longer_than_its_limit(seconds, expected):
+    assert batch_size(seconds) == expected
+
+
+def test_progress_rises_to_the_number_of_photos(draw, run, broken_photo):
+    told = []
+    paths = [*draw(5), broken_photo("a.jpg"), *draw(4, first=5), broken_photo("b.jpg")]
+    _, broken = run(paths, batch=3, on_progress=told.append)
+    done = [progress.done for progress in told]
+    assert done == sorted(done)
+    assert done[-1] == told[-1].total == 11
+    assert len(broken) == 2
+
+
+def test_progress_reaches_the_end_if_the_last_photos_are_broken(run, draw, broken_photo):
+    told = []
+    run([*draw(2), broken_photo("a.jpg"), broken_photo("b.jpg")], batch=1, on_progress=told.append)
+    assert told[-1].done == 4
+
+
+def test_progress_tells_speed_and_time_left():
+    progress = Progress(done=20, total=50, seconds=4.0)
+    assert progress.photos_per_second == 5
+    assert progress.seconds_left == 6
+    assert Progress(0, 50, 0.0).photos_per_second == 0
+    assert Progress(0, 50, 1.0).seconds_left is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "expected"),
+    [("FLUSH_PHOTOS", 6, [8, 8, 4]), ("FLUSH_BYTES", 10 * 64, [12, 8]), ("none", 0, [20])],
+)
+def test_rows_reach_the_disk_as_they_come(limit, value, expected, run, draw, monkeypatch):
+    monkeypatch.setattr(extraction, limit, value, raising=False)
+    sizes, write = [], RowStore.write
+    monkeypatch.setattr(RowStore, "write", lambda *args: sizes.append(len(args[1])) or write(*args))
+    run(draw(20), batch=4)
+    assert sizes == expected
+
+
+def test_rows_reach_the_disk_after_two_seconds(run, draw, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(extraction.time, "monotonic", lambda: now[0])
+    stored, write = [], RowStore.write
+    monkeypatch.setattr(
+        RowStore, "write", lambda *args: stored.append((now[0], len(args[1]))) or write(*args)
+    )
+    run(draw(20), batch=2, on_progress=lambda _: now.__setitem__(0, now[0] + 0.7))
+    assert stored[0] == (pytest.approx(2.1), 8)
+    assert sum(count for _, count in stored) == 20
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_whatever_ends_it_early_the_rows_that_were_ready_are_stored(error, run, draw):
+    paths = draw(40)
+
+    def stop(progress):
+        if progress.done >= 12:
+            raise error
+
+    with pytest.raises(error):
+        run(paths, batch=4, on_progress=stop)
+    store = RowStore("maker", {})
+    assert [digest(path.read_bytes()) in store for path in paths] == [True] * 12 + [False] * 28
+
+
+def test_no_thread_is_left_after_an_interrupt(run, draw):
+    before = threading.active_count()
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(draw(60), batch=4, on_progress=stop)
+    assert threading.active_count() == before
+
+
+def test_torch_keeps_its_threads(run, draw):
+    before = torch.get_num_threads(), torch.get_num_interop_threads()
+    run(draw(10))
+    assert (torch.get_num_threads(), torch.get_num_interop_threads()) == before

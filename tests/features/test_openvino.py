@@ -1,0 +1,90 @@
+"""What is particular to OpenVINO: what it refuses, and that it keeps to itself."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import budwood
+from budwood.errors import EngineError
+from budwood.features.engines import EngineSpec, build_engine
+from budwood.features.untracked import _absent
+
+SPEC = EngineSpec("openvino", "fp32")
+
+
+class Unknown(nn.Module):
+    """Uses an operation that OpenVINO does not have."""
+
+    def forward(self, pixels):
+        return (torch.special.bessel_j0(pixels.float().mean((1, 2))),)
+
+
+class Failing(nn.Module):
+    def forward(self, pixels):
+        raise IndexError
+
+
+def test_an_operation_that_openvino_lacks_is_named(pixels):
+    with pytest.raises(EngineError, match="aten::special_bessel_j0"):
+        build_engine(Unknown(), SPEC, pixels(1))
+
+
+def test_a_trunk_that_cannot_be_traced_is_an_engine_error(pixels):
+    with pytest.raises(EngineError, match=r"OpenVINO cannot run this trunk: .+"):
+        build_engine(Failing(), SPEC, pixels(1))
+
+
+def test_any_batch_size_is_taken(trunk, pixels):
+    engine = build_engine(trunk(), SPEC, pixels(1))
+    assert [engine.run(pixels(n))[0].shape for n in (1, 7, 2)] == [(1, 16), (7, 16), (2, 16)]
+
+
+def test_requests_in_flight_are_over_when_a_stream_is_left(trunk, pixels):
+    engine = build_engine(trunk(), SPEC, pixels(1))
+    stream = engine.stream((i, pixels(256, seed=i)) for i in range(9))
+    next(stream)
+    stream.close()
+    for request in engine._requests:
+        request.start_async({0: pixels(1)})  # a busy request would refuse
+        request.wait()
+
+
+def test_an_input_may_be_overwritten_once_its_request_has_begun(trunk, pixels):
+    engine = build_engine(trunk(), SPEC, pixels(1))
+
+    def reusing_one_array():
+        batch = np.empty_like(pixels(32))
+        for i in range(6):
+            batch[:] = pixels(32, seed=i)
+            yield i, batch
+
+    for i, rows in engine.stream(reusing_one_array()):
+        np.testing.assert_array_equal(rows[0], engine_rows(trunk, pixels, i))
+
+
+def engine_rows(trunk, pixels, i):
+    return build_engine(trunk(), SPEC, pixels(1)).run(pixels(32, seed=i))[0]
+
+
+def test_openvino_is_imported_only_where_its_telemetry_is_kept_out():
+    importing = {
+        path.name
+        for path in Path(budwood.__file__).parent.rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if re.match(r"\s*(import|from) openvino\b", line)
+    }
+    assert importing == {"untracked.py"}
+
+
+def test_the_telemetry_of_others_is_left_as_it_was(monkeypatch):
+    theirs = ModuleType("openvino_telemetry")
+    monkeypatch.setitem(sys.modules, "openvino_telemetry", theirs)
+    with _absent("openvino_telemetry"), pytest.raises(ImportError, match="openvino_telemetry"):
+        import openvino_telemetry  # noqa: F401
+    assert sys.modules["openvino_telemetry"] is theirs

@@ -1,0 +1,61 @@
+"""Rows in memory and drawn photos for the tests of this folder."""
+
+import pytest
+import torch
+
+from budwood.features.engines import EngineSpec
+from budwood.golden import draw_golden_images
+
+
+class Rows:
+    """Frontier tensors in memory, as a `RowSource`."""
+
+    def __init__(self, *tensors: torch.Tensor) -> None:
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self._tensors[0])
+
+    def take(self, positions):
+        where = torch.as_tensor(list(positions))
+        return tuple(tensor[where] for tensor in self._tensors)
+
+
+@pytest.fixture
+def rows():
+    return Rows
+
+
+@pytest.fixture
+def clusters():
+    """`clusters(n, d, k)`: separable features and labels, the same for the same seed."""
+
+    def make(n: int = 60, d: int = 8, k: int = 3, seed: int = 0, spread: float = 0.3):
+        random = torch.Generator().manual_seed(seed)
+        centres = 2 * torch.randn(k, d, generator=random)
+        labels = torch.arange(n) % k
+        return centres[labels] + spread * torch.randn(n, d, generator=random), labels
+
+    return make
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """`photos(n)`: the paths of n drawn pictures."""
+
+    def draw(count: int, seed: int = 0):
+        paths = []
+        for i, image in enumerate(draw_golden_images(count, seed)):
+            path = tmp_path / f"{seed}-{i:03}.png"
+            path.write_bytes(image)
+            paths.append(path)
+        return paths
+
+    return draw
+
+
+@pytest.fixture
+def torch_engine(monkeypatch):
+    """Trunks run in fp32 torch only: exact, and quick to build."""
+    specs = [EngineSpec("torch", "fp32")]
+    monkeypatch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: specs)
