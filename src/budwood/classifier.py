@@ -155,6 +155,12 @@ class Classifier:
         self._plan = None
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks of an estimator before it cross-validates: this one classifies."""
+        from sklearn.utils import ClassifierTags, Tags, TargetTags
+
+        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
+
     def gather(self, paths: Sequence[Path]) -> Gathered:
         """Run the trunk over photos ahead of fitting and judging; says which are broken."""
         return self.plan.judging_rows(paths)
@@ -262,9 +268,9 @@ class Classifier:
 
     def logits(self, photos: Photos) -> tuple[Logits, dict[Path, str]]:
         """Logits of the photos that can be read, in order, and the others with the reason."""
+        paths = photo_files(photos)
         if not len(photos):
             return torch.empty(0, len(self.classes_)), {}
-        paths = photo_files(photos)
         if paths is None:
             return self.plan.answers_exactly(fitted_images(photos, self.preprocessing)), {}
         gathered = self.plan.judging_rows(paths, keep=False)

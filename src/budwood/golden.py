@@ -13,7 +13,10 @@ def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:
 
 
 def _drawn(rng: np.random.Generator) -> bytes:
-    """A colour gradient with shapes on it, more or less sharp, 320 x 280."""
+    """A colour gradient with shapes and hairlines on it, some of it blurred, 320 x 280.
+
+    The hairlines are for the resampling: pictures without fine detail hardly tell one from another.
+    """
     corners = Image.fromarray(rng.integers(0, 256, (2, 2, 3), np.uint8))
     image = corners.resize((320, 280), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(image)
@@ -23,7 +26,12 @@ def _drawn(rng: np.random.Generator) -> bytes:
         red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
         shape = pen.ellipse if rng.random() < 0.5 else pen.rectangle
         shape((x, y, x + w, y + h), fill=(red, green, blue))
-    image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 3))))
+    image = image.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 2))))
+    pen = ImageDraw.Draw(image)
+    for _ in range(int(rng.integers(0, 60))):
+        x, y, right, down = (int(v) for v in rng.integers(0, 320, 4))
+        red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
+        pen.line((x, y, right, down), fill=(red, green, blue))
     out = io.BytesIO()
     image.save(out, "PNG")
     return out.getvalue()

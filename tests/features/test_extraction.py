@@ -183,6 +183,27 @@ def test_whatever_ends_it_early_the_rows_that_were_ready_are_stored(error, run, 
     assert [digest(path.read_bytes()) in store for path in paths] == [True] * 12 + [False] * 28
 
 
+def test_the_engine_is_free_again_while_the_error_is_still_at_hand(draw, tiny, trunk):
+    states = []
+
+    class Observed(TorchEngine):
+        def stream(self, batches):
+            try:
+                yield from super().stream(batches)
+            finally:
+                states.append("closed")
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    engine = Observed(trunk(), EngineSpec("torch", "fp32"))
+    store = RowStore("maker", {})
+    with pytest.raises(KeyboardInterrupt) as caught:
+        extract(draw(8), tiny.preprocessing, engine, [store], 2, stop)
+    assert caught.tb is not None  # it keeps the generator alive
+    assert states == ["closed"]
+
+
 def test_no_thread_is_left_after_an_interrupt(run, draw):
     before = threading.active_count()
 

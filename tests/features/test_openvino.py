@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -47,29 +48,21 @@ def test_any_batch_size_is_taken(trunk, pixels):
 
 def test_requests_in_flight_are_over_when_a_stream_is_left(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
-    stream = engine.stream((i, pixels(256, seed=i)) for i in range(9))
+    sizes = [1, 4000, 4000, 4000]
+    stream = engine.stream((i, pixels(size)) for i, size in enumerate(sizes))
     next(stream)
     stream.close()
     for request in engine._requests:
-        request.start_async({0: pixels(1)})  # a busy request would refuse
-        request.wait()
+        with suppress(RuntimeError):  # it was cancelled
+            assert request.wait_for(0)
 
 
-def test_an_input_may_be_overwritten_once_its_request_has_begun(trunk, pixels):
+def test_a_request_has_memory_of_its_own(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
-
-    def reusing_one_array():
-        batch = np.empty_like(pixels(32))
-        for i in range(6):
-            batch[:] = pixels(32, seed=i)
-            yield i, batch
-
-    for i, rows in engine.stream(reusing_one_array()):
-        np.testing.assert_array_equal(rows[0], engine_rows(trunk, pixels, i))
-
-
-def engine_rows(trunk, pixels, i):
-    return build_engine(trunk(), SPEC, pixels(1)).run(pixels(32, seed=i))[0]
+    batch = pixels(4).copy()
+    engine._start(engine._requests[0], batch)
+    engine._requests[0].wait()
+    assert not np.shares_memory(engine._requests[0].get_input_tensor(0).data, batch)
 
 
 def test_openvino_is_imported_only_where_its_telemetry_is_kept_out():

@@ -212,6 +212,18 @@ def test_equal_rows_must_come_back_equal():
     assert spread_error(reference * 0, reference) == float("inf")
 
 
+def test_what_differs_by_rounding_alone_is_equal():
+    random = np.random.default_rng(0)
+    reference, candidate = (np.float32(3 + 2e-7 * random.normal(size=(8, 50))) for _ in "fg")
+    assert 0 < np.linalg.norm(reference - reference.mean(0)) < 1e-4
+    assert spread_error(reference, candidate) == 0
+
+
+def test_equal_photos_are_varied(pixels):
+    probe = varied(pixels(1).repeat(9, axis=0))
+    assert len({photo.tobytes() for photo in probe}) == 4
+
+
 @pytest.mark.parametrize("count", [1, 3, 8, 9])
 def test_a_varied_probe_begins_with_the_photos_given(count, pixels):
     probe = varied(pixels(count))

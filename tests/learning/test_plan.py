@@ -114,6 +114,14 @@ def test_the_networks_own_parts_are_trained_in_eval_mode_only_if_it_is_solved():
     assert [type(m).__name__ for m in plan.graft.modules() if not list(m.children())] == ["Linear"]
 
 
+def test_a_plan_changes_no_tensor_of_the_network():
+    network = bw.unfreeze(headed("resnet18"), "layer4")
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    plan_of(network, solve=False)
+    changed = [n for n, t in network.state_dict().items() if not torch.equal(t, before[n])]
+    assert changed == []
+
+
 def test_a_plan_leaves_the_network_in_eval_mode():
     network = headed("googlenet", aux_heads=True).train()
     plan_of(network, solve=False)

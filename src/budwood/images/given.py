@@ -16,7 +16,9 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.tensors import Pixels
 
-Photos: TypeAlias = Split | Sequence[Path | str | Image.Image | NDArray[np.uint8]]
+Photos: TypeAlias = (
+    Split | Sequence[Path | str | Image.Image | NDArray[np.uint8]] | NDArray[np.uint8]
+)
 """Files, Pillow images, or arrays `h w 3` uint8 in RGB; a split stands for its files."""
 
 
@@ -28,8 +30,8 @@ def photo_files(photos: Photos) -> list[Path] | None:
     """
     if isinstance(photos, Split):
         return list(photos.paths)
-    first = None if isinstance(photos, str | Path | Image.Image) else photos[0]
-    if first is None or (isinstance(first, np.ndarray) and first.ndim == 2):  # rows of one photo
+    is_one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
+    if isinstance(photos, str | Path | Image.Image) or is_one_array:
         raise DataError("This is one photo, not a list.", next="Pass [photo].")
     paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
     if len(paths) == len(photos):

@@ -115,7 +115,7 @@ def cut(network: nn.Module, example: Tensor | None = None) -> Cut:
 def _cut_graph(network: nn.Module, example: Tensor) -> Cut:
     traced = trace(network)
     shapes = probe_shapes(traced, example)
-    follow_overwritten_values(traced.graph, shapes.record)
+    follow_overwritten_values(shapes.record)
     flow = Flow(shapes)
     frontier = flow.frontier()
     return Cut(

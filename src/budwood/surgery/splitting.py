@@ -7,7 +7,7 @@ import torch
 from torch import fx
 
 from budwood.surgery.flow import Flow
-from budwood.surgery.memory import Memory
+from budwood.surgery.memory import Protection
 from budwood.surgery.probing import PerPhoto, Shapes, holds_tensor
 from budwood.surgery.stochastic import drops_attention
 from budwood.surgery.twins import hold_in_eval, twin
@@ -52,7 +52,7 @@ class _Copier:
         self._shapes = shapes
         self._flow = flow
         self._frontier = frontier
-        self._memory = Memory(shapes.record, flow.dropping)
+        self._protection = Protection(shapes.record, frontier, flow.dropping)
         self._copies: dict[fx.Node, Any] = {}
         self._first_row: fx.Node | None = None
 
@@ -102,7 +102,7 @@ class _Copier:
             return self._copies[node.all_input_nodes[0]]
         clones = {
             source: self.graph.call_function(torch.clone, (self._copies[source],))
-            for source in self._memory.to_clone(node, self._frontier)
+            for source in self._protection.to_clone(node)
         }
         copied = self.graph.node_copy(node, lambda n: (self._copies | clones)[n])
         if is_silenced and not is_module:

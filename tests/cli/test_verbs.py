@@ -1,0 +1,163 @@
+"""evaluate, predict, verify, inspect and cache on a trained run, as text and as JSON."""
+
+import csv
+import io
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def broken(place):
+    """A folder with a good photo, a broken one and a text."""
+    folder = place.folder / "some"
+    folder.mkdir()
+    (folder / "good.png").write_bytes((place.folder / "photos/red/red-00.png").read_bytes())
+    (folder / "torn.png").write_bytes((place.folder / "photos/red/red-01.png").read_bytes()[:300])
+    (folder / "notes.txt").write_text("nothing")
+    return "some"
+
+
+@pytest.fixture(scope="module")
+def outcomes(place, run, broken):
+    """What each of these commands says, by a name."""
+    photo = "photos/red/red-00.png"
+    commands = {
+        "evaluate": ["evaluate", run, "photos"],
+        "evaluate json": ["evaluate", run / "model.safetensors", "photos", "--json"],
+        "predict": ["predict", run, photo, "photos/blue", "--top", "2"],
+        "predict json": ["predict", run, photo, "--json"],
+        "predict broken": ["predict", run, broken],
+        "predict broken json": ["predict", run, broken, "--json"],
+        "predict only broken": ["predict", run, "some/torn.png", "--json"],
+        "predict csv": ["predict", run, "photos", "--csv", "-"],
+        "predict csv file": ["predict", run, photo, "--csv", "table.csv"],
+        "predict nothing": ["predict", run, "nothing-in-it"],
+        "verify": ["verify", run],
+        "verify json": ["verify", run, "--json"],
+        "inspect": ["inspect", run, "--depth", "1"],
+        "inspect json": ["inspect", run, "--json"],
+    }
+    (place.folder / "nothing-in-it").mkdir()
+    return dict(zip(commands, place.run_several(list(commands.values())), strict=True))
+
+
+def test_evaluate_judges_every_photo_of_a_folder_without_parts(outcomes):
+    assert outcomes["evaluate"].code == 0
+    assert "on 30 photos" in outcomes["evaluate"].out
+
+
+def test_evaluate_json_takes_the_capsule_itself_too(outcomes):
+    result = outcomes["evaluate json"].json
+    assert result["images"] == {"test": 30, "skipped": 0}
+    assert result["test"]["photos"] == 30
+    assert result["data"] == "photos"
+    assert result["warning"] is None
+    assert result["notes"] == []
+
+
+def test_predict_names_the_best_classes_of_each_photo(outcomes):
+    lines = outcomes["predict"].out.splitlines()
+    assert len(lines) == 11
+    assert lines[0].startswith("photos/red/red-00.png")
+    assert lines[0].count(",") == 1
+
+
+def test_predict_json_ranks_the_classes(outcomes):
+    result = outcomes["predict json"].json
+    (photo,) = result["predictions"]
+    shares = [one["probability"] for one in photo["top"]]
+    assert photo["class"] == photo["top"][0]["class"] == "red"
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1, abs=1e-4)
+    assert result["skipped"] == []
+
+
+def test_a_broken_photo_is_named_and_passed_over(outcomes):
+    assert outcomes["predict broken"].code == 0
+    assert outcomes["predict broken"].out.startswith("some/good.png")
+    assert outcomes["predict broken"].err.count("some/torn.png is passed over") == 1
+    (skipped,) = outcomes["predict broken json"].json["skipped"]
+    assert skipped["path"] == "some/torn.png"
+    assert skipped["reason"]
+
+
+def test_nothing_but_broken_photos_is_an_error(outcomes):
+    assert outcomes["predict only broken"].code == 1
+    assert outcomes["predict only broken"].json["file"] == "some/torn.png"
+    assert "cannot be read" in outcomes["predict only broken"].json["error"]
+
+
+def test_a_folder_without_photos_is_an_error_that_names_the_formats(outcomes):
+    assert outcomes["predict nothing"].code == 1
+    assert "There is no photo in nothing-in-it. JPEG, PNG" in outcomes["predict nothing"].err
+
+
+def test_csv_to_stdout_is_all_of_stdout(outcomes):
+    rows = list(csv.reader(io.StringIO(outcomes["predict csv"].out)))
+    assert rows[0] == ["path", "class", "probability", "blue", "green", "red"]
+    assert len(rows) == 31
+    for row in rows[1:]:
+        assert sum(map(float, row[3:])) == pytest.approx(1, abs=1e-4)
+        assert float(row[2]) == max(map(float, row[3:]))
+
+
+def test_csv_to_a_file_prints_the_predictions_and_says_where_it_is(outcomes, place):
+    assert outcomes["predict csv file"].out.startswith("photos/red/red-00.png")
+    assert "1 rows in table.csv" in outcomes["predict csv file"].err
+    assert (place.folder / "table.csv").read_text().count("\n") == 2
+
+
+def test_predict_takes_a_list_on_stdin(place, run):
+    listed = "photos/red/red-03.png\n\nphotos/blue/blue-04.png\n"
+    outcome = place.run("predict", run, "-", "--json", stdin=listed)
+    paths = [photo["path"] for photo in outcome.json["predictions"]]
+    assert paths == ["photos/red/red-03.png", "photos/blue/blue-04.png"]
+
+
+def test_verify_proves_the_answers(outcomes):
+    assert outcomes["verify"].code == 0
+    assert outcomes["verify"].out.startswith("same answers with torch fp32")
+    result = outcomes["verify json"].json
+    assert result["passed"] is True
+    assert result["images"] >= 4
+    assert [check["passed"] for check in result["checks"]] == [True, True]
+    assert all(check["error"] <= check["tolerance"] for check in result["checks"])
+
+
+def test_inspect_shows_a_run_as_it_was_frozen(outcomes, trained):
+    assert "classifier" in outcomes["inspect"].out
+    result = outcomes["inspect json"].json
+    assert result["parameters"] == trained.json["parameters"]
+    assert result["output"] == [1, 3]
+    states = {layer["name"]: layer["state"] for layer in result["layers"]}
+    assert states["classifier"] == "trainable"
+    assert states["conv_stem"] == "frozen"
+
+
+def test_cache_lists_verifies_and_clears(place, trained):
+    kept = trained.json["store"]["bytes"]
+    listing, text, checked = place.run_several(
+        [["cache", "list", "--json"], ["cache", "list"], ["cache", "verify", "--json"]]
+    )
+    assert listing.json["bytes"] >= kept
+    assert listing.json["folder"] == str(place.home / "store")
+    entry = listing.json["entries"][0]
+    assert entry["rows"] > 0
+    assert entry["key"][:12] in text.out
+    assert checked.json["clean"] is True
+    assert checked.json["files"] >= len(listing.json["entries"])
+
+
+def test_cache_finds_damage_and_clears_what_is_asked_for(tmp_path, place, trained):
+    store = tmp_path / "store"
+    shards = sorted((place.home / "store").glob("*/*.safetensors"))
+    for number, key in enumerate(("aa11", "bb22")):
+        (store / key).mkdir(parents=True)
+        (store / key / shards[0].name).write_bytes(shards[0].read_bytes()[: -1 - number])
+    home = {"BUDWOOD_HOME": str(tmp_path)}
+    damaged = place.run("cache", "verify", "--json", **home).json
+    assert (damaged["files"], len(damaged["removed"]), damaged["clean"]) == (2, 2, False)
+    cleared = place.run("cache", "clear", "aa", "--json", **home).json
+    assert cleared == {"removed": ["aa11"], "bytes": 0}
+    assert place.run("cache", "clear", **home).out.startswith("1 entry removed")
+    assert place.run("cache", "list", **home).out == f"Nothing is stored in {store}.\n"

@@ -1,0 +1,563 @@
+"""The classifier: fitted, judged and asked in scikit-learn's manner, with frozen tensors proven."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import budwood as bw
+from budwood.classifier import Classifier, Fit
+from budwood.errors import (
+    CapsuleError,
+    ConfigError,
+    CutError,
+    DataError,
+    EngineError,
+    FrozenChanged,
+    PhotoError,
+)
+from budwood.features.engines import EngineSpec
+from budwood.features.gathering import Extraction
+from budwood.images.preprocessing import Preprocessing
+from budwood.images.splits import Split
+from budwood.learning.probe import Probe
+from budwood.learning.training import Training
+
+CLASSES = ("blue", "green", "red")
+
+
+@pytest.fixture(autouse=True)
+def torch_engine(monkeypatch):
+    """Trunks run in fp32 torch only: exact, and quick to build."""
+    specs = [EngineSpec("torch", "fp32")]
+    monkeypatch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: specs)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """`photos(n)`: a split of n noisy pictures, each of the colour that its class is called."""
+
+    def draw(count=12, seed=0, classes=CLASSES, suffix="png"):
+        random = np.random.default_rng(seed)
+        paths, labels = [], [i % len(classes) for i in range(count)]
+        for i, label in enumerate(labels):
+            picture = random.integers(0, 120, (40, 52, 3))
+            picture[..., 2 - label % 3] += 100
+            paths.append(tmp_path / f"{seed}-{i}.{suffix}")
+            Image.fromarray(picture.astype(np.uint8)).save(paths[-1])
+        return Split("train", tuple(paths), tuple(labels), classes)
+
+    return draw
+
+
+class Elsewhere(nn.Module):
+    """A small network that somebody else wrote."""
+
+    def __init__(self, classes=3):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.BatchNorm2d(6), nn.ReLU())
+        self.head = nn.Linear(6, classes)
+        self.preprocessing = Preprocessing(
+            size=(32, 32), resize=32, mean=(0.5,) * 3, std=(0.5,) * 3
+        )
+
+    def forward(self, images):
+        return self.head(self.body(images).mean((2, 3)))
+
+
+def elsewhere(classes=3):
+    torch.manual_seed(0)
+    return bw.unfreeze(bw.freeze(Elsewhere(classes), "*"), "head").eval()
+
+
+def built(*trained, head="linear", classes=CLASSES, size=48, name="timm/test_resnet", **options):
+    network = bw.build(name, weights="none", classes=classes, head=head, **options)
+    network.preprocessing = network.preprocessing.at_size(size)
+    return bw.unfreeze(bw.freeze(network, "*"), *(trained or ("fc",)))
+
+
+# Fitting and judging
+
+
+def test_a_linear_head_is_solved_and_separable_photos_are_told_apart(photos):
+    model = Classifier(built())
+    assert model.fit(photos(30)) is model
+    assert model.fit_.probe is not None
+    assert model.fit_.history == ()
+    assert model.fit_.train_top1 == 1.0
+    assert model.score(photos(15, seed=1)) > 0.95
+
+
+def test_another_head_is_trained_and_says_how(photos):
+    told = []
+    training = Training(epochs=3, lr=0.01, batch_size=8)
+    model = Classifier(built(head="mlp:8"), training=training, on_epoch=told.append)
+    model.fit(photos(12))
+    assert model.fit_.probe is None
+    assert list(model.fit_.history) == told
+    assert len(told) == 3
+
+
+def test_a_linear_head_is_trained_if_that_is_asked_for(photos):
+    model = Classifier(built(), training=Training(epochs=2)).fit(photos())
+    assert len(model.fit_.history) == 2
+
+
+def test_a_head_that_cannot_be_solved_is_trained_by_default(photos):
+    model = Classifier(built(head="mlp:4")).fit(photos(6))
+    assert len(model.fit_.history) == Training().epochs
+
+
+def test_the_fit_says_what_it_did(photos):
+    split = photos(9)
+    model = Classifier(built())
+    assert model.fit_ is None
+    fit = model.fit(split).fit_
+    assert isinstance(fit, Fit)
+    assert (fit.photos, fit.frozen_unchanged) == (9, True)
+    assert fit.seconds > 0
+    turned = Split("x", split.paths[::-1], split.labels[::-1], split.classes)
+    assert model.fit(turned).fit_.fingerprint == fit.fingerprint
+    other = Split("x", split.paths, split.labels[1:] + split.labels[:1], split.classes)
+    assert model.fit(other).fit_.fingerprint != fit.fingerprint
+
+
+def test_the_same_seed_gives_the_same_bits(photos):
+    split, training = photos(), Training(epochs=2, batch_size=4)
+    models = [Classifier(built("layer4", "fc"), training=training).fit(split) for _ in range(2)]
+    one, two = (model.network.state_dict() for model in models)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_paths_with_labels_do_as_well_as_a_split(photos):
+    split = photos()
+    names = [CLASSES[label] for label in split.labels]
+    one = Classifier(built()).fit(split)
+    two = Classifier(built()).fit([str(path) for path in split.paths], np.array(names))
+    assert torch.equal(one.network.fc.weight, two.network.fc.weight)
+    assert one.score(split) == two.score(list(split.paths), names)
+
+
+def test_photos_that_cannot_be_told_apart_are_judged_all_the_same(photos):
+    split = photos(6)
+    evaluation = Classifier(built()).fit(split).evaluate(split)
+    assert evaluation.photos == 6
+    assert [result.name for result in evaluation.classes] == list(CLASSES)
+
+
+def test_a_split_need_not_have_photos_of_every_class_to_be_judged(photos):
+    model = Classifier(built()).fit(photos())
+    split = photos(4, seed=2)
+    part = Split("test", split.paths[1:2], split.labels[1:2], CLASSES)
+    assert model.evaluate(part).photos == 1
+
+
+def test_validation_photos_steer_early_stopping(photos):
+    training = Training(epochs=30, lr=0.05, patience=1)
+    model = Classifier(built(head="mlp:8"), training=training)
+    history = model.fit(photos(), val=photos(6, seed=3)).fit_.history
+    assert {"val_loss", "val_top1", "best"} <= set(history[0])
+    best = min(row["val_loss"] for row in history)
+    assert model.evaluate(photos(6, seed=3)).loss == pytest.approx(best, rel=1e-5)
+
+
+def test_patience_without_validation_photos_is_an_error(photos):
+    model = Classifier(built(), training=Training(patience=2))
+    with pytest.raises(ConfigError, match="patience needs validation photos"):
+        model.fit(photos())
+
+
+def test_a_second_head_on_the_same_photos_computes_nothing(photos):
+    split = photos()
+    Classifier(built()).fit(split)
+    other = Classifier(built(head="mlp:8"), training=Training(epochs=1)).fit(split)
+    gathered = other.gather(split.paths)
+    assert (gathered.hits, gathered.misses) == (12, 0)
+    notes = []
+    third = Classifier(built(classes=("a", "b", "c")), on_note=notes.append)
+    third.fit(Split("x", split.paths, split.labels, ("a", "b", "c")))
+    assert not any("through the trunk" in note for note in notes)
+
+
+def test_a_network_that_is_edited_after_a_fit_is_cut_anew(photos):
+    split = photos()
+    model = Classifier(built()).fit(split)
+    bw.replace_head(model.network, CLASSES, head="mlp:8")
+    old = model.network.fc[0].weight.clone()
+    model.training = Training(epochs=1)
+    model.fit(split)
+    assert not torch.equal(model.network.fc[0].weight, old)
+    bw.unfreeze(model.network, "layer4")
+    before = model.network.layer4[0].conv1.weight.clone()
+    model.fit(split)
+    assert not torch.equal(model.network.layer4[0].conv1.weight, before)
+
+
+def test_googlenet_trains_its_auxiliary_heads_and_predicts_with_the_main_one(photos):
+    trained = ("fc", "aux1.fc2", "aux2.fc2")
+    network = built(*trained, name="googlenet", size=64, aux_heads=True)
+    before = {name: network.get_submodule(name).weight.clone() for name in trained}
+    model = Classifier(network, training=Training(epochs=1)).fit(photos(6))
+    assert model.plan.frontier.count("1024") == 3
+    for name in trained:
+        assert not torch.equal(network.get_submodule(name).weight, before[name])
+    assert model.predict_proba(photos(2, seed=1)).shape == (2, 3)
+
+
+def test_nothing_frozen_trains_the_whole_network(photos):
+    network = bw.unfreeze(elsewhere(), "*")
+    before = network.body[0].weight.clone()
+    Classifier(network, training=Training(epochs=1)).fit(photos(6))
+    assert not torch.equal(network.body[0].weight, before)
+
+
+def test_everything_frozen_is_an_error(photos):
+    with pytest.raises(CutError, match="Unfreeze at least the head"):
+        Classifier(bw.freeze(built(), "*")).fit(photos())
+
+
+# Modes
+
+
+@pytest.mark.parametrize("training", [None, Training(epochs=1)])
+def test_every_network_is_in_eval_mode_after_a_fit(training, photos):
+    network = built("layer4", "fc") if training else built()
+    Classifier(network.train(), training=training).fit(photos(), val=photos(3, seed=1))
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_fit_that_fails_leaves_the_network_in_eval_mode(photos):
+    def stop(row):
+        raise KeyboardInterrupt
+
+    network = built()
+    model = Classifier(network, training=Training(epochs=2), on_epoch=stop)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(photos())
+    assert not any(module.training for module in network.modules())
+
+
+# Frozen means frozen
+
+
+def spoiling(change):
+    """The training loop, and then a change that it must not make."""
+
+    def train_graft(graft, *arguments):
+        from budwood.learning.training import train_graft
+
+        history = train_graft(graft, *arguments)
+        change()
+        return history
+
+    return train_graft
+
+
+@pytest.mark.parametrize("name", ["body.0.weight", "body.1.running_mean", "body.1.weight"])
+def test_a_loop_that_changes_a_frozen_tensor_is_found_out(name, photos, monkeypatch):
+    network = elsewhere()
+    tensor = network.state_dict()[name]
+
+    def change():
+        tensor.view(-1)[-1] += 1e-6
+
+    monkeypatch.setattr("budwood.classifier.train_graft", spoiling(change))
+    model = Classifier(network, training=Training(epochs=1))
+    with pytest.raises(
+        FrozenChanged, match=rf"1 frozen tensors .* first is {name}\. Please report"
+    ):
+        model.fit(photos())
+    assert model.fit_ is None
+
+
+def test_a_loop_that_exchanges_a_frozen_tensor_is_found_out(photos, monkeypatch):
+    network = elsewhere()
+
+    def change():
+        network.body[0].weight = nn.Parameter(network.body[0].weight.detach() * 2)
+
+    monkeypatch.setattr("budwood.classifier.train_graft", spoiling(change))
+    with pytest.raises(FrozenChanged, match=r"body\.0\.weight"):
+        Classifier(network, training=Training(epochs=1)).fit(photos())
+
+
+@pytest.mark.parametrize("trained", [("fc",), ("layer4", "fc")])
+def test_training_leaves_every_frozen_tensor_as_it_was(trained, photos):
+    network = built(*trained)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    Classifier(network, training=Training(epochs=2, lr=0.1, weight_decay=0.5)).fit(photos())
+    changed = [n for n, t in network.state_dict().items() if not torch.equal(t, before[n])]
+    assert changed
+    assert all(name.startswith(trained) for name in changed)
+
+
+# Asking
+
+
+@pytest.fixture
+def fitted(photos):
+    return Classifier(built()).fit(photos(15))
+
+
+def test_probabilities_have_a_row_a_photo_and_a_column_a_class(fitted, photos):
+    asked = photos(4, seed=5)
+    probabilities = fitted.predict_proba(asked.paths)
+    assert probabilities.shape == (4, 3)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    best = [CLASSES[i] for i in probabilities.argmax(1)]
+    assert fitted.predict(asked.paths).tolist() == best
+    assert fitted.predict(asked).tolist() == best
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_files_images_and_arrays_of_the_same_photo_agree(suffix, fitted, photos):
+    paths = photos(3, seed=6, suffix=suffix).paths
+    images = [Image.open(path) for path in paths]
+    arrays = [np.asarray(image.convert("RGB")) for image in images]
+    by_file = fitted.predict_proba(paths)
+    np.testing.assert_allclose(fitted.predict_proba(images), by_file, atol=1e-3)
+    np.testing.assert_allclose(fitted.predict_proba(arrays), by_file, atol=1e-3)
+    np.testing.assert_allclose(fitted.predict_proba(np.stack(arrays)), by_file, atol=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "I;16", "CMYK"])
+def test_images_of_every_mode_are_seen_as_their_files_are(mode, fitted, tmp_path):
+    ramp = np.linspace(0, 255, 40 * 50).reshape(40, 50).astype(np.uint8)
+    if mode == "I;16":
+        image = Image.fromarray(ramp.astype(np.uint16) * 257)
+    else:
+        image = Image.fromarray(ramp).convert(mode)
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.fromarray(ramp.T.copy()).resize((50, 40)))
+    path = tmp_path / ("photo.tif" if mode == "CMYK" else "photo.png")
+    image.save(path)
+    np.testing.assert_allclose(
+        fitted.predict_proba([image]), fitted.predict_proba([path]), atol=1e-3
+    )
+
+
+def test_a_sideways_image_is_turned_as_its_file_is(fitted, tmp_path):
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, :20] = (250, 120, 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "photo.png", exif=exif)
+    image = Image.open(tmp_path / "photo.png")
+    np.testing.assert_allclose(
+        fitted.predict_proba([image]), fitted.predict_proba([tmp_path / "photo.png"]), atol=1e-5
+    )
+
+
+def test_predicting_stores_nothing(fitted, photos, budwood_home):
+    def stored():
+        return {p for p in budwood_home.rglob("*") if p.is_file()}
+
+    before = stored()
+    fitted.predict(photos(3, seed=7).paths)
+    assert stored() == before
+
+
+def test_an_array_is_not_written_to(fitted):
+    array = np.full((40, 40, 3), 7, np.uint8)
+    array.flags.writeable = False
+    fitted.predict([array])
+    assert (array == 7).all()
+
+
+@pytest.mark.parametrize("nothing", [[], (), np.empty((0, 4, 4, 3), np.uint8)])
+def test_no_photos_get_no_answers(nothing, fitted):
+    assert fitted.predict(nothing).tolist() == []
+    assert fitted.predict_proba(nothing).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "text"),
+    [
+        (np.zeros((4, 4), np.uint8), r"Pass \[photo\]"),
+        (np.zeros((4, 4, 4), np.uint8), r"\(4, 4, 4\) and type uint8.*height x width x 3, uint8"),
+        (np.zeros((4, 4, 3), np.float32), r"\(4, 4, 3\) and type float32.*uint8, RGB"),
+        (np.zeros((3, 4, 4), np.uint8), r"height x width x 3"),
+        (torch.zeros(3, 4, 4), r"A Tensor is no photo\. It should be a path"),
+    ],
+)
+def test_what_is_no_photo_is_refused(array, text, fitted):
+    with pytest.raises(DataError, match=text):
+        fitted.predict(array if array.ndim == 2 else [array])
+
+
+def test_a_single_photo_is_no_list(fitted, photos):
+    path = photos(1).paths[0]
+    image = Image.new("RGB", (50, 50))
+    for photo in (path, str(path), image, np.asarray(image)):
+        with pytest.raises(DataError, match=r"one photo, not a list\. Pass \[photo\]"):
+            fitted.predict(photo)
+
+
+def test_paths_and_images_are_not_mixed(fitted, photos):
+    path = photos(1).paths[0]
+    with pytest.raises(DataError, match=r"mixed\. Pass one kind at a time"):
+        fitted.predict([path, Image.new("RGB", (50, 50))])
+
+
+# Broken photos
+
+
+def test_a_broken_photo_is_named_when_asked(fitted, photos, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no photo")
+    with pytest.raises(PhotoError, match=r"broken\.jpg cannot be read") as caught:
+        fitted.predict([*photos(2).paths, broken])
+    assert caught.value.file == str(broken)
+    logits, reasons = fitted.logits([broken, *photos(2).paths])
+    assert logits.shape == (2, 3)
+    assert list(reasons) == [broken]
+    assert fitted.logits([broken])[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("job", ["fit", "evaluate", "val"])
+def test_a_broken_photo_is_named_when_fitting_and_judging(job, photos, tmp_path):
+    split = photos(6)
+    (split.paths[3]).write_bytes(split.paths[3].read_bytes()[:60])
+    good = photos(6, seed=1)
+    model = Classifier(built(), training=Training(epochs=1))
+    jobs = {
+        "fit": lambda: model.fit(split),
+        "evaluate": lambda: model.evaluate(split),
+        "val": lambda: model.fit(good, val=split),
+    }
+    with pytest.raises(PhotoError, match=r"the first is .*0-3\.png.*leave_out_broken") as caught:
+        jobs[job]()
+    assert caught.value.file == str(split.paths[3])
+
+
+# Classes
+
+
+def test_classes_are_those_the_network_was_built_for():
+    assert Classifier(built(classes=("x", "y"))).classes_ == ("x", "y")
+    assert Classifier(built(classes=3)).classes_ == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("make", [lambda: built(classes=3), elsewhere])
+def test_classes_without_names_are_named_by_the_photos(make, photos):
+    model = Classifier(make()).fit(photos())
+    assert model.classes_ == CLASSES
+    assert set(model.predict(photos(6).paths)) <= set(CLASSES)
+    with pytest.raises(DataError, match="match the split by name"):
+        model.evaluate(photos(2, classes=("c", "d", "e")))
+
+
+def test_photos_of_other_classes_are_refused(photos):
+    model = Classifier(built())
+    with pytest.raises(DataError, match=r"have classes red, green.*has blue, green, red.*Build it"):
+        model.fit(photos(classes=("red", "green")))
+    with pytest.raises(DataError, match="Build it with these classes, or match"):
+        model.evaluate(photos(classes=CLASSES[::-1]))
+    with pytest.raises(DataError, match="Build it with these classes"):
+        Classifier(built(), training=Training()).fit(photos(), val=photos(classes=CLASSES[::-1]))
+
+
+def test_another_number_of_classes_is_refused(photos):
+    with pytest.raises(DataError, match=r"have 3 classes.*tells 5 apart.*replace_head"):
+        Classifier(elsewhere(5)).fit(photos())
+
+
+def test_an_unknown_label_is_refused(photos):
+    paths = photos(3).paths
+    with pytest.raises(DataError, match=r"'pink'\. There are blue, green, red"):
+        Classifier(built()).fit(paths, ["blue", "pink", "green"])
+
+
+@pytest.mark.parametrize("labels", [None, ["blue"]])
+def test_paths_need_a_class_each(labels, photos):
+    with pytest.raises(DataError, match="Pass labels, or a Split"):
+        Classifier(built()).fit(photos(3).paths, labels)
+
+
+def test_no_photos_cannot_be_learned_or_judged():
+    model = Classifier(built())
+    for job in (model.fit, model.evaluate, model.score):
+        with pytest.raises(DataError, match="Pass at least one of each class"):
+            job(Split("none", (), (), CLASSES))
+
+
+# Networks from elsewhere
+
+
+def test_a_network_from_elsewhere_works_but_for_saving(photos, tmp_path):
+    model = Classifier(elsewhere()).fit(photos(15))
+    assert model.score(photos(9, seed=1)) > 0.9
+    with pytest.raises(CapsuleError, match=r"this Elsewhere does not.*budwood\.build"):
+        model.save(tmp_path / "model.safetensors")
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_a_network_without_preprocessing_says_what_to_set(photos):
+    network = elsewhere()
+    del network.preprocessing
+    with pytest.raises(ConfigError, match=r"set `network\.preprocessing`"):
+        Classifier(network).fit(photos())
+
+
+# scikit-learn's conventions
+
+
+def test_parameters_are_the_arguments_it_was_made_with():
+    probe, training, extraction = Probe(folds=3), Training(epochs=1), Extraction(precision="fp32")
+    network = built()
+    model = Classifier(network, training=training, probe=probe, extraction=extraction)
+    params = model.get_params()
+    assert params["network"] is network
+    assert (params["probe"], params["training"], params["extraction"]) == (
+        probe,
+        training,
+        extraction,
+    )
+    again = Classifier(**params)
+    assert again.get_params() == params
+
+
+def test_parameters_can_be_set(photos):
+    model = Classifier(built()).fit(photos())
+    assert model.set_params(training=Training(epochs=1)) is model
+    assert len(model.fit(photos()).fit_.history) == 1
+    with pytest.raises(ConfigError, match=r"no parameter 'epochs'\. It has network, training"):
+        model.set_params(epochs=3)
+
+
+def test_scikit_learn_can_clone_it(photos):
+    from sklearn.base import clone
+
+    model = Classifier(built(), probe=Probe(penalty=1.0)).fit(photos())
+    twin = clone(model)
+    assert twin.network is not model.network
+    assert twin.fit_ is None
+    assert (twin.probe, twin.classes_) == (model.probe, CLASSES)
+    weight = model.network.fc.weight.clone()
+    twin.fit(photos(6, seed=9))
+    assert torch.equal(model.network.fc.weight, weight)
+    assert not torch.equal(twin.network.fc.weight, weight)
+
+
+def test_scikit_learn_can_cross_validate_it(photos):
+    from sklearn.model_selection import cross_val_score
+
+    split = photos(18)
+    names = [CLASSES[label] for label in split.labels]
+    scores = cross_val_score(Classifier(built()), list(split.paths), names, cv=3)
+    assert scores.tolist() == [1.0] * 3
+
+
+def test_saving_copes_with_an_engine_that_cannot_run_the_network(photos, tmp_path, monkeypatch):
+    model = Classifier(built())
+
+    def refuse(*arguments):
+        raise EngineError("No.")
+
+    bf16 = EngineSpec("openvino", "bf16")
+    monkeypatch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: [bf16])
+    monkeypatch.setattr("budwood.learning.plan.build_engine", refuse)
+    path = model.save(tmp_path / "model.safetensors")
+    monkeypatch.undo()
+    assert bw.load(path).classes_ == CLASSES
