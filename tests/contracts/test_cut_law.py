@@ -52,7 +52,7 @@ def test_googlenet_with_its_auxiliary_classifiers(law):
 
 
 @pytest.mark.parametrize(
-    "unfrozen, size, frontier",
+    ("unfrozen", "size", "frontier"),
     [(["fc"], 64, (2048,)), (["layer4", "fc"], 224, (1024, 14, 14))],
 )
 def test_resnet50(law, unfrozen, size, frontier):
@@ -60,7 +60,7 @@ def test_resnet50(law, unfrozen, size, frontier):
     assert shapes(law(network, torch.randn(2, 3, size, size))) == [frontier]
 
 
-@pytest.mark.parametrize("name, width", [("efficientnet_b0", 1280), ("efficientnet_b7", 2560)])
+@pytest.mark.parametrize(("name", "width"), [("efficientnet_b0", 1280), ("efficientnet_b7", 2560)])
 def test_efficientnet(law, name, width):
     network = unfreeze(freeze(vision(name), "*"), "classifier")
     split = law(network, torch.randn(2, 3, 64, 64))

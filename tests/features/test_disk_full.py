@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from budwood.errors import StoreError
-from budwood.features import extraction, gathering
+from budwood.features import extraction, room
 from budwood.features.store import RowStore, is_intact
 from budwood.images.reading import digest
 from budwood.places import whole_file
@@ -95,7 +95,7 @@ def small_disk(tmp_path):
 
 def test_a_real_disk_fills_up(small_disk, bench, draw, monkeypatch):
     monkeypatch.setenv("BUDWOOD_HOME", str(small_disk))
-    monkeypatch.setattr(gathering, "SPARE_DISK", -(2**30))  # as if another process took the rest
+    monkeypatch.setattr(room, "SPARE_DISK", -(2**30))  # as if another process took the rest
     monkeypatch.setattr(extraction, "BATCH_PHOTOS", 4)
     monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 4)
     paths = draw(24)

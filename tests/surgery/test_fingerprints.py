@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 from torchvision import models
 
 from budwood.surgery.cutting import cut
@@ -132,7 +132,7 @@ def test_layers_put_into_a_sequence_have_the_same_key():
 
 
 @pytest.mark.parametrize(
-    "network, head",
+    ("network", "head"),
     [
         (models.vgg11(), ("classifier.3", "classifier.6")),
         (models.vgg11(), ("classifier.6",)),
@@ -208,13 +208,13 @@ class Functional(nn.Module):
 
 FUNCTIONS = {
     "mean": lambda x: x.mean((2, 3)),
-    "mean of relu": lambda x: F.relu(x).mean((2, 3)),
-    "relu of mean": lambda x: F.relu(x.mean((2, 3))),
+    "mean of relu": lambda x: functional.relu(x).mean((2, 3)),
+    "relu of mean": lambda x: functional.relu(x.mean((2, 3))),
     "max": lambda x: x.amax((2, 3)),
     "scaled": lambda x: (2 * x).mean((2, 3)),
     "shifted": lambda x: (2 + x).mean((2, 3)),
-    "slope": lambda x: F.leaky_relu(x, 0.3).mean((2, 3)),
-    "other slope": lambda x: F.leaky_relu(x, negative_slope=0.2).mean((2, 3)),
+    "slope": lambda x: functional.leaky_relu(x, 0.3).mean((2, 3)),
+    "other slope": lambda x: functional.leaky_relu(x, negative_slope=0.2).mean((2, 3)),
     "constant": lambda x: (x + torch.ones(3, 1, 1)).mean((2, 3)),
     "other constant": lambda x: (x + torch.zeros(3, 1, 1)).mean((2, 3)),
 }
@@ -226,7 +226,7 @@ def test_functions_their_order_and_their_constants_are_in_the_key():
 
 
 class Branching(nn.Module):
-    def __init__(self, act=F.relu, _scale=1.0, steps=(1, 2)):
+    def __init__(self, act=functional.relu, _scale=1.0, steps=(1, 2)):
         super().__init__()
         self.act, self._scale, self.steps = act, _scale, list(steps)
 
@@ -237,7 +237,7 @@ class Branching(nn.Module):
 def test_a_modules_key_covers_its_functions_and_private_settings():
     variants = [
         Branching(),
-        Branching(act=F.gelu),
+        Branching(act=functional.gelu),
         Branching(_scale=2.0),
         Branching(steps=(2, 1)),
         Branching(act=lambda x: x + 1),

@@ -1,7 +1,6 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
-import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,30 +8,25 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, fx
+from torch import fx
 
 from budwood.errors import ConfigError
 from budwood.features.engines import Engine, EngineSpec, preferred_specs
 from budwood.features.extraction import OnProgress, batch_size, decoded, extract, identify
-from budwood.features.rows import IN_MEMORY, LiveRows, RowSource, StoredRows
+from budwood.features.room import room_for
+from budwood.features.rows import LiveRows, RowSource, StoredRows
 from budwood.features.store import (
     MemoryShelf,
     RowStore,
     Shelf,
     maker_key,
-    store_folder,
-    stored_bytes,
 )
-from budwood.features.verification import PROBES, rejected, trusted_engine
+from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
-from budwood.tensors import Pixels
 
-SPARE_DISK = 16 * 2**20
-"""Bytes of free disk that stored rows never take."""
 CHANGED = "The photo changed while it was read."
 
 
@@ -101,13 +95,12 @@ class Gatherer:
         self._on_progress = on_progress
         self.keys = frontier_keys(cut)
         """One key for each frontier tensor: equal keys, equal rows."""
-        self._trunk_key = " ".join(self.keys)
         self._specs = preferred_specs(
             options.precision, options.device, network_runs=set(self.keys) != {"input"}
         )
         self._engine: Engine | None = None
         self._batch = 1
-        self._shelved: Sequence[Shelf] | None = None
+        self._held: Sequence[Shelf] | None = None
         self._reported: set[Path] = set()
 
     def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
@@ -122,59 +115,75 @@ class Gatherer:
             EngineError: If no engine can run the trunk.
         """
         digests, broken = identify(paths)
-        shelves = self._shelves()
+        shelves = self._shelves(digests)
         missing = _missing(digests, shelves)
         probe, reasons = self._probe(missing.values())
-        live = False
+        uncached = False
         if probe:
             self._make_ready(probe)
-            shelves = self._shelves()
+            shelves = self._shelves(digests)
             missing = _missing(digests, shelves)
             todo = [path for path in missing.values() if path not in reasons]
-            if not keep or not self._may_store(len(todo)):
-                live = not self._fits_memory(len(todo))
+            room, note = room_for(len(todo), self._cut.row_bytes, self._options.store_limit)
+            if keep:
+                self._on_note(note)
+            uncached = room == "nowhere"
+            if not keep or room != "disk":
                 shelves = [MemoryShelf(shelf) for shelf in shelves]
-                self._shelved = shelves if keep and not live else None
-            if live:
-                reasons |= self._unreadable(todo)
-            else:
-                reasons |= self._extract(todo, shelves)
+                self._held = shelves if keep and not uncached else None
+            reasons |= self._unreadable(todo) if uncached else self._extract(todo, shelves)
+            if not uncached:
                 lost = _missing(digests, shelves).values()
                 reasons |= {path: CHANGED for path in lost if path not in reasons}
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
         photos = tuple(digests[path] for path in good)
-        computed = len(good) if live else len(missing.keys() - bad.keys())
+        computed = len(good) if uncached else len(missing.keys() - bad.keys())
+        row_bytes = self._cut.row_bytes
         return Gathered(
-            rows=self._live(good) if live else StoredRows(shelves, photos, self._cut.row_bytes),
+            rows=self._live(good) if uncached else StoredRows(shelves, photos, row_bytes),
             paths=good,
             photos=photos,
             broken=broken,
             engine=self.spec,
             hits=len(good) - computed,
             misses=computed,
-            bytes=len(set(photos)) * self._cut.row_bytes if _on_disk(shelves) else 0,
+            bytes=len(set(photos)) * row_bytes if _on_disk(shelves) else 0,
         )
-
-    def run(self, pixels: Pixels) -> tuple[Tensor, ...]:
-        """The frontier of a few decoded photos, `n h w c`, through the engine; nothing is kept."""
-        self._make_ready(list(pixels))
-        assert self._engine is not None
-        return tuple(torch.from_numpy(rows) for rows in self._engine.run(pixels))
 
     @property
     def spec(self) -> EngineSpec:
         """The engine in use, or the one that would be."""
-        if self._engine is not None:
-            return self._engine.spec
-        return next((s for s in self._specs if not rejected(self._trunk_key, s)), self._specs[-1])
+        return self._specs[0] if self._engine is None else self._engine.spec
 
-    def _shelves(self) -> Sequence[Shelf]:
-        """Where the rows of each frontier tensor are, for the engine in use."""
-        if self._shelved:
-            return self._shelved
-        settings, spec = self._preprocessing.to_json(), self.spec
+    def _shelves(self, digests: Mapping[Path, bytes]) -> Sequence[Shelf]:
+        """Where the rows of each frontier tensor are, for the engine in use.
+
+        Before one is in use: for the engine that has made the most of these photos' rows, so that
+        an engine that was refused on other photos is not tried again on a few new ones.
+        """
+        if self._held:
+            return self._held
+        if self._engine is None and self._options.precision != "bf16":
+            photos = set(digests.values())
+            self._specs.sort(key=lambda spec: -self._stored_photos(spec, photos))
+        stores = self._stores(self.spec)
+        damaged = {path: why for store in stores for path, why in store.damaged.items()}
+        for path in damaged.keys() - self._reported:
+            self._on_note(
+                f"In the feature store {damaged[path]} It is not used; "
+                "`budwood cache verify` removes it."
+            )
+        self._reported |= damaged.keys()
+        return stores
+
+    def _stored_photos(self, spec: EngineSpec, photos: set[bytes]) -> int:
+        stores = self._stores(spec)
+        return sum(all(photo in store for store in stores) for photo in photos)
+
+    def _stores(self, spec: EngineSpec) -> list[RowStore]:
+        settings = self._preprocessing.to_json()
         stores = []
         for key, tensor in zip(self.keys, self._cut.frontier, strict=True):
             about = {
@@ -184,13 +193,6 @@ class Gatherer:
                 "preprocessing": settings,
             }
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
-        damaged = {path: why for store in stores for path, why in store.damaged.items()}
-        for path in damaged.keys() - self._reported:
-            self._on_note(
-                f"In the feature store {damaged[path]} It is not used; "
-                "`budwood cache verify` removes it."
-            )
-        self._reported |= damaged.keys()
         return stores
 
     def _probe(self, paths: Iterable[Path]) -> tuple[list[NDArray[np.uint8]], dict[Path, str]]:
@@ -204,14 +206,12 @@ class Gatherer:
         """Build and verify the engine, in a thread so that Ctrl-C need not wait for it."""
         if self._engine is not None:
             return
-        specs = [s for s in self._specs[:-1] if not rejected(self._trunk_key, s)]
         pool = ThreadPoolExecutor(1)
         try:
             self._engine, verdict = pool.submit(
                 trusted_engine,
                 self._cut.trunk,
-                self._trunk_key,
-                [*specs, self._specs[-1]],
+                self._specs,
                 np.stack(probe),
                 self._on_note,
             ).result()
@@ -219,34 +219,7 @@ class Gatherer:
             pool.shutdown(wait=False)
         self._batch = batch_size(verdict.seconds_per_photo)
 
-    def _may_store(self, count: int) -> bool:
-        """True if so many rows may be stored; says so if not."""
-        need = count * self._cut.row_bytes
-        limit = self._options.store_limit
-        if limit is not None and (used := stored_bytes()) + need > limit:
-            reason = f"the store holds {_size(used)} and --store-limit is {_size(limit)}"
-        elif need > (free := max(0, _free_disk() - SPARE_DISK)):
-            reason = f"only {_size(free)} of disk are free for {store_folder()}"
-        else:
-            return True
-        self._on_note(f"{count} photos need {_size(need)}, but {reason}: nothing is stored.")
-        return False
-
-    def _fits_memory(self, count: int) -> bool:
-        need = count * self._cut.row_bytes
-        if need <= IN_MEMORY:
-            return True
-        self._on_note(
-            f"{_size(need)} are too much to hold in memory: the trunk runs uncached, "
-            "once for each pass over the photos."
-        )
-        return False
-
     def _extract(self, paths: Sequence[Path], shelves: Sequence[Shelf]) -> dict[Path, str]:
-        row = self._cut.row_bytes
-        self._on_note(
-            f"{len(paths)} photos x {_size(row)} = {_size(len(paths) * row)} through the trunk."
-        )
         assert self._engine is not None
         return extract(
             paths, self._preprocessing, self._engine, shelves, self._batch, self._on_progress
@@ -281,20 +254,3 @@ def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes
 
 def _on_disk(shelves: Sequence[Shelf]) -> bool:
     return all(isinstance(shelf, RowStore) for shelf in shelves)
-
-
-def _free_disk() -> int:
-    folder = store_folder()
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def _size(count: int) -> str:
-    """Bytes for people: "1.3 GB"."""
-    amount, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.3g} {unit}" if unit != "bytes" else f"{count} bytes"

@@ -1,12 +1,9 @@
 """An engine is trusted only after it has agreed with fp32 torch on the user's own photos."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +12,6 @@ from torch import nn
 
 from budwood.errors import EngineError
 from budwood.features.engines import Engine, EngineSpec, Rows, TorchEngine, build_engine
-from budwood.places import home, whole_file
 from budwood.tensors import Pixels
 
 TOLERANCE = 0.1
@@ -83,7 +79,6 @@ def spread_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
 
 def trusted_engine(
     trunk: nn.Module,
-    trunk_key: str,
     specs: Sequence[EngineSpec],
     probe: Pixels,
     on_note: Callable[[str], None],
@@ -91,11 +86,10 @@ def trusted_engine(
     """The first engine of `specs` that agrees with fp32 torch on `probe`.
 
     Torch in fp32 on the CPU is the reference itself, and taken as it is. What does not agree is
-    said through `on_note` and remembered, so that it is not tried again for this trunk.
+    said through `on_note`.
 
     Args:
         trunk: Pixels `n h w c` to a tuple of tensors.
-        trunk_key: Names the trunk, weights and all.
         specs: Candidates, best first.
         probe: A few of the user's photos, `n h w c`, made by the same path as all others.
         on_note: Told each refusal, in one line.
@@ -117,19 +111,10 @@ def trusted_engine(
             _log.info("%s", verdict)
             return engine, verdict
         on_note(f"{verdict}; falling back.")
-        try:
-            _remember(trunk_key, verdict)
-        except OSError as problem:
-            on_note(f"That cannot be remembered in {home()}: {problem.strerror or problem}.")
     raise EngineError(
         f"None of {', '.join(map(str, specs))} agrees with torch in fp32 on the processor.",
         next="Use --device cpu.",
     )
-
-
-def rejected(trunk_key: str, spec: EngineSpec) -> bool:
-    """True if this engine was found wrong, on this machine, for this trunk."""
-    return _memory(trunk_key, spec).exists()
 
 
 def varied(probe: Pixels) -> Pixels:
@@ -165,13 +150,3 @@ def _run(engine: Engine, probe: Pixels) -> Rows:
     """Two photos at a time: the activations of a whole probe in fp32 would set the memory peak."""
     parts = [engine.run(probe[i : i + 2]) for i in range(0, len(probe), 2)]
     return tuple(np.concatenate(tensor) for tensor in zip(*parts, strict=True))
-
-
-def _remember(trunk_key: str, verdict: Verdict) -> None:
-    with whole_file(_memory(trunk_key, verdict.spec)) as file:
-        file.write(json.dumps({"verdict": str(verdict), "errors": verdict.errors}).encode())
-
-
-def _memory(trunk_key: str, spec: EngineSpec) -> Path:
-    name = hashlib.blake2b(f"{trunk_key} {spec.key}".encode(), digest_size=16).hexdigest()
-    return home() / "rejected" / f"{name}.json"

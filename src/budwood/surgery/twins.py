@@ -1,7 +1,7 @@
 """Copies of a module's structure that share all of its tensors."""
 
 import copy
-from types import MethodType
+from functools import partial
 from typing import TypeVar
 
 from torch import nn
@@ -26,7 +26,8 @@ def hold_in_eval(module: nn.Module) -> None:
     """Put a module in eval mode, to stay there whatever its parents' `train()` says."""
     module.eval()
     for part in module.modules():
-        vars(part)["train"] = MethodType(_stay, part)
+        # Unlike a bound method, a partial is copied and pickled together with its module.
+        vars(part)["train"] = partial(_stay, part)
 
 
 def release(module: nn.Module) -> None:
