@@ -19,7 +19,6 @@ from budwood.capsule import (
     Capsule,
     Golden,
     capsule_json,
-    data_fingerprint,
     installed_versions,
     read_capsule,
     write_capsule,
@@ -70,7 +69,7 @@ def built(name="timm/test_resnet", **options):
 def test_everything_comes_back_as_it_was(file):
     back = read_capsule(file)
     assert replace(back, state={}) == replace(CAPSULE, state={})
-    assert list(back.state) == sorted(CAPSULE.state) or set(back.state) == set(CAPSULE.state)
+    assert set(back.state) == set(CAPSULE.state)
     for name, tensor in CAPSULE.state.items():
         assert back.state[name].dtype == tensor.dtype
         assert torch.equal(back.state[name], tensor)
@@ -78,11 +77,6 @@ def test_everything_comes_back_as_it_was(file):
 
 def test_the_folder_of_a_run_stands_for_its_capsule(file):
     assert read_capsule(file.parent).classes == CAPSULE.classes
-
-
-def test_the_same_capsule_makes_the_same_bytes(file, tmp_path):
-    write_capsule(tmp_path / "again", CAPSULE)
-    assert (tmp_path / "again").read_bytes() == file.read_bytes()
 
 
 def test_a_capsule_is_a_plain_safetensors_file(file):
@@ -339,13 +333,3 @@ def test_weights_of_another_network_are_refused(tmp_path):
     write_capsule(tmp_path / "model.safetensors", CAPSULE)
     with pytest.raises(WeightsError, match="Check that the weights are of this architecture"):
         load(tmp_path)
-
-
-# The fingerprint of the data
-
-
-def test_the_fingerprint_does_not_depend_on_the_order():
-    one = data_fingerprint([b"a" * 16, b"b" * 16], ["cat", "dog"])
-    assert data_fingerprint([b"b" * 16, b"a" * 16], ["dog", "cat"]) == one
-    assert data_fingerprint([b"a" * 16, b"b" * 16], ["dog", "cat"]) != one
-    assert data_fingerprint([b"a" * 16], ["cat"]) != one

@@ -17,7 +17,7 @@ from budwood.errors import (
     FrozenChanged,
     PhotoError,
 )
-from budwood.features.engines import EngineSpec
+from budwood.features.engines import EngineSpec, preferred_specs
 from budwood.features.gathering import Extraction
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -262,7 +262,7 @@ def test_a_loop_that_changes_a_frozen_tensor_is_found_out(name, photos, monkeypa
     def change():
         tensor.view(-1)[-1] += 1e-6
 
-    monkeypatch.setattr("budwood.classifier.train_graft", spoiling(change))
+    monkeypatch.setattr("budwood.learning.fitting.train_graft", spoiling(change))
     model = Classifier(network, training=Training(epochs=1))
     with pytest.raises(
         FrozenChanged, match=rf"1 frozen tensors .* first is {name}\. Please report"
@@ -277,7 +277,7 @@ def test_a_loop_that_exchanges_a_frozen_tensor_is_found_out(photos, monkeypatch)
     def change():
         network.body[0].weight = nn.Parameter(network.body[0].weight.detach() * 2)
 
-    monkeypatch.setattr("budwood.classifier.train_graft", spoiling(change))
+    monkeypatch.setattr("budwood.learning.fitting.train_graft", spoiling(change))
     with pytest.raises(FrozenChanged, match=r"body\.0\.weight"):
         Classifier(network, training=Training(epochs=1)).fit(photos())
 
@@ -458,6 +458,13 @@ def test_photos_of_other_classes_are_refused(photos):
         Classifier(built(), training=Training()).fit(photos(), val=photos(classes=CLASSES[::-1]))
 
 
+def test_validation_photos_have_the_classes_of_the_training_photos(photos):
+    with pytest.raises(DataError, match="Build it with these classes, or match"):
+        Classifier(elsewhere(), training=Training()).fit(
+            photos(), val=photos(classes=CLASSES[::-1])
+        )
+
+
 def test_another_number_of_classes_is_refused(photos):
     with pytest.raises(DataError, match=r"have 3 classes.*tells 5 apart.*replace_head"):
         Classifier(elsewhere(5)).fit(photos())
@@ -556,8 +563,19 @@ def test_saving_copes_with_an_engine_that_cannot_run_the_network(photos, tmp_pat
         raise EngineError("No.")
 
     bf16 = EngineSpec("openvino", "bf16")
-    monkeypatch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: [bf16])
-    monkeypatch.setattr("budwood.learning.plan.build_engine", refuse)
-    path = model.save(tmp_path / "model.safetensors")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: [bf16])
+        patch.setattr("budwood.learning.plan.build_engine", refuse)
+        path = model.save(tmp_path / "model.safetensors")
     assert bw.load(path).classes_ == CLASSES
+
+
+def test_files_through_this_machines_engine_come_close_to_arrays(photos, monkeypatch):
+    monkeypatch.setattr("budwood.features.gathering.preferred_specs", preferred_specs)
+    model = Classifier(built()).fit(photos(15))
+    asked = photos(3, seed=6).paths
+    arrays = []
+    for path in asked:
+        with Image.open(path) as image:
+            arrays.append(np.array(image))
+    np.testing.assert_allclose(model.predict_proba(arrays), model.predict_proba(asked), atol=0.1)

@@ -11,7 +11,7 @@ It is never a pickle: reading one cannot run code.
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -163,14 +163,6 @@ def installed_versions() -> dict[str, str]:
     """Versions of what a capsule depends on."""
     libraries = ("budwood", "torch", "torchvision", "timm", "openvino", "safetensors")
     return {"python": platform.python_version()} | {name: version(name) for name in libraries}
-
-
-def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
-    """A digest of a set of labelled photos; their order and their file names do not matter."""
-    hasher = hashlib.blake2b(digest_size=16)
-    for photo, label in sorted(zip(photos, labels, strict=True)):
-        hasher.update(photo + label.encode() + b"\0")
-    return hasher.hexdigest()
 
 
 def capsule_json(capsule: Capsule) -> dict[str, Any]:

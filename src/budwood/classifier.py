@@ -1,8 +1,6 @@
 """Classifier: a network with classes that is fitted, judged, asked, saved and loaded."""
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,11 @@ from budwood.capsule import (
     TOLERANCES,
     Capsule,
     Golden,
-    data_fingerprint,
     installed_versions,
     read_capsule,
     write_capsule,
 )
-from budwood.errors import CapsuleError, ConfigError, EngineError, FrozenChanged, PhotoError
+from budwood.errors import CapsuleError, ConfigError, EngineError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.verification import spread_error
@@ -29,31 +26,16 @@ from budwood.images.given import Photos, fitted_images, labelled, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.judging.metrics import Evaluation, evaluate_logits
+from budwood.learning.fitting import Fit as Fit
+from budwood.learning.fitting import fit_plan, require_readable
 from budwood.learning.plan import Plan
-from budwood.learning.probe import FittedProbe, Probe, fit_probe
-from budwood.learning.training import Epoch, Training, train_graft
+from budwood.learning.probe import Probe
+from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild
 from budwood.networks.checkpoints import load_state
 from budwood.networks.heads import num_outputs
-from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tensors
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.tensors import Labels, Logits, Pixels
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What fitting did."""
-
-    history: tuple[Epoch, ...]
-    """One dict an epoch; empty for the probe, which is solved and not trained."""
-    probe: FittedProbe | None
-    train_top1: float
-    frozen_unchanged: bool
-    """Always true: a changed tensor is an error."""
-    photos: int
-    fingerprint: str
-    """Digest of the training photos and their classes."""
-    seconds: float
+from budwood.tensors import Logits, Pixels
 
 
 class Classifier:
@@ -184,53 +166,11 @@ class Classifier:
             FrozenChanged: If a frozen tensor changed.
         """
         train = self._as_split(photos, labels)
+        val = None if val is None else labelled(val, None, train.classes)
+        training = self.training or Training()
+        self.fit_ = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
         self._names = train.classes
-        before = {n: digest_of(t) for n, t in frozen_tensors(self.network).items()}
-        gathered = self.plan.training_rows(train.paths)
-        _require_all(gathered)
-        started = time.perf_counter()
-        targets = torch.from_numpy(train.targets)
-        probe, history = None, []
-        if self.plan.layer is not None:
-            probe, logits = self._solve(self.plan.layer, gathered, targets)
-        else:
-            history = self._train(gathered, targets, val)
-            logits = self.plan.logits(self.plan.judging_rows(train.paths))
-        if changed := changed_tensors(before, self.network):
-            raise FrozenChanged(
-                f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
-                next="Please report this: frozen tensors must never change.",
-            )
-        names = [train.classes[label] for label in train.labels]
-        self.fit_ = Fit(
-            tuple(history),
-            probe,
-            float((logits.argmax(1) == targets).float().mean()),
-            True,
-            len(train),
-            data_fingerprint(gathered.photos, names),
-            time.perf_counter() - started,
-        )
         return self
-
-    def _solve(
-        self, layer: nn.Linear, gathered: Gathered, targets: Labels
-    ) -> tuple[FittedProbe, Logits]:
-        features = self.plan.features(gathered)
-        has_bias = layer.bias is not None
-        probe = fit_probe(features, targets, layer.out_features, self.probe, has_bias)
-        probe.write_to(layer)
-        with torch.inference_mode():
-            return probe, layer(features)
-
-    def _train(self, gathered: Gathered, targets: Labels, val: Split | None) -> list[Epoch]:
-        config, validate = self.training or Training(), self._validation(val)
-        plan = self.plan
-        try:
-            self.network.train()
-            return train_graft(plan.graft, gathered.rows, targets, config, validate, self.on_epoch)
-        finally:
-            self.network.eval()
 
     def evaluate(self, split: Split) -> Evaluation:
         """Accuracy with its interval, per class, and the photos it gets wrong.
@@ -239,8 +179,7 @@ class Classifier:
             DataError: If a photo is broken, or the classes are not the network's.
         """
         split = self._as_split(split, None)
-        gathered = self.plan.judging_rows(split.paths)
-        _require_all(gathered)
+        gathered = require_readable(self.plan.judging_rows(split.paths))
         targets = torch.from_numpy(split.targets)
         return evaluate_logits(self.plan.logits(gathered), targets, split.classes, split.paths)
 
@@ -340,23 +279,6 @@ class Classifier:
         error = spread_error(exact.numpy(), answers.numpy())
         return TOLERANCES | {spec.precision: round(max(0.05, 2 * error), 3)}
 
-    def _validation(self, val: Split | None) -> Callable[[], tuple[float, float]] | None:
-        if val is None:
-            return None
-        split = self._as_split(val, None)
-        gathered = self.plan.judging_rows(split.paths)
-        _require_all(gathered)
-        targets = torch.from_numpy(split.targets)
-
-        def loss_and_top1() -> tuple[float, float]:
-            self.network.eval()
-            logits = self.plan.logits(gathered)
-            self.network.train()
-            loss = torch.nn.functional.cross_entropy(logits, targets)
-            return float(loss), float((logits.argmax(1) == targets).float().mean())
-
-        return loss_and_top1
-
     def _as_split(
         self, photos: Split | Sequence[Path | str], labels: Sequence[str] | None
     ) -> Split:
@@ -387,16 +309,6 @@ def unpacked(capsule: Capsule, **options: Any) -> Classifier:
     model = Classifier(network, **options)
     model._names = capsule.classes
     return model
-
-
-def _require_all(gathered: Gathered) -> None:
-    if gathered.broken:
-        path, reason = next(iter(gathered.broken.items()))
-        raise PhotoError(
-            f"{len(gathered.broken)} photos cannot be read, the first is {path}: {reason}",
-            next="Leave them out with budwood.images.broken.leave_out_broken.",
-            file=path,
-        )
 
 
 def _figures(evaluation: Evaluation | None, fit: Fit | None) -> dict[str, Any]:

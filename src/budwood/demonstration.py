@@ -33,7 +33,7 @@ class Demo:
             "photos": str(self.photos),
             "train": self.run.to_json(),
             "raw_pixels": {"top1": self.raw_pixels},
-            "predictions": self.predictions.to_json()["predictions"],
+            "predict": self.predictions.to_json(),
             "verify": self.verification.to_json(),
             "seconds": self.seconds,
         }

@@ -87,8 +87,9 @@ class Run:
         total, trainable = self.parameters
         steps = ", ".join(f"{name} {s:.1f} s" for name, s in self.seconds.items())
         frozen = "; the frozen ones are proven unchanged" if trainable < total else ""
+        kind = "random" if self.weights == "none" else self.weights
         parts = [
-            f"{self.request.model} ({self.weights} weights): {trainable:,} of {total:,} parameters "
+            f"{self.request.model} ({kind} weights): {trainable:,} of {total:,} parameters "
             f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes"
             f"{frozen}.",
             str(self.evaluation) if self.evaluation else "There are no test photos.",

@@ -179,3 +179,31 @@ def trained(place) -> Outcome:
 def run(trained, place) -> Path:
     """The folder of that run, relative to the place."""
     return Path(trained.json["run"])
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Two demos in a place of their own, with nothing in HOME and TMPDIR."""
+
+    place: Place
+    empty: tuple[Path, ...]
+    """HOME and TMPDIR."""
+    new: set[Path]
+    """What the demos made in the place."""
+    text: Outcome
+    as_json: Outcome
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Demo:
+    """The demo, and another one with --json and --out."""
+    place = Place(tmp_path_factory.mktemp("demo"))
+    empty = {name: place.folder / f"empty-{name}" for name in ("HOME", "TMPDIR")}
+    for folder in empty.values():
+        folder.mkdir()
+    before = set(place.folder.iterdir())
+    changes = {name: str(folder) for name, folder in empty.items()}
+    text = place.run("demo", **changes)
+    as_json = place.run("demo", "--json", "--out", "shown", **changes)
+    new = set(place.folder.iterdir()) - before
+    return Demo(place, tuple(empty.values()), new, text, as_json)

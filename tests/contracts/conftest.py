@@ -21,7 +21,8 @@ def restore(network, buffers):
 def backward(network, outputs, directions):
     """The gradient of every trainable parameter for a given gradient of the outputs."""
     network.zero_grad()
-    torch.autograd.backward(outputs, directions)
+    pairs = zip(outputs, directions, strict=True)
+    torch.autograd.backward(*zip(*(pair for pair in pairs if pair[0].requires_grad), strict=True))
     return {
         name: None if p.grad is None else p.grad.clone()
         for name, p in network.named_parameters()

@@ -296,3 +296,16 @@ def test_a_real_network_on_real_photos_agrees_with_torch(bench, real_photos):
     error = spread_error(expected.numpy(), everything(gathered)[0].numpy())
     assert error < verification.TOLERANCE
     assert bench(network, precision="auto").gather(paths).misses == 0
+
+
+def test_an_engine_is_judged_by_photos_from_all_over_the_list(bench, draw, monkeypatch):
+    seen = []
+    judge = verification.trusted_engine
+    monkeypatch.setattr(
+        gathering, "trusted_engine", lambda *given: seen.append(given[2]) or judge(*given)
+    )
+    paths = draw(40)
+    made = bench()
+    made.gather(paths)
+    wanted = {made.gatherer._preprocessing.pixels(p.read_bytes()).tobytes() for p in paths[::5]}
+    assert {photo.tobytes() for photo in seen[0]} == wanted

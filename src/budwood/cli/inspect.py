@@ -17,9 +17,13 @@ from budwood.cli.output import common_options, show
 @click.command("inspect", cls=SurgeryCommand)
 @click.argument("what", type=NetworkOrRun(), metavar="NAME|RUN")
 @click.option("--input", "shape", type=Shape(), help="Input size. [default: the network's own]")
-@click.option("--depth", type=click.IntRange(1), help="Show layers down to this depth only.")
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="N", help="Show layers down to this depth only."
+)
 @surgery_options
-@click.option("--classes", type=click.IntRange(1), help="Replace the head for so many classes.")
+@click.option(
+    "--classes", type=click.IntRange(1), metavar="N", help="Replace the head for so many classes."
+)
 @click.option(
     "--head",
     metavar="linear|mlp:2048,1024",

@@ -24,7 +24,12 @@ DASH = Path("-")
     "paths", nargs=-1, required=True, type=Existing("photo or folder"), metavar="PATH..."
 )
 @click.option(
-    "--top", type=click.IntRange(1), default=3, show_default=True, help="Classes named per photo."
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    default=3,
+    show_default=True,
+    help="Classes named per photo.",
 )
 @click.option(
     "--csv",

@@ -43,12 +43,18 @@ from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options
 @click.option(
     "--epochs",
     type=click.IntRange(1),
+    metavar="N",
     help="Passes over the photos. A linear head without any is solved, not trained. [default: 30]",
 )
 @click.option(
-    "--lr", type=click.FloatRange(0, min_open=True), help="Peak learning rate. [default: 0.001]"
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="Peak learning rate. [default: 0.001]",
 )
-@click.option("--batch-size", type=click.IntRange(1), help="Photos in a step. [default: 32]")
+@click.option(
+    "--batch-size", type=click.IntRange(1), metavar="N", help="Photos in a step. [default: 32]"
+)
 @click.option(
     "--optimizer",
     type=click.Choice(["adamw", "adam", "sgd"]),
@@ -62,6 +68,7 @@ from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options
 @click.option(
     "--patience",
     type=click.IntRange(1),
+    metavar="N",
     help="Stop after so many epochs without a better validation loss. [default: never]",
 )
 @click.option("--test", type=PHOTOS, help="Another folder whose photos are the test set.")
@@ -104,6 +111,7 @@ from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options
 @click.option(
     "--seed",
     type=click.IntRange(0),
+    metavar="N",
     default=0,
     show_default=True,
     help="Same seed, same numbers.",
@@ -126,7 +134,8 @@ def command(as_json: bool, debug: bool, **options: Any) -> None:
     """Train a classifier on the photos in DATA, judge it, save it.
 
     DATA is a folder with one subfolder of photos per class, or with train, val and test folders
-    that hold such, or a CSV file with columns path,label[,split].
+    that hold such, or a CSV file with columns path,label[,split]. All layers but the new head are
+    frozen, unless --unfreeze says otherwise.
 
     \b
     Examples:

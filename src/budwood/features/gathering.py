@@ -1,6 +1,6 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -195,10 +195,14 @@ class Gatherer:
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
         return stores
 
-    def _probe(self, paths: Iterable[Path]) -> tuple[list[NDArray[np.uint8]], dict[Path, str]]:
-        """The first few photos that can be decoded, and those met on the way that cannot."""
+    def _probe(self, paths: Collection[Path]) -> tuple[list[NDArray[np.uint8]], dict[Path, str]]:
+        """A few photos from all over the list, and those met on the way that cannot be decoded.
+
+        Neighbours in a folder are of one class, and so alike that good arithmetic would look bad
+        beside the little they differ.
+        """
         reasons: dict[Path, str] = {}
-        photos = decoded(paths, self._preprocessing, reasons)
+        photos = decoded(_spread_out(list(paths), PROBES), self._preprocessing, reasons)
         with closing(photos):
             return [pixels for _, _, pixels in islice(photos, PROBES)], reasons
 
@@ -250,6 +254,14 @@ def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes
         for path, photo in digests.items()
         if any(photo not in shelf for shelf in shelves)
     }
+
+
+def _spread_out(paths: list[Path], count: int) -> list[Path]:
+    """The same paths, with `count` evenly spaced ones first."""
+    step = max(1, len(paths) // count)
+    first = paths[::step][:count]
+    chosen = set(first)
+    return first + [path for path in paths if path not in chosen]
 
 
 def _on_disk(shelves: Sequence[Shelf]) -> bool:

@@ -48,7 +48,7 @@ class Plan:
             on_progress: Told how far the extraction is.
         """
         prepared = Prepared(network, preprocessing)
-        self._network = network
+        self.network = network
         self._preprocessing = preprocessing
         self._made_for = _condition(network)
         self._judged = cut(prepared.eval())
@@ -74,7 +74,7 @@ class Plan:
 
     def is_current(self) -> bool:
         """True if the network has the layers and frozen tensors that it was cut with."""
-        return self._made_for == _condition(self._network)
+        return self._made_for == _condition(self.network)
 
     @property
     def graft(self) -> nn.Module:
@@ -128,7 +128,7 @@ class Plan:
     def answers_exactly(self, pixels: Pixels) -> Logits:
         """What the whole network answers in fp32 torch, a few photos at a time."""
         whole = TorchEngine(
-            _AsTuple(Prepared(self._network.eval(), self._preprocessing)),
+            _AsTuple(Prepared(self.network.eval(), self._preprocessing)),
             EngineSpec("torch", "fp32"),
         )
         parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]

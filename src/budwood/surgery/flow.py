@@ -64,20 +64,18 @@ class Flow:
                 "The network's output does not depend on its input.",
                 next="Pass a network whose forward uses the photo it is given.",
             )
-        storable = all(node in shapes.rows for node in crossing)
-        size = sum(shapes.bytes(node) for node in crossing) if storable else None
-        if size is not None and size <= SMALL_ROW:
-            return tuple(crossing)
-        better = self._single_nodes_before(crossing)
-        if size is not None:
-            limit = CHEAP_REPEAT * shapes.total_macs
-            better = [
-                node
-                for node in better
-                if shapes.bytes(node) <= WORTHWHILE * size
-                and self._repeated_macs(node, crossing) <= limit
-            ]
-        return (min(better, key=shapes.bytes),) if better else tuple(crossing)
+        upstream = self._single_nodes_before(crossing)
+        ends = crossing if all(node in shapes.rows for node in crossing) else upstream[-1:]
+        size = sum(shapes.bytes(node) for node in ends)
+        if size <= SMALL_ROW:
+            return tuple(ends)
+        limit = CHEAP_REPEAT * shapes.total_macs
+        better = [
+            node
+            for node in upstream
+            if shapes.bytes(node) <= WORTHWHILE * size and self._repeated_macs(node, ends) <= limit
+        ]
+        return (min(better, key=shapes.bytes),) if better else tuple(ends)
 
     def _silenced(self) -> set[str]:
         """The modules whose train flag the trunk ignores: to the network, they are in eval mode."""

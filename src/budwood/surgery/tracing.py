@@ -5,6 +5,7 @@ stays in the graph as one opaque step; the modules around it are traced all the 
 """
 
 import logging
+import operator
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
@@ -90,6 +91,9 @@ class _Tracer(fx.Tracer):
         self._proxies: dict[str, fx.Proxy] = {}
         self._autocast = torch.is_autocast_enabled("cpu")
 
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return (
             isinstance(m, _NormBase)
@@ -147,6 +151,43 @@ class _Tracer(fx.Tracer):
         dead = set(gone)
         for name in [n for n, proxy in self._proxies.items() if proxy.node in dead]:
             del self._proxies[name]
+
+
+class _Proxy(fx.Proxy):
+    """A traced value for which `y += x` is an in-place operation, as it is for a tensor."""
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._in_place(operator.iadd, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._in_place(operator.isub, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._in_place(operator.imul, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._in_place(operator.itruediv, other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return self._in_place(operator.ifloordiv, other)
+
+    def __imod__(self, other: Any) -> Any:
+        return self._in_place(operator.imod, other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self._in_place(operator.ipow, other)
+
+    def __iand__(self, other: Any) -> Any:
+        return self._in_place(operator.iand, other)
+
+    def __ior__(self, other: Any) -> Any:
+        return self._in_place(operator.ior, other)
+
+    def __ixor__(self, other: Any) -> Any:
+        return self._in_place(operator.ixor, other)
+
+    def _in_place(self, operation: Callable[[Any, Any], Any], other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", operation, (self, other), {})
 
 
 class _NoWriting(TorchDispatchMode):  # type: ignore[no-untyped-call]

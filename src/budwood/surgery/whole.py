@@ -81,17 +81,22 @@ def _largest_that_trains(network: nn.Module) -> str:
 
 def _what_enters(network: nn.Module, name: str, example: Tensor) -> list[Tensor]:
     """The one tensor that the module is fed, if the network does nothing with it afterwards."""
-    calls: list[tuple[tuple[object, ...], object]] = []
+    entered: list[tuple[object, ...]] = []
+    left: list[object] = []
     other = twin(network).eval()
-    other.get_submodule(name).register_forward_hook(
-        lambda _, inputs, output: calls.append((inputs, output))
-    )
+    last = other.get_submodule(name)
+    # Cloned: the module may overwrite what it is given.
+    last.register_forward_pre_hook(lambda _, inputs: entered.append(_cloned(inputs)))
+    last.register_forward_hook(lambda _, inputs, output: left.append(output))
     with torch.no_grad(), watching_randomness():
         output = other(example)
-    if len(calls) != 1 or calls[0][1] is not output:
+    if len(entered) != 1 or left[0] is not output or len(entered[0]) != 1:
         return []
-    inputs = calls[0][0]
-    return [inputs[0]] if len(inputs) == 1 and isinstance(inputs[0], Tensor) else []
+    return [value for value in entered[0] if isinstance(value, Tensor)]
+
+
+def _cloned(values: tuple[object, ...]) -> tuple[object, ...]:
+    return tuple(value.clone() if isinstance(value, Tensor) else value for value in values)
 
 
 class _UpTo(nn.Module):

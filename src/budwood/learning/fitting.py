@@ -1,0 +1,148 @@
+"""Fitting a network to photos: what trains is solved or trained, what is frozen is proven still."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from budwood.errors import FrozenChanged, PhotoError
+from budwood.features.gathering import Gathered
+from budwood.images.splits import Split
+from budwood.learning.plan import Plan
+from budwood.learning.probe import FittedProbe, Probe, fit_probe
+from budwood.learning.training import Epoch, Training, train_graft
+from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tensors
+from budwood.tensors import Labels
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What fitting did."""
+
+    history: tuple[Epoch, ...]
+    """One dict an epoch; empty for the probe, which is solved and not trained."""
+    probe: FittedProbe | None
+    train_top1: float
+    frozen_unchanged: bool
+    """Always true: a changed tensor is an error."""
+    photos: int
+    fingerprint: str
+    """Digest of the training photos and their classes."""
+    seconds: float
+
+
+def fit_plan(
+    plan: Plan,
+    train: Split,
+    val: Split | None,
+    training: Training,
+    probe: Probe,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Fit:
+    """Train what is not frozen in a plan's network, which ends in eval mode.
+
+    Args:
+        plan: How the network is cut, and whether its head is solved.
+        train: Photos to learn from.
+        val: Photos that steer early stopping and nothing else.
+        training: How a graft is trained.
+        probe: How a linear head is solved.
+        on_epoch: Told each epoch's row of the history.
+
+    Raises:
+        PhotoError: If a photo is broken.
+        FrozenChanged: If a frozen tensor changed.
+    """
+    before = {name: digest_of(tensor) for name, tensor in frozen_tensors(plan.network).items()}
+    gathered = require_readable(plan.training_rows(train.paths))
+    started = time.perf_counter()
+    targets = torch.from_numpy(train.targets)
+    solved, history = None, list[Epoch]()
+    if plan.layer is not None:
+        solved = _solve(plan, plan.layer, gathered, targets, probe)
+    else:
+        history = _train(plan, gathered, targets, val, training, on_epoch)
+    if changed := changed_tensors(before, plan.network):
+        raise FrozenChanged(
+            f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
+            next="Please report this: frozen tensors must never change.",
+        )
+    judged = gathered if solved else plan.judging_rows(train.paths)
+    top1 = (plan.logits(judged).argmax(1) == targets).float().mean()
+    names = [train.classes[label] for label in train.labels]
+    return Fit(
+        history=tuple(history),
+        probe=solved,
+        train_top1=float(top1),
+        frozen_unchanged=True,
+        photos=len(train),
+        fingerprint=data_fingerprint(gathered.photos, names),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def require_readable(gathered: Gathered) -> Gathered:
+    """The same rows.
+
+    Raises:
+        PhotoError: If a photo is broken; `file` is the first.
+    """
+    if not gathered.broken:
+        return gathered
+    path, reason = next(iter(gathered.broken.items()))
+    raise PhotoError(
+        f"{len(gathered.broken)} photos cannot be read, the first is {path}: {reason}",
+        next="Leave them out with budwood.images.broken.leave_out_broken.",
+        file=path,
+    )
+
+
+def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
+    """A digest of a set of labelled photos; their order and their file names do not matter."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for photo, label in sorted(zip(photos, labels, strict=True)):
+        hasher.update(photo + label.encode() + b"\0")
+    return hasher.hexdigest()
+
+
+def _solve(
+    plan: Plan, layer: nn.Linear, gathered: Gathered, targets: Labels, config: Probe
+) -> FittedProbe:
+    features = plan.features(gathered)
+    solved = fit_probe(features, targets, layer.out_features, config, layer.bias is not None)
+    solved.write_to(layer)
+    return solved
+
+
+def _train(
+    plan: Plan,
+    gathered: Gathered,
+    targets: Labels,
+    val: Split | None,
+    config: Training,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> list[Epoch]:
+    validate = None if val is None else _validation(plan, val)
+    try:
+        plan.network.train()
+        return train_graft(plan.graft, gathered.rows, targets, config, validate, on_epoch)
+    finally:
+        plan.network.eval()
+
+
+def _validation(plan: Plan, val: Split) -> Callable[[], tuple[float, float]]:
+    gathered = require_readable(plan.judging_rows(val.paths))
+    targets = torch.from_numpy(val.targets)
+
+    def loss_and_top1() -> tuple[float, float]:
+        plan.network.eval()
+        logits = plan.logits(gathered)
+        plan.network.train()
+        loss = cross_entropy(logits, targets)
+        return float(loss), float((logits.argmax(1) == targets).float().mean())
+
+    return loss_and_top1

@@ -1,0 +1,131 @@
+"""docs/cli.md is what its generator writes; docs/json.md documents every key, and no other."""
+
+import json
+import re
+import runpy
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
+TYPES = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "list": list,
+    "object": dict,
+    "null": type(None),
+}
+
+
+def test_the_cli_reference_is_up_to_date():
+    page = runpy.run_path(str(ROOT / "tools" / "make_cli_docs.py"))["page"]()
+    written = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    assert written == page, "run: python tools/make_cli_docs.py"
+
+
+def sections() -> dict[str, str]:
+    """The text below each heading of docs/json.md."""
+    _, *parts = re.split(r"^## (.+)\n", (ROOT / "docs" / "json.md").read_text("utf-8"), flags=re.M)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def own_fields(section: str) -> dict[str, str]:
+    """The fields in the table of a section with what is said of their type."""
+    rows = re.findall(r"^\| `([^`]+)` \| (.+?) \| .+ \|$", sections()[section], re.M)
+    return dict(rows)
+
+
+def documented(section: str, prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """The types of every field of a section, those of linked objects too."""
+    fields: dict[str, tuple[str, ...]] = {}
+    for name, types in own_fields(section).items():
+        for linked in LINK.findall(types):
+            fields |= documented(linked, f"{prefix}{name}.")
+        fields[f"{prefix}{name}"] = tuple(LINK.sub("object", types).split(" or "))
+    return fields
+
+
+def found(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every field of an object with its path, as the tables write it."""
+    if isinstance(value, Mapping):
+        for key, below in value.items():
+            name = f"{path}.{key}".lstrip(".")
+            yield name, below
+            yield from found(below, name)
+    elif isinstance(value, list):
+        for below in value:
+            yield from found(below, f"{path}[]")
+
+
+def has_type(value: Any, types: tuple[str, ...]) -> bool:
+    if isinstance(value, bool):
+        return "boolean" in types
+    return any(isinstance(value, TYPES[name]) for name in types)
+
+
+@pytest.fixture(scope="module")
+def objects(place, run, trained, demo) -> dict[str, list[dict[str, Any]]]:
+    """Real objects of every section."""
+    shutil.copytree(place.folder / "photos" / "blue", place.folder / "mistaken" / "red")
+    (place.folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    commands = {
+        "train": ["train", "photos", "--head", "mlp:4", "--epochs", "1", "--val", "0.2"],
+        "evaluate": ["evaluate", run, "mistaken"],
+        "predict": ["predict", run, "photos", "torn.png"],
+        "models": ["models", "vgg*"],
+        "inspect": ["inspect", "resnet18"],
+        "verify": ["verify", run],
+        "cache list": ["cache", "list"],
+        "cache verify": ["cache", "verify"],
+        "error": ["train", "fotos"],
+    }
+    outcomes = place.run_several([[*command, "--json"] for command in commands.values()])
+    cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
+    seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
+    seen["train"] += [trained.json]
+    seen["cache clear"] = [cleared.json]
+    seen["demo"] = [demo.as_json.json]
+    seen["evaluation"] = [trained.json["test"], seen["evaluate"][0]["test"]]
+    return seen
+
+
+def test_every_command_has_a_section(objects):
+    assert set(sections()) == set(objects)
+
+
+SECTIONS = list(sections())
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_real_key_is_documented(objects, section):
+    real = {path for one in objects[section] for path, _ in found(one)}
+    assert real - set(documented(section)) == set()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_documented_key_is_real(objects, section):
+    real = {path for one in objects[section] for path, _ in found(one)}
+    assert set(own_fields(section)) - real == set()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_value_has_the_documented_type(objects, section):
+    types = documented(section)
+    for one in objects[section]:
+        for path, value in found(one):
+            assert has_type(value, types[path]), (path, value)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_example_is_json_with_the_keys_of_its_section(section):
+    (example,) = re.findall(r"```json\n(.+?)```", sections()[section], re.S)
+    shown = {path for path, _ in found(json.loads(example)) if not path.endswith("...")}
+    assert shown <= set(documented(section))
+    top = {path for path in documented(section) if "." not in path}
+    assert top <= shown
