@@ -81,8 +81,13 @@ class Place:
         path = os.pathsep.join(
             filter(None, (str(self.folder / "site"), os.environ.get("PYTHONPATH")))
         )
-        own = {"PYTHONPATH": path, "BUDWOOD_HOME": str(self.home)}
-        return os.environ | own | {"SOCKET_LOG": str(self.socket_log)} | changes
+        own = {
+            "PYTHONPATH": path,
+            "BUDWOOD_HOME": str(self.home),
+            "SOCKET_LOG": str(self.socket_log),
+        }
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TORCH")}
+        return inherited | own | changes
 
     def start(self, *args: str | Path, **changes: str) -> subprocess.Popen[str]:
         """A command that goes on while the test does."""

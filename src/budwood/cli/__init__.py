@@ -12,6 +12,7 @@ from importlib import import_module
 import click
 
 from budwood.cli.output import fail, stopped
+from budwood.places import home
 
 COMMANDS = (
     "demo",
@@ -74,6 +75,8 @@ def main() -> None:
     """What the `budwood` command runs."""
     arguments = sys.argv[1:]
     as_json, debug = "--json" in arguments, "--debug" in arguments
+    # Importing torch makes the folder for what it compiles: not in the temporary folder, please.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home() / "torch"))
     signal.signal(signal.SIGINT, lambda *_: _interrupt(as_json))
     if not debug:
         warnings.filterwarnings("ignore")  # other libraries' deprecations are not the user's
