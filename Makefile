@@ -18,7 +18,7 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	@echo "== tests (about 8 minutes on 2 cores; tests that need real photos say so when they skip)"
-	@$(BIN)/pytest
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check src tests benchmarks tools
