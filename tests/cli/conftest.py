@@ -114,12 +114,12 @@ class Place:
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
-    def python(self, program: str, *args: str, stdin: str = "") -> str:
+    def python(self, program: str, *args: str, stdin: str = "", **changes: str) -> str:
         """What a Python program prints; it must succeed."""
         done = subprocess.run(
             [sys.executable, "-c", program, *args],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment(**changes),
             input=stdin,
             capture_output=True,
             text=True,
@@ -128,10 +128,13 @@ class Place:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def run_several(self, commands: Sequence[Sequence[str | Path]]) -> list[Outcome]:
+    def run_several(
+        self, commands: Sequence[Sequence[str | Path]], **changes: str
+    ) -> list[Outcome]:
         """Commands one after the other in one process: torch is loaded once."""
         asked = json.dumps([[str(word) for word in command] for command in commands])
-        return [Outcome(*answer) for answer in json.loads(self.python(SEVERAL, stdin=asked))]
+        said = self.python(SEVERAL, stdin=asked, **changes)
+        return [Outcome(*answer) for answer in json.loads(said)]
 
 
 def interrupt(process: subprocess.Popen[str]) -> tuple[Outcome, float]:
@@ -186,6 +189,41 @@ def run(trained, place) -> Path:
     return Path(trained.json["run"])
 
 
+@pytest.fixture(scope="session")
+def broken(place) -> str:
+    """A folder with a good photo, a broken one and a text."""
+    folder = place.folder / "some"
+    folder.mkdir()
+    (folder / "good.png").write_bytes((place.folder / "photos/red/red-00.png").read_bytes())
+    (folder / "torn.png").write_bytes((place.folder / "photos/red/red-01.png").read_bytes()[:300])
+    (folder / "notes.txt").write_text("nothing")
+    return "some"
+
+
+@pytest.fixture(scope="session")
+def verbs(place, run, broken) -> dict[str, Outcome]:
+    """What each of these commands says, by a name."""
+    photo = "photos/red/red-00.png"
+    commands = {
+        "evaluate": ["evaluate", run, "photos"],
+        "evaluate json": ["evaluate", run / "model.safetensors", "photos", "--json"],
+        "predict": ["predict", run, photo, "photos/blue", "--top", "2"],
+        "predict json": ["predict", run, photo, "--json"],
+        "predict broken": ["predict", run, broken],
+        "predict broken json": ["predict", run, broken, "--json"],
+        "predict only broken": ["predict", run, "some/torn.png", "--json"],
+        "predict csv": ["predict", run, "photos", "--csv", "-"],
+        "predict csv file": ["predict", run, photo, "--csv", "table.csv"],
+        "predict nothing": ["predict", run, "nothing-in-it"],
+        "verify": ["verify", run],
+        "verify json": ["verify", run, "--json"],
+        "inspect": ["inspect", run, "--depth", "1"],
+        "inspect json": ["inspect", run, "--json"],
+    }
+    (place.folder / "nothing-in-it").mkdir()
+    return dict(zip(commands, place.run_several(list(commands.values())), strict=True))
+
+
 @dataclass(frozen=True)
 class Demo:
     """Two demos in a place of their own, with nothing in HOME and TMPDIR."""
@@ -208,7 +246,6 @@ def demo(tmp_path_factory) -> Demo:
         folder.mkdir()
     before = set(place.folder.iterdir())
     changes = {name: str(folder) for name, folder in empty.items()}
-    text = place.run("demo", **changes)
-    as_json = place.run("demo", "--json", "--out", "shown", **changes)
+    text, as_json = place.run_several([["demo"], ["demo", "--json", "--out", "shown"]], **changes)
     new = set(place.folder.iterdir()) - before
     return Demo(place, tuple(empty.values()), new, text, as_json)

@@ -3,7 +3,6 @@
 import json
 import re
 import runpy
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
+MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
+"""Learns nothing, and so makes mistakes that can be shown."""
 TYPES = {
     "string": str,
     "integer": int,
@@ -70,17 +71,12 @@ def has_type(value: Any, types: tuple[str, ...]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def objects(place, run, trained, demo) -> dict[str, list[dict[str, Any]]]:
+def objects(place, trained, verbs, demo) -> dict[str, list[dict[str, Any]]]:
     """Real objects of every section."""
-    shutil.copytree(place.folder / "photos" / "blue", place.folder / "mistaken" / "red")
-    (place.folder / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     commands = {
-        "train": ["train", "photos", "--head", "mlp:4", "--epochs", "1", "--val", "0.2"],
-        "evaluate": ["evaluate", run, "mistaken"],
-        "predict": ["predict", run, "photos", "torn.png"],
+        "train": [*MISTAKEN.split(), "--val", "0.2"],
         "models": ["models", "vgg*"],
         "inspect": ["inspect", "resnet18"],
-        "verify": ["verify", run],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
@@ -89,9 +85,11 @@ def objects(place, run, trained, demo) -> dict[str, list[dict[str, Any]]]:
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
     seen["train"] += [trained.json]
+    for verb in ("evaluate", "predict broken", "verify"):
+        seen[verb.removesuffix(" broken")] = [verbs[f"{verb} json"].json]
     seen["cache clear"] = [cleared.json]
     seen["demo"] = [demo.as_json.json]
-    seen["evaluation"] = [trained.json["test"], seen["evaluate"][0]["test"]]
+    seen["evaluation"] = [trained.json["test"], seen["train"][0]["test"]]
     return seen
 
 

@@ -56,7 +56,7 @@ SLOW = {
     "only one class": (["train", "single"], 1, ["only one class, 'red'", "Add a folder"]),
     "no layer": (["train", "photos", "--freeze", "layer9.*"], 1, ["'layer9.*'", "are conv_stem"]),
     "all frozen": (["train", "photos", "--freeze", "*"], 1, ["Everything is frozen", "--unfreeze"]),
-    "pickle": (["train", "photos", "--weights", "evil.pkl"], 1, ["would run code", "tensors"]),
+    "pickle": (["train", "photos", "--weights", "bare.pth"], 1, ["would run code", "tensors"]),
     "evil .pth": (["train", "photos", "--weights", "evil.pth"], 1, ["would run code", "tensors"]),
     "missing file": (["train", "photos", "--weights", "no.pth"], 1, ["no file of weights no.pth"]),
     "unknown weights": (["train", "photos", "--weights", "jft"], 1, ["'jft'", "imagenet, none"]),
@@ -77,7 +77,7 @@ def answers(place, run):
     shutil.copytree(place.folder / "photos" / "red", place.folder / "single" / "red")
     whole = (place.folder / run / "model.safetensors").read_bytes()
     (place.folder / "short.safetensors").write_bytes(whole[: len(whole) // 2])
-    (place.folder / "evil.pkl").write_bytes(pickle.dumps(Evil()))
+    (place.folder / "bare.pth").write_bytes(pickle.dumps(Evil()))
     torch.save({"weight": Evil()}, place.folder / "evil.pth")
     commands = [args for args, _, _ in CASES.values()]
     as_json = [[*args, "--json"] for args in commands]

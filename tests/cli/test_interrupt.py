@@ -60,7 +60,8 @@ def check(outcome: Outcome, seconds: float) -> None:
 
 def test_in_the_middle_of_extraction_it_keeps_the_rows(place, many):
     home = {"BUDWOOD_HOME": str(place.folder / "home-of-the-interrupted")}
-    with place.start("train", "many", **home) as process:
+    fp32 = ("--precision", "fp32")
+    with place.start("train", "many", *fp32, **home) as process:
         wait_for(process, "extracting")
         time.sleep(2.5)
         outcome, seconds = interrupt(process)
@@ -72,7 +73,7 @@ def test_in_the_middle_of_extraction_it_keeps_the_rows(place, many):
     draw_class(few / "train" / "a", 20, 10, "jpg")
     for name in ("train/b", "test/a"):
         shutil.copytree(few / "train" / "a", few / name)
-    result = place.run("train", "few", "--json", **home).json
+    result = place.run("train", "few", "--json", *fp32, **home).json
     assert result["store"]["hits"] == 30
     assert result["store"]["misses"] == 0
 

@@ -6,48 +6,13 @@ import io
 import pytest
 
 
-@pytest.fixture(scope="module")
-def broken(place):
-    """A folder with a good photo, a broken one and a text."""
-    folder = place.folder / "some"
-    folder.mkdir()
-    (folder / "good.png").write_bytes((place.folder / "photos/red/red-00.png").read_bytes())
-    (folder / "torn.png").write_bytes((place.folder / "photos/red/red-01.png").read_bytes()[:300])
-    (folder / "notes.txt").write_text("nothing")
-    return "some"
+def test_evaluate_judges_every_photo_of_a_folder_without_parts(verbs):
+    assert verbs["evaluate"].code == 0
+    assert "on 30 photos" in verbs["evaluate"].out
 
 
-@pytest.fixture(scope="module")
-def outcomes(place, run, broken):
-    """What each of these commands says, by a name."""
-    photo = "photos/red/red-00.png"
-    commands = {
-        "evaluate": ["evaluate", run, "photos"],
-        "evaluate json": ["evaluate", run / "model.safetensors", "photos", "--json"],
-        "predict": ["predict", run, photo, "photos/blue", "--top", "2"],
-        "predict json": ["predict", run, photo, "--json"],
-        "predict broken": ["predict", run, broken],
-        "predict broken json": ["predict", run, broken, "--json"],
-        "predict only broken": ["predict", run, "some/torn.png", "--json"],
-        "predict csv": ["predict", run, "photos", "--csv", "-"],
-        "predict csv file": ["predict", run, photo, "--csv", "table.csv"],
-        "predict nothing": ["predict", run, "nothing-in-it"],
-        "verify": ["verify", run],
-        "verify json": ["verify", run, "--json"],
-        "inspect": ["inspect", run, "--depth", "1"],
-        "inspect json": ["inspect", run, "--json"],
-    }
-    (place.folder / "nothing-in-it").mkdir()
-    return dict(zip(commands, place.run_several(list(commands.values())), strict=True))
-
-
-def test_evaluate_judges_every_photo_of_a_folder_without_parts(outcomes):
-    assert outcomes["evaluate"].code == 0
-    assert "on 30 photos" in outcomes["evaluate"].out
-
-
-def test_evaluate_json_takes_the_capsule_itself_too(outcomes):
-    result = outcomes["evaluate json"].json
+def test_evaluate_json_takes_the_capsule_itself_too(verbs):
+    result = verbs["evaluate json"].json
     assert result["images"] == {"test": 30, "skipped": 0}
     assert result["test"]["photos"] == 30
     assert result["data"] == "photos"
@@ -55,15 +20,15 @@ def test_evaluate_json_takes_the_capsule_itself_too(outcomes):
     assert result["notes"] == []
 
 
-def test_predict_names_the_best_classes_of_each_photo(outcomes):
-    lines = outcomes["predict"].out.splitlines()
+def test_predict_names_the_best_classes_of_each_photo(verbs):
+    lines = verbs["predict"].out.splitlines()
     assert len(lines) == 11
     assert lines[0].startswith("photos/red/red-00.png")
     assert lines[0].count(",") == 1
 
 
-def test_predict_json_ranks_the_classes(outcomes):
-    result = outcomes["predict json"].json
+def test_predict_json_ranks_the_classes(verbs):
+    result = verbs["predict json"].json
     (photo,) = result["predictions"]
     shares = [one["probability"] for one in photo["top"]]
     assert photo["class"] == photo["top"][0]["class"] == "red"
@@ -72,28 +37,28 @@ def test_predict_json_ranks_the_classes(outcomes):
     assert result["skipped"] == []
 
 
-def test_a_broken_photo_is_named_and_passed_over(outcomes):
-    assert outcomes["predict broken"].code == 0
-    assert outcomes["predict broken"].out.startswith("some/good.png")
-    assert outcomes["predict broken"].err.count("some/torn.png is passed over") == 1
-    (skipped,) = outcomes["predict broken json"].json["skipped"]
+def test_a_broken_photo_is_named_and_passed_over(verbs):
+    assert verbs["predict broken"].code == 0
+    assert verbs["predict broken"].out.startswith("some/good.png")
+    assert verbs["predict broken"].err.count("some/torn.png is passed over") == 1
+    (skipped,) = verbs["predict broken json"].json["skipped"]
     assert skipped["path"] == "some/torn.png"
     assert skipped["reason"]
 
 
-def test_nothing_but_broken_photos_is_an_error(outcomes):
-    assert outcomes["predict only broken"].code == 1
-    assert outcomes["predict only broken"].json["file"] == "some/torn.png"
-    assert "cannot be read" in outcomes["predict only broken"].json["error"]
+def test_nothing_but_broken_photos_is_an_error(verbs):
+    assert verbs["predict only broken"].code == 1
+    assert verbs["predict only broken"].json["file"] == "some/torn.png"
+    assert "cannot be read" in verbs["predict only broken"].json["error"]
 
 
-def test_a_folder_without_photos_is_an_error_that_names_the_formats(outcomes):
-    assert outcomes["predict nothing"].code == 1
-    assert "There is no photo in nothing-in-it. JPEG, PNG" in outcomes["predict nothing"].err
+def test_a_folder_without_photos_is_an_error_that_names_the_formats(verbs):
+    assert verbs["predict nothing"].code == 1
+    assert "There is no photo in nothing-in-it. JPEG, PNG" in verbs["predict nothing"].err
 
 
-def test_csv_to_stdout_is_all_of_stdout(outcomes):
-    rows = list(csv.reader(io.StringIO(outcomes["predict csv"].out)))
+def test_csv_to_stdout_is_all_of_stdout(verbs):
+    rows = list(csv.reader(io.StringIO(verbs["predict csv"].out)))
     assert rows[0] == ["path", "class", "probability", "blue", "green", "red"]
     assert len(rows) == 31
     for row in rows[1:]:
@@ -101,9 +66,9 @@ def test_csv_to_stdout_is_all_of_stdout(outcomes):
         assert float(row[2]) == max(map(float, row[3:]))
 
 
-def test_csv_to_a_file_prints_the_predictions_and_says_where_it_is(outcomes, place):
-    assert outcomes["predict csv file"].out.startswith("photos/red/red-00.png")
-    assert "1 rows in table.csv" in outcomes["predict csv file"].err
+def test_csv_to_a_file_prints_the_predictions_and_says_where_it_is(verbs, place):
+    assert verbs["predict csv file"].out.startswith("photos/red/red-00.png")
+    assert "1 rows in table.csv" in verbs["predict csv file"].err
     assert (place.folder / "table.csv").read_text().count("\n") == 2
 
 
@@ -114,19 +79,19 @@ def test_predict_takes_a_list_on_stdin(place, run):
     assert paths == ["photos/red/red-03.png", "photos/blue/blue-04.png"]
 
 
-def test_verify_proves_the_answers(outcomes):
-    assert outcomes["verify"].code == 0
-    assert outcomes["verify"].out.startswith("same answers with torch fp32")
-    result = outcomes["verify json"].json
+def test_verify_proves_the_answers(verbs):
+    assert verbs["verify"].code == 0
+    assert verbs["verify"].out.startswith("same answers with torch fp32")
+    result = verbs["verify json"].json
     assert result["passed"] is True
     assert result["images"] >= 4
     assert [check["passed"] for check in result["checks"]] == [True, True]
     assert all(check["error"] <= check["tolerance"] for check in result["checks"])
 
 
-def test_inspect_shows_a_run_as_it_was_frozen(outcomes, trained):
-    assert "classifier" in outcomes["inspect"].out
-    result = outcomes["inspect json"].json
+def test_inspect_shows_a_run_as_it_was_frozen(verbs, trained):
+    assert "classifier" in verbs["inspect"].out
+    result = verbs["inspect json"].json
     assert result["parameters"] == trained.json["parameters"]
     assert result["output"] == [1, 3]
     states = {layer["name"]: layer["state"] for layer in result["layers"]}
