@@ -280,3 +280,22 @@ def test_patience_without_validation_photos_is_an_error(data, mlp):
 def test_impossible_settings_are_refused(options, text):
     with pytest.raises(ConfigError, match=text):
         Training(**options)
+
+
+def test_a_small_step_takes_one_thread_and_a_large_one_all(monkeypatch):
+    seen = []
+
+    def look(*_):
+        seen.append(torch.get_num_threads())
+        return 1.0
+
+    monkeypatch.setattr("budwood.learning.training._one_epoch", look)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for width in (8, 2048):
+            train_graft(nn.Linear(width, width), [], torch.zeros(0).long(), Training(epochs=1))
+        assert seen == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

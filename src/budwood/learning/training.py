@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from budwood.tensors import Labels, Logits
 
 AUXILIARY_WEIGHT = 0.3
 """Share of each auxiliary classifier's loss (Szegedy et al., "Going Deeper with Convolutions")."""
+SMALL_STEP = 50_000_000
+"""Multiply-adds of a step below which one thread is faster than several."""
 EVALUATION_BYTES = 64 * 2**20
 """Frontier rows that are put through the graft at once when nothing is trained."""
 
@@ -106,7 +109,8 @@ def train_graft(
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
             lr = optimizer.param_groups[0]["lr"]
-            loss = _one_epoch(graft, rows, labels, optimizer, config, order)
+            with _threads_for(graft, config.batch_size):
+                loss = _one_epoch(graft, rows, labels, optimizer, config, order)
             schedule.step()
             row: Epoch = {"epoch": epoch, "loss": loss, "lr": lr}
             _require_finite(loss, "loss", epoch)
@@ -171,6 +175,23 @@ def predict_logits(graft: nn.Module, rows: RowSource, row_bytes: int) -> Logits:
             output = graft(rows.take(range(start, min(start + size, len(rows)))))
             parts.append((output if isinstance(output, Tensor) else output[0]).float())
     return torch.cat(parts).clone()
+
+
+@contextmanager
+def _threads_for(graft: nn.Module, batch_size: int) -> Iterator[None]:
+    """One thread while a step is small: handing it to several takes longer than doing it.
+
+    That holds the more where other programs use the machine and a thread waits for its turn.
+    """
+    before = torch.get_num_threads()
+    has_convolutions = any(p.dim() > 2 for p in graft.parameters())
+    work = batch_size * sum(p.numel() for p in graft.parameters())
+    if not has_convolutions and work < SMALL_STEP:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _one_epoch(
