@@ -285,8 +285,9 @@ def test_impossible_settings_are_refused(options, text):
 def test_a_small_step_takes_one_thread_and_a_large_one_all(monkeypatch):
     seen = []
 
-    def look(*_):
+    def look(graft, rows, labels, optimizer, *_):
         seen.append(torch.get_num_threads())
+        optimizer.step()
         return 1.0
 
     monkeypatch.setattr("budwood.learning.training._one_epoch", look)
