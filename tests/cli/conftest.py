@@ -38,7 +38,7 @@ import contextlib, io, json, sys
 from budwood.cli import main
 
 outcomes = []
-for args in json.loads(sys.stdin.read()):
+for args in json.loads(sys.argv[1]):
     sys.argv = ["budwood", *args]
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -86,7 +86,7 @@ class Place:
             "BUDWOOD_HOME": str(self.home),
             "SOCKET_LOG": str(self.socket_log),
         }
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("TORCH")}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("TORCH", "OMP"))}
         return inherited | own | changes
 
     def start(self, *args: str | Path, **changes: str) -> subprocess.Popen[str]:
@@ -129,11 +129,11 @@ class Place:
         return done.stdout
 
     def run_several(
-        self, commands: Sequence[Sequence[str | Path]], **changes: str
+        self, commands: Sequence[Sequence[str | Path]], stdin: str = "", **changes: str
     ) -> list[Outcome]:
         """Commands one after the other in one process: torch is loaded once."""
         asked = json.dumps([[str(word) for word in command] for command in commands])
-        said = self.python(SEVERAL, stdin=asked, **changes)
+        said = self.python(SEVERAL, asked, stdin=stdin, **changes)
         return [Outcome(*answer) for answer in json.loads(said)]
 
 
@@ -215,13 +215,16 @@ def verbs(place, run, broken) -> dict[str, Outcome]:
         "predict csv": ["predict", run, "photos", "--csv", "-"],
         "predict csv file": ["predict", run, photo, "--csv", "table.csv"],
         "predict nothing": ["predict", run, "nothing-in-it"],
+        "predict list": ["predict", run, "-", "--json"],
         "verify": ["verify", run],
         "verify json": ["verify", run, "--json"],
         "inspect": ["inspect", run, "--depth", "1"],
         "inspect json": ["inspect", run, "--json"],
     }
     (place.folder / "nothing-in-it").mkdir()
-    return dict(zip(commands, place.run_several(list(commands.values())), strict=True))
+    listed = "photos/red/red-03.png\n\nphotos/blue/blue-04.png\n"
+    outcomes = place.run_several(list(commands.values()), stdin=listed)
+    return dict(zip(commands, outcomes, strict=True))
 
 
 @dataclass(frozen=True)

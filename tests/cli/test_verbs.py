@@ -2,8 +2,12 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
+
+from budwood.errors import DataError
+from budwood.predictions import predict_run
 
 
 def test_evaluate_judges_every_photo_of_a_folder_without_parts(verbs):
@@ -57,6 +61,11 @@ def test_a_folder_without_photos_is_an_error_that_names_the_formats(verbs):
     assert "There is no photo in nothing-in-it. JPEG, PNG" in verbs["predict nothing"].err
 
 
+def test_a_path_that_is_not_there_is_an_error_in_python_too():
+    with pytest.raises(DataError, match=r"no photo or folder nowhere.*Check the path"):
+        predict_run(Path("run"), [Path("nowhere")], 1, print, None)
+
+
 def test_csv_to_stdout_is_all_of_stdout(verbs):
     rows = list(csv.reader(io.StringIO(verbs["predict csv"].out)))
     assert rows[0] == ["path", "class", "probability", "blue", "green", "red"]
@@ -72,10 +81,8 @@ def test_csv_to_a_file_prints_the_predictions_and_says_where_it_is(verbs, place)
     assert (place.folder / "table.csv").read_text().count("\n") == 2
 
 
-def test_predict_takes_a_list_on_stdin(place, run):
-    listed = "photos/red/red-03.png\n\nphotos/blue/blue-04.png\n"
-    outcome = place.run("predict", run, "-", "--json", stdin=listed)
-    paths = [photo["path"] for photo in outcome.json["predictions"]]
+def test_predict_takes_a_list_on_stdin(verbs):
+    paths = [photo["path"] for photo in verbs["predict list"].json["predictions"]]
     assert paths == ["photos/red/red-03.png", "photos/blue/blue-04.png"]
 
 

@@ -75,8 +75,8 @@ def main() -> None:
     """What the `budwood` command runs."""
     arguments = sys.argv[1:]
     as_json, debug = "--json" in arguments, "--debug" in arguments
-    # Importing torch makes the folder for what it compiles: not in the temporary folder, please.
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(home() / "torch"))
+    for name, value in _surroundings().items():
+        os.environ.setdefault(name, value)
     signal.signal(signal.SIGINT, lambda *_: _interrupt(as_json))
     if not debug:
         warnings.filterwarnings("ignore")  # other libraries' deprecations are not the user's
@@ -95,6 +95,16 @@ def main() -> None:
             traceback.print_exc()
         sys.exit(fail(error, as_json))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _surroundings() -> dict[str, str]:
+    """What libraries read from the environment when they are loaded."""
+    return {
+        # Importing torch makes this folder; otherwise it would lie in the temporary folder.
+        "TORCHINDUCTOR_CACHE_DIR": str(home() / "torch"),
+        # Threads that spin while they wait make training several times slower on a busy machine.
+        "OMP_WAIT_POLICY": "passive",
+    }
 
 
 def _interrupt(as_json: bool) -> None:
