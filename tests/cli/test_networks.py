@@ -11,13 +11,14 @@ MEASURED = """\
 import json, pathlib, re, sys
 from budwood.cli import main
 sys.argv = ["budwood", "inspect", "resnet152", "--json"]
+status = pathlib.Path("/proc/self/status")
 try:
     main()
 except SystemExit as end:
     print(json.dumps([
         end.code,
         "timm" in sys.modules,
-        int(re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024,
+        int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1024,
     ]))
 """
 
