@@ -18,7 +18,6 @@ from budwood.capsule import (
     TOLERANCES,
     Capsule,
     Golden,
-    capsule_json,
     installed_versions,
     read_capsule,
     write_capsule,
@@ -159,14 +158,6 @@ def test_figures_of_fit_and_evaluation_are_in_it(tmp_path):
     assert capsule.metrics["test"]["top1"] == evaluation.top1
     assert capsule.metrics["train"] == {"top1": model.fit_.train_top1}
     assert capsule.versions == installed_versions()
-
-
-def test_what_a_capsule_says_of_itself_is_plain_json():
-    said = json.loads(json.dumps(capsule_json(CAPSULE)))
-    assert {"state", "golden"}.isdisjoint(said)
-    assert said["origin"]["architecture"] == "torchvision/resnet18"
-    assert said["preprocessing"]["size"] == [8, 8]
-    assert said["classes"] == ["Kätzchen", "狗"]
 
 
 def test_tolerances_default_to_the_published_ones():

@@ -12,7 +12,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -163,17 +163,6 @@ def installed_versions() -> dict[str, str]:
     """Versions of what a capsule depends on."""
     libraries = ("budwood", "torch", "torchvision", "timm", "openvino", "safetensors")
     return {"python": platform.python_version()} | {name: version(name) for name in libraries}
-
-
-def capsule_json(capsule: Capsule) -> dict[str, Any]:
-    """What a capsule says of itself, without its tensors."""
-    fields = asdict(capsule)
-    for name in ("state", "golden"):
-        del fields[name]
-    return fields | {
-        "origin": capsule.origin.to_json(),
-        "preprocessing": capsule.preprocessing.to_json(),
-    }
 
 
 def _goldens(tensors: Mapping[str, Tensor]) -> tuple[Golden, ...]:
