@@ -18,7 +18,7 @@ class Origin:
     """
 
     architecture: str
-    """With its source: `torchvision/resnet50`, `timm/vit_tiny_patch16_224`."""
+    """With its source: `torchvision/resnet50`, `timm/vit_tiny_patch16_224`; or `graft`."""
     weights: str
     """Tag of the published weights (`IMAGENET1K_V2`, `a1_in1k`), `packaged`, `none` or
     `file:NAME`. On the meta device: the weights the structure was made for."""
@@ -30,6 +30,8 @@ class Origin:
     """`linear` or `mlp:...` if the head was replaced; None for the architecture's own."""
     aux_heads: bool = False
     """Whether the auxiliary classifiers of GoogLeNet and Inception were kept."""
+    graft: Mapping[str, Any] | None = None
+    """Of a graft, its recipe with the origin of each donor."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON values."""

@@ -43,7 +43,7 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
         >>> visits["0"]
         Visit(output=(1, 8, 3, 3), macs=1944, receptive_field=3)
     """
-    twin = _hollow_twin(network)
+    twin = hollow_twin(network)
     with (
         torch.no_grad(),
         torch.device("meta"),
@@ -64,7 +64,7 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
     return dict(recorder.visits)
 
 
-def _hollow_twin(network: nn.Module) -> nn.Module:
+def hollow_twin(network: nn.Module) -> nn.Module:
     """A copy of the modules in which every tensor is replaced by one without memory."""
     hollow = {
         id(value): _hollow(value)

@@ -11,6 +11,8 @@ import torch
 from torch import fx, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from budwood.errors import CutError
+
 LIBRARY_RANDOM_MODULES = frozenset(
     {
         "DropPath",
@@ -42,6 +44,18 @@ DROPPING_FUNCTIONS = frozenset(
     }
 )
 """Functions that return their input where nothing is dropped."""
+
+
+_LAYERS: dict[str, type[nn.Module]] = {
+    "dropout": nn.Dropout,
+    "dropout1d": nn.Dropout1d,
+    "dropout2d": nn.Dropout2d,
+    "dropout3d": nn.Dropout3d,
+    "alpha_dropout": nn.AlphaDropout,
+    "feature_dropout": nn.Dropout2d,
+    "feature_alpha_dropout": nn.FeatureAlphaDropout,
+}
+"""The layer that each function stands for."""
 
 
 def is_random_module(module: nn.Module) -> bool:
@@ -79,6 +93,22 @@ def is_dropping_call(node: fx.Node) -> bool:
     rate = settings.get("p", settings.get("drop_prob", 1.0))
     training = settings.get("training", settings.get("train", True))
     return bool(training) and not (isinstance(rate, int | float) and rate == 0)
+
+
+def random_layer(node: fx.Node) -> nn.Module:
+    """The layer that does what a traced call of a dropout function does, in the mode it is in.
+
+    Raises:
+        CutError: If there is no such layer.
+    """
+    settings = _bound(node)
+    kind = _LAYERS.get(_name(node).removesuffix("_"))
+    if kind is None:
+        raise CutError(
+            f"{node.name} calls {_name(node)}(), which is no layer that could be moved.",
+            next="Take a block that holds it as a whole.",
+        )
+    return kind(float(settings.get("p", 0.5)))
 
 
 def drops_attention(node: fx.Node) -> bool:

@@ -64,14 +64,19 @@ class Traced:
         return twin(fx.GraphModule(self.root, graph, class_name=name))
 
 
-def trace(network: nn.Module) -> Traced:
+def trace(network: nn.Module, steps_into: Callable[[str], bool] | None = None) -> Traced:
     """The network's graph in its present mode.
+
+    Args:
+        network: Any module; it is not changed.
+        steps_into: Told the path of a module, whether the graph shows what is inside; all others
+            are one step each. By default every module is entered that is no layer.
 
     Raises:
         UntraceableError: If the network's own `forward` cannot be traced.
     """
     root = twin(network)
-    tracer = _Tracer()
+    tracer = _Tracer(steps_into)
     try:
         with torch.enable_grad(), _NoWriting(root), watching_randomness() as drawn:
             graph = tracer.trace(root)
@@ -85,8 +90,9 @@ def trace(network: nn.Module) -> Traced:
 class _Tracer(fx.Tracer):
     """Steps into every module but layers; backs out of those whose code cannot be followed."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps_into: Callable[[str], bool] | None) -> None:
         super().__init__(autowrap_functions=_untraceable_functions(), param_shapes_constant=True)
+        self._steps_into = steps_into
         self.opaque: dict[str, str] = {}
         self._proxies: dict[str, fx.Proxy] = {}
         self._autocast = torch.is_autocast_enabled("cpu")
@@ -95,6 +101,8 @@ class _Tracer(fx.Tracer):
         return _Proxy(node, self)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if self._steps_into is not None and not self._steps_into(module_qualified_name):
+            return True
         return (
             isinstance(m, _NormBase)
             or is_random_module(m)
