@@ -1,4 +1,4 @@
-"""Write the table of architectures from the installed torchvision and timm.
+"""Write the table of architectures: those of the installed torchvision and timm, and Budwood's own.
 
     python tools/make_catalog.py
 
@@ -17,6 +17,7 @@ from torchvision.models import list_models
 from budwood.networks.building import structure
 from budwood.networks.catalog import Architecture, Source
 from budwood.networks.choosing import SOURCES
+from budwood.networks.classics_source import NETWORKS
 
 TABLE = Path(__file__).parent.parent / "src" / "budwood" / "networks" / "catalog.tsv"
 COLUMNS = ("name", "source", "parameters", "channels", "height", "width")
@@ -26,11 +27,13 @@ PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 def names() -> Iterator[tuple[str, Source, str]]:
     """Every architecture: the name it is asked for by, its source, and its name there."""
     torchvision_names = list_models(module=torchvision.models)
-    taken = {*torchvision_names, *PACKAGED}
+    taken = {*torchvision_names, *PACKAGED, *NETWORKS}
     for name in torchvision_names:
         yield name, "torchvision", name
     for name in PACKAGED:
         yield name, "packaged", name
+    for name in NETWORKS:
+        yield name, "budwood", name
     for name in timm.list_models():
         yield (f"timm/{name}" if name in taken else name), "timm", name
 
@@ -40,7 +43,8 @@ def measured(source: Source, bare: str) -> tuple[int, tuple[int, int, int]]:
     network = structure(Architecture(bare, source, 0, (0, 0, 0)), device="meta")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if source != "timm":
-        return parameters, (3, *SOURCES[source].preprocessing(bare, None).size)
+        preprocessing = SOURCES[source].preprocessing(bare, None)
+        return parameters, (len(preprocessing.mean), *preprocessing.size)
     channels, height, width = timm.get_pretrained_cfg(bare).input_size
     return parameters, (channels, height, width)
 

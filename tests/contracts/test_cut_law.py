@@ -115,6 +115,10 @@ WIDTHS = {
     "swin_t": 768,
     "vgg11": 4096,
     "vit_b_16": 768,
+    "vgg_a_lrn": 4096,
+    "googlenet_naive": 4944,
+    "resnet50_2015": 2048,
+    "efficientnet_phi(0.5)": 1344,
     "timm/beit_base_patch16_224": 768,
     "timm/cait_xxs24_224": 192,
     "timm/efficientnet_lite0": 1280,
@@ -133,6 +137,26 @@ def test_the_default_head_is_fed_by_the_feature_width_in_both_modes(name):
     example = torch.zeros(1, 3, *network.preprocessing.size, device="meta")
     for split in (cut(network.eval(), example), cut(network.train(), example)):
         assert [math.prod(shape) for shape in shapes(split)] == [WIDTHS[name]]
+
+
+CLASSICS = {
+    "lenet5_1998": (84, 32, {}),
+    "alexnet_2012": (4096, 227, {}),
+    "googlenet_2014": (1024, 80, {"aux_heads": True}),
+    "plain20_cifar": (64, 32, {}),
+    "resnet20_cifar": (64, 32, {}),
+    "efficientnet_b0_2019": (1280, 33, {}),
+}
+
+
+@pytest.mark.parametrize("name", CLASSICS)
+def test_the_classics_as_their_papers_have_them(law, name):
+    width, size, options = CLASSICS[name]
+    network = build(name, weights="none", classes=5, **options)
+    unfreeze(freeze(network, "*"), *head_names(network))
+    split = law(network, torch.randn(2, len(network.preprocessing.mean), size, size))
+    assert (width,) in shapes(split)
+    assert not split.opaque
 
 
 def tiny_networks():

@@ -13,6 +13,7 @@ from torchvision.models import list_models
 from budwood.errors import UnknownName
 from budwood.networks.building import structure
 from budwood.networks.catalog import Architecture, find, models
+from budwood.networks.classics_source import NETWORKS
 
 STALE = "The table differs from the installed libraries: run tools/make_catalog.py"
 
@@ -47,6 +48,10 @@ def test_every_timm_model_is_there():
     assert {each.bare for each in models("timm/*")} == set(timm.list_models()), STALE
 
 
+def test_every_classic_is_there():
+    assert {each.bare for each in models("budwood/*")} == set(NETWORKS), STALE
+
+
 @pytest.mark.parametrize("architecture", drawn(), ids=lambda each: each.qualified)
 def test_parameters_are_those_of_the_built_network(architecture):
     network = structure(architecture, device="meta")
@@ -65,6 +70,8 @@ def test_parameters_of_the_classics_are_the_documented_ones(name, parameters):
         ("inception_v3", 299),
         ("efficientnet_b7", 600),
         ("efficientnet_lite2", 260),
+        ("efficientnet_b7_2019", 600),
+        ("alexnet_2012", 227),
     ],
 )
 def test_the_input_is_that_of_the_default_weights(name, size):
@@ -81,6 +88,8 @@ def test_the_input_is_that_of_the_default_weights(name, size):
         ("timm/vit_tiny_patch16_224", "timm"),
         ("efficientnet_lite0", "packaged"),
         ("timm/efficientnet_lite0", "timm"),
+        ("vgg_a", "budwood"),
+        ("budwood/vgg_a", "budwood"),
         ("tf_efficientnet_lite0", "timm"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -184,6 +185,19 @@ def test_offline_names_address_target_and_the_way_out(site, tmp_path):
         fetch(url, sha256=None, folder=tmp_path)
     assert url in str(caught.value)
     assert caught.value.file == str(tmp_path / "weights.pth")
+
+
+def test_offline_nothing_is_waited_for(monkeypatch, tmp_path):
+    def unknown(*_):
+        raise socket.gaierror(-2, "Name or service not known")
+
+    def wait(seconds):
+        raise AssertionError(f"{seconds} s are waited for")
+
+    monkeypatch.setattr("socket.getaddrinfo", unknown)
+    monkeypatch.setattr("time.sleep", wait)
+    with pytest.raises(WeightsError, match=r"Name or service not known\. Try again when online"):
+        fetch("https://example.org/a.pth", sha256=None, folder=tmp_path)
 
 
 @pytest.mark.parametrize("url", ["http://example.org/a.pth", "ftp://example.org/a.pth", "a.pth"])

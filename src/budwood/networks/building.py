@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from budwood.errors import ConfigError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks import timm_source, torchvision_source
+from budwood.networks import classics_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture, find
 from budwood.networks.checkpoints import (
     State,
@@ -56,7 +56,7 @@ def build(
             the default ones; it may have any number of classes.
         classes: How many classes a new head is for, or their names; None keeps the head.
         head: The new head, `linear` or `mlp:2048,1024`; see `replace_head`.
-        aux_heads: Keep the auxiliary classifiers of torchvision's GoogLeNet and Inception v3.
+        aux_heads: Keep the auxiliary classifiers of GoogLeNet and Inception v3.
         seed: Seeds all random weights; the global random state is not touched.
         device: `meta` allocates no weights and downloads none: `weights` then only chooses the
             structure and the preprocessing (of a file, its shapes are compared).
@@ -163,11 +163,10 @@ def _check_options(
         raise ConfigError(
             f"The head {head!r} is for no classes.", next="Pass `classes` too, or no `head`."
         )
-    has_aux = architecture.bare in torchvision_source.AUX_HEADS
-    if aux_heads and not (has_aux and architecture.source == "torchvision"):
+    if aux_heads and architecture.qualified not in _WITH_AUX_HEADS:
         raise ConfigError(
             f"{architecture.name} has no auxiliary heads.",
-            expected=f"Of torchvision, {' and '.join(torchvision_source.AUX_HEADS)} have them.",
+            expected=f"Those that have them are {', '.join(_WITH_AUX_HEADS)}.",
         )
 
 
@@ -268,6 +267,11 @@ class _NumbersOnCPU(TorchFunctionMode):
             kwargs = {"device": "cpu"} | kwargs
         return func(*args, **kwargs)
 
+
+_WITH_AUX_HEADS = (
+    *(f"torchvision/{name}" for name in torchvision_source.AUX_HEADS),
+    *(f"budwood/{name}" for name in classics_source.AUX_HEADS),
+)
 
 _RANDOM = {"normal_", "uniform_", "kaiming_uniform_"}
 """Tensor methods and functions of `nn.init` by which libraries draw weights."""

@@ -8,8 +8,9 @@ from importlib.resources import files
 from typing import Literal, cast
 
 from budwood.errors import UnknownName
+from budwood.networks.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 
-Source = Literal["torchvision", "timm", "packaged"]
+Source = Literal["torchvision", "timm", "packaged", "budwood"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Architecture:
     name: str
     """As it is asked for: bare, or `timm/NAME` where the bare name is another library's."""
     source: Source
-    """The library that defines it; `packaged` ones have their weights in the package index."""
+    """The library that defines it; `packaged` ones have their weights in the package index, those
+    of `budwood` are written from their papers."""
     parameters: int
     """All of them, head included, auxiliary heads not."""
     input: tuple[int, int, int]
@@ -49,13 +51,16 @@ def models(pattern: str = "*") -> tuple[Architecture, ...]:
     """The architectures whose name matches a glob, whatever its case, sorted by name.
 
     The pattern is held against the name and against the name with its source, so `timm/*` gives
-    all of timm. What matches nothing gives an empty tuple.
+    all of timm. What matches nothing gives an empty tuple. `efficientnet_phi(2)`, which is in no
+    list, matches itself.
 
     Example:
         >>> [architecture.name for architecture in models("ResNet5?")]
         ['resnet50']
     """
     pattern = pattern.lower()
+    if (scaled := _scaled(pattern.removeprefix("budwood/"))) is not None:
+        return (scaled,)
     return tuple(
         architecture
         for architecture in _table()
@@ -67,22 +72,41 @@ def models(pattern: str = "*") -> tuple[Architecture, ...]:
 def find(name: str) -> Architecture:
     """The architecture of that name: a bare one is torchvision's, else timm's.
 
+    `efficientnet_phi(1.5)`, with any number from 0 to 20, is EfficientNet scaled by its rule.
+
     Raises:
         UnknownName: If there is none; the message names the nearest.
 
     Example:
         >>> find("timm/resnet50").source, find("resnet50").source
         ('timm', 'torchvision')
+        >>> print(find("efficientnet_phi(1.5)"))
+        efficientnet_phi(1.5) (budwood, 11,005,182 parameters, input 3 x 280 x 280)
     """
-    found = _by_name().get(name)
+    found = _by_name().get(name) or _scaled(name.removeprefix("budwood/"))
     if found is not None:
         return found
+    if name.removeprefix("budwood/").startswith("efficientnet_phi"):
+        raise UnknownName(
+            f"No architecture is called {name!r}.",
+            expected=f"It must be efficientnet_phi(N) with a number from 0 to {LARGEST_PHI:g}.",
+            next="efficientnet_phi(0) is B0.",
+        )
     near = difflib.get_close_matches(name.lower(), _by_name(), n=1)
     raise UnknownName(
         f"No architecture is called {name!r}.",
         expected=f"Did you mean {near[0]!r}?" if near else None,
         next="`budwood models` lists them.",
     )
+
+
+def _scaled(name: str) -> Architecture | None:
+    """EfficientNet of any size, by the number in its name."""
+    if (phi := phi_of(name)) is None:
+        return None
+    scale = scale_by(phi)
+    size = (3, scale.resolution, scale.resolution)
+    return Architecture(name, "budwood", count_parameters(scale), size)
 
 
 @lru_cache(maxsize=1)

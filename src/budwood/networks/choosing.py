@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from budwood.errors import WeightsError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks import packaged_source, timm_source, torchvision_source
+from budwood.networks import classics_source, packaged_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture
 from budwood.networks.downloading import Progress
 
@@ -43,6 +43,7 @@ SOURCES: dict[str, Source] = {
     "torchvision": torchvision_source,
     "timm": timm_source,
     "packaged": packaged_source,
+    "budwood": classics_source,
 }
 
 

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -160,6 +161,8 @@ def _opened(partial: _Partial, target: Path) -> http.client.HTTPResponse | None:
             raise _refused(partial.url, target, error) from None
         raise _LostConnectionError(f"{error.code} {error.reason}") from None
     except LOST as error:
+        if not have and isinstance(getattr(error, "reason", None), socket.gaierror):
+            raise unreachable(partial.url, target, error) from None  # offline: waiting is no help
         raise _LostConnectionError(_reason(error)) from None
     given = response.headers.get("Content-Range", "")
     if response.status == 206 and not given.startswith(f"bytes {have}-"):

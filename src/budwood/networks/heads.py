@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from budwood.errors import ConfigError
+from budwood.networks.lenet import EuclideanRBF
 from budwood.networks.origins import Origin
 
 
@@ -159,7 +160,7 @@ class _Slot:
 def _slot(network: nn.Module, path: str) -> _Slot:
     old = network.get_submodule(path)
     first = old[0] if isinstance(old, MLPHead) else old
-    if isinstance(first, nn.Linear):
+    if isinstance(first, nn.Linear | EuclideanRBF):
         return _Slot(first.in_features, False, first.weight)
     if isinstance(first, nn.Conv2d) and first.kernel_size == (1, 1) and first.groups == 1:
         return _Slot(first.in_channels, True, first.weight)
@@ -216,8 +217,10 @@ def _is_auxiliary(path: str) -> bool:
 
 
 def _is_linear(module: nn.Module) -> bool:
+    """True for what can be a head; LeNet's distances from codes stand in the place of one."""
     # The excepted type is a part of nn.MultiheadAttention, never a head.
-    return isinstance(module, nn.Linear) and not isinstance(module, NonDynamicallyQuantizableLinear)
+    linear = isinstance(module, nn.Linear | EuclideanRBF)
+    return linear and not isinstance(module, NonDynamicallyQuantizableLinear)
 
 
 def _put(network: nn.Module, path: str, layer: nn.Module, classes: int) -> None:

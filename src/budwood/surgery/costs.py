@@ -83,8 +83,12 @@ def scaling_costs(phi: float) -> Costs:
 
     Example:
         >>> print(scaling_costs(1))
-        variant              parameters          multiply-adds
-        B0                    5,288,548  x 1.00    385,874,464  x 1.00
+        variant         parameters          multiply-adds
+        B0               5,288,548  x 1.00    385,814,752  x 1.00
+        width x 1.10     6,117,956  x 1.16    443,010,960  x 1.15
+        depth x 1.20     7,794,184  x 1.47    569,651,680  x 1.48
+        resolution 256   5,288,548  x 1.00    503,337,472  x 1.30
+        all three        9,109,994  x 1.72    859,853,760  x 2.23
     """
     if not 0 <= phi <= LARGEST_PHI:
         raise ConfigError(f"phi is {phi}.", expected=f"It must be from 0 to {LARGEST_PHI:g}.")
@@ -105,13 +109,24 @@ def scaling_costs(phi: float) -> Costs:
     return Costs(tuple(rows))
 
 
-def published_phis() -> str:
+def table_of_phis() -> str:
     """A table of the `phi` by which each published EfficientNet is wider, deeper and finer than B0.
 
     Where the rule was followed a row has the same number three times.
 
     Example:
-        >>> print(published_phis())
+        >>> print(table_of_phis())
+        network  width   phi  depth  phi  resolution  phi
+        B0         1.0   0.0    1.0  0.0         224  0.0
+        B1         1.0   0.0    1.1  0.5         240  0.5
+        B2         1.1   1.0    1.2  1.0         260  1.1
+        B3         1.2   1.9    1.4  1.8         300  2.1
+        B4         1.4   3.5    1.8  3.2         380  3.8
+        B5         1.6   4.9    2.2  4.3         456  5.1
+        B6         1.8   6.2    2.6  5.2         528  6.1
+        B7         2.0   7.3    3.1  6.2         600  7.0
+        B8         2.2   8.3    3.6  7.0         672  7.9
+        L2         4.3  15.3    5.3  9.1         800  9.1
     """
     head = ("network", "width", "phi", "depth", "phi", "resolution", "phi")
     return aligned([head, *_published_rows()])

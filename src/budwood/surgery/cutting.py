@@ -134,9 +134,11 @@ def _layer_of(node: fx.Node) -> str:
 def _example_for(network: nn.Module) -> Tensor:
     """A batch of one in the shape that the network's preprocessing makes."""
     preprocessing = getattr(network, "preprocessing", None)
+    device = next(network.parameters()).device
     if preprocessing is None:
-        return torch.zeros(1, 3, 224, 224)
+        return torch.zeros(1, 3, 224, 224, device=device)
     height, width = preprocessing.size
+    channels = len(preprocessing.mean)
     if isinstance(network, Prepared):
-        return torch.zeros(1, height, width, len(preprocessing.mean), dtype=torch.uint8)
-    return torch.zeros(1, len(preprocessing.mean), height, width)
+        return torch.zeros(1, height, width, channels, dtype=torch.uint8, device=device)
+    return torch.zeros(1, channels, height, width, device=device)

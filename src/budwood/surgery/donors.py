@@ -6,6 +6,7 @@ is cut out of the traced graph. It brings the functional steps that lead to its 
 if it ends with the network's last layer, those that follow it.
 """
 
+import copy
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ import torch
 from torch import fx, nn
 
 from budwood.errors import CutError, UnknownName
-from budwood.surgery.probing import Shapes, probe_shapes
+from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.stochastic import is_dropout_call, random_layer
-from budwood.surgery.tracing import UntraceableError, trace
+from budwood.surgery.tracing import Traced, UntraceableError, trace
 from budwood.surgery.twins import twin
 
 Shape = tuple[int, ...]
@@ -103,15 +104,16 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
     """
     for path in filter(None, (first, last)):
         _require(network, path)
-    shapes = _traced(network, first, last)
-    nodes = list(shapes.traced.graph.nodes)
-    start = _called(shapes, first)[0] if first else None
-    end = _called(shapes, last)[-1] if last else _answer(shapes)
+    traced = _traced(network, first, last)
+    values = _values(traced, _photo(network))
+    nodes = list(traced.graph.nodes)
+    start = _called(nodes, first)[0] if first else None
+    end = _called(nodes, last)[-1] if last else _answer(nodes, values)
     if start is not None and last:
         _require_order(nodes, start, end, first, last)
     entry = nodes[0] if start is None else _entry(nodes, start)
     if last and _is_last_layer(nodes, end):
-        end = _answer(shapes)
+        end = _answer(nodes, values)
     inside = _between(nodes, entry, end)
     if inside is None and start is not None:
         entry = _own_input(nodes, start)
@@ -122,20 +124,21 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
             expected="A piece begins and ends where a single tensor passes.",
             next="Take the whole block.",
         )
+    _with_dropout_layers(traced.root, inside)
     return Piece(
         network=network,
-        root=shapes.traced.root,
+        root=traced.root,
         first=first or _first_layer(inside),
         last=last or _last_layer(inside),
         nodes=inside,
         entry=entry,
         exit=end,
-        takes=_row(shapes, entry),
-        gives=_row(shapes, end),
+        takes=_row(values, entry),
+        gives=_row(values, end),
     )
 
 
-def _traced(network: nn.Module, first: str, last: str) -> Shapes:
+def _traced(network: nn.Module, first: str, last: str) -> Traced:
     """The graph, opened as far as the two ends, in train mode: dropout then shows its rate."""
     ends = [path for path in (first, last) if path]
     training = twin(network)
@@ -155,26 +158,57 @@ def _traced(network: nn.Module, first: str, last: str) -> Shapes:
                 f"({reason}).",
                 next=f"Take {path} as a whole.",
             )
-    _with_dropout_layers(traced.root, traced.graph)
-    return probe_shapes(traced, _example(network))
+    return traced
 
 
-def _with_dropout_layers(root: nn.Module, graph: fx.Graph) -> None:
+def _values(traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
+    """What every step gives for a batch of two; found out on shapes alone where the code does not
+    look at values."""
+    try:
+        with torch.device("meta"):
+            return _run(hollow_twin(traced.root), traced, photo)
+    except CutError:
+        if any(parameter.is_meta for parameter in traced.root.parameters()):
+            raise
+        return _run(copy.deepcopy(traced.root).eval(), traced, photo)
+
+
+def _run(root: nn.Module, traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
+    recorder = _Recorder(root, traced.graph)
+    try:
+        with torch.no_grad():
+            recorder.run(torch.zeros(2, *photo))
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as problem:
+        raise CutError(
+            f"{type(traced.network).__name__} cannot be run on an input of "
+            f"{'x'.join(map(str, photo))}: {str(problem).partition(chr(10))[0]}.",
+            next="Check its preprocessing, or take layers of another network.",
+        ) from None
+    return recorder.values
+
+
+class _Recorder(fx.Interpreter):
+    def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
+        super().__init__(root, graph=graph, garbage_collect_values=False)
+        self.values: dict[fx.Node, Any] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        self.values[n] = super().run_node(n)
+        return self.values[n]
+
+
+def _with_dropout_layers(root: nn.Module, nodes: tuple[fx.Node, ...]) -> None:
     """Dropout called as a function becomes a layer: tracing wrote the mode into the call."""
-    for number, node in enumerate([n for n in graph.nodes if is_dropout_call(n)]):
+    for number, node in enumerate([n for n in nodes if is_dropout_call(n)]):
         name = f"dropout_call_{number}"
         root.add_module(name, random_layer(node))
         node.op, node.target = "call_module", name
         node.args, node.kwargs = (node.all_input_nodes[0],), {}
 
 
-def _example(network: nn.Module) -> torch.Tensor:
+def _photo(network: nn.Module) -> Shape:
     preprocessing: Any = getattr(network, "preprocessing", None)
-    height, width = preprocessing.size if preprocessing else (224, 224)
-    channels = len(preprocessing.mean) if preprocessing else 3
-    parameter = next(network.parameters(), None)
-    device = "meta" if parameter is not None and parameter.is_meta else "cpu"
-    return torch.zeros(1, channels, height, width, device=device)
+    return (len(preprocessing.mean), *preprocessing.size) if preprocessing else (3, 224, 224)
 
 
 def _require(network: nn.Module, path: str) -> None:
@@ -190,9 +224,9 @@ def _require(network: nn.Module, path: str) -> None:
     )
 
 
-def _called(shapes: Shapes, path: str) -> list[fx.Node]:
+def _called(nodes: list[fx.Node], path: str) -> list[fx.Node]:
     """The calls of a layer, or all steps of a block, in order."""
-    calls = [node for node in shapes.traced.graph.nodes if path in _owners(node)]
+    calls = [node for node in nodes if path in _owners(node)]
     if not calls:
         raise CutError(
             f"{path!r} does not run when a photo passes.", next="Take a layer that does."
@@ -210,10 +244,10 @@ def _owners(node: fx.Node) -> set[str]:
     return {str(path) for path, _ in node.meta.get("nn_module_stack", {}).values()}
 
 
-def _answer(shapes: Shapes) -> fx.Node:
+def _answer(nodes: list[fx.Node], values: dict[fx.Node, Any]) -> fx.Node:
     """The node whose value the network gives back."""
-    answer = next(iter(reversed(shapes.traced.graph.nodes))).args[0]
-    if isinstance(answer, fx.Node) and answer in shapes.tensors:
+    answer = nodes[-1].args[0]
+    if isinstance(answer, fx.Node) and isinstance(values[answer], torch.Tensor):
         return answer
     raise CutError(
         "The network gives back more than one tensor.",
@@ -290,8 +324,8 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
     return seen
 
 
-def _row(shapes: Shapes, node: fx.Node) -> Shape:
-    value = shapes.record.values[node]
+def _row(values: dict[fx.Node, Any], node: fx.Node) -> Shape:
+    value = values[node]
     if not isinstance(value, torch.Tensor):
         raise CutError(
             f"{node.name} is no tensor, so no piece can begin or end there.",

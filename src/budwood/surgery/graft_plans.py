@@ -132,7 +132,7 @@ def planned(
         raise ConfigError("A graft of no layers.", next="Give it at least one.")
     parts = _with_donors(layers, weights, seed)
     first = next((part for part in parts if isinstance(part, Donor)), None)
-    plan = Plan(input or photo_shape(first and first.preprocessing))
+    plan = Plan(input or photo_shape(None if first is None else first.preprocessing))
     names = _Names()
     end = End("the photo", plan.photo)
     for part in parts:
@@ -285,9 +285,9 @@ def _placed(
     path = names.of(_kind(type(part).__name__))
     entering = _entering(part)
     is_vector = isinstance(part, nn.Linear | nn.BatchNorm1d)
-    wants = None if entering is None else (entering, *(() if is_vector else end.shape[1:]))
+    made_for = None if entering is None else (entering, *(() if is_vector else end.shape[1:]))
     module = on_shapes(part)
-    return Socket(path, lambda _: module, wants, is_vector), path, path
+    return Socket(path, lambda _: module, made_for, is_vector), path, path
 
 
 def _kind(type_name: str) -> str:

@@ -82,7 +82,7 @@ def graft(
         ['conv1.weight', 'conv1.bias', 'linear1.weight', 'linear1.bias']
     """
     names = None if classes is None else class_names(classes)
-    count = classes if isinstance(classes, int) else names and len(names)
+    count = classes if isinstance(classes, int) else len(names) if names else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         plan = planned(layers, input, count, adapt, weights, seed)
@@ -143,18 +143,23 @@ def _assembled(
 
 
 def _copies(piece: Piece, placed: set[int] | None) -> dict[str, Any]:
-    """The layers and tensors of a piece by path; copied, but for those of a donor of our own that
-    no other piece holds yet (`placed`)."""
+    """The layers and tensors of a piece by path; copied, but for those of a donor of our own whose
+    tensors (`placed`, by id) are nowhere in the graft yet."""
     found: dict[str, Any] = {}
     memo: dict[int, Any] = {}
     for path in piece.paths:
         parent, _, name = path.rpartition(".")
         thing = getattr(piece.root.get_submodule(parent), name)
-        is_free = placed is not None and id(thing) not in placed
+        held = {id(tensor) for tensor in _tensors(thing)}
+        is_free = placed is not None and placed.isdisjoint(held)
         found[path] = thing if is_free else copy.deepcopy(thing, memo)
         if placed is not None:
-            placed.add(id(thing))
+            placed |= held
     return found
+
+
+def _tensors(thing: Any) -> list[torch.Tensor]:
+    return [*thing.parameters(), *thing.buffers()] if isinstance(thing, nn.Module) else [thing]
 
 
 def _put(root: nn.Module, path: str, thing: Any) -> None:
