@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from budwood.networks.catalog import models as models
     from budwood.networks.heads import replace_head as replace_head
     from budwood.proof import verify as verify
+    from budwood.recipes.loading import load_recipe as load_recipe
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
+    from budwood.surgery.donors import take as take
     from budwood.surgery.freezing import freeze as freeze
     from budwood.surgery.freezing import unfreeze as unfreeze
+    from budwood.surgery.graft_recipes import DonorLayers as DonorLayers
+    from budwood.surgery.grafting import graft as graft
+    from budwood.surgery.new_layers import NewLayer as NewLayer
     from budwood.surgery.selection import select as select
     from budwood.surgery.summary import summarize as summarize
 
@@ -47,11 +52,16 @@ _HOMES = {
     "Training": "learning.training",
     "build": "networks.building",
     "models": "networks.catalog",
+    "load_recipe": "recipes.loading",
     "Cut": "surgery.cutting",
     "cut": "surgery.cutting",
+    "take": "surgery.donors",
     "freeze": "surgery.freezing",
     "unfreeze": "surgery.freezing",
     "replace_head": "networks.heads",
+    "DonorLayers": "surgery.graft_recipes",
+    "graft": "surgery.grafting",
+    "NewLayer": "surgery.new_layers",
     "select": "surgery.selection",
     "summarize": "surgery.summary",
 }

@@ -32,9 +32,10 @@ from budwood.learning.plan import Plan
 from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild
-from budwood.networks.checkpoints import load_state
 from budwood.networks.heads import num_outputs
+from budwood.networks.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
+from budwood.surgery.grafting import regraft
 from budwood.tensors import Logits, Pixels
 
 
@@ -240,7 +241,7 @@ class Classifier:
             raise CapsuleError(
                 f"A capsule needs to say how its network is made, and this "
                 f"{type(self.network).__name__} does not.",
-                next="Make it with budwood.build().",
+                next="Make it with budwood.build() or budwood.graft().",
             )
         images = [p.read_bytes() for p in golden] if golden else draw_golden_images()
         pixels = np.stack([self.preprocessing.pixels(image) for image in images])
@@ -301,7 +302,8 @@ def load(path: Path | str, **options: Any) -> Classifier:
 
 def unpacked(capsule: Capsule, **options: Any) -> Classifier:
     """The classifier that a capsule describes."""
-    network = rebuild(capsule.origin)
+    origin = capsule.origin
+    network = rebuild(origin) if origin.graft is None else regraft(origin)
     load_state(network, capsule.state)
     network.preprocessing = capsule.preprocessing  # type: ignore[assignment]
     freeze(network, "*")

@@ -1,10 +1,11 @@
 """A request: what `budwood train` is asked for."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from budwood.learning.training import Training
+from budwood.surgery.graft_recipes import GraftRecipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,12 @@ class Request:
     """Name of the backbone."""
     weights: str = "imagenet"
     """Published weights, a file, or none."""
+    aux_heads: bool = False
+    """Whether the auxiliary classifiers of GoogLeNet and Inception are kept and trained."""
+    graft: GraftRecipe | None = None
+    """The network, if it is put together from layers; `model` is then only what it is called."""
+    recipe: str | None = None
+    """Name of the recipe that asks for this."""
     surgery: tuple[tuple[str, str], ...] = ()
     """("freeze" or "unfreeze", glob) pairs, applied in order after all but the head is frozen."""
     head: str = "linear"
@@ -69,5 +76,5 @@ class Request:
 
     def to_json(self) -> dict[str, Any]:
         """The request as plain JSON values."""
-        paths = {n: str(v) for n, v in asdict(self).items() if isinstance(v, Path)}
-        return asdict(self) | paths
+        plain = asdict(replace(self, graft=None)) | {"graft": self.graft and self.graft.to_json()}
+        return plain | {n: str(v) for n, v in plain.items() if isinstance(v, Path)}

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -21,12 +21,19 @@ from budwood.images.notes import Note
 from budwood.judging.metrics import Evaluation
 from budwood.learning.training import Epoch
 from budwood.networks.building import build, origin_of, preprocessing_of
-from budwood.networks.heads import head_names, hidden_widths
+from budwood.networks.heads import head_names, hidden_widths, replace_head
+from budwood.networks.receipts import Receipt, receipt_of
+from budwood.recipes.comparing import Beside, Reached, beside
+from budwood.recipes.loading import Recipe, is_recipe, load_recipe
 from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
+from budwood.surgery.dryrun import dry_run
 from budwood.surgery.freezing import freeze, unfreeze
+from budwood.surgery.grafting import graft
 
 RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means nothing."
+_CLASSES = {"flowers": 5, "catdog": 2}
+"""How many classes the photos have that recipes are for."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,12 @@ class Run:
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
+    beside: Beside | None = None
+    """Of a recipe, the comparison with the chapter."""
+    receipt: Receipt | None = None
+    """Of a file of weights, what of it was loaded."""
+    warning: str | None = None
+    """What must be said with the result."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -80,7 +93,9 @@ class Run:
             },
             "frozen_unchanged": self.fit.frozen_unchanged,
             "notes": [str(note) for note in self.photos.notes],
-            "warning": RANDOM_WEIGHTS if self.weights == "none" else None,
+            "receipt": self.receipt and self.receipt.to_json(),
+            "recipe": self.beside and self.beside.to_json(),
+            "warning": self.warning,
         }
 
     def __str__(self) -> str:
@@ -93,7 +108,8 @@ class Run:
             f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes"
             f"{frozen}.",
             str(self.evaluation) if self.evaluation else "There are no test photos.",
-            *([RANDOM_WEIGHTS] if self.weights == "none" else []),
+            *([self.warning] if self.warning else []),
+            *([str(self.beside)] if self.beside else []),
             f"Time: {steps}.\nSaved: {self.folder / FILE_NAME}\n"
             f"Next: budwood predict {shlex.quote(str(self.folder))} PHOTO",
         ]
@@ -106,6 +122,7 @@ def run_training(
     on_progress: OnProgress | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     started: float | None = None,
+    recipe: Recipe | None = None,
 ) -> Run:
     """Load, build, freeze, extract, train, judge, save.
 
@@ -115,6 +132,7 @@ def run_training(
         on_progress: Told how far the pass over the photos is.
         on_epoch: Told each epoch's row of the history.
         started: `time.perf_counter()` when the process started, for the timings.
+        recipe: The recipe that the request is from, to compare the result with.
 
     Raises:
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
@@ -149,6 +167,8 @@ def run_training(
         on_progress=on_progress,
         on_epoch=on_epoch,
     )
+    for line in _network_notes(network):
+        on_note(line)
     parameters = _count(network)
     on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
     clock.lap("startup")
@@ -178,12 +198,37 @@ def run_training(
             model.fit_,
             evaluation,
             parameters,
-            clock.seconds(),
+            receipt=receipt_of(network),
+            warning=warning_of(model),
+            seconds=clock.seconds(),
         )
+        if recipe is not None:
+            run = replace(run, beside=beside(recipe, request, _reached(run)))
         write_json(folder / "config.json", request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", run.to_json())
     return run
+
+
+def _network_notes(network: nn.Module) -> Iterator[str]:
+    """What the user should know of a network before it is trained."""
+    yield from getattr(network, "notes", ())
+    receipt = receipt_of(network)
+    if receipt is not None and not receipt.is_full:
+        yield str(receipt)
+
+
+def _reached(run: Run) -> Reached:
+    return Reached(
+        test_top1=None if run.evaluation is None else run.evaluation.top1,
+        train_top1=run.fit.train_top1,
+        train_photos=len(run.photos.train),
+        test_photos=len(run.photos.test or ()),
+        seconds=run.seconds["total"],
+        device=run.request.device,
+        weights=run.weights,
+        frozen_random=run.warning is not None,
+    )
 
 
 def _lonely(photos: ImageFolder) -> Iterator[Note]:
@@ -193,21 +238,69 @@ def _lonely(photos: ImageFolder) -> Iterator[Note]:
             yield Note("small-class", f"Class {name!r} has one training photo only.")
 
 
-def prepared_network(request: Request, classes: tuple[str, ...]) -> nn.Module:
-    """The network that a request asks for: built, headed, frozen."""
+def prepared_network(
+    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
+) -> nn.Module:
+    """The network that a request asks for: built or grafted, headed, frozen."""
+    network = (
+        _grafted(request, classes, device) if request.graft else _built(request, classes, device)
+    )
+    for action, pattern in request.surgery:
+        (freeze if action == "freeze" else unfreeze)(network, pattern)
+    return network
+
+
+def _built(
+    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+) -> nn.Module:
     network = build(
         request.model,
         weights=request.weights,
         classes=classes,
         head=request.head,
+        aux_heads=request.aux_heads,
         seed=request.seed,
+        device=device,
     )
     if request.size is not None:
-        network.preprocessing = preprocessing_of(network).at_size(request.size)  # type: ignore[assignment]
+        _resize(network, request.model, request.size)
     freeze(network, "*")
-    unfreeze(network, *head_names(network))
-    for action, pattern in request.surgery:
-        (freeze if action == "freeze" else unfreeze)(network, pattern)
+    return unfreeze(network, *head_names(network))
+
+
+def _resize(network: nn.Module, name: str, size: int) -> None:
+    usual = preprocessing_of(network)
+    try:
+        dry_run(network, (1, len(usual.mean), size, size))
+    except ConfigError as problem:
+        reason = str(problem.__cause__).rstrip(".")
+        raise ConfigError(
+            f"{name} cannot be run on photos of {size} x {size}: {reason}.",
+            expected=f"It was made for {usual.size[0]} x {usual.size[1]}.",
+            next="Leave --size out, or choose another one or another network.",
+        ) from None
+    network.preprocessing = usual.at_size(size)  # type: ignore[assignment]
+
+
+def _grafted(
+    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+) -> nn.Module:
+    recipe = request.graft
+    assert recipe is not None
+    input = recipe.input
+    if request.size is not None:
+        input = (input[0] if input else 3, request.size, request.size)
+    network: nn.Module = graft(
+        recipe.layers,
+        input=input,
+        classes=classes,
+        adapt=recipe.adapt,
+        weights=None if request.weights == "imagenet" else request.weights,
+        seed=request.seed,
+        device=device,
+    )
+    if request.head != "linear":
+        replace_head(network, classes, request.head, request.seed)
     return network
 
 
@@ -236,7 +329,26 @@ def network_of_run(path: Path) -> nn.Module:
     return load(path).network
 
 
+def network_to_inspect(what: Path | str) -> tuple[nn.Module, int]:
+    """The network that a run, a recipe or a name of the catalogue stands for, and the photos in a
+    batch of it.
+
+    Of a name or a recipe only the structure is made (on the meta device): nothing is downloaded.
+    """
+    if is_recipe(what):
+        recipe = load_recipe(what)
+        request = recipe.request(Path())
+        classes = recipe.graft.classes if recipe.graft else _CLASSES.get(recipe.data or "")
+        network = prepared_network(request, classes or 2, device="meta")
+        return network, request.batch_size or 1
+    if isinstance(what, Path):
+        return network_of_run(what), 1
+    return build(what, weights="none", device="meta"), 1
+
+
 def warning_of(model: Classifier) -> str | None:
-    """What must be said with every result of a classifier whose weights are random."""
+    """What must be said with every result of a classifier whose frozen weights are random."""
     origin = origin_of(model.network)
-    return RANDOM_WEIGHTS if origin is not None and origin.weights == "none" else None
+    is_random = origin is not None and origin.weights == "none"
+    trains_all = all(parameter.requires_grad for parameter in model.network.parameters())
+    return RANDOM_WEIGHTS if is_random and not trains_all else None

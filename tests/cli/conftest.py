@@ -228,6 +228,25 @@ def verbs(place, run, broken) -> dict[str, Outcome]:
 
 
 @dataclass(frozen=True)
+class Lesson:
+    """A very short lesson on degradation, with an empty HOME."""
+
+    folder: Path
+    home: Path
+    as_json: Outcome
+
+
+@pytest.fixture(scope="session")
+def lesson(place) -> Lesson:
+    """One epoch on six photos."""
+    home = place.folder / "empty-home-of-the-lesson"
+    home.mkdir()
+    args = ["--data", "photos", "--epochs", "1", "--photos", "6", "--out", "shown", "--json"]
+    outcome = place.run("lesson", "degradation", *args, HOME=str(home))
+    return Lesson(place.folder / "shown", home, outcome)
+
+
+@dataclass(frozen=True)
 class Demo:
     """Two demos in a place of their own, with nothing in HOME and TMPDIR."""
 

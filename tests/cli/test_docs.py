@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from budwood.datasets import DATASETS, PhotoFolder
+
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
+INHERITS = re.compile(r"^All fields of \[\w+\]\(#([\w-]+)\)", re.M)
 MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
 """Learns nothing, and so makes mistakes that can be shown."""
+RECIPE = "recipe run resnet50-flowers --data photos --weights none --epochs 1 --size 32"
+NAMED = {"classes", "settings", "graft.layers[]"}
+"""Objects whose keys are names from the data; the tables write `*` for them."""
 TYPES = {
     "string": str,
     "integer": int,
@@ -45,9 +51,11 @@ def own_fields(section: str) -> dict[str, str]:
 def documented(section: str, prefix: str = "") -> dict[str, tuple[str, ...]]:
     """The types of every field of a section, those of linked objects too."""
     fields: dict[str, tuple[str, ...]] = {}
+    for base in INHERITS.findall(sections()[section]):
+        fields |= documented(base, prefix)
     for name, types in own_fields(section).items():
         for linked in LINK.findall(types):
-            fields |= documented(linked, f"{prefix}{name}.")
+            fields |= documented(linked.replace("-", " "), f"{prefix}{name}.")
         fields[f"{prefix}{name}"] = tuple(LINK.sub("object", types).split(" or "))
     return fields
 
@@ -56,7 +64,8 @@ def found(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every field of an object with its path, as the tables write it."""
     if isinstance(value, Mapping):
         for key, below in value.items():
-            name = f"{path}.{key}".lstrip(".")
+            named = path.removeprefix("recipes[].") in NAMED
+            name = f"{path}.{'*' if named else key}".lstrip(".")
             yield name, below
             yield from found(below, name)
     elif isinstance(value, list):
@@ -71,12 +80,17 @@ def has_type(value: Any, types: tuple[str, ...]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def objects(place, trained, verbs, demo) -> dict[str, list[dict[str, Any]]]:
+def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any]]]:
     """Real objects of every section."""
     commands = {
         "train": [*MISTAKEN.split(), "--val", "0.2"],
+        "data list": ["data", "list"],
         "models": ["models", "vgg*"],
         "inspect": ["inspect", "resnet18"],
+        "graft": ["graft", "vgg16-graft"],
+        "recipe list": ["recipe", "list"],
+        "recipe show": ["recipe", "show", "vgg16-graft"],
+        "recipe run": [*RECIPE.split()],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
@@ -84,11 +98,13 @@ def objects(place, trained, verbs, demo) -> dict[str, list[dict[str, Any]]]:
     outcomes = place.run_several([[*command, "--json"] for command in commands.values()])
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
-    seen["train"] += [trained.json]
+    seen["train"] += [trained.json, *seen.pop("recipe run")]
     for verb in ("evaluate", "predict broken", "verify"):
         seen[verb.removesuffix(" broken")] = [verbs[f"{verb} json"].json]
     seen["cache clear"] = [cleared.json]
+    seen["data get"] = [PhotoFolder(DATASETS["flowers"], Path("flowers")).to_json()]
     seen["demo"] = [demo.as_json.json]
+    seen["lesson degradation"] = [lesson.as_json.json]
     seen["evaluation"] = [trained.json["test"], seen["train"][0]["test"]]
     return seen
 

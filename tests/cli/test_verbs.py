@@ -99,7 +99,7 @@ def test_verify_proves_the_answers(verbs):
 def test_inspect_shows_a_run_as_it_was_frozen(verbs, trained):
     assert "classifier" in verbs["inspect"].out
     result = verbs["inspect json"].json
-    assert result["parameters"] == trained.json["parameters"]
+    assert trained.json["parameters"].items() <= result["parameters"].items()
     assert result["output"] == [1, 3]
     states = {layer["name"]: layer["state"] for layer in result["layers"]}
     assert states["classifier"] == "trainable"

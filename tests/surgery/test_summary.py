@@ -1,6 +1,7 @@
 """Summaries agree with published numbers, add up, and leave the network alone."""
 
 import json
+import math
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -71,7 +72,8 @@ def test_leaf_rows_add_up_to_the_totals(name, depth):
 def test_depth_sums_up_what_lies_deeper():
     network = hollow("resnet18")
     deep, flat = summarize(network), summarize(network, depth=1)
-    assert [row.name for row in flat.rows] == [name for name, _ in network.named_children()]
+    children = [name for name, _ in network.named_children()]
+    assert [row.name for row in flat.rows] == [*children[:-1], "(flatten)", "fc"]
     assert set(flat.rows) <= set(deep.rows)
 
 
@@ -262,32 +264,89 @@ def test_receptive_fields_stand_beside_their_layers():
 def test_json_survives_a_round_trip():
     value = summarize(freeze(hollow("alexnet"), "features.*"), depth=1).to_json()
     assert json.loads(json.dumps(value)) == value
-    assert value["parameters"] == {"total": 61_100_840, "trainable": 58_631_144}
+    assert value["parameters"] == {
+        "total": 61_100_840,
+        "trainable": 58_631_144,
+        "trainable_percent": 95.96,
+    }
     assert (value["input"], value["output"]) == ([1, 3, 224, 224], [1, 1000])
     assert value["layers"][0] == {
         "name": "features",
         "type": "Sequential",
         "depth": 1,
+        "input": [1, 3, 224, 224],
+        "operation": "",
         "output": [1, 256, 6, 6],
+        "size_formula": None,
         "parameters": 2_469_696,
         "trainable": 0,
+        "parameters_formula": None,
         "macs": 655_566_528,
         "state": "frozen",
         "receptive_field": 195,
     }
 
 
-def test_text_is_an_aligned_table_with_totals():
-    assert str(summarize(freeze(hollow("alexnet"), "features.*"), depth=1)) == (
-        "layer       type               state         output  parameters  multiply-adds  field\n"
-        "features    Sequential         frozen     1x256x6x6   2,469,696       655.57 M    195\n"
-        "avgpool     AdaptiveAvgPool2d  -          1x256x6x6           -              -      -\n"
-        "classifier  Sequential         trainable     1x1000  58,631,144        58.62 M      -\n"
-        "\n"
-        "AlexNet: 1x3x224x224 to 1x1000\n"
-        "parameters: 61,100,840, of these trainable 58,631,144 (96.0 %)\n"
-        "multiply-adds: 714.19 M"
-    )
+def evaluated(formula):
+    """What the left side of an equation comes to."""
+    left, _, right = formula.replace("×", "*").rpartition(" = ")
+    value = eval(left, {"__builtins__": {}, "floor": math.floor, "ceil": math.ceil})
+    assert value == int(right), formula
+    return value
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "densenet121", "timm:tf_efficientnet_lite0"])
+def test_formulas_come_to_the_numbers_beside_them(name):
+    for row in summarize(hollow(name)).leaves:
+        if row.parameters:
+            assert evaluated(row.parameters_formula) == row.parameters
+        else:
+            assert row.parameters_formula is None
+        for part in (row.size_formula or "").split("; "):
+            if " = " in part:
+                assert evaluated(part) in row.output
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "googlenet", "resnet18"])
+def test_every_layer_that_changes_the_size_of_maps_has_a_formula(name):
+    summary = summarize(hollow(name, **(GOOGLENET if name == "googlenet" else {})))
+    changing = [row for row in summary.leaves if row.output and row.input[2:] != row.output[2:]]
+    assert len(changing) > 2
+    assert [row.name for row in changing if row.size_formula is None] == []
+
+
+def test_blocks_have_no_operation_and_no_formula():
+    network = hollow("resnet18")
+    for row in summarize(network).rows:
+        is_block = "(" not in row.name and any(network.get_submodule(row.name).children())
+        assert (row.operation == "") == is_block
+        if is_block:
+            assert (row.size_formula, row.parameters_formula) == (None, None)
+
+
+def test_the_input_of_a_layer_may_be_given_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 3)
+
+        def forward(self, x):
+            return self.conv(input=x)
+
+    assert summarize(Named(), (3, 8, 9)).rows[0].input == (1, 3, 8, 9)
+
+
+def test_a_layer_that_does_not_run_has_neither_input_nor_output():
+    class Unused(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.spare = nn.Conv2d(3, 2, 3)
+
+        def forward(self, x):
+            return x + 1
+
+    (row,) = summarize(Unused(), (3, 8, 8)).rows
+    assert (row.input, row.output, row.size_formula) == (None, None, None)
 
 
 def test_a_network_that_cannot_run_on_the_input_is_told_with_the_option():

@@ -16,11 +16,15 @@ from budwood.places import home
 
 COMMANDS = (
     "demo",
+    "data",
     "train",
     "evaluate",
     "predict",
     "models",
     "inspect",
+    "graft",
+    "recipe",
+    "lesson",
     "verify",
     "cache",
 )
@@ -102,6 +106,8 @@ def _surroundings() -> dict[str, str]:
     return {
         # Importing torch makes this folder; otherwise it would lie in the temporary folder.
         "TORCHINDUCTOR_CACHE_DIR": str(home() / "torch"),
+        # Its list of fonts; otherwise it would lie in the user's home folder.
+        "MPLCONFIGDIR": str(home() / "matplotlib"),
         # Threads that spin while they wait make training several times slower on a busy machine.
         "OMP_WAIT_POLICY": "passive",
     }

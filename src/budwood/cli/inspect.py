@@ -1,6 +1,9 @@
 """`budwood inspect`: a network layer by layer, without its weights."""
 
+import shutil
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,14 +14,47 @@ from budwood.cli.options import (
     surgery_options,
     surgery_steps,
 )
-from budwood.cli.output import common_options, show
+from budwood.cli.output import common_options, note, show
+from budwood.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from budwood.surgery.summary import Summary
 
 
 @click.command("inspect", cls=SurgeryCommand)
-@click.argument("what", type=NetworkOrRun(), metavar="NAME|RUN")
+@click.argument("what", type=NetworkOrRun(), metavar="NAME|RECIPE|RUN")
 @click.option("--input", "shape", type=Shape(), help="Input size. [default: the network's own]")
 @click.option(
+    "--batch",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Photos in the batch. [default: 1, or the recipe's]",
+)
+@click.option(
     "--depth", type=click.IntRange(1), metavar="N", help="Show layers down to this depth only."
+)
+@click.option(
+    "--formulas",
+    is_flag=True,
+    help="Show how each size and number of parameters comes about, layer by layer. "
+    "(Markdown, CSV and JSON always do.)",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["text", "markdown", "csv"]),
+    default="text",
+    show_default=True,
+    help="Print the table as this.",
+)
+@click.option(
+    "--draw",
+    "drawing",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.svg",
+    help="Draw the network into this file as well.",
 )
 @surgery_options
 @click.option(
@@ -33,7 +69,11 @@ from budwood.cli.output import common_options, show
 def command(
     what: Path | str,
     shape: tuple[int, int, int] | None,
+    batch: int | None,
     depth: int | None,
+    formulas: bool,
+    kind: str,
+    drawing: Path | None,
     classes: int | None,
     head: str | None,
     as_json: bool,
@@ -43,28 +83,77 @@ def command(
 ) -> None:
     """Show the layers of a network: shapes, sizes, what is frozen.
 
-    NAME is what `budwood models` lists; RUN is what `budwood train` made, shown as it was frozen.
+    NAME is what `budwood models` lists; RECIPE is what `budwood recipe list` lists, or a file;
+    RUN is what `budwood train` made, shown as it was frozen.
 
     \b
     Examples:
       budwood inspect vgg16
+      budwood inspect alexnet_course --formulas
       budwood inspect resnet50 --depth 1 --freeze '*' --unfreeze fc
+      budwood inspect vgg16-graft --format markdown --draw graft.svg
     """
     if head is not None and classes is None:
         raise click.UsageError("--head needs --classes.")
-    from budwood.networks.building import build
+    if as_json and kind != "text":
+        raise click.UsageError(f"--format {kind} and --json cannot both go to stdout.")
+    if drawing is not None:
+        _require_place(drawing)
     from budwood.networks.heads import replace_head
-    from budwood.runs import network_of_run
+    from budwood.runs import network_to_inspect
     from budwood.surgery.freezing import freeze as freeze_layers
     from budwood.surgery.freezing import unfreeze as unfreeze_layers
     from budwood.surgery.summary import summarize
 
-    if isinstance(what, Path):
-        network = network_of_run(what)
-    else:
-        network = build(what, weights="none", device="meta")
+    network, usual_batch = network_to_inspect(what)
     if classes is not None:
         replace_head(network, classes, head or "linear")
     for action, pattern in surgery_steps():
         (freeze_layers if action == "freeze" else unfreeze_layers)(network, pattern)
-    show(summarize(network, shape, depth), as_json)
+    summary = summarize(network, shape, depth, batch or usual_batch)
+    if drawing is not None:
+        _draw(network, summary.input, drawing)
+    if as_json:
+        show(summary, as_json)
+    else:
+        click.echo(_text(summary, kind, formulas).rstrip("\n"))
+
+
+def _text(summary: "Summary", kind: str, formulas: bool) -> str:
+    if kind == "markdown":
+        return summary.to_markdown()
+    if kind == "csv":
+        return summary.to_csv()
+    if formulas:
+        # What is piped goes into a file or a search, where a long line does no harm.
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        return summary.formulas(width)
+    return str(summary)
+
+
+def _require_place(drawing: Path) -> None:
+    """Nothing, if a drawing of that name can be made; told before torch is loaded."""
+    if drawing.suffix.lower() != ".svg":
+        raise click.UsageError(f"--draw writes SVG; name a file that ends in .svg, not {drawing}.")
+    if not drawing.absolute().parent.is_dir():
+        raise ConfigError(
+            f"There is no folder {drawing.parent} for {drawing.name}.",
+            next="Make it, or name another file after --draw.",
+            file=drawing,
+        )
+
+
+def _draw(network: "nn.Module", batch: tuple[int, ...], drawing: Path) -> None:
+    from budwood.drawing.drawing import draw
+
+    _, channels, height, width = batch
+    picture = draw(network, (channels, height, width))
+    try:
+        picture.save(drawing)
+    except OSError as problem:
+        raise ConfigError(
+            f"The drawing cannot be saved to {drawing}: {problem.strerror or problem}.",
+            next="Name a file in a folder that can be written after --draw.",
+            file=drawing,
+        ) from problem
+    note(f"The drawing is in {drawing}")

@@ -10,6 +10,7 @@ import click
 
 from budwood.errors import DataError, UnknownName
 from budwood.networks.catalog import find
+from budwood.recipes.bundled import names as recipe_names
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,13 +54,15 @@ class NetworkName(click.ParamType):  # type: ignore[type-arg]
 
 
 class NetworkOrRun(click.ParamType):  # type: ignore[type-arg]
-    """The name of a network in the catalogue, or the path of a run."""
+    """The name of a network in the catalogue or of a recipe, or the path of a recipe or a run."""
 
-    name = "name or run"
+    name = "name, recipe or run"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Path | str:
+        if value in recipe_names():
+            return str(value)
         path = Path(value).expanduser()
         if path.is_file() or (len(path.parts) > 1 and path.parent.is_dir()):
             return RUN.convert(value, param, ctx)

@@ -5,132 +5,21 @@ from typing import Any
 
 import click
 
-from budwood.cli.options import (
-    PHOTOS,
-    NetworkName,
-    Size,
-    SurgeryCommand,
-    surgery_options,
-    surgery_steps,
-)
-from budwood.cli.output import STARTED, EpochTable, ProgressLine, common_options, note, show
+from budwood.cli.options import PHOTOS, SurgeryCommand
+from budwood.cli.output import common_options
+from budwood.cli.training import train, training_options
 
 
 @click.command("train", cls=SurgeryCommand)
 @click.argument("data", type=PHOTOS)
 @click.option(
-    "--model",
-    type=NetworkName(),
-    default="efficientnet_lite0",
-    show_default=True,
-    help="Backbone; `budwood models` lists them.",
+    "--recipe",
+    metavar="NAME|FILE",
+    help="Do what a recipe says; `budwood recipe list` shows them. Other options overrule it.",
 )
-@click.option(
-    "--weights",
-    default="imagenet",
-    show_default=True,
-    metavar="NAME|PATH|none",
-    help="Published weights by name, a .pth or .safetensors file, or none (random).",
-)
-@surgery_options
-@click.option(
-    "--head",
-    default="linear",
-    show_default=True,
-    metavar="linear|mlp:2048,1024",
-    help="What is trained on top: one linear layer, or hidden layers of these widths before it.",
-)
-@click.option(
-    "--epochs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Passes over the photos. A linear head without any is solved, not trained. [default: 30]",
-)
-@click.option(
-    "--lr",
-    type=click.FloatRange(0, min_open=True),
-    metavar="X",
-    help="Peak learning rate. [default: 0.001]",
-)
-@click.option(
-    "--batch-size", type=click.IntRange(1), metavar="N", help="Photos in a step. [default: 32]"
-)
-@click.option(
-    "--optimizer",
-    type=click.Choice(["adamw", "adam", "sgd"]),
-    help="How a step is made. [default: adamw]",
-)
-@click.option(
-    "--schedule",
-    type=click.Choice(["cosine", "constant"]),
-    help="Learning rate over the epochs. [default: cosine]",
-)
-@click.option(
-    "--patience",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Stop after so many epochs without a better validation loss. [default: never]",
-)
-@click.option("--test", type=PHOTOS, help="Another folder whose photos are the test set.")
-@click.option(
-    "--val",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    metavar="FRACTION",
-    help="Share of the training photos set aside to steer early stopping.",
-)
-@click.option(
-    "--test-fraction",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.2,
-    show_default=True,
-    metavar="FRACTION",
-    help="Share of the photos that is the test set where the folder has none.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of the frozen part; auto is bf16 where the processor has it.",
-)
-@click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    metavar="cpu|cuda|mps",
-    help="Where the frozen part runs.",
-)
-@click.option(
-    "--size",
-    type=click.IntRange(1),
-    metavar="PX",
-    help="Input size. [default: that of the weights]",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Same seed, same numbers.",
-)
-@click.option("--strict", is_flag=True, help="A single broken photo is an error.")
-@click.option(
-    "--store-limit",
-    type=Size(),
-    metavar="SIZE",
-    help="Store no features if all stored ones would exceed this, for example 20GB.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="RUN",
-    help="Folder for the result. [default: runs/DATA-MODEL]",
-)
+@training_options
 @common_options
-def command(as_json: bool, debug: bool, **options: Any) -> None:
+def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **options: Any) -> None:
     """Train a classifier on the photos in DATA, judge it, save it.
 
     DATA is a folder with one subfolder of photos per class, or with train, val and test folders
@@ -143,11 +32,4 @@ def command(as_json: bool, debug: bool, **options: Any) -> None:
       budwood train photos/ --model resnet50 --unfreeze 'layer4*' --epochs 5
       budwood train photos/ --head mlp:256 --epochs 20 --out runs/wider
     """
-    from budwood.request import Request  # torch is loaded from here on
-    from budwood.runs import run_training
-
-    for name in ("freeze", "unfreeze"):
-        options.pop(name)
-    request = Request(surgery=surgery_steps(), **options)
-    run = run_training(request, note, ProgressLine("extracting"), EpochTable(), STARTED)
-    show(run, as_json)
+    train(data, recipe, options, as_json)

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from budwood.errors import ConfigError
+from budwood.surgery.flattening import Flattenings
 from budwood.surgery.receptive import ReceptiveFields
 
 
@@ -23,11 +24,15 @@ from budwood.surgery.receptive import ReceptiveFields
 class Visit:
     """What one module did while the image passed."""
 
+    input: tuple[int, ...] | None = None
+    """Shape of what it was given first; of several tensors, the first."""
     output: tuple[int, ...] | None = None
     """Shape of what it gave back first; of several tensors, the first."""
     macs: int = 0
     """Multiply-adds of its own code, over all calls; what its children did is theirs."""
     receptive_field: int | None = None
+    flattened: tuple[int, ...] | None = None
+    """Shape of the maps that the code around it flattened into its input, if that happened."""
 
 
 def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
@@ -40,8 +45,8 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
 
     Example:
         >>> visits = dry_run(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (1, 3, 5, 5))
-        >>> visits["0"]
-        Visit(output=(1, 8, 3, 3), macs=1944, receptive_field=3)
+        >>> visits["0"].input, visits["0"].output, visits["0"].macs
+        ((1, 3, 5, 5), (1, 8, 3, 3), 1944)
     """
     twin = hollow_twin(network)
     with (
@@ -49,8 +54,9 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
         torch.device("meta"),
         FlopCounterMode(display=False) as counter,
         ReceptiveFields() as fields,
+        Flattenings() as flattenings,
     ):
-        recorder = _Recorder(twin, counter, fields)
+        recorder = _Recorder(twin, counter, fields, flattenings)
         image = torch.empty(shape, dtype=_dtype(network))
         fields.start(image)
         try:
@@ -58,7 +64,7 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
         except Exception as problem:
             raise ConfigError(
                 f"The network cannot run on an input of {'x'.join(map(str, shape[1:]))}: "
-                f"{str(problem).partition(chr(10))[0] or type(problem).__name__}.",
+                f"{str(problem).partition(chr(10))[0].rstrip('.') or type(problem).__name__}.",
                 next="Give the size that it is made for, such as --input 3,224,224.",
             ) from problem
     return dict(recorder.visits)
@@ -92,19 +98,31 @@ def _dtype(network: nn.Module) -> torch.dtype:
 
 
 class _Recorder:
-    """Notes, from hooks on every module, what each of them gives back and how much it computes."""
+    """Notes, from hooks on every module, what enters and leaves it and how much it computes."""
 
-    def __init__(self, twin: nn.Module, counter: FlopCounterMode, fields: ReceptiveFields) -> None:
+    def __init__(
+        self,
+        twin: nn.Module,
+        counter: FlopCounterMode,
+        fields: ReceptiveFields,
+        flattenings: Flattenings,
+    ) -> None:
         self.visits: defaultdict[str, Visit] = defaultdict(Visit)
         self._counter = counter
         self._fields = fields
+        self._flattenings = flattenings
         self._running: list[_Call] = []
         self._names = {module: name for name, module in twin.named_modules()}
         for module in twin.modules():
-            module.register_forward_pre_hook(self._enter)
+            module.register_forward_pre_hook(self._enter, with_kwargs=True)
             module.register_forward_hook(self._leave, always_call=True)
 
-    def _enter(self, module: nn.Module, args: object) -> None:
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        visit = self.visits[self._names[module]]
+        given = _tensors((args, kwargs))
+        if visit.input is None and given:
+            visit.input = tuple(given[0].shape)
+            visit.flattened = self._flattenings.take(given[0])
         self._running.append(_Call(started=self._counter.get_total_flops()))
 
     def _leave(self, module: nn.Module, args: object, output: Any) -> None:
@@ -114,10 +132,16 @@ class _Recorder:
             self._running[-1].by_children += flops
         visit = self.visits[self._names[module]]
         visit.macs += (flops - call.by_children) // 2
-        tensors = [value for value in tree_leaves(output) if isinstance(value, Tensor)]
+        tensors = _tensors(output)
+        for tensor in tensors:
+            self._flattenings.take(tensor)  # what a module itself flattens shows in its own shapes
         if visit.output is None and tensors:
             visit.output = tuple(tensors[0].shape)
             visit.receptive_field = self._fields.of(tensors[0])
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in tree_leaves(values) if isinstance(value, Tensor)]
 
 
 @dataclass

@@ -1,37 +1,17 @@
 """What a network is made of: layer by layer, its shapes, sizes, cost and what of it is frozen."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from budwood.errors import ConfigError
-from budwood.surgery.dryrun import Visit, dry_run
-from budwood.surgery.tables import aligned
-
-Shape = tuple[int, ...]
-State = Literal["frozen", "trainable", "partly", "-"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One layer, or a block with all that is in it."""
-
-    name: str
-    """As `freeze` takes it; `(own)` at the end: what a block does and holds beside its layers."""
-    type: str
-    depth: int
-    output: Shape | None
-    """Shape of the first tensor of its first call; None if it did not run."""
-    parameters: int
-    """Those that no row above has counted already."""
-    trainable: int
-    macs: int
-    """Multiply-adds of convolutions, linear layers and matrix products."""
-    state: State
-    receptive_field: int | None
-    """Pixels of the image (the longer side) that one value of the output can depend on."""
+from budwood.surgery import rendering
+from budwood.surgery.dryrun import dry_run
+from budwood.surgery.rows import Row as Row
+from budwood.surgery.rows import Shape as Shape
+from budwood.surgery.rows import rows_of
 
 
 @dataclass(frozen=True)
@@ -60,29 +40,81 @@ class Summary:
         pairs = zip(self.rows, depths, strict=True)
         return tuple(row for row, depth_below in pairs if depth_below <= row.depth)
 
+    @property
+    def totals(self) -> str:
+        """What the rows come to, in three lines."""
+        return (
+            f"{self.type}: {rendering.shape_text(self.input)} to "
+            f"{rendering.shape_text(self.output)}\n"
+            f"parameters: {self.parameters:,}, of these trainable {self.trainable:,} "
+            f"({100 * self.trainable_share:.2f} %)\n"
+            f"multiply-adds: {rendering.short(self.macs)}"
+        )
+
+    def formulas(self, width: int | None = None) -> str:
+        """The leaves as a textbook prints them: operation, sizes and parameters with arithmetic.
+
+        A leaf that neither runs nor holds parameters is left out.
+
+        Args:
+            width: Columns of the terminal. If the table is wider, each layer takes a few lines
+                instead; nothing is cut off.
+
+        Example:
+            >>> net = nn.Sequential(nn.Conv2d(3, 96, 11, stride=4), nn.ReLU())
+            >>> print(summarize(net, (3, 227, 227)).formulas(width=80))
+            0 (trainable)
+                11x11 convolution, 96 channels, stride 4
+                1x3x227x227 to 1x96x55x55
+                size: (227-11)/4+1 = 55
+                parameters: 96×3×11×11+96 = 34944
+            1
+                ReLU
+                1x96x55x55 to 1x96x55x55
+            <BLANKLINE>
+            Sequential: 1x3x227x227 to 1x96x55x55
+            parameters: 34,944, of these trainable 34,944 (100.00 %)
+            multiply-adds: 105.42 M
+        """
+        rows = [row for row in self.leaves if row.output or row.parameters or row.macs]
+        return f"{rendering.formulas(rows, width)}\n\n{self.totals}"
+
+    def to_markdown(self) -> str:
+        """Every field of every row as a Markdown table, and the totals."""
+        totals = "\n".join(f"- {line}" for line in self.totals.splitlines())
+        return f"{rendering.markdown(self.rows)}\n\n{totals}"
+
+    def to_csv(self) -> str:
+        """Every field of every row as comma-separated values; the head names the fields."""
+        return rendering.csv(self.rows)
+
     def to_json(self) -> dict[str, object]:
         """The summary as the object that `--json` prints."""
         return {
             "type": self.type,
             "input": list(self.input),
             "output": self.output and list(self.output),
-            "parameters": {"total": self.parameters, "trainable": self.trainable},
+            "parameters": {
+                "total": self.parameters,
+                "trainable": self.trainable,
+                "trainable_percent": round(100 * self.trainable_share, 2),
+            },
             "macs": self.macs,
             "layers": [
-                {**asdict(row), "output": row.output and list(row.output)} for row in self.rows
+                {
+                    **asdict(row),
+                    "input": row.input and list(row.input),
+                    "output": row.output and list(row.output),
+                }
+                for row in self.rows
             ],
         }
 
     def __str__(self) -> str:
-        head = ("layer", "type", "state", "output", "parameters", "multiply-adds", "field")
-        table = aligned([head, *map(_cells, self.rows)], words=3)
-        return (
-            f"{table}\n\n"
-            f"{self.type}: {_shape(self.input)} to {_shape(self.output)}\n"
-            f"parameters: {self.parameters:,}, of these trainable {self.trainable:,} "
-            f"({100 * self.trainable_share:.1f} %)\n"
-            f"multiply-adds: {_short(self.macs)}"
-        )
+        return f"{rendering.tree(self.rows)}\n\n{self.totals}"
+
+    def _repr_html_(self) -> str:
+        return rendering.html(self.rows, self.totals)
 
 
 def summarize(
@@ -117,13 +149,12 @@ def summarize(
         2      Linear   trainable      1x2         146            144      -
         <BLANKLINE>
         Sequential: 1x3x5x5 to 1x2
-        parameters: 370, of these trainable 370 (100.0 %)
+        parameters: 370, of these trainable 370 (100.00 %)
         multiply-adds: 2.09 k
     """
     shape = (batch, *(input or _usual_input(network)))
     _check(network, shape, depth)
-    visits = dry_run(network, shape)
-    whole, *rows = _Tree(visits).rows(network, "", 0)
+    whole, *rows = rows_of(network, dry_run(network, shape))
     if not rows:
         rows = [replace(whole, name="(own)", depth=1)]
     return Summary(
@@ -160,89 +191,3 @@ def _check(network: nn.Module, shape: Shape, depth: int | None) -> None:
             f"The size of {unknown[0]!r} is not known yet.",
             next="Run the network once on a real batch; that settles the size of lazy layers.",
         )
-
-
-class _Tree:
-    """Turns a tree of modules into rows, counting what is shared where it comes first."""
-
-    def __init__(self, visits: dict[str, Visit]) -> None:
-        self._visits = visits
-        self._counted: set[int] = set()
-
-    def rows(self, module: nn.Module, name: str, depth: int) -> list[Row]:
-        """The module's row, followed by those of all that is in it."""
-        self._counted.add(id(module))
-        own = self._own(module, name, depth)
-        blocks = [
-            self.rows(child, f"{name}.{key}".lstrip("."), depth + 1)
-            for key, child in module.named_children()
-            if id(child) not in self._counted
-        ]
-        if not blocks:
-            return [own]
-        parts = [own, *(block[0] for block in blocks)]
-        whole = replace(
-            own,
-            parameters=sum(part.parameters for part in parts),
-            trainable=sum(part.trainable for part in parts),
-            macs=sum(part.macs for part in parts),
-            state=_state(list(module.parameters())),
-        )
-        return [whole, *_beside(own), *(row for block in blocks for row in block)]
-
-    def _own(self, module: nn.Module, name: str, depth: int) -> Row:
-        """A row of what the module holds and does itself, without its children."""
-        held = list(module.parameters(recurse=False))
-        new = [parameter for parameter in held if id(parameter) not in self._counted]
-        self._counted.update(map(id, new))
-        visit = self._visits.get(name, Visit())
-        return Row(
-            name=name,
-            type=type(module).__name__,
-            depth=depth,
-            output=visit.output,
-            parameters=sum(parameter.numel() for parameter in new),
-            trainable=sum(parameter.numel() for parameter in new if parameter.requires_grad),
-            macs=visit.macs,
-            state=_state(held),
-            receptive_field=visit.receptive_field,
-        )
-
-
-def _beside(own: Row) -> list[Row]:
-    """The row of what a block has beside its layers, if that is anything."""
-    if not (own.parameters or own.macs):
-        return []
-    name, depth = f"{own.name}.(own)".lstrip("."), own.depth + 1
-    return [replace(own, name=name, depth=depth, output=None, receptive_field=None)]
-
-
-def _state(parameters: list[nn.Parameter]) -> State:
-    trains = {parameter.requires_grad for parameter in parameters}
-    if len(trains) == 2:
-        return "partly"
-    return "-" if not trains else "trainable" if True in trains else "frozen"
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    return (
-        row.name,
-        row.type,
-        row.state,
-        _shape(row.output),
-        f"{row.parameters:,}" if row.parameters else "-",
-        _short(row.macs) if row.macs else "-",
-        str(row.receptive_field or "-"),
-    )
-
-
-def _shape(shape: Shape | None) -> str:
-    return "x".join(map(str, shape)) if shape else "-"
-
-
-def _short(number: int) -> str:
-    """Three or four digits and a unit, such as 15.47 G."""
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.2f} {unit}"
-    return str(number)

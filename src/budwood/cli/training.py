@@ -1,0 +1,157 @@
+"""The options of `budwood train`, which `budwood recipe run` has as well."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from budwood.cli.options import PHOTOS, NetworkName, Size, surgery_options, surgery_steps
+from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, show
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+OPTIONS = (
+    click.option(
+        "--model",
+        type=NetworkName(),
+        default="efficientnet_lite0",
+        show_default=True,
+        help="Backbone; `budwood models` lists them.",
+    ),
+    click.option(
+        "--weights",
+        default="imagenet",
+        show_default=True,
+        metavar="NAME|PATH|none",
+        help="Published weights by name, a .pth or .safetensors file, or none (random).",
+    ),
+    surgery_options,
+    click.option(
+        "--head",
+        default="linear",
+        show_default=True,
+        metavar="linear|mlp:2048,1024",
+        help="What is trained on top: one linear layer, or hidden layers of these widths "
+        "before it.",
+    ),
+    click.option(
+        "--epochs",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Passes over the photos. A linear head without any is solved, not trained. "
+        "[default: 30]",
+    ),
+    click.option(
+        "--lr",
+        type=click.FloatRange(0, min_open=True),
+        metavar="X",
+        help="Peak learning rate. [default: 0.001]",
+    ),
+    click.option(
+        "--batch-size", type=click.IntRange(1), metavar="N", help="Photos in a step. [default: 32]"
+    ),
+    click.option(
+        "--optimizer",
+        type=click.Choice(["adamw", "adam", "sgd"]),
+        help="How a step is made. [default: adamw]",
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(["cosine", "constant"]),
+        help="Learning rate over the epochs. [default: cosine]",
+    ),
+    click.option(
+        "--patience",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Stop after so many epochs without a better validation loss. [default: never]",
+    ),
+    click.option("--test", type=PHOTOS, help="Another folder whose photos are the test set."),
+    click.option(
+        "--val",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        show_default=True,
+        metavar="FRACTION",
+        help="Share of the training photos set aside to steer early stopping.",
+    ),
+    click.option(
+        "--test-fraction",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.2,
+        show_default=True,
+        metavar="FRACTION",
+        help="Share of the photos that is the test set where the folder has none.",
+    ),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        default="auto",
+        show_default=True,
+        help="Arithmetic of the frozen part; auto is bf16 where the processor has it.",
+    ),
+    click.option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        metavar="cpu|cuda|mps",
+        help="Where the frozen part runs.",
+    ),
+    click.option(
+        "--size",
+        type=click.IntRange(1),
+        metavar="PX",
+        help="Input size. [default: that of the weights]",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help="Same seed, same numbers.",
+    ),
+    click.option("--strict", is_flag=True, help="A single broken photo is an error."),
+    click.option(
+        "--store-limit",
+        type=Size(),
+        metavar="SIZE",
+        help="Store no features if all stored ones would exceed this, for example 20GB.",
+    ),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="RUN",
+        help="Folder for the result. [default: runs/DATA-MODEL]",
+    ),
+)
+"""In the order in which --help shows them."""
+
+
+def training_options(command: Command) -> Command:
+    """All that can be said about a training but for the photos and the recipe."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool) -> None:
+    """Train as the options say; where a recipe is given, they say what is different from it."""
+    from budwood.recipes.loading import load_recipe  # torch is loaded from here on
+    from budwood.request import Request
+    from budwood.runs import run_training
+
+    source = click.get_current_context().get_parameter_source
+    settings = {k: v for k, v in options.items() if k not in ("freeze", "unfreeze")}
+    given = {k: v for k, v in settings.items() if source(k) is ParameterSource.COMMANDLINE}
+    chosen = None if recipe is None else load_recipe(recipe)
+    request = (
+        Request(data=data, surgery=surgery_steps(), **settings)
+        if chosen is None
+        else chosen.request(data, {**given, "surgery": surgery_steps()})
+    )
+    progress = ProgressLine("extracting")
+    run = run_training(request, note, progress, EpochTable(), STARTED, chosen)
+    show(run, as_json)
