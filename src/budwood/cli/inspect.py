@@ -112,7 +112,7 @@ def command(
         (freeze_layers if action == "freeze" else unfreeze_layers)(network, pattern)
     summary = summarize(network, shape, depth, batch or usual_batch)
     if drawing is not None:
-        _draw(network, summary.input, drawing)
+        _draw(network, summary.input, str(what), drawing)
     if as_json:
         show(summary, as_json)
     else:
@@ -143,11 +143,11 @@ def _require_place(drawing: Path) -> None:
         )
 
 
-def _draw(network: "nn.Module", batch: tuple[int, ...], drawing: Path) -> None:
+def _draw(network: "nn.Module", batch: tuple[int, ...], title: str, drawing: Path) -> None:
     from budwood.drawing.drawing import draw
 
     _, channels, height, width = batch
-    picture = draw(network, (channels, height, width))
+    picture = draw(network, (channels, height, width), title=title)
     try:
         picture.save(drawing)
     except OSError as problem:

@@ -1,0 +1,1 @@
+"""Networks as drawings: what flows where, block by block, with what is frozen in colour."""

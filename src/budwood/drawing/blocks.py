@@ -1,0 +1,152 @@
+"""From boxes to nested blocks: which modules of a network get a frame of their own.
+
+A module is framed if it holds two boxes or more. Not framed are modules that hold nothing but one
+block, and lists of layers inside a module that joins values itself: those are its branches.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Union
+
+from torch import nn
+
+from budwood.drawing.boxes import Box, Boxes, boxes_of
+from budwood.drawing.labels import note_of
+from budwood.drawing.steps import Step, Steps
+
+ENTRY = -1
+"""In links: what a block is given."""
+EXIT = -2
+"""In links: what a block gives."""
+
+Part = Union[Box, "Block"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Boxes and blocks with a frame around them, and what leads from one to the other."""
+
+    name: str
+    """The path of the module; nothing for the network."""
+    type: str
+    is_list: bool
+    """True for a plain list of layers, such as `nn.Sequential`: its type says nothing."""
+    parts: tuple[Part, ...]
+    """In the order in which they run."""
+    links: tuple[tuple[int, int], ...]
+    """Pairs of part numbers; or from `ENTRY`, or to `EXIT`."""
+    times: int = 1
+    """How many of this block there are, one after the other."""
+    last: str = ""
+    """The path of the last of them."""
+
+    @property
+    def parameters(self) -> int:
+        """All parameters in it, counted as often as it is there."""
+        return self.times * sum(part.parameters for part in self.parts)
+
+
+def blocks_of(steps: Steps, network: nn.Module) -> Block:
+    """The network as nested blocks; the outermost is the network itself.
+
+    Example:
+        A note that ends a block but belongs to the module around it stays outside of the frame:
+        `relu(self.block(x))` is a box behind the block.
+    """
+    apart: set[Step] = set()
+    while True:
+        boxes = boxes_of(steps, apart)
+        whole, framed = _framed(boxes, network)
+        astray = {step for group in boxes.members for step in _astray(group, framed)}
+        if not astray:
+            return whole
+        apart |= astray
+
+
+@dataclass
+class _Frame:
+    call: str
+    path: str
+    nodes: list[Union[int, "_Frame"]]
+
+
+def _framed(boxes: Boxes, network: nn.Module) -> tuple[Block, set[str]]:
+    """The network's block, and the calls of modules that have a frame."""
+    framing = _Framing(boxes, lambda path: type(network.get_submodule(path)))
+    nodes = framing.nodes(range(len(boxes.boxes)), 0)
+    whole = _Frame("", "", nodes)
+    return framing.block(whole), framing.calls(whole)
+
+
+def _astray(group: Sequence[Step], framed: set[str]) -> list[Step]:
+    """The notes that lie in another frame than the layer that they follow."""
+
+    def frame(step: Step) -> str | None:
+        return next((call for call, _ in reversed(step.place) if call in framed), None)
+
+    return [step for step in group[1:] if frame(step) != frame(group[0])]
+
+
+class _Framing:
+    def __init__(self, boxes: Boxes, type_of: Callable[[str], type[nn.Module]]) -> None:
+        self._boxes = boxes
+        self._type_of = type_of
+
+    def nodes(self, numbers: Sequence[int], depth: int) -> list[int | _Frame]:
+        """What is directly in a frame, its boxes by number, when `depth` calls lead to it."""
+        runs = [(call, list(run)) for call, run in groupby(numbers, lambda i: self._call(i, depth))]
+        joins = any(
+            self._boxes.boxes[i].kind == "join" for call, run in runs if call is None for i in run
+        )
+        found: list[int | _Frame] = []
+        for call, run in runs:
+            found += run if call is None else self._inner(call, run, depth, joins)
+        return found
+
+    def block(self, frame: _Frame) -> Block:
+        """A frame with all that is in it, as a block."""
+        home = {i: n for n, node in enumerate(frame.nodes) for i in _numbers(node)}
+        links = {
+            (home.get(source, ENTRY), home.get(target, EXIT)): None
+            for source, target in self._boxes.links
+            if source in home or target in home
+        }
+        return Block(
+            name=frame.path,
+            type=self._type_of(frame.path).__name__,
+            is_list=self._is_list(frame.path),
+            parts=tuple(
+                self._boxes.boxes[node] if isinstance(node, int) else self.block(node)
+                for node in frame.nodes
+            ),
+            links=tuple((a, b) for a, b in links if a != b),
+        )
+
+    def calls(self, frame: _Frame) -> set[str]:
+        """The names of the calls of all frames in this one."""
+        inner = [node for node in frame.nodes if isinstance(node, _Frame)]
+        return {node.call for node in inner}.union(*map(self.calls, inner))
+
+    def _call(self, number: int, depth: int) -> tuple[str, str] | None:
+        place = self._boxes.places[number]
+        return place[depth] if len(place) > depth else None
+
+    def _inner(
+        self, call: tuple[str, str], numbers: list[int], depth: int, joins: bool
+    ) -> list[int | _Frame]:
+        """One call of a module: its frame, or what is in it where it has none."""
+        nodes, (name, path) = self.nodes(numbers, depth + 1), call
+        if len(nodes) == 1:
+            only = nodes[0]
+            if isinstance(only, _Frame) and self._is_list(only.path) and not self._is_list(path):
+                only = replace(only, call=name, path=path)
+            return [only]
+        return nodes if joins and self._is_list(path) else [_Frame(name, path, nodes)]
+
+    def _is_list(self, path: str) -> bool:
+        return self._type_of(path) in (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Module)
+
+
+def _numbers(node: int | _Frame) -> list[int]:
+    return [node] if isinstance(node, int) else [i for part in node.nodes for i in _numbers(part)]

@@ -1,0 +1,192 @@
+"""A network as a picture: its blocks, branches, shortcuts and shapes, and what of it is frozen.
+
+Nothing is computed or allocated: the network's code is traced, and its shapes are found by running
+the trace on shapes alone. So networks on the meta device can be drawn too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from budwood.drawing.blocks import Block, blocks_of
+from budwood.drawing.folding import folded
+from budwood.drawing.layout import laid_out
+from budwood.drawing.steps import Steps, steps_of
+from budwood.drawing.svg import svg_of
+from budwood.errors import ConfigError, CutError
+from budwood.places import whole_file
+from budwood.surgery.memory import follow_overwritten_values
+from budwood.surgery.probing import Shapes, probe_shapes
+from budwood.surgery.rendering import short
+from budwood.surgery.tracing import UntraceableError, trace
+
+Photo = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture of a network; a notebook shows it."""
+
+    svg: str
+    """The picture: a complete SVG document that follows the reader's light or dark mode."""
+
+    def save(self, path: Path | str) -> None:
+        """Write the picture to a file, whole or not at all.
+
+        Raises:
+            OSError: If the file cannot be written; what was there is as it was.
+        """
+        with whole_file(Path(path)) as file:
+            file.write(self.svg.encode())
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+def draw(
+    network: nn.Module,
+    input: Photo | None = None,
+    *,
+    title: str | None = None,
+    fold: bool = True,
+) -> Drawing:
+    """The network as a picture, from the photo at the top to what is made of it at the bottom.
+
+    Layers are boxes, with the normalisation, activation and dropout that follow them; modules are
+    frames around them. Green trains, blue is frozen. Identity shortcuts are solid arcs, projection
+    shortcuts are dashed and show their 1x1 convolution. The network is seen in the mode it is in:
+    auxiliary heads, for instance, only run in train mode.
+
+    Args:
+        network: Any network whose code torch.fx can trace; it is not changed. Blocks that cannot
+            be traced are one box each.
+        input: Channels, height and width; by default those of the network's preprocessing, else
+            3, 224 and 224.
+        title: The line above; by default the architecture's name.
+        fold: Draw blocks that are there several times in a row once, with their number.
+
+    Raises:
+        ConfigError: If `input` is no photo's size, or the network has layers whose size is not
+            known yet.
+        CutError: If the network's own code cannot be traced, or it cannot run on that input.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 2))
+        >>> drawing = draw(net, (3, 5, 5), title="A small one")
+        >>> "conv 3x3, 8" in drawing.svg
+        True
+    """
+    shapes = _shapes(network, input or _usual_photo(network))
+    steps = steps_of(shapes)
+    if not steps.outputs:
+        raise CutError(
+            "The network's output does not depend on its input.",
+            next="Pass a network whose forward uses the photo it is given.",
+        )
+    whole = blocks_of(steps, network)
+    place = laid_out(folded(whole) if fold else whole)
+    lines = tuple(_totals(network, steps, shapes))
+    return Drawing(svg_of(place, title or _architecture(network), lines))
+
+
+def blocks_in(network: nn.Module, input: Photo | None = None) -> Block:
+    """The nested blocks that a drawing of the network shows, none of them folded.
+
+    Raises:
+        ConfigError: As `draw` does.
+        CutError: As `draw` does.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+        >>> [part.title for part in blocks_in(net).parts]
+        ['input', 'conv 3x3, 8', 'output']
+    """
+    return blocks_of(steps_of(_shapes(network, input or _usual_photo(network))), network)
+
+
+def _shapes(network: nn.Module, photo: Photo) -> Shapes:
+    """The network's graph, with the shape of every value in it."""
+    _require_sizes(network, photo)
+    parameters = [p for p in network.parameters() if p.is_floating_point()]
+    example = torch.empty(
+        (1, *photo),
+        dtype=parameters[0].dtype if parameters else None,
+        device=parameters[0].device if parameters else None,
+    )
+    try:
+        # A module without modules in it is one layer, whatever its code does.
+        traced = trace(network, lambda path: any(network.get_submodule(path).children()))
+        shapes = probe_shapes(traced, example)
+        follow_overwritten_values(shapes.record)
+    except UntraceableError as failure:
+        raise CutError(
+            f"{type(network).__name__} cannot be drawn: its code cannot be traced ({failure}).",
+            next="`budwood inspect` without --draw lists its layers all the same.",
+        ) from None
+    return shapes
+
+
+def _require_sizes(network: nn.Module, photo: Photo) -> None:
+    if len(photo) != 3 or min(photo) < 1:
+        raise ConfigError(
+            f"An input of {photo} is no photo.",
+            next="Give channels, height and width, such as 3, 224 and 224.",
+        )
+    unknown = [name for name, parameter in network.named_parameters() if is_lazy(parameter)]
+    if unknown:
+        raise ConfigError(
+            f"The size of {unknown[0]!r} is not known yet.",
+            next="Run the network once on a real batch; that settles the size of lazy layers.",
+        )
+
+
+def _usual_photo(network: nn.Module) -> Photo:
+    preprocessing: Any = getattr(network, "preprocessing", None)
+    if preprocessing is None:
+        return 3, 224, 224
+    height, width = preprocessing.size
+    return len(preprocessing.mean), height, width
+
+
+def _architecture(network: nn.Module) -> str:
+    return str(getattr(getattr(network, "origin", None), "architecture", type(network).__name__))
+
+
+def _totals(network: nn.Module, steps: Steps, shapes: Shapes) -> Iterator[str]:
+    """The lines below the title."""
+    parameters = list(network.parameters())
+    count = sum(parameter.numel() for parameter in parameters)
+    trainable = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    macs = short(shapes.total_macs // shapes.batches[0])
+    _, answer = steps.outputs[0]
+    yield (
+        f"{type(network).__name__}: {steps.steps[0].shape} to {answer.shape}, "
+        f"{macs} multiply-adds a photo"
+    )
+    share = 100 * trainable / count if count else 0
+    yield f"{count:,} parameters, of these trainable {trainable:,} ({share:.2f} %)"
+    drawn = {id(p) for step in steps.steps for p in step.parameters.values()}
+    left_out = list(_left_out(network, "", drawn))
+    if left_out:
+        mode = "train" if network.training else "eval"
+        size = sum(p.numel() for p in parameters if id(p) not in drawn)
+        yield f"Not drawn, as it does not run in {mode} mode: {', '.join(left_out)} ({size:,})"
+
+
+def _left_out(module: nn.Module, path: str, drawn: set[int]) -> Iterator[str]:
+    """The largest modules none of whose parameters are drawn, and single parameters like that."""
+    own = {id(parameter) for parameter in module.parameters()}
+    if own and path and own.isdisjoint(drawn):
+        yield path
+    elif not own <= drawn:
+        prefix = f"{path}." if path else ""
+        for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) not in drawn:
+                yield prefix + name
+        for name, child in module.named_children():
+            yield from _left_out(child, prefix + name, drawn)

@@ -1,0 +1,154 @@
+"""The main path of a block in rows and columns: where its parts are, and how lines get there."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from budwood.drawing.blocks import ENTRY, EXIT
+from budwood.drawing.layering import Layers, Link
+from budwood.drawing.pieces import NOTHING, Piece
+
+COLUMN_GAP = 18
+_ROW_GAP = 24
+_TRACK = 8
+"""Between two level lines in the gap between two rows."""
+_ARROW = 13
+"""What a line needs to end in an arrow."""
+_OUTER_GAP = 14
+"""Between a frame and what is in it."""
+_SAME = 0.5
+"""Pixels within which two columns are one."""
+
+Bend = Literal["none", "fork", "merge", "curve"]
+
+
+class Grid:
+    """Rows and columns, in pixels.
+
+    In each gap between rows there is room for level lines, each at a height of its own: *forks*
+    close to the row above, which they leave, and *merges* close to the row below.
+    """
+
+    def __init__(
+        self, layers: Layers, pieces: Mapping[int, Piece], spread: Callable[[int], bool]
+    ) -> None:
+        """
+        Args:
+            layers: The parts in rows.
+            pieces: How large each of them is; nothing is known of places on links.
+            spread: Tells of a part whether it is to be as wide as the lines that come from above.
+        """
+        self.layers = layers
+        self.rows = layers.rows
+        self.pieces = dict(pieces)
+        self.row = {node: i for i, row in enumerate(layers.rows) for node in row}
+        self.x = self._columns()
+        self.spans = self._spans(spread)
+        self.steps = self._steps()
+        self.bends = {step: bend for steps in self.steps for step, bend in _bends(steps, self)}
+        self._forks: defaultdict[int, dict[tuple[int, bool], None]] = defaultdict(dict)
+        self._merges: defaultdict[int, dict[int, None]] = defaultdict(dict)
+        for (a, b), bend in self.bends.items():
+            if bend == "fork":
+                self.fork(a)
+            elif bend == "merge":
+                self.merge(b)
+        self._more: defaultdict[int, float] = defaultdict(float)
+
+    def fork(self, node: int, *, to_lanes: bool = False) -> None:
+        """Make room for a level line below a part, to the next row or to the lanes beside it."""
+        self._forks[self.row[node]][node, to_lanes] = None
+
+    def merge(self, node: int) -> None:
+        """Make room for a level line above a part."""
+        self._merges[self.row[node]][node] = None
+
+    def stretch(self, node: int, more: float) -> None:
+        """Add to the gap below a part."""
+        self._more[self.row[node]] += more
+
+    def piece(self, node: int) -> Piece:
+        """The part's size; nothing for places on links."""
+        return self.pieces.get(node, NOTHING)
+
+    def is_last_in_row(self, node: int) -> bool:
+        """True if nothing is to the right of a part."""
+        return self.rows[self.row[node]][-1] == node
+
+    def row_top(self, row: int) -> float:
+        """Where a row begins; counted from the top of the first."""
+        return sum(self._height(i) + self._gap(i) for i in range(row))
+
+    def row_bottom(self, row: int) -> float:
+        """Where a row ends."""
+        return self.row_top(row) + self._height(row)
+
+    def top(self, node: int) -> float:
+        """Where a part begins: it is half-way down its row."""
+        row = self.row[node]
+        return self.row_top(row) + (self._height(row) - self.piece(node).height) / 2
+
+    def bottom(self, node: int) -> float:
+        """Where a part ends."""
+        return self.top(node) + self.piece(node).height
+
+    def fork_y(self, node: int, *, to_lanes: bool = False) -> float:
+        """The height of the level line below a part."""
+        # Those to the lanes come first: none of them then runs across another's end.
+        order = sorted(self._forks[self.row[node]], key=lambda key: not key[1])
+        number = order.index((node, to_lanes))
+        return self.row_bottom(self.row[node]) + _TRACK * (number + 1)
+
+    def merge_y(self, node: int) -> float:
+        """The height of the level line above a part."""
+        number = list(self._merges[self.row[node]]).index(node)
+        return self.row_top(self.row[node]) - _ARROW - _TRACK * (number + 0.5)
+
+    def _height(self, row: int) -> float:
+        return max(self.piece(node).height for node in self.rows[row])
+
+    def _gap(self, row: int) -> float:
+        tracks = len(self._forks[row]) + len(self._merges[row + 1])
+        is_outer = ENTRY in self.rows[row] or EXIT in self.rows[row + 1]
+        least = _OUTER_GAP if is_outer else _ROW_GAP
+        room = _TRACK * (tracks + 0.5) + _ARROW if tracks else 0
+        return max(least, room) + self._more[row]
+
+    def _columns(self) -> dict[int, float]:
+        """The places of the layers, as far apart as the parts need it: what is straight or
+        symmetrical stays so."""
+        scale = 1.0
+        for row in self.rows:
+            for a, b in zip(row, row[1:], strict=False):
+                needed = self.piece(a).right + COLUMN_GAP + self.piece(b).left
+                scale = max(scale, needed / (self.layers.x[b] - self.layers.x[a]))
+        return {node: scale * x for node, x in self.layers.x.items()}
+
+    def _spans(self, spread: Callable[[int], bool]) -> dict[int, tuple[float, float]]:
+        """How far to both sides parts reach that are as wide as the lines that come to them."""
+        found = {}
+        for node in self.pieces:
+            if spread(node) and self.rows[self.row[node]] == (node,):
+                from_x = [
+                    self.x[way[-2]] for link, way in self.layers.ways.items() if link[1] == node
+                ]
+                if from_x and max(from_x) - min(from_x) > _SAME:
+                    found[node] = self.x[node] - min(from_x), max(from_x) - self.x[node]
+        return found
+
+    def _steps(self) -> list[list[Link]]:
+        """From row to row, what leads from one to the next."""
+        steps: list[list[Link]] = [[] for _ in self.rows]
+        for way in self.layers.ways.values():
+            for a, b in zip(way, way[1:], strict=False):
+                if (a, b) not in steps[self.row[a]]:
+                    steps[self.row[a]].append((a, b))
+        return steps
+
+
+def _bends(steps: Sequence[Link], grid: Grid) -> list[tuple[Link, Bend]]:
+    """How the lines between two rows go: level lines if they all belong together, else curves."""
+    askew = [(a, b) for a, b in steps if abs(grid.x[a] - grid.x[b]) > _SAME and b not in grid.spans]
+    sources, targets = {a for a, _ in askew}, {b for _, b in askew}
+    bend: Bend = "fork" if len(sources) == 1 else "merge" if len(targets) == 1 else "curve"
+    return [(step, bend if step in askew else "none") for step in steps]

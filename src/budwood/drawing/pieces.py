@@ -1,0 +1,220 @@
+"""What a drawing is put together from: boxes, frames and lines in their places, all in pixels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, Union
+
+from budwood.drawing.blocks import Block
+from budwood.drawing.boxes import Box
+from budwood.drawing.lettering import shortened, width_of
+from budwood.drawing.shortcuts import Style
+from budwood.surgery.rendering import short
+
+Role = Literal["title", "small", "muted"]
+SIZES: dict[Role, float] = {"title": 13, "small": 11, "muted": 11}
+"""Pixels of each kind of letters; titles are bold."""
+
+WIDEST = 240
+"""Boxes grow with what is written in them up to this; then it is shortened."""
+SIGN = 24
+"""Height of a join."""
+_MARGIN = 10
+_BETWEEN = 12
+_SIGNS = ("+", "-", "x", "/")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Letters on a line; `x` is where they begin, their middle, or where they end."""
+
+    x: float
+    y: float
+    text: str
+    role: Role
+    anchor: Literal["start", "middle", "end"] = "start"
+
+    @property
+    def width(self) -> float:
+        """No less than what the letters need."""
+        return width_of(self.text, SIZES[self.role], bold=self.role == "title")
+
+
+@dataclass(frozen=True)
+class BoxAt:
+    """A box in its place."""
+
+    box: Box
+    x: float
+    y: float
+    width: float
+    height: float
+    texts: tuple[Text, ...]
+
+    def moved(self, dx: float, dy: float) -> "BoxAt":
+        """The same elsewhere."""
+        texts = tuple(replace(text, x=text.x + dx, y=text.y + dy) for text in self.texts)
+        return replace(self, x=self.x + dx, y=self.y + dy, texts=texts)
+
+
+@dataclass(frozen=True)
+class FrameAt:
+    """The frame of a block in its place."""
+
+    block: Block
+    x: float
+    y: float
+    width: float
+    height: float
+    texts: tuple[Text, ...]
+
+    def moved(self, dx: float, dy: float) -> "FrameAt":
+        """The same elsewhere."""
+        texts = tuple(replace(text, x=text.x + dx, y=text.y + dy) for text in self.texts)
+        return replace(self, x=self.x + dx, y=self.y + dy, texts=texts)
+
+
+@dataclass(frozen=True)
+class LineAt:
+    """A line from point to point, with round corners."""
+
+    points: tuple[tuple[float, float], ...]
+    style: Style = "plain"
+    has_arrow: bool = False
+    is_curved: bool = False
+    """True for two points with a curve between them that starts and ends upright."""
+    has_dot: bool = False
+    """True if it leaves another line where it starts."""
+
+    def moved(self, dx: float, dy: float) -> "LineAt":
+        """The same elsewhere."""
+        return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
+
+
+Item = Union[BoxAt, FrameAt, LineAt]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a drawing. Lines enter it at the top and leave it at the bottom, where x is 0."""
+
+    left: float
+    """How far it reaches to the left of there, and to the right."""
+    right: float
+    height: float
+    items: tuple[Item, ...] = ()
+
+    def moved(self, dx: float, dy: float) -> tuple[Item, ...]:
+        """All that is in it, elsewhere."""
+        return tuple(item.moved(dx, dy) for item in self.items)
+
+
+NOTHING = Piece(0, 0, 0)
+
+
+def box_width(block: Block) -> float:
+    """The width that all boxes of a drawing have: what the widest of them needs."""
+    return min(WIDEST, max(_widths(block, "")))
+
+
+def _widths(block: Block, within: str) -> Iterator[float]:
+    for part in block.parts:
+        if isinstance(part, Box):
+            yield _needed(part, block.name or within)
+        else:
+            yield from _widths(part, block.name or within)
+
+
+def is_bar(box: Box) -> bool:
+    """True for a join that is drawn as a bar: a concatenation, not an addition."""
+    return box.kind == "join" and box.title not in _SIGNS
+
+
+def box_piece(box: Box, width: float, within: str) -> Piece:
+    """A box with what is written in it.
+
+    Args:
+        box: What to show.
+        width: Of layers and bars.
+        within: The path of the frame around it; names are given from there.
+    """
+    match box.kind:
+        case "layer":
+            return _layer(box, width, within)
+        case "join" if not is_bar(box):
+            text = "  ".join((box.title, *box.notes))
+            needed = width_of(text, SIZES["title"], bold=True)
+            return _pill(box, text, max(SIGN, needed + _MARGIN) if box.notes else SIGN)
+        case "join":
+            return bar(box, width / 2, width / 2)
+    return _pill(box, f"{box.title}  {box.shape}", width)
+
+
+def bar(box: Box, left: float, right: float) -> Piece:
+    """A concatenation as a bar that reaches so far to both sides."""
+    what = ", ".join((box.title, *box.notes))
+    room = left + right - 2 * _MARGIN
+    shape = width_of(box.shape, SIZES["small"]) + _BETWEEN
+    title = shortened(what, room - shape, SIZES["title"], bold=True)
+    texts = (
+        Text(_MARGIN - left, 16.5, title, "title"),
+        Text(right - _MARGIN, 16, box.shape, "small", "end"),
+    )
+    return Piece(left, right, SIGN, (BoxAt(box, -left, 0, left + right, SIGN, texts),))
+
+
+def _pill(box: Box, text: str, width: float) -> Piece:
+    fitting = shortened(text, width - 8, SIZES["title"], bold=True)
+    texts = (Text(0, 16.5, fitting, "title", "middle"),)
+    return Piece(width / 2, width / 2, SIGN, (BoxAt(box, -width / 2, 0, width, SIGN, texts),))
+
+
+def _layer(box: Box, width: float, within: str) -> Piece:
+    room, left, right = width - 2 * _MARGIN, _MARGIN - width / 2, width / 2 - _MARGIN
+    texts, y = list[Text](), 6.0
+    name, size = box.name.removeprefix(f"{within}."), _size(box)
+    if name or size:
+        y += 13
+        space = room - (width_of(size, SIZES["muted"]) + _BETWEEN if size else 0)
+        texts.append(Text(left, y, shortened(name, space, SIZES["muted"]), "muted"))
+        texts.append(Text(right, y, size, "muted", "end"))
+    y += 16
+    texts.append(Text(left, y, shortened(box.title, room, SIZES["title"], bold=True), "title"))
+    notes = ", ".join(box.notes)
+    space = room - width_of(box.shape, SIZES["small"]) - _BETWEEN
+    if not notes and texts[-1].width <= space:
+        texts.append(Text(right, y, box.shape, "small", "end"))
+        return _card(box, width, y + 8, texts)
+    if notes and width_of(notes, SIZES["small"]) > space:
+        y += 15
+        texts.append(Text(left, y, shortened(notes, room, SIZES["small"]), "small"))
+        notes = ""
+    y += 15
+    texts.append(Text(left, y, notes, "small"))
+    texts.append(Text(right, y, shortened(box.shape, room, SIZES["small"]), "small", "end"))
+    return _card(box, width, y + 8, texts)
+
+
+def _card(box: Box, width: float, height: float, texts: list[Text]) -> Piece:
+    shown = tuple(text for text in texts if text.text)
+    return Piece(width / 2, width / 2, height, (BoxAt(box, -width / 2, 0, width, height, shown),))
+
+
+def _size(box: Box) -> str:
+    if box.parameters:
+        return short(box.parameters)
+    return "shared" if box.state != "-" else ""
+
+
+def _needed(box: Box, within: str) -> float:
+    """The width in which nothing needs to be shortened, and notes stand beside the shape."""
+    if box.kind in ("input", "output"):
+        return 2 * _MARGIN + width_of(f"{box.title}  {box.shape}", SIZES["title"], bold=True)
+    title = width_of(box.title, SIZES["title"], bold=True)
+    shape = width_of(box.shape, SIZES["small"])
+    if box.kind == "join":
+        what = ", ".join((box.title, *box.notes))
+        return 2 * _MARGIN + width_of(what, SIZES["title"], bold=True) + shape + _BETWEEN
+    name = width_of(box.name.removeprefix(f"{within}."), SIZES["muted"])
+    size = width_of(_size(box), SIZES["muted"])
+    notes = width_of(", ".join(box.notes), SIZES["small"])
+    return 2 * _MARGIN + max(title, name + _BETWEEN + size, notes + _BETWEEN + shape)

@@ -1,0 +1,201 @@
+"""Drawings as SVG: the pieces in their places, below a title, the totals and a legend."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import pairwise
+from math import hypot
+
+from budwood.drawing.colours import style_sheet
+from budwood.drawing.lettering import width_of
+from budwood.drawing.pieces import BoxAt, FrameAt, LineAt, Piece, Text
+
+_MARGIN = 24
+_HEAD = 20
+_SMALL = 11
+_LINE = 18
+_SAMPLE = 34
+_BETWEEN = 22
+_ROUND = 9
+_STACK = 4
+_SMALLEST = 420
+
+_MEANINGS = {
+    "frozen": "frozen",
+    "trainable": "trainable",
+    "partly": "frozen in part",
+    "-": "no parameters",
+    "identity": "identity shortcut",
+    "projection": "projection shortcut",
+    "times": "x n: n of them, one after the other",
+}
+"""The legend; a drawing has the lines of what is in it."""
+
+
+def svg_of(whole: Piece, title: str, totals: Sequence[str]) -> str:
+    """A complete SVG document.
+
+    Args:
+        whole: The network, laid out.
+        title: The line at the top.
+        totals: The lines below it.
+    """
+    needed = [width_of(title, _HEAD, bold=True), *(width_of(line, _SMALL) for line in totals)]
+    room = max(whole.left + whole.right, _SMALLEST, *needed)
+    y = _MARGIN + _HEAD - 4.0
+    lines = [_text(Text(_MARGIN, y, title, "title"), "head")]
+    for line in totals:
+        y += _LINE
+        lines.append(_text(Text(_MARGIN, y, line, "small")))
+    for row in _legend(whole, room):
+        y += _LINE + 4
+        for x, meaning in row:
+            lines += _sample(meaning, _MARGIN + x, y)
+    y += _MARGIN
+    # What is narrower than its title stands below the middle of it.
+    x = _MARGIN + whole.left + (room - whole.left - whole.right) / 2
+    lines += _drawn(whole.moved(x, y))
+    width, height = round(room + 2 * _MARGIN), round(y + whole.height + _MARGIN)
+    return "\n".join(
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+            f'viewBox="0 0 {width} {height}" role="img">',
+            f"<title>{escape(title)}</title>",
+            f"<style>{style_sheet()}</style>",
+            f'<rect class="page" width="{width}" height="{height}"/>',
+            *lines,
+            "</svg>\n",
+        )
+    )
+
+
+def _drawn(items: Sequence[object]) -> Iterator[str]:
+    """Frames, then lines, then boxes, so that no line runs across a box."""
+    for item in items:
+        if isinstance(item, FrameAt):
+            yield from _frame(item)
+    for item in items:
+        if isinstance(item, LineAt):
+            yield from _line(item)
+    for item in items:
+        if isinstance(item, BoxAt):
+            yield from _box(item)
+
+
+def _frame(frame: FrameAt) -> Iterator[str]:
+    block = frame.block
+    for step in (2, 1) if block.times > 1 else ():
+        yield _rect(frame.x + step * _STACK, frame.y + step * _STACK, frame, "behind")
+    if block.times > 1:
+        yield _rect(frame.x, frame.y, frame, "behind")
+    yield "<g>"
+    yield f"<title>{escape(f'{block.name} ({block.type})')}</title>"
+    yield _rect(frame.x, frame.y, frame, "frame")
+    yield from map(_text, frame.texts)
+    yield "</g>"
+
+
+def _box(box: BoxAt) -> Iterator[str]:
+    state = box.box.state.replace("-", "none")
+    yield "<g>"
+    yield f"<title>{escape(box.box.about)}</title>"
+    yield _rect(box.x, box.y, box, f"box {state}", 12 if box.box.kind != "layer" else 4)
+    yield from map(_text, box.texts)
+    yield "</g>"
+
+
+def _line(line: LineAt) -> Iterator[str]:
+    path = _curve(line.points) if line.is_curved else _round(line.points)
+    yield f'<path class="{line.style}" d="{path}"/>'
+    (x, y), (end_x, end_y) = line.points[0], line.points[-1]
+    if line.has_dot:
+        yield f'<circle class="dot {line.style}" cx="{_n(x)}" cy="{_n(y)}" r="2.5"/>'
+    if line.has_arrow:
+        before_x, before_y = line.points[-2]
+        length = hypot(end_x - before_x, end_y - before_y) or 1
+        along = (end_x - before_x) / length, (end_y - before_y) / length
+        corners = [(end_x, end_y)]
+        for side in (3.5, -3.5):
+            corners.append(
+                (
+                    end_x - 8 * along[0] + side * along[1],
+                    end_y - 8 * along[1] - side * along[0],
+                )
+            )
+        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in corners)
+        yield f'<polygon class="arrow {line.style}" points="{points}"/>'
+
+
+def _curve(points: Sequence[tuple[float, float]]) -> str:
+    (x, y), (end_x, end_y) = points[0], points[-1]
+    half = (y + end_y) / 2
+    return f"M{_n(x)} {_n(y)}C{_n(x)} {_n(half)} {_n(end_x)} {_n(half)} {_n(end_x)} {_n(end_y)}"
+
+
+def _round(points: Sequence[tuple[float, float]]) -> str:
+    """A path with every corner cut by an arc."""
+    path = f"M{_n(points[0][0])} {_n(points[0][1])}"
+    for (before, corner), (_, after) in pairwise(pairwise(points)):
+        start, end = _towards(corner, before), _towards(corner, after)
+        path += f"L{_n(start[0])} {_n(start[1])}Q{_n(corner[0])} {_n(corner[1])} "
+        path += f"{_n(end[0])} {_n(end[1])}"
+    return f"{path}L{_n(points[-1][0])} {_n(points[-1][1])}"
+
+
+def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    """A point near a corner: as far as it is cut, at most half-way to the next."""
+    dx, dy = other[0] - corner[0], other[1] - corner[1]
+    length = hypot(dx, dy) or 1
+    share = min(_ROUND, length / 2) / length
+    return corner[0] + share * dx, corner[1] + share * dy
+
+
+def _legend(whole: Piece, room: float) -> Iterator[list[tuple[float, str]]]:
+    """What needs to be explained, in rows, with where each begins."""
+    states = {item.box.state for item in whole.items if isinstance(item, BoxAt)}
+    styles = {item.style for item in whole.items if isinstance(item, LineAt)}
+    frames = [item for item in whole.items if isinstance(item, FrameAt)]
+    there = {*states, *styles, *(["times"] if any(f.block.times > 1 for f in frames) else [])}
+    row, x = list[tuple[float, str]](), 0.0
+    for meaning, label in _MEANINGS.items():
+        if meaning in there:
+            width = (0 if meaning == "times" else _SAMPLE) + width_of(label, _SMALL) + _BETWEEN
+            if row and x + width - _BETWEEN > room:
+                yield row
+                row, x = [], 0.0
+            row.append((x, meaning))
+            x += width
+    if row:
+        yield row
+
+
+def _sample(meaning: str, x: float, y: float) -> Iterator[str]:
+    if meaning in ("identity", "projection"):
+        yield f'<path class="{meaning}" d="M{_n(x)} {_n(y - 4)}h{_SAMPLE - 8}"/>'
+    elif meaning != "times":
+        state = meaning.replace("-", "none")
+        yield (
+            f'<rect class="box {state}" x="{_n(x)}" y="{_n(y - 10)}" '
+            f'width="{_SAMPLE - 8}" height="13" rx="3"/>'
+        )
+    shift = 0 if meaning == "times" else _SAMPLE
+    yield _text(Text(x + shift, y, _MEANINGS[meaning], "small"))
+
+
+def _rect(x: float, y: float, at: BoxAt | FrameAt, name: str, radius: float = 6) -> str:
+    return (
+        f'<rect class="{name}" x="{_n(x)}" y="{_n(y)}" width="{_n(at.width)}" '
+        f'height="{_n(at.height)}" rx="{_n(radius)}"/>'
+    )
+
+
+def _text(text: Text, name: str = "") -> str:
+    anchor = "" if text.anchor == "start" else f' text-anchor="{text.anchor}"'
+    return (
+        f'<text class="{name or text.role}" x="{_n(text.x)}" y="{_n(text.y)}"{anchor}>'
+        f"{escape(text.text)}</text>"
+    )
+
+
+def _n(number: float) -> str:
+    """A number as short as one decimal allows."""
+    return f"{number:.1f}".removesuffix(".0")

@@ -1,0 +1,1 @@
+"""Experiments that show, in minutes, what a chapter of the course claims."""
