@@ -57,7 +57,7 @@ NETWORKS: "dict[str, tuple[int, Callable[[int], nn.Module]]]" = {
 }
 """Every classic but `efficientnet_phi(...)`: its classes in the paper, and how it is made."""
 
-_DONORS: "dict[str, tuple[Source, str]]" = {
+DONORS: "dict[str, tuple[Source, str]]" = {
     "vgg_a": (torchvision_source, "vgg11"),
     "vgg_b": (torchvision_source, "vgg13"),
     "vgg_d": (torchvision_source, "vgg16"),
@@ -78,9 +78,9 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 def tags(name: str) -> tuple[str, ...]:
     """The published weights of the same network in another library, the default first."""
-    if name not in _DONORS:
+    if name not in DONORS:
         return ()
-    source, donor = _DONORS[name]
+    source, donor = DONORS[name]
     published = source.tags(donor)
     first = [tag for tag in _PREFERRED if tag in published][:1]
     return (*first, *(tag for tag in published if tag not in first))
@@ -88,16 +88,16 @@ def tags(name: str) -> tuple[str, ...]:
 
 def tag_of_file(name: str, file: str) -> str | None:
     """The tag that is published under this file name, if one is."""
-    if name not in _DONORS:
+    if name not in DONORS:
         return None
-    source, donor = _DONORS[name]
+    source, donor = DONORS[name]
     return source.tag_of_file(donor, file)
 
 
 def preprocessing(name: str, tag: str | None) -> Preprocessing:
     """What the weights of that tag, or the default ones, expect; without any, the paper's size."""
-    if name in _DONORS:
-        source, donor = _DONORS[name]
+    if name in DONORS:
+        source, donor = DONORS[name]
         return source.preprocessing(donor, tag or tags(name)[0])
     if name.startswith("lenet"):
         # Black is -0.1 and white 1.175 in the paper: about mean 0 and variance 1 on digits.
@@ -125,9 +125,9 @@ def file(name: str, tag: str, on_progress: Progress | None) -> Path:
     Raises:
         WeightsError: If nothing is published for this network.
     """
-    if name not in _DONORS:
+    if name not in DONORS:
         raise WeightsError(f"No weights are published for {name}.", next="Pass --weights PATH.")
-    source, donor = _DONORS[name]
+    source, donor = DONORS[name]
     return source.file(donor, tag, on_progress)
 
 
@@ -135,8 +135,8 @@ def layouts(
     name: str, network: "nn.Module", state: "dict[str, Tensor]", aux_heads: bool
 ) -> "Iterator[dict[str, Tensor]]":
     """The tensors of a file as the donor library reads them, without those of heads not kept."""
-    if name in _DONORS:
-        source, donor = _DONORS[name]
+    if name in DONORS:
+        source, donor = DONORS[name]
         yield from source.layouts(donor, network, state, aux_heads)
         return
     dropped = () if aux_heads else AUX_HEADS.get(name, ())
