@@ -6,23 +6,21 @@ import importlib
 import inspect
 import os
 import pkgutil
-import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-import click
 import numpy as np
 import pytest
 from PIL import Image
 
 import budwood
 
-ROOT = Path(__file__).parent.parent
+from .pages import ROOT, Page
+
 SOURCE = Path(budwood.__file__).parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(budwood.__path__, "budwood."))
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = Page("README.md")
 
 
 def python(code):
@@ -126,11 +124,7 @@ def test_modules_import_only_leftwards():
     assert result.returncode == 0, result.stdout
 
 
-# README
-
-
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+# README; its commands and links are checked with those of all pages in test_documentation.py
 
 
 @pytest.fixture
@@ -148,45 +142,17 @@ def in_a_folder_of_photos(tmp_path, monkeypatch):
 
 
 def test_the_readme_shows_python():
-    assert blocks("python")
+    assert README.blocks("python")
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", README.blocks("python"))
 def test_python_in_the_readme_runs(code, in_a_folder_of_photos, capsys):
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out
 
 
-def shown_commands():
-    lines = [line.strip() for block in blocks("console") for line in block.splitlines()]
-    lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-    return [line for line in lines if line.startswith("budwood ")]
-
-
 def test_the_readme_shows_commands():
-    assert len(shown_commands()) >= 5
-
-
-@pytest.mark.parametrize("line", shown_commands())
-def test_commands_in_the_readme_exist_with_their_options(line):
-    from budwood.cli import cli
-
-    words = shlex.split(line, comments=True)[1:]
-    command = cli
-    context = click.Context(cli, info_name="budwood")
-    while isinstance(command, click.Group):
-        name = words.pop(0)
-        command = command.get_command(context, name)
-        assert command is not None, name
-    known = {option for parameter in command.params for option in parameter.opts}
-    used = {word for word in words if word.startswith("-")}
-    assert used <= known
-
-
-def test_links_in_the_readme_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if "://" not in target:
-            assert (ROOT / target).exists(), target
+    assert len(README.commands()) >= 5
 
 
 # Examples

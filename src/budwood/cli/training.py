@@ -37,6 +37,11 @@ OPTIONS = (
         "before it.",
     ),
     click.option(
+        "--aux-heads",
+        is_flag=True,
+        help="Keep the auxiliary classifiers of GoogLeNet and Inception; their last layers train.",
+    ),
+    click.option(
         "--epochs",
         type=click.IntRange(1),
         metavar="N",

@@ -14,8 +14,18 @@ from budwood.surgery.graft_recipes import GraftRecipe, require_keys
 
 TRAINING = ("epochs", "lr", "batch_size", "optimizer", "schedule", "patience")
 """Settings of `[training]`, as `budwood train` has them."""
-NETWORK = ("model", "weights", "aux_heads", "size", "head", "freeze", "unfreeze", "seed")
-"""Settings of the network, likewise; with `[graft]` only some of them make sense."""
+NETWORK = (
+    "model",
+    "weights",
+    "aux_heads",
+    "size",
+    "head",
+    "freeze",
+    "unfreeze",
+    "test_fraction",
+    "seed",
+)
+"""Settings of the network and the photos, likewise; with `[graft]` only some make sense."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +169,7 @@ def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
         "aux_heads": bool,
         "size": int,
         "head": str,
+        "test_fraction": float,
         "seed": int,
         "epochs": int,
         "lr": float,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from budwood.errors import ConfigError, CutError
+from budwood.errors import CutError
 from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.new_layers import NewLayer
 
@@ -96,7 +96,7 @@ def join(before: End, socket: Socket, adapt: bool) -> Joint:
         try:
             shape = _through(adapters, before.shape)
             joint = Joint(adapters, socket.gives(shape))
-        except (CutError, ConfigError):
+        except CutError:
             continue
         if adapt:
             return joint

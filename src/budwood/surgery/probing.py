@@ -166,4 +166,5 @@ def _run_for_real(traced: Traced, example: Tensor, batch: int) -> Record:
     generator = torch.Generator().manual_seed(batch)
     noise = torch.rand((batch, *example.shape[1:]), generator=generator)
     scaled = noise if example.is_floating_point() else noise * 255
-    return record(replace(traced, root=copy.deepcopy(traced.root)), scaled.to(example.dtype))
+    photos = scaled.to(example.device, example.dtype)
+    return record(replace(traced, root=copy.deepcopy(traced.root)), photos)
