@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from budwood.classifier import Classifier as Classifier
     from budwood.classifier import load as load
+    from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
     from budwood.images.folder import ImageFolder as ImageFolder
     from budwood.images.folder import Split as Split
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from budwood.networks.building import build as build
     from budwood.networks.catalog import models as models
     from budwood.networks.heads import replace_head as replace_head
+    from budwood.networks.loading import load_weights as load_weights
     from budwood.proof import verify as verify
     from budwood.recipes.loading import load_recipe as load_recipe
     from budwood.surgery.cutting import Cut as Cut
@@ -62,6 +64,8 @@ _HOMES = {
     "DonorLayers": "surgery.graft_recipes",
     "graft": "surgery.grafting",
     "NewLayer": "surgery.new_layers",
+    "draw": "drawing.drawing",
+    "load_weights": "networks.loading",
     "select": "surgery.selection",
     "summarize": "surgery.summary",
 }

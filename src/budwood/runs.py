@@ -215,7 +215,7 @@ def _network_notes(network: nn.Module) -> Iterator[str]:
     yield from getattr(network, "notes", ())
     receipt = receipt_of(network)
     if receipt is not None and not receipt.is_full:
-        yield str(receipt)
+        yield from str(receipt).splitlines()
 
 
 def _reached(run: Run) -> Reached:

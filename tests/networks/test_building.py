@@ -16,7 +16,8 @@ from torchvision.models import get_model
 from budwood.errors import ConfigError, UnknownName, WeightsError
 from budwood.networks import weights
 from budwood.networks.building import Origin, build, origin_of, preprocessing_of, rebuild
-from budwood.networks.checkpoints import load_state
+from budwood.networks.receipts import receipt_of
+from budwood.networks.states import load_state
 
 NAMES = ["resnet18", "squeezenet1_1", "timm/resnet18", "test_vit", "efficientnet_lite0"]
 
@@ -221,14 +222,18 @@ class TestFiles:
         assert network.aux1 is None
         assert torch.equal(network.fc.weight, saved.fc.weight)
 
-    def test_auxiliary_tensors_are_needed_where_they_are_wanted(self, tmp_path):
+    def test_auxiliary_tensors_are_loaded_where_they_are_wanted_and_told_where_they_lack(
+        self, tmp_path
+    ):
         saved = get_model("googlenet", aux_logits=True, num_classes=5, init_weights=False)
         torch.save(saved.state_dict(), tmp_path / "mine.pth")
         assert same(build("googlenet", weights=tmp_path / "mine.pth", aux_heads=True), saved)
         without = {key: value for key, value in saved.state_dict().items() if "aux" not in key}
         torch.save(without, tmp_path / "mine.pth")
-        with pytest.raises(WeightsError, match=r"mine.pth does not fit GoogLeNet: .*'aux1.conv"):
-            build("googlenet", weights=tmp_path / "mine.pth", aux_heads=True)
+        network = build("googlenet", weights=tmp_path / "mine.pth", aux_heads=True)
+        missing = [line.name for line in receipt_of(network).having("missing")]
+        assert missing == [key for key in saved.state_dict() if "aux" in key]
+        assert network.aux1.conv.conv.weight.std() > 0
 
     def test_the_packaged_file_is_read_by_its_path(self):
         path = weights.packaged("efficientnet_lite0")
@@ -247,9 +252,13 @@ class TestFiles:
             assert preprocessing_of(network).resize == resize
             assert preprocessing_of(rebuild(origin_of(network))).resize == resize
 
-    def test_a_file_of_another_architecture_names_the_first_difference(self, tmp_path):
+    def test_a_file_of_another_architecture_is_refused_with_the_receipt(self, tmp_path):
         torch.save(get_model("resnet34").state_dict(), tmp_path / "mine.pth")
-        with pytest.raises(WeightsError, match=r"does not fit ResNet: .*of this architecture"):
+        with pytest.raises(
+            WeightsError,
+            match=r"does not fit ResNet: it would load 122 of 122 tensors.*"
+            r"96 unexpected: layer1.2.conv1.*as many parameters as resnet34.*of this architecture",
+        ):
             build("resnet18", weights=tmp_path / "mine.pth")
 
     def test_on_meta_only_shapes_are_compared(self, tmp_path):

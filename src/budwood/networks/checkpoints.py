@@ -1,22 +1,23 @@
-"""Files of weights: read without running code, compared with a network, loaded whole or not."""
+"""Files of weights and what they hold, read without running code."""
 
 import argparse
+import json
 import pickle
 import re
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from budwood.errors import WeightsError
-
-State = dict[str, Tensor]
-"""Tensors by name: what a network is but for its code."""
+from budwood.errors import BudwoodError, WeightsError
+from budwood.images.preprocessing import Preprocessing
+from budwood.networks.class_lists import names_beside, names_within
+from budwood.networks.states import State
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Where training scripts put the state; the average that they evaluate comes first."""
@@ -24,7 +25,48 @@ _PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 """What DataParallel, Lightning, wrappers and torch.compile put before every name."""
 
 _MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
-_COUNTER = ".num_batches_tracked"
+
+CAPSULE = "budwood-capsule-1"
+"""The format of what `budwood train` writes, as its metadata tells it."""
+_RUN = "model.safetensors"
+"""The capsule in the folder of a run."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file of weights holds."""
+
+    file: Path
+    state: State
+    """Its tensors, without prefixes that all names share."""
+    classes: tuple[str, ...] | None = None
+    """The names of its classes, where it tells them itself."""
+    architecture: str | None = None
+    """Of a capsule, what it is the state of: `torchvision/resnet50`."""
+    preprocessing: Preprocessing | None = None
+    """Of a capsule, how photos were prepared."""
+
+    def known_classes(self) -> tuple[str, ...] | None:
+        """The names that the file tells, else those in a file beside it.
+
+        Raises:
+            WeightsError: If there is a file with names that cannot be read.
+        """
+        return self.classes or names_beside(self.file)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The tensors of a file by name, with what else it tells; never runs its code.
+
+    Besides what `read_state` reads: a capsule of `budwood train`, or the folder of a run with one
+    in it, gives its network's tensors, its classes and its preprocessing.
+
+    Raises:
+        WeightsError: As `read_state`.
+    """
+    path = path / _RUN if path.is_dir() else path
+    found = _read(path)
+    return replace(found, state=_without_prefixes(found.state))
 
 
 def read_state(path: Path) -> State:
@@ -38,6 +80,10 @@ def read_state(path: Path) -> State:
         WeightsError: If there is no such file, it is damaged, of another format, holds no state,
             or would run code when loaded.
     """
+    return read_checkpoint(path).state
+
+
+def _read(path: Path) -> Checkpoint:
     if not path.is_file():
         raise WeightsError(
             f"There is no file of weights {path}.",
@@ -47,104 +93,42 @@ def read_state(path: Path) -> State:
     with path.open("rb") as file:
         start = file.read(32)
     if path.suffix == ".safetensors" or start[8:9] == b"{":
-        content: object = _read_safetensors(path)
-    elif start[:2] == b"PK" or (start[:1] == b"\x80" and _MAGIC in start):
-        content = _read_pickled(path)
-    elif start[:1] == b"\x80":
+        return _read_safetensors(path)
+    if start[:2] == b"PK" or (start[:1] == b"\x80" and _MAGIC in start):
+        return _unwrapped(_read_pickled(path), path)
+    if start[:1] == b"\x80":
         raise _would_run(path, "it is a pickle that torch.save() did not make")
-    else:
-        raise WeightsError(
-            f"The file {path} is of no format that is known{'' if start else ': it is empty'}.",
-            expected="It must be a .safetensors file or one made with torch.save().",
-            file=path,
-        )
-    return _without_prefixes(_tensors(_unwrapped(content), path))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How the tensors of a file differ from those of a network."""
-
-    missing: tuple[str, ...]
-    """Names that only the network has."""
-    unexpected: tuple[str, ...]
-    """Names that only the file has."""
-    reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Names of both with another shape: the file's and the network's."""
-
-    @property
-    def fits(self) -> bool:
-        """Every tensor has its counterpart, of the same shape."""
-        return not (self.missing or self.unexpected or self.reshaped)
-
-    def __str__(self) -> str:
-        counts = (
-            f"{len(self.missing)} missing, {len(self.unexpected)} unexpected, "
-            f"{len(self.reshaped)} of another shape"
-        )
-        for name, (given, expected) in self.reshaped.items():
-            return f"{counts}; first {name!r}: {list(given)} in the file, {list(expected)} here"
-        for name in self.missing:
-            return f"{counts}; first {name!r} is missing"
-        for name in self.unexpected:
-            return f"{counts}; first {name!r} is unexpected"
-        return "no difference"
-
-
-def compare_state(network: nn.Module, state: Mapping[str, Tensor]) -> Comparison:
-    """What stands between a state and a network, tensor by tensor."""
-    own = network.state_dict()
-    return Comparison(
-        missing=tuple(name for name in own if name not in state),
-        unexpected=tuple(name for name in state if name not in own),
-        reshaped={
-            name: (tuple(state[name].shape), tuple(tensor.shape))
-            for name, tensor in own.items()
-            if name in state and state[name].shape != tensor.shape
-        },
+    raise WeightsError(
+        f"The file {path} is of no format that is known{'' if start else ': it is empty'}.",
+        expected="It must be a .safetensors file or one made with torch.save().",
+        file=path,
     )
 
 
-def load_state(
-    network: nn.Module, state: Mapping[str, Tensor], *, file: Path | None = None
-) -> None:
-    """Copy a state into a network, if every tensor has its counterpart of the same shape.
-
-    Args:
-        file: Where the state is from, for the error to name.
-
-    Raises:
-        WeightsError: If one has not; the network is as it was.
-    """
-    if not (comparison := compare_state(network, state)).fits:
-        raise WeightsError(
-            f"{file or 'These weights'} do{'es' if file else ''} not fit "
-            f"{type(network).__name__}: {comparison}.",
-            expected=f"All {len(network.state_dict())} tensors must be there, of the same shape.",
-            next="Check that the weights are of this architecture.",
-            file=file,
-        )
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            tensor.copy_(state[name])
-
-
-def with_counters(network: nn.Module, state: State) -> State:
-    """The state, with the batch counters that files from before PyTorch 0.4.1 do not have."""
-    if any(name.endswith(_COUNTER) for name in state):
-        return state
-    return state | {
-        name: torch.zeros_like(tensor, device="cpu")
-        for name, tensor in network.state_dict().items()
-        if name.endswith(_COUNTER)
-    }
-
-
-def _read_safetensors(path: Path) -> object:
+def _read_safetensors(path: Path) -> Checkpoint:
     try:
-        return load_file(path)
-    except (SafetensorError, ValueError) as error:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            is_capsule = metadata.get("format") == CAPSULE
+            # A capsule holds pictures, too, which are not read.
+            part = "network." if is_capsule else ""
+            names = [name for name in file.keys() if name.startswith(part)]  # noqa: SIM118
+            state = {name.removeprefix(part): file.get_tensor(name) for name in names}
+        if is_capsule:
+            return _capsule(path, state, json.loads(metadata["about"]))
+    except (SafetensorError, ValueError, LookupError, TypeError, BudwoodError) as error:
         raise _damaged(path, error) from None
+    return Checkpoint(path, _tensors(state, path))
+
+
+def _capsule(path: Path, state: State, about: dict[str, Any]) -> Checkpoint:
+    return Checkpoint(
+        path,
+        state,
+        classes=tuple(about["classes"]),
+        architecture=str(about["origin"]["architecture"]),
+        preprocessing=Preprocessing.from_json(about["preprocessing"]),
+    )
 
 
 def _read_pickled(path: Path) -> object:
@@ -188,12 +172,15 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
     )
 
 
-def _unwrapped(content: object) -> object:
-    if isinstance(content, Mapping):
-        for key in _WRAPPERS:
-            if isinstance(content.get(key), Mapping):
-                return _unwrapped(content[key])
-    return content
+def _unwrapped(content: object, path: Path) -> Checkpoint:
+    classes = None
+    while isinstance(content, Mapping):
+        classes = classes or names_within(content)
+        inner = (content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping))
+        if (state := next(inner, None)) is None:
+            break
+        content = state
+    return Checkpoint(path, _tensors(content, path), classes)
 
 
 def _tensors(content: object, path: Path) -> State:
@@ -208,6 +195,14 @@ def _tensors(content: object, path: Path) -> State:
             raise WeightsError(
                 f"The file {path} holds no state dict: {name!r} is {type(value).__name__}.",
                 expected=f"Tensors by name, also inside one of {', '.join(_WRAPPERS)}.",
+                file=path,
+            )
+        if value.is_meta or value.is_quantized or value.layout != torch.strided:
+            raise WeightsError(
+                f"The file {path} does not hold plain numbers: {name!r} is "
+                f"{'empty' if value.is_meta else 'sparse or quantised'}.",
+                expected="Every tensor must be dense, with its values.",
+                next="Save the state dict of the network as it was trained.",
                 file=path,
             )
     return {str(name): tensor for name, tensor in content.items()}

@@ -77,13 +77,8 @@ def choose(architecture: Architecture, weights: str | Path) -> Choice:
         return Choice(tags[0], tags[0])
     if weights in tags:
         return Choice(str(weights), str(weights))
-    if (
-        isinstance(weights, Path)
-        or weights.endswith(_SUFFIXES)
-        or "/" in weights
-        or "\\" in weights
-    ):
-        label = f"{_FILE}{Path(weights).name}"
+    if is_path(weights):
+        label = f"{_FILE}{Path(weights).absolute().name}"
         return Choice(label, structure_tag(architecture, label), Path(weights))
     if not tags:
         raise WeightsError(
@@ -91,7 +86,23 @@ def choose(architecture: Architecture, weights: str | Path) -> Choice:
             f"{'' if weights == 'imagenet' else f', so none are called {weights!r}'}.",
             next="Go on with random ones, --weights none, or with a file, --weights PATH.",
         )
-    raise _unknown(architecture, weights, tags)
+    raise _unknown(architecture, str(weights), tags)
+
+
+def is_path(weights: str | Path) -> bool:
+    """True for what is the path of a file of weights or of a run, not the name of weights.
+
+    Example:
+        >>> is_path("mine.pth"), is_path("runs/photos"), is_path("IMAGENET1K_V1")
+        (True, True, False)
+    """
+    return (
+        isinstance(weights, Path)
+        or weights.endswith(_SUFFIXES)
+        or "/" in weights
+        or "\\" in weights
+        or (weights != "" and Path(weights).exists())
+    )
 
 
 def structure_tag(architecture: Architecture, label: str) -> str | None:

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from budwood.errors import ConfigError
+from budwood.networks.catalog import Architecture, find
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +56,19 @@ class Origin:
                 f"This is not the origin of a network: {str(error).split('__init__() ')[-1]}.",
                 expected=f"The fields are {', '.join(cls.__dataclass_fields__)}.",
             ) from None
+
+
+def origin_of(network: "nn.Module") -> Origin | None:
+    """Where a network came from; None if it was not built here."""
+    origin = getattr(network, "origin", None)
+    return origin if isinstance(origin, Origin) else None
+
+
+def architecture_of(network: "nn.Module") -> Architecture | None:
+    """What a network was built as; None of a graft, and of what was made elsewhere.
+
+    Raises:
+        UnknownName: If the architecture is not known any more.
+    """
+    origin = origin_of(network)
+    return None if origin is None or origin.graft is not None else find(origin.architecture)

@@ -123,11 +123,15 @@ class Receipt:
     @property
     def summary(self) -> str:
         """One line: counts, the share, and the first tensors of each kind that was not loaded."""
+        return self.told("loaded")
+
+    def told(self, verb: str) -> str:
+        """The summary of what was loaded, or would have been."""
         counts = self.counts()
         taken = sum(line.is_taken for line in self.lines)
         renamed = f" ({counts['renamed']} under other names)" if counts["renamed"] else ""
         parts = [
-            f"loaded {taken} of {len(self.lines) - counts['unexpected']} tensors{renamed}, "
+            f"{verb} {taken} of {len(self.lines) - counts['unexpected']} tensors{renamed}, "
             f"{percent(self.share)} of the parameters"
         ]
         for status, say, show in _SAID:
@@ -187,8 +191,8 @@ _SAID: tuple[tuple[Status, Callable[[int], str], Callable[[Line], str]], ...] = 
 
 
 def _first(lines: Sequence[Line], show: Callable[[Line], str]) -> str:
-    more = ["..."] if len(lines) > _SHOWN else []
-    return ", ".join([*map(show, lines[:_SHOWN]), *more])
+    more = len(lines) - _SHOWN
+    return ", ".join(map(show, lines[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
 def _text(shape: Iterable[int] | None) -> str:

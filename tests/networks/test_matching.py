@@ -1,0 +1,75 @@
+"""A file is held against a network without a change to it; only then is anything copied."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from budwood.networks.checkpoints import Checkpoint
+from budwood.networks.head_rows import heads_of
+from budwood.networks.layouts import Layout
+from budwood.networks.matching import match
+
+FILE = Path("net.pth")
+
+
+@pytest.fixture
+def network():
+    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+
+
+def matched(network, state, layout=None):
+    return match(network, Checkpoint(FILE, state), Layout(layout or state), heads_of(network))
+
+
+def statuses(matching):
+    return {line.name: line.status for line in matching.receipt.lines}
+
+
+def test_nothing_changes_before_it_is_copied(network):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    state = {name: tensor + 1 for name, tensor in before.items()}
+    matching = matched(network, state)
+    assert matching.receipt.is_full
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    matching.copy()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+def test_what_a_converter_left_out_is_unexpected(network):
+    state = network.state_dict() | {"mask": torch.ones(2)}
+    layout = {name: tensor for name, tensor in state.items() if name != "mask"}
+    assert statuses(matched(network, state, layout))["mask"] == "unexpected"
+
+
+def test_what_a_converter_computed_is_said(network):
+    weight = torch.ones(4, 3)
+    state = network.state_dict() | {"0.weight": weight}
+    matching = matched(network, state, state | {"0.weight": weight[:, :, None, None]})
+    assert str(matching.receipt.lines[0]) == "0.weight converted"
+    assert matching.receipt.is_full
+
+
+def test_renamed_tensors_tell_their_names_in_the_file(network):
+    state = {f"net.{name}": tensor for name, tensor in network.state_dict().items()}
+    matching = matched(network, state, {name[4:]: tensor for name, tensor in state.items()})
+    assert {line.source for line in matching.receipt.lines} == set(state)
+
+
+def test_tensors_of_heads_never_tell_of_other_layers(network):
+    state = network.state_dict() | {
+        "3.weight": torch.ones(9, 4),
+        "3.0.weight": torch.ones(9, 4),
+        "1.weight": torch.ones(5),
+        "7.weight": torch.ones(5),
+    }
+    matching = matched(network, state)
+    assert (matching.others, matching.surplus) == (("1.weight",), ("7.weight",))
+
+
+def test_parameters_are_what_the_share_is_of(network):
+    state = network.state_dict()
+    del state["3.weight"], state["1.running_mean"]
+    matching = matched(network, state)
+    assert matching.receipt.share == (12 + 4 + 4 + 4 + 2) / (12 + 4 + 4 + 4 + 8 + 2)
