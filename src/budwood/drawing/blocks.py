@@ -12,7 +12,6 @@ from typing import Union
 from torch import nn
 
 from budwood.drawing.boxes import Box, Boxes, boxes_of
-from budwood.drawing.labels import note_of
 from budwood.drawing.steps import Step, Steps
 
 ENTRY = -1
@@ -50,9 +49,8 @@ class Block:
 def blocks_of(steps: Steps, network: nn.Module) -> Block:
     """The network as nested blocks; the outermost is the network itself.
 
-    Example:
-        A note that ends a block but belongs to the module around it stays outside of the frame:
-        `relu(self.block(x))` is a box behind the block.
+    A note that follows a block but belongs to the module around it stays outside of the frame:
+    the activation of `relu(self.block(x))` has a box behind the block.
     """
     apart: set[Step] = set()
     while True:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from budwood.drawing.blocks import ENTRY, EXIT
@@ -119,7 +120,7 @@ class Grid:
         symmetrical stays so."""
         scale = 1.0
         for row in self.rows:
-            for a, b in zip(row, row[1:], strict=False):
+            for a, b in pairwise(row):
                 needed = self.piece(a).right + COLUMN_GAP + self.piece(b).left
                 scale = max(scale, needed / (self.layers.x[b] - self.layers.x[a]))
         return {node: scale * x for node, x in self.layers.x.items()}
@@ -140,7 +141,7 @@ class Grid:
         """From row to row, what leads from one to the next."""
         steps: list[list[Link]] = [[] for _ in self.rows]
         for way in self.layers.ways.values():
-            for a, b in zip(way, way[1:], strict=False):
+            for a, b in pairwise(way):
                 if (a, b) not in steps[self.row[a]]:
                     steps[self.row[a]].append((a, b))
         return steps

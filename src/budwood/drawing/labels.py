@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.utils._pytree import tree_leaves
 
 from budwood.drawing.steps import Step
 from budwood.surgery.operations import operation
@@ -32,10 +33,10 @@ _ACTIVATIONS = (
 )
 
 _FUNCTIONS = {
-    **{name: "reshape" for name in ("view", "reshape", "permute", "transpose", "unsqueeze")},
-    **{name: "reshape" for name in ("squeeze", "unflatten", "movedim", "swapaxes", "expand")},
-    **{name: "split" for name in ("chunk", "split", "unbind", "tensor_split")},
-    **{name: "slice" for name in ("getitem", "narrow", "select", "index_select")},
+    **dict.fromkeys(("view", "reshape", "permute", "transpose", "unsqueeze"), "reshape"),
+    **dict.fromkeys(("squeeze", "unflatten", "movedim", "swapaxes", "expand"), "reshape"),
+    **dict.fromkeys(("chunk", "split", "unbind", "tensor_split"), "split"),
+    **dict.fromkeys(("getitem", "narrow", "select", "index_select"), "slice"),
     **{"relu": "ReLU", "relu_": "ReLU", "relu6": "ReLU6", "leaky_relu": "leaky ReLU"},
     **{"silu": "SiLU", "gelu": "GELU", "elu": "ELU", "mish": "Mish", "hardtanh": "hard tanh"},
     **{"hardswish": "hard swish", "hardsigmoid": "hard sigmoid", "log_softmax": "log softmax"},
@@ -94,8 +95,7 @@ def note_of(step: Step) -> str | None:
     if step.function in DROPPING_FUNCTIONS:
         return "dropout" if "dropout" in step.function else "stochastic depth"
     if step.function in JOINS:
-        sign, names = JOINS[step.function], step.parameters
-        return f"{sign} {next(iter(names)).rpartition('.')[2] if names else 'constant'}"
+        return f"{JOINS[step.function]} {_other_operand(step)}"
     return _FUNCTIONS.get(step.function)
 
 
@@ -114,6 +114,14 @@ def layer_note(layer: nn.Module) -> str | None:
     held = getattr(layer, "act", None)
     after = layer_note(held) if norm and isinstance(held, nn.Module) else None
     return f"{norm}, {after}" if after else norm
+
+
+def _other_operand(step: Step) -> str:
+    """What a value is joined with where that is no other step's value."""
+    if step.parameters:
+        return next(iter(step.parameters)).rpartition(".")[2]
+    given = [value for value in tree_leaves(step.node.args) if isinstance(value, fx.Node)]
+    return "itself" if len(given) > 1 and len(set(given)) == 1 else "constant"
 
 
 def _convolution(layer: _ConvNd) -> str:

@@ -35,9 +35,8 @@ def layers_of(nodes: Sequence[int], links: Sequence[Link]) -> Layers:
     """Rows for the nodes of a graph that is connected and has no cycle.
 
     Example:
-        >>> layers = layers_of([0, 1, 2, 3], [(0, 1), (0, 2), (1, 3), (2, 3)])
-        >>> layers.rows, layers.x[0]
-        (((0,), (1, 2), (3,)), 0.5)
+        >>> layers_of([0, 1, 2, 3], [(0, 1), (0, 2), (1, 3), (2, 3)]).rows
+        ((0,), (1, 2), (3,))
     """
     if not links:
         return Layers((tuple(nodes),), {node: float(i) for i, node in enumerate(nodes)}, {})
@@ -58,8 +57,8 @@ def layers_of(nodes: Sequence[int], links: Sequence[Link]) -> Layers:
     ways = _ways([(node(a), node(b)) for a, b in edges or ()])
     mirror = -1 if _is_mirrored(nodes, place) else 1
     rows = defaultdict(list)
-    for n, (x, y) in sorted(place.items(), key=lambda item: mirror * item[1][0]):
-        rows[-y].append(n)
+    for n in sorted(place, key=lambda n: mirror * place[n][0]):
+        rows[-place[n][1]].append(n)
     return Layers(
         tuple(tuple(rows[depth]) for depth in sorted(rows)),
         {n: mirror * x for n, (x, _) in place.items()},

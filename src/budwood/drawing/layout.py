@@ -69,11 +69,12 @@ class _Layout:
     def _framed(self, block: Block, within: str) -> Piece:
         inner = self.level(block, block.name or within, _HEADER, "plain")
         times = f"x {block.times}" if block.times > 1 else ""
-        left = max(inner.left, self._width / 2) + _MARGIN
-        right = max(inner.right, self._width / 2) + _MARGIN
+        half, names = self._width / 2, _labels(block)
         # No letters may reach the line that enters at x = 0.
-        name = _label(block, left - _MARGIN - _CLEAR)
-        texts = [Text(_MARGIN - left, 15, name, "muted")]
+        needed = min(width_of(names[-1], SIZES["muted"]) + _CLEAR, 2 * half)
+        left = max(inner.left, half, needed) + _MARGIN
+        right = max(inner.right, half) + _MARGIN
+        texts = [Text(_MARGIN - left, 15, _fitting(names, left - _MARGIN - _CLEAR), "muted")]
         if times:
             texts.append(Text(right - _MARGIN, 15, times, "title", "end"))
         end = right - _MARGIN - (texts[-1].width + _CLEAR if times else 0)
@@ -88,12 +89,15 @@ class _Layout:
         return Piece(left, right + _STACK, height, items)
 
 
-def _label(block: Block, room: float) -> str:
-    """The block's path; where there is no room for all of it, its end, from a name on."""
+def _labels(block: Block) -> list[str]:
+    """The block's path, and ever shorter ends of it, each from a name on."""
     parts = block.name.split(".")
     starts = [i for i, part in enumerate(parts) if i == 0 or not part.isdigit()]
     paths = [".".join(parts[i:]) for i in starts]
-    names = [_span(path, block.last) if block.last else path for path in paths]
+    return [_span(path, block.last) if block.last else path for path in paths]
+
+
+def _fitting(names: list[str], room: float) -> str:
     fitting = next((name for name in names if width_of(name, SIZES["muted"]) <= room), names[-1])
     return shortened(fitting, room, SIZES["muted"])
 
@@ -105,5 +109,7 @@ def _span(first: str, last: str) -> str:
         >>> _span("layer3.1", "layer3.35"), _span("block_1", "stage.block_12")
         ('layer3.1 ... 35', 'block_1 ... 12')
     """
+    if first == last:
+        return first
     number = last[len(last.rstrip("0123456789")) :]
     return f"{first} ... {number or last.rpartition('.')[2]}"

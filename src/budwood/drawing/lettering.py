@@ -26,7 +26,7 @@ def shortened(text: str, room: float, size: float, bold: bool = False) -> str:
 
     Example:
         >>> shortened("a name that is far too long", 60, 10)
-        'a name th…'
+        'a name t…'
     """
     if width_of(text, size, bold) <= room:
         return text

@@ -12,7 +12,7 @@ from budwood.drawing.blocks import ENTRY, EXIT, Block
 from budwood.drawing.boxes import Box
 from budwood.drawing.grid import Grid
 from budwood.drawing.layering import Link, layers_of
-from budwood.drawing.pieces import NOTHING, Item, LineAt, Piece, bar, is_bar
+from budwood.drawing.pieces import NOTHING, Item, LineAt, Piece, Point, bar, is_bar
 from budwood.drawing.shortcuts import Side, Style
 
 _LANE_GAP = 9
@@ -21,8 +21,6 @@ _TURN = 10
 """What a line needs to turn."""
 _REACH = 24
 """How far a bar reaches beyond the lines that come to it."""
-
-Point = tuple[float, float]
 
 
 def level_of(
@@ -148,8 +146,10 @@ class _Level:
         return self._start(side) + 2 * _TURN + inner.height
 
     def _order(self, side: Side, inner: Piece) -> tuple[bool, float]:
-        """Short lanes are inside long ones, and what does not come back is outside."""
-        return not side.targets, self._end(side, inner) - self._start(side)
+        """Short lanes are inside long ones. What does not come back is outside: what leaves last
+        first, so that the lines to the others pass above it."""
+        start = self._start(side)
+        return not side.targets, self._end(side, inner) - start if side.targets else -start
 
     def _main_areas(self) -> Iterator[_Area]:
         grid = self._grid

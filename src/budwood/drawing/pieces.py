@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, Union
+from typing import Literal
 
 from budwood.drawing.blocks import Block
 from budwood.drawing.boxes import Box
@@ -10,6 +10,7 @@ from budwood.drawing.lettering import shortened, width_of
 from budwood.drawing.shortcuts import Style
 from budwood.surgery.rendering import short
 
+Point = tuple[float, float]
 Role = Literal["title", "small", "muted"]
 SIZES: dict[Role, float] = {"title": 13, "small": 11, "muted": 11}
 """Pixels of each kind of letters; titles are bold."""
@@ -77,7 +78,7 @@ class FrameAt:
 class LineAt:
     """A line from point to point, with round corners."""
 
-    points: tuple[tuple[float, float], ...]
+    points: tuple[Point, ...]
     style: Style = "plain"
     has_arrow: bool = False
     is_curved: bool = False
@@ -90,7 +91,7 @@ class LineAt:
         return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
 
 
-Item = Union[BoxAt, FrameAt, LineAt]
+Item = BoxAt | FrameAt | LineAt
 
 
 @dataclass(frozen=True)

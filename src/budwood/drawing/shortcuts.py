@@ -44,7 +44,7 @@ def paths_of(block: Block) -> Paths:
     links = block.links
     sides = list(_dead_ends(links))
     links = _without(links, sides)
-    sides += _by_layers(block.parts, links)
+    sides += _by_layers(block.parts, links, held={side.source for side in sides})
     links = _without(links, sides)
     skips = _skips(block.parts, links)
     taken = {(side.source, target) for side in skips for target in side.targets}
@@ -60,8 +60,9 @@ def count_shortcuts(block: Block) -> Counter[Style]:
         if side.style != "plain":
             found[side.style] += len(side.targets)
     for part in block.parts:
-        for style, number in (count_shortcuts(part) if isinstance(part, Block) else {}).items():
-            found[style] += part.times * number
+        if isinstance(part, Block):
+            for style, number in count_shortcuts(part).items():
+                found[style] += part.times * number
     return found
 
 
@@ -82,6 +83,12 @@ class _Graph:
     def behind(self, number: int) -> set[int]:
         """A part and all that it leads to."""
         return _reached(number, self.after)
+
+    def is_closed(self, inner: set[int], entry: int, exit: int) -> bool:
+        """True if one part feeds what is inside, and one is fed by it."""
+        return all({*self.before[n]} <= {*inner, entry} for n in inner) and all(
+            {*self.after[n]} <= {*inner, exit} for n in inner
+        )
 
 
 def _reached(start: int, ways: defaultdict[int, list[int]]) -> set[int]:
@@ -111,8 +118,12 @@ def _dead_ends(links: Sequence[Link]) -> Iterator[Side]:
         dead -= together
 
 
-def _by_layers(parts: Sequence[Part], links: Sequence[Link]) -> Iterator[Side]:
-    """Shortcuts that lead through something: a projection, or a subsampling."""
+def _by_layers(parts: Sequence[Part], links: Sequence[Link], held: set[int]) -> Iterator[Side]:
+    """Shortcuts that lead through something: a projection, or a subsampling.
+
+    What they lead past must be closed: nothing else comes into it or goes out of it, or its lines
+    would have to cross the shortcut. Where a part is held, something leaves it that is no link.
+    """
     graph = _Graph(links)
     for target, part in enumerate(parts):
         operands = graph.before[target]
@@ -122,8 +133,9 @@ def _by_layers(parts: Sequence[Part], links: Sequence[Link]) -> Iterator[Side]:
             source, chain = _branch(graph, one, graph.up_to(other))
             style = _style([parts[i] for i in chain])
             past = graph.up_to(other) - graph.up_to(one)
-            layers = sum(_layers(parts[i]) for i in past if i >= 0)
-            if chain and style and layers > sum(_layers(parts[i]) for i in chain):
+            is_closed = graph.is_closed(past, source, target) and held.isdisjoint({*past, *chain})
+            more = sum(_layers(parts[i]) for i in past) > sum(_layers(parts[i]) for i in chain)
+            if chain and style and is_closed and more:
                 yield Side(source, (target,), chain, style)
                 break
 

@@ -3,6 +3,7 @@
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -181,7 +182,7 @@ def _places(nodes: list[fx.Node]) -> dict[fx.Node, Place]:
     they are in the block that the layers before and after them share."""
     own = {node: _own_place(node) for node in nodes}
     layers = [i for i, node in enumerate(nodes) if node.op == "call_module"]
-    for before, after in zip(layers, layers[1:], strict=False):
+    for before, after in pairwise(layers):
         shared = _shared(own[nodes[before]], own[nodes[after]])
         for node in nodes[before + 1 : after]:
             own[node] = max(own[node], shared, key=len)

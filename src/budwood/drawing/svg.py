@@ -7,7 +7,7 @@ from math import hypot
 
 from budwood.drawing.colours import style_sheet
 from budwood.drawing.lettering import width_of
-from budwood.drawing.pieces import BoxAt, FrameAt, LineAt, Piece, Text
+from budwood.drawing.pieces import BoxAt, FrameAt, Item, LineAt, Piece, Point, Text
 
 _MARGIN = 24
 _HEAD = 20
@@ -68,7 +68,7 @@ def svg_of(whole: Piece, title: str, totals: Sequence[str]) -> str:
     )
 
 
-def _drawn(items: Sequence[object]) -> Iterator[str]:
+def _drawn(items: Sequence[Item]) -> Iterator[str]:
     """Frames, then lines, then boxes, so that no line runs across a box."""
     for item in items:
         if isinstance(item, FrameAt):
@@ -106,32 +106,31 @@ def _box(box: BoxAt) -> Iterator[str]:
 def _line(line: LineAt) -> Iterator[str]:
     path = _curve(line.points) if line.is_curved else _round(line.points)
     yield f'<path class="{line.style}" d="{path}"/>'
-    (x, y), (end_x, end_y) = line.points[0], line.points[-1]
     if line.has_dot:
+        x, y = line.points[0]
         yield f'<circle class="dot {line.style}" cx="{_n(x)}" cy="{_n(y)}" r="2.5"/>'
     if line.has_arrow:
-        before_x, before_y = line.points[-2]
-        length = hypot(end_x - before_x, end_y - before_y) or 1
-        along = (end_x - before_x) / length, (end_y - before_y) / length
-        corners = [(end_x, end_y)]
-        for side in (3.5, -3.5):
-            corners.append(
-                (
-                    end_x - 8 * along[0] + side * along[1],
-                    end_y - 8 * along[1] - side * along[0],
-                )
-            )
-        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in corners)
+        tip = _arrow(line.points[-2], line.points[-1])
+        points = " ".join(f"{_n(x)},{_n(y)}" for x, y in tip)
         yield f'<polygon class="arrow {line.style}" points="{points}"/>'
 
 
-def _curve(points: Sequence[tuple[float, float]]) -> str:
+def _arrow(before: Point, end: Point) -> tuple[Point, Point, Point]:
+    """The corners of an arrow's tip."""
+    dx, dy = end[0] - before[0], end[1] - before[1]
+    length = hypot(dx, dy) or 1
+    dx, dy = dx / length, dy / length
+    x, y = end[0] - 8 * dx, end[1] - 8 * dy
+    return end, (x + 3.5 * dy, y - 3.5 * dx), (x - 3.5 * dy, y + 3.5 * dx)
+
+
+def _curve(points: Sequence[Point]) -> str:
     (x, y), (end_x, end_y) = points[0], points[-1]
     half = (y + end_y) / 2
     return f"M{_n(x)} {_n(y)}C{_n(x)} {_n(half)} {_n(end_x)} {_n(half)} {_n(end_x)} {_n(end_y)}"
 
 
-def _round(points: Sequence[tuple[float, float]]) -> str:
+def _round(points: Sequence[Point]) -> str:
     """A path with every corner cut by an arc."""
     path = f"M{_n(points[0][0])} {_n(points[0][1])}"
     for (before, corner), (_, after) in pairwise(pairwise(points)):
@@ -141,7 +140,7 @@ def _round(points: Sequence[tuple[float, float]]) -> str:
     return f"{path}L{_n(points[-1][0])} {_n(points[-1][1])}"
 
 
-def _towards(corner: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+def _towards(corner: Point, other: Point) -> Point:
     """A point near a corner: as far as it is cut, at most half-way to the next."""
     dx, dy = other[0] - corner[0], other[1] - corner[1]
     length = hypot(dx, dy) or 1
