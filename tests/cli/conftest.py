@@ -234,6 +234,8 @@ class Lesson:
     folder: Path
     home: Path
     as_json: Outcome
+    sockets: str
+    """What it tried to reach."""
 
 
 @pytest.fixture(scope="session")
@@ -242,8 +244,10 @@ def lesson(place) -> Lesson:
     home = place.folder / "empty-home-of-the-lesson"
     home.mkdir()
     args = ["--data", "photos", "--epochs", "1", "--photos", "6", "--out", "shown", "--json"]
-    outcome = place.run("lesson", "degradation", *args, HOME=str(home))
-    return Lesson(place.folder / "shown", home, outcome)
+    log = place.folder / "sockets-of-the-lesson.txt"
+    outcome = place.run("lesson", "degradation", *args, HOME=str(home), SOCKET_LOG=str(log))
+    tried = log.read_text() if log.exists() else ""
+    return Lesson(place.folder / "shown", home, outcome, tried)
 
 
 @dataclass(frozen=True)

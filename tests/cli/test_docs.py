@@ -18,7 +18,17 @@ LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
 INHERITS = re.compile(r"^All fields of \[\w+\]\(#([\w-]+)\)", re.M)
 MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
 """Learns nothing, and so makes mistakes that can be shown."""
-RECIPE = "recipe run resnet50-flowers --data photos --weights none --epochs 1 --size 32"
+RECIPE = """
+model = "efficientnet_lite0"
+example = "1"
+[chapter]
+train_photos = 1
+test_photos = 2
+train_top1 = 0.5
+test_top1 = 0.4
+seconds = 3
+device = "a GPU"
+"""
 NAMED = {"classes", "settings", "graft.layers[]", "counts", "receipt.counts"}
 """Objects whose keys are names from the data; the tables write `*` for them."""
 TYPES = {
@@ -100,12 +110,13 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
         "graft": ["graft", "vgg16-graft"],
         "recipe list": ["recipe", "list"],
         "recipe show": ["recipe", "show", "vgg16-graft"],
-        "recipe run": [*RECIPE.split()],
+        "recipe run": ["recipe", "run", "mine.toml", "--data", "photos"],
         "train from a file": ["train", "photos", "--weights", headless(place.folder)],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
     }
+    (place.folder / "mine.toml").write_text(RECIPE)
     outcomes = place.run_several([[*command, "--json"] for command in commands.values()])
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}

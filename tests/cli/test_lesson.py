@@ -16,13 +16,13 @@ def test_it_trains_all_four_and_says_what_came_of_it(lesson):
     assert result["photos"] == 6
 
 
-def test_chart_and_figures_are_where_they_should_be_and_nothing_else(lesson, place):
+def test_chart_and_figures_are_where_they_should_be_and_nothing_else(lesson):
     assert sorted(path.name for path in lesson.folder.iterdir()) == [
         "degradation.json",
         "degradation.svg",
     ]
     assert list(lesson.home.iterdir()) == []
-    assert not place.socket_log.exists()
+    assert lesson.sockets == ""
 
 
 def test_progress_goes_to_stderr(lesson):

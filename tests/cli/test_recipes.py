@@ -142,7 +142,7 @@ def test_a_run_stands_beside_the_chapters(outcomes):
     text = outcomes["run googlenet"].out
     assert "Recipe googlenet-flowers, example 5.3" in text
     assert "0.8747" in text
-    assert "split: 24 photos to train and 6 to test here, 2569 and 1101 in the chapter" in text
+    assert "split: 21 photos to train and 9 to test here, 2569 and 1101 in the chapter" in text
     assert "epochs: 1 here, 10 in the recipe" in text
     assert "flatten 2048, flatten_1 2048, flatten_2 1024" in outcomes["run googlenet"].err
 
