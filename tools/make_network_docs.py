@@ -61,6 +61,9 @@ DRAWN = {
 }
 """The networks of which there is a drawing in docs/networks, and which part of it; all if empty."""
 
+EXAMPLES_DRAWN = ("vgg16-graft", "googlenet-flowers")
+"""The recipes of which there is a drawing in docs/examples."""
+
 _BLOCK = re.compile(r"<!-- table: (?P<mark>.+?) -->\n.*?<!-- end -->", re.S)
 
 

@@ -340,7 +340,8 @@ def network_to_inspect(what: Path | str) -> tuple[nn.Module, int]:
         request = recipe.request(Path())
         classes = recipe.graft.classes if recipe.graft else _CLASSES.get(recipe.data or "")
         network = prepared_network(request, classes or 2, device="meta")
-        return network, request.batch_size or 1
+        # Auxiliary heads are part of what trains, and run in train mode only.
+        return network.train(request.aux_heads), request.batch_size or 1
     if isinstance(what, Path):
         return network_of_run(what), 1
     return build(what, weights="none", device="meta"), 1
