@@ -93,7 +93,7 @@ def test_both_languages_have_the_same_commands(page):
 @pytest.mark.parametrize("folder", ["networks", "zh/networks"])
 def test_every_drawing_is_there(folder, page):
     drawings = IMAGE.findall((DOCS / folder / page).read_text("utf-8"))
-    assert len(drawings) == (page != "README.md")
+    assert (len(drawings) > 0) == (page != "README.md")
     for drawing in drawings:
         root = ElementTree.parse((DOCS / folder / drawing).resolve()).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -101,7 +101,7 @@ def test_every_drawing_is_there(folder, page):
 
 def test_every_drawing_is_shown(maker):
     shown = {Path(drawing).stem for page in PAGES for drawing in IMAGE.findall(english(page))}
-    assert shown == set(maker.DRAWN)
+    assert shown - {"degradation"} == set(maker.DRAWN)  # that chart `budwood lesson` draws
 
 
 def test_a_mark_that_names_no_table_is_refused(maker):
