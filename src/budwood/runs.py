@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from budwood.capsule import FILE_NAME
-from budwood.classifier import Classifier, Fit, load
+from budwood.classifier import Classifier, Fit
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
@@ -20,20 +20,16 @@ from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.notes import Note
 from budwood.judging.metrics import Evaluation
 from budwood.learning.training import Epoch
-from budwood.networks.building import build, origin_of, preprocessing_of
-from budwood.networks.heads import head_names, hidden_widths, replace_head
+from budwood.networks.building import origin_of
+from budwood.networks.heads import hidden_widths
 from budwood.networks.receipts import Receipt, receipt_of
+from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
-from budwood.recipes.loading import Recipe, is_recipe, load_recipe
+from budwood.recipes.loading import Recipe
 from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
-from budwood.surgery.dryrun import dry_run
-from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.grafting import graft
 
 RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means nothing."
-_CLASSES = {"flowers": 5, "catdog": 2}
-"""How many classes the photos have that recipes are for."""
 
 
 @dataclass(frozen=True)
@@ -238,72 +234,6 @@ def _lonely(photos: ImageFolder) -> Iterator[Note]:
             yield Note("small-class", f"Class {name!r} has one training photo only.")
 
 
-def prepared_network(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
-) -> nn.Module:
-    """The network that a request asks for: built or grafted, headed, frozen."""
-    network = (
-        _grafted(request, classes, device) if request.graft else _built(request, classes, device)
-    )
-    for action, pattern in request.surgery:
-        (freeze if action == "freeze" else unfreeze)(network, pattern)
-    return network
-
-
-def _built(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
-) -> nn.Module:
-    network = build(
-        request.model,
-        weights=request.weights,
-        classes=classes,
-        head=request.head,
-        aux_heads=request.aux_heads,
-        seed=request.seed,
-        device=device,
-    )
-    if request.size is not None:
-        _resize(network, request.model, request.size)
-    freeze(network, "*")
-    return unfreeze(network, *head_names(network))
-
-
-def _resize(network: nn.Module, name: str, size: int) -> None:
-    usual = preprocessing_of(network)
-    try:
-        dry_run(network, (1, len(usual.mean), size, size))
-    except ConfigError as problem:
-        reason = str(problem.__cause__).rstrip(".")
-        raise ConfigError(
-            f"{name} cannot be run on photos of {size} x {size}: {reason}.",
-            expected=f"It was made for {usual.size[0]} x {usual.size[1]}.",
-            next="Leave --size out, or choose another one or another network.",
-        ) from None
-    network.preprocessing = usual.at_size(size)  # type: ignore[assignment]
-
-
-def _grafted(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
-) -> nn.Module:
-    recipe = request.graft
-    assert recipe is not None
-    input = recipe.input
-    if request.size is not None:
-        input = (input[0] if input else 3, request.size, request.size)
-    network: nn.Module = graft(
-        recipe.layers,
-        input=input,
-        classes=classes,
-        adapt=recipe.adapt,
-        weights=None if request.weights == "imagenet" else request.weights,
-        seed=request.seed,
-        device=device,
-    )
-    if request.head != "linear":
-        replace_head(network, classes, request.head, request.seed)
-    return network
-
-
 class _Clock:
     """Seconds of each stage."""
 
@@ -322,29 +252,6 @@ class _Clock:
 def _count(network: nn.Module) -> tuple[int, int]:
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
-
-
-def network_of_run(path: Path) -> nn.Module:
-    """The network of a run, with its classes, weights and what was frozen."""
-    return load(path).network
-
-
-def network_to_inspect(what: Path | str) -> tuple[nn.Module, int]:
-    """The network that a run, a recipe or a name of the catalogue stands for, and the photos in a
-    batch of it.
-
-    Of a name or a recipe only the structure is made (on the meta device): nothing is downloaded.
-    """
-    if is_recipe(what):
-        recipe = load_recipe(what)
-        request = recipe.request(Path())
-        classes = recipe.graft.classes if recipe.graft else _CLASSES.get(recipe.data or "")
-        network = prepared_network(request, classes or 2, device="meta")
-        # Auxiliary heads are part of what trains, and run in train mode only.
-        return network.train(request.aux_heads), request.batch_size or 1
-    if isinstance(what, Path):
-        return network_of_run(what), 1
-    return build(what, weights="none", device="meta"), 1
 
 
 def warning_of(model: Classifier) -> str | None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import ConfigError, UnknownName
+from budwood.preparing import network_to_inspect, prepared_network
 from budwood.recipes.bundled import names, text_of
 from budwood.recipes.loading import is_recipe, load_recipe, load_recipes
-from budwood.runs import network_to_inspect, prepared_network
 from budwood.surgery.cutting import cut
 from budwood.surgery.summary import summarize
 

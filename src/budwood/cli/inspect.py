@@ -100,7 +100,7 @@ def command(
     if drawing is not None:
         _require_place(drawing)
     from budwood.networks.heads import replace_head
-    from budwood.runs import network_to_inspect
+    from budwood.preparing import network_to_inspect
     from budwood.surgery.freezing import freeze as freeze_layers
     from budwood.surgery.freezing import unfreeze as unfreeze_layers
     from budwood.surgery.summary import summarize

@@ -1,0 +1,108 @@
+"""The network that is asked for: by a request, a recipe, a name of the catalogue or a run."""
+
+from pathlib import Path
+from typing import Literal
+
+from torch import nn
+
+from budwood.classifier import load
+from budwood.errors import ConfigError
+from budwood.networks.building import build, preprocessing_of
+from budwood.networks.heads import head_names, replace_head
+from budwood.recipes.loading import is_recipe, load_recipe
+from budwood.request import Request
+from budwood.surgery.dryrun import dry_run
+from budwood.surgery.freezing import freeze, unfreeze
+from budwood.surgery.grafting import graft
+
+_CLASSES = {"flowers": 5, "catdog": 2}
+"""How many classes the photos have that recipes are for."""
+
+
+def prepared_network(
+    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
+) -> nn.Module:
+    """The network that a request asks for: built or grafted, headed, frozen."""
+    network = (
+        _grafted(request, classes, device) if request.graft else _built(request, classes, device)
+    )
+    for action, pattern in request.surgery:
+        (freeze if action == "freeze" else unfreeze)(network, pattern)
+    return network
+
+
+def _built(
+    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+) -> nn.Module:
+    network = build(
+        request.model,
+        weights=request.weights,
+        classes=classes,
+        head=request.head,
+        aux_heads=request.aux_heads,
+        seed=request.seed,
+        device=device,
+    )
+    if request.size is not None:
+        _resize(network, request.model, request.size)
+    freeze(network, "*")
+    return unfreeze(network, *head_names(network))
+
+
+def _resize(network: nn.Module, name: str, size: int) -> None:
+    usual = preprocessing_of(network)
+    try:
+        dry_run(network, (1, len(usual.mean), size, size))
+    except ConfigError as problem:
+        reason = str(problem.__cause__).rstrip(".")
+        raise ConfigError(
+            f"{name} cannot be run on photos of {size} x {size}: {reason}.",
+            expected=f"It was made for {usual.size[0]} x {usual.size[1]}.",
+            next="Leave --size out, or choose another one or another network.",
+        ) from None
+    network.preprocessing = usual.at_size(size)  # type: ignore[assignment]
+
+
+def _grafted(
+    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+) -> nn.Module:
+    recipe = request.graft
+    assert recipe is not None
+    input = recipe.input
+    if request.size is not None:
+        input = (input[0] if input else 3, request.size, request.size)
+    network: nn.Module = graft(
+        recipe.layers,
+        input=input,
+        classes=classes,
+        adapt=recipe.adapt,
+        weights=None if request.weights == "imagenet" else request.weights,
+        seed=request.seed,
+        device=device,
+    )
+    if request.head != "linear":
+        replace_head(network, classes, request.head, request.seed)
+    return network
+
+
+def network_of_run(path: Path) -> nn.Module:
+    """The network of a run, with its classes, weights and what was frozen."""
+    return load(path).network
+
+
+def network_to_inspect(what: Path | str) -> tuple[nn.Module, int]:
+    """The network that a run, a recipe or a name of the catalogue stands for, and the photos in a
+    batch of it.
+
+    Of a name or a recipe only the structure is made (on the meta device): nothing is downloaded.
+    """
+    if is_recipe(what):
+        recipe = load_recipe(what)
+        request = recipe.request(Path())
+        classes = recipe.graft.classes if recipe.graft else _CLASSES.get(recipe.data or "")
+        network = prepared_network(request, classes or 2, device="meta")
+        # Auxiliary heads are part of what trains, and run in train mode only.
+        return network.train(request.aux_heads), request.batch_size or 1
+    if isinstance(what, Path):
+        return network_of_run(what), 1
+    return build(what, weights="none", device="meta"), 1
