@@ -98,6 +98,7 @@ def table(kind: str, *arguments: str) -> Table:
 def draw_all() -> None:
     """Write the drawings."""
     from budwood.drawing.drawing import draw
+    from budwood.preparing import network_to_inspect
 
     for name, part in DRAWN.items():
         whole = summary(name)
@@ -107,6 +108,8 @@ def draw_all() -> None:
         title = f"{name}, {part}" if part else name
         drawing = draw(network(name).get_submodule(part), (channels, height, width), title=title)
         drawing.save(ENGLISH / f"{name}.svg")
+    for name in EXAMPLES_DRAWN:
+        draw(network_to_inspect(name)[0], title=name).save(DOCS / "examples" / f"{name}.svg")
 
 
 def main() -> None:
@@ -115,7 +118,7 @@ def main() -> None:
             page.write_text(filled(page.read_text("utf-8"), folder == CHINESE), "utf-8")
             print(f"{page.relative_to(DOCS.parent)} is written")
     draw_all()
-    print(f"{len(DRAWN)} drawings in {ENGLISH.relative_to(DOCS.parent)}")
+    print(f"{len(DRAWN) + len(EXAMPLES_DRAWN)} drawings are made")
 
 
 if __name__ == "__main__":
