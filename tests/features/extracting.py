@@ -17,8 +17,9 @@ import torch
 from torch import nn
 
 from budwood.features import extraction, gathering, verification
-from budwood.features.engines import EngineSpec, TorchEngine
+from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, Gatherer
+from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Prepared, Preprocessing
 from budwood.surgery.cutting import cut
 
@@ -48,7 +49,7 @@ def work(job):
     os.environ["BUDWOOD_HOME"] = job["home"]
     Slow.seconds = job["seconds"]
     extraction.FLUSH_PHOTOS = extraction.BATCH_PHOTOS = job["batch"]
-    verification.build_engine = lambda trunk, spec, _: Slow(trunk, spec)
+    verification.build_engine = lambda trunk, spec, *_: Slow(trunk, spec)
     gathering.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()
     gatherer = Gatherer(

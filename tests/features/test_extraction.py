@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from budwood.features import extraction
-from budwood.features.engines import EngineSpec, TorchEngine
+from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
-    AHEAD,
     BATCH_PHOTOS,
     BATCH_SECONDS,
     Progress,
@@ -20,7 +19,9 @@ from budwood.features.extraction import (
     identify,
     workers,
 )
+from budwood.features.pace import Pace
 from budwood.features.store import RowStore
+from budwood.features.torch_engine import TorchEngine
 from budwood.images.reading import digest
 
 
@@ -31,7 +32,10 @@ def run(trunk, tiny):
     def extract_tiny(paths, batch=4, on_progress=None):
         store = RowStore("maker", {})
         engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
-        broken = extract(paths, tiny.preprocessing, engine, [store], batch, on_progress)
+        broken = {}
+        photos = decoded(paths, tiny.preprocessing, broken)
+        pace = Pace(batch, batch, len(paths))
+        extract(photos, len(paths), engine, [store], pace, broken, on_progress)
         return store, broken
 
     return extract_tiny
@@ -84,7 +88,7 @@ def test_decoding_runs_only_a_few_photos_ahead(draw, tiny, monkeypatch):
     monkeypatch.setattr(
         extraction, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
     )
-    monkeypatch.setattr(extraction, "AHEAD", 2)
+    monkeypatch.setattr(extraction, "AHEAD_BYTES", 0)
     paths = draw(30)
     photos = decoded(paths, tiny.preprocessing, {})
     for consumed in range(1, 6):
@@ -110,7 +114,7 @@ def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeyp
     threading.Timer(0.1, gate.set).start()
     photos.close()
     assert len(begun) <= 1 + workers()
-    assert 1 + AHEAD * workers() > 20  # all of them were waiting
+    assert extraction.AHEAD_BYTES > 20 * 32 * 32 * 3  # all of them were waiting
 
 
 @pytest.mark.parametrize(
@@ -198,8 +202,9 @@ def test_the_engine_is_free_again_while_the_error_is_still_at_hand(draw, tiny, t
 
     engine = Observed(trunk(), EngineSpec("torch", "fp32"))
     store = RowStore("maker", {})
+    photos = decoded(draw(8), tiny.preprocessing, {})
     with pytest.raises(KeyboardInterrupt) as caught:
-        extract(draw(8), tiny.preprocessing, engine, [store], 2, stop)
+        extract(photos, 8, engine, [store], Pace(2, 2, 8), {}, stop)
     assert caught.tb is not None  # it keeps the generator alive
     assert states == ["closed"]
 

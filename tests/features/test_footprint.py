@@ -47,4 +47,4 @@ def test_nothing_is_written_outside_the_home_and_no_socket_is_opened(draw, tmp_p
     )
     assert done.returncode == 0, done.stderr
     assert [list(place.rglob("*")) for place in places.values()] == [[], [], []]
-    assert sorted(path.name for path in budwood_home.iterdir()) == ["store"]
+    assert sorted(path.name for path in budwood_home.iterdir()) == ["store", "trunks"]

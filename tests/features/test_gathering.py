@@ -166,11 +166,11 @@ def test_what_makes_the_rows_is_said_in_advance(bench, draw):
 def test_a_refused_engine_is_not_tried_again(bench, draw, monkeypatch):
     real, tried = verification.build_engine, []
 
-    def build(trunk, spec, example):
+    def build(trunk, spec, example, key):
         tried.append(spec.library)
         if spec.library == "openvino":
             raise RuntimeError("broken installation")
-        return real(trunk, spec, example)
+        return real(trunk, spec, example, key)
 
     monkeypatch.setattr(verification, "build_engine", build)
     first = bench()

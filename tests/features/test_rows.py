@@ -6,9 +6,10 @@ import torch
 
 from budwood.errors import PhotoError
 from budwood.features import rows
-from budwood.features.engines import EngineSpec, TorchEngine
+from budwood.features.engines import EngineSpec
 from budwood.features.rows import LiveRows, Selected, StoredRows
 from budwood.features.store import RowStore
+from budwood.features.torch_engine import TorchEngine
 
 PHOTOS = [bytes([i]) * 16 for i in range(6)]
 FIRST = np.arange(12, dtype=np.float32).reshape(6, 2)

@@ -11,7 +11,8 @@ from torch import nn
 
 from budwood.errors import EngineError
 from budwood.features import verification
-from budwood.features.engines import EngineSpec, TorchEngine, build_engine
+from budwood.features.engines import EngineSpec, build_engine
+from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import (
     PROBES,
     TOLERANCE,
@@ -67,7 +68,7 @@ def wrong(monkeypatch):
     """From now on OpenVINO has this fault."""
 
     def break_it(fault):
-        def build(trunk, spec, example):
+        def build(trunk, spec, example, key):
             right = build_engine(trunk, TORCH, example)
             return Wrong(right, fault) if spec.library == "openvino" else right
 

@@ -1,23 +1,23 @@
-"""Engines run a trunk over batches of pixels; this is what they promise, and torch's own."""
+"""Engines run a trunk over batches of pixels; this is what they promise, and which are tried."""
 
-import copy
-from collections.abc import Generator, Iterable
-from contextlib import nullcontext
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from budwood.errors import ConfigError
-from budwood.tensors import Pixels
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Precision = Literal["fp32", "bf16"]
 Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
+Batch = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""Photos `h w c` of one size, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -43,44 +43,13 @@ class Engine(Protocol):
 
     spec: EngineSpec
 
-    def run(self, pixels: Pixels) -> Rows:
+    def run(self, photos: Batch) -> Rows:
         """The frontier of one batch."""
 
     def stream(
-        self, batches: Iterable[tuple[Any, Pixels]]
+        self, batches: Iterable[tuple[Any, Batch]]
     ) -> Generator[tuple[Any, Rows], None, None]:
         """The frontier of each batch with the batch's tag, in order, overlapped where possible."""
-
-
-class TorchEngine:
-    """Runs a trunk in torch: the reference in fp32 on the CPU, and the engine of a GPU.
-
-    CUDA and MPS are written from the documentation and have not been measured.
-    """
-
-    def __init__(self, trunk: nn.Module, spec: EngineSpec) -> None:
-        self.spec = spec
-        self._trunk = trunk.eval() if spec.device == "cpu" else _moved(trunk, spec.device)
-
-    def run(self, pixels: Pixels) -> Rows:
-        """The frontier of one batch, `n ...` each."""
-        # A copy: a trunk may hand its input on as it is, and the caller keeps its array.
-        batch = torch.from_numpy(pixels.copy()).to(self.spec.device)
-        with torch.inference_mode(), self._arithmetic():
-            rows = self._trunk(batch)
-        return tuple(_plain(row) for row in rows)
-
-    def stream(
-        self, batches: Iterable[tuple[Any, Pixels]]
-    ) -> Generator[tuple[Any, Rows], None, None]:
-        """One batch after the other; decoding goes on in other threads meanwhile."""
-        for tag, pixels in batches:
-            yield tag, self.run(pixels)
-
-    def _arithmetic(self) -> Any:
-        if self.spec.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.spec.device.partition(":")[0], torch.bfloat16)
 
 
 def preferred_specs(precision: str, device: str, network_runs: bool = True) -> list[EngineSpec]:
@@ -113,31 +82,28 @@ def preferred_specs(precision: str, device: str, network_runs: bool = True) -> l
     return fp32 if precision == "fp32" or not has_bf16 else [EngineSpec("openvino", "bf16"), *fp32]
 
 
-def build_engine(trunk: nn.Module, spec: EngineSpec, example: Pixels) -> Engine:
+def build_engine(
+    trunk: "nn.Module", spec: EngineSpec, example: NDArray[np.uint8], key: str | None = None
+) -> Engine:
     """The engine that runs this trunk as `spec` says.
 
     Args:
         trunk: Pixels `n h w c` to a tuple of tensors.
         spec: Library, precision and device.
         example: One photo, `1 h w c`.
+        key: What the trunk computes, as a name; converted trunks are kept on disk under it.
 
     Raises:
         EngineError: If the library cannot take this trunk.
     """
     if spec.library == "torch":
+        from budwood.features.torch_engine import TorchEngine
+
         return TorchEngine(trunk, spec)
+    from budwood.features.converting import converted
     from budwood.features.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(trunk, spec, example)
-
-
-def _plain(row: torch.Tensor) -> NDArray[Any]:
-    row = row.float() if row.is_floating_point() else row
-    return np.ascontiguousarray(row.cpu().numpy())
-
-
-def _moved(trunk: nn.Module, device: str) -> nn.Module:
-    return copy.deepcopy(trunk).to(device).eval()
+    return OpenVINOEngine(converted(trunk, example, key), spec)
 
 
 def _version(library: str) -> str:
@@ -154,6 +120,8 @@ def _require_device(device: str) -> None:
     kind = device.partition(":")[0]
     if kind not in ("cuda", "mps"):
         raise ConfigError(f"No device is called {device!r}.", expected="cpu, cuda or mps.")
+    import torch
+
     is_there = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
     if not is_there:
         raise ConfigError(f"torch finds no {kind} device here.", next="Use --device cpu.")

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
 from budwood.features.engines import Engine, Rows
+from budwood.features.pace import Pace
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import digest, read
-from budwood.tensors import Pixels
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 256, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
-BATCH_SECONDS, BATCH_PHOTOS = 0.4, 16
+BATCH_SECONDS, BATCH_PHOTOS = 1.2, 16
 """A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
-
-
-AHEAD = 16
-"""Photos that each core decodes ahead of the network."""
+QUICK_SECONDS, QUICK_PHOTOS = 0.005, 4
+"""Networks that take less than this for a photo are usually fastest on this many at once."""
+AHEAD_BYTES = 128 * 2**20
+"""Pixels that are decoded ahead of the network: while it is still being compiled, too."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+Decoded = tuple[Path, bytes, NDArray[np.uint8]]
+"""A photo's path, its digest and its pixels `h w c`."""
 
 
 def workers() -> int:
@@ -74,17 +76,20 @@ def identify(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]]
 
 def decoded(
     paths: Iterable[Path], preprocessing: Preprocessing, broken: dict[Path, str]
-) -> Generator[tuple[Path, bytes, NDArray[np.uint8]], None, None]:
+) -> Generator[Decoded, None, None]:
     """Each photo's path, digest and pixels `h w c`, in order, decoded by all cores.
 
-    Photos that cannot be decoded are left out and put into `broken` with the reason. Memory is
-    bounded: only a few photos per core are decoded ahead.
+    Photos that cannot be decoded are left out and put into `broken` with the reason. Decoding
+    begins with the first photo that is asked for, and goes on while the caller does other things;
+    memory is bounded by `AHEAD_BYTES`.
     """
+    height, width = preprocessing.size
+    ahead = max(2 * workers(), AHEAD_BYTES // (height * width * len(preprocessing.mean)))
     waiting: deque[tuple[Path, Future[Any]]] = deque()
     source = iter(paths)
     with _threads() as pool:
         while True:
-            for path in islice(source, AHEAD * workers() - len(waiting)):
+            for path in islice(source, ahead - len(waiting)):
                 waiting.append((path, pool.submit(_decode_one, path, preprocessing)))
             if not waiting:
                 return
@@ -98,55 +103,63 @@ def decoded(
 
 
 def batch_size(seconds_per_photo: float) -> int:
-    """Photos in a batch for a trunk of this speed."""
+    """The most photos in a batch for a trunk of this speed."""
     return int(min(BATCH_PHOTOS, max(1, BATCH_SECONDS / max(seconds_per_photo, 1e-6))))
 
 
+def pace_for(seconds_per_photo: float, photos: int) -> Pace:
+    """The pace to begin with for a trunk of this speed and so many photos."""
+    largest = batch_size(seconds_per_photo)
+    usual = QUICK_PHOTOS if seconds_per_photo < QUICK_SECONDS else largest
+    return Pace(usual, largest, photos)
+
+
 def extract(
-    paths: Sequence[Path],
-    preprocessing: Preprocessing,
+    photos: Generator[Decoded, None, None],
+    total: int,
     engine: Engine,
     stores: Sequence[Shelf],
-    batch: int,
+    pace: Pace,
+    broken: Mapping[Path, str],
     on_progress: OnProgress | None = None,
-) -> dict[Path, str]:
-    """Store the frontier rows of these photos; gives back the broken ones with the reason.
+) -> None:
+    """Store the frontier rows of decoded photos.
 
     Whatever ends it early (Ctrl-C, an error), the rows that were ready are stored first.
 
     Args:
-        paths: Photos that are not stored yet.
-        preprocessing: From file bytes to pixels.
+        photos: What `decoded` gives of photos that are not stored yet.
+        total: How many photos were to be decoded.
         engine: A trusted engine.
         stores: One for each tensor that the engine returns, in its order.
-        batch: Photos in a batch.
+        pace: How many photos go into a batch.
+        broken: Where `decoded` puts what cannot be decoded; it counts as done.
         on_progress: Told after each batch, and at the end.
 
     Raises:
         StoreError: If the disk is full; what was stored is kept.
     """
-    broken: dict[Path, str] = {}
     started, done = time.perf_counter(), 0
     writer = _Writer(stores)
 
     def report() -> None:
         if on_progress:
             seconds = time.perf_counter() - started
-            on_progress(Progress(done + len(broken), len(paths), seconds))
+            on_progress(Progress(min(total, done + len(broken)), total, seconds))
 
     try:
         with (
-            closing(decoded(paths, preprocessing, broken)) as photos,
-            closing(engine.stream(_batches(photos, batch))) as results,
+            closing(photos),
+            closing(engine.stream(_batches(photos, pace))) as results,
         ):
             for names, rows in results:
+                pace.took(len(names), time.perf_counter())
                 writer.add(names, rows)
                 done += len(names)
                 report()
     finally:
         writer.flush()
     report()  # the last photos may all be broken
-    return broken
 
 
 class _Writer:
@@ -177,10 +190,10 @@ class _Writer:
 
 
 def _batches(
-    photos: Iterator[tuple[Path, bytes, NDArray[np.uint8]]], size: int
-) -> Iterator[tuple[list[bytes], Pixels]]:
-    while part := list(islice(photos, size)):
-        yield [photo for _, photo, _ in part], np.stack([pixels for _, _, pixels in part])
+    photos: Iterator[Decoded], pace: Pace
+) -> Iterator[tuple[list[bytes], list[NDArray[np.uint8]]]]:
+    while part := list(islice(photos, pace.size)):
+        yield [photo for _, photo, _ in part], [pixels for _, _, pixels in part]
 
 
 @contextmanager

@@ -1,19 +1,26 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import fx
 
 from budwood.errors import ConfigError
 from budwood.features.engines import Engine, EngineSpec, preferred_specs
-from budwood.features.extraction import OnProgress, batch_size, decoded, extract, identify
+from budwood.features.extraction import (
+    Decoded,
+    OnProgress,
+    batch_size,
+    decoded,
+    extract,
+    identify,
+    pace_for,
+)
 from budwood.features.room import room_for
 from budwood.features.rows import LiveRows, RowSource, StoredRows
 from budwood.features.store import (
@@ -22,6 +29,7 @@ from budwood.features.store import (
     Shelf,
     maker_key,
 )
+from budwood.features.trunks import trunk_key
 from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing
 from budwood.surgery.cutting import Cut
@@ -99,7 +107,7 @@ class Gatherer:
             options.precision, options.device, network_runs=set(self.keys) != {"input"}
         )
         self._engine: Engine | None = None
-        self._batch = 1
+        self._seconds_per_photo = 0.0
         self._held: Sequence[Shelf] | None = None
         self._reported: set[Path] = set()
 
@@ -117,24 +125,10 @@ class Gatherer:
         digests, broken = identify(paths)
         shelves = self._shelves(digests)
         missing = _missing(digests, shelves)
-        probe, reasons = self._probe(missing.values())
+        reasons: dict[Path, str] = {}
         uncached = False
-        if probe:
-            self._make_ready(probe)
-            shelves = self._shelves(digests)
-            missing = _missing(digests, shelves)
-            todo = [path for path in missing.values() if path not in reasons]
-            room, note = room_for(len(todo), self._cut.row_bytes, self._options.store_limit)
-            if keep:
-                self._on_note(note)
-            uncached = room == "nowhere"
-            if not keep or room != "disk":
-                shelves = [MemoryShelf(shelf) for shelf in shelves]
-                self._held = shelves if keep and not uncached else None
-            reasons |= self._unreadable(todo) if uncached else self._extract(todo, shelves)
-            if not uncached:
-                lost = _missing(digests, shelves).values()
-                reasons |= {path: CHANGED for path in lost if path not in reasons}
+        if missing:
+            shelves, missing, uncached = self._compute(digests, missing, reasons, keep)
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
@@ -151,6 +145,40 @@ class Gatherer:
             misses=computed,
             bytes=len(set(photos)) * row_bytes if _on_disk(shelves) else 0,
         )
+
+    def _compute(
+        self,
+        digests: dict[Path, bytes],
+        missing: dict[bytes, Path],
+        broken: dict[Path, str],
+        keep: bool,
+    ) -> tuple[Sequence[Shelf], dict[bytes, Path], bool]:
+        """Put missing photos through the trunk: where their rows are, which were missing for the
+        engine that ran, and whether there was no room for them. `broken` is filled."""
+        order = _spread_out(list(missing.values()), PROBES)
+        with closing(decoded(order, self._preprocessing, broken)) as photos:
+            first = self._make_ready(photos)
+            shelves = self._shelves(digests)
+            if self._engine is None:  # not one photo can be decoded
+                return shelves, missing, False
+            missing = _missing(digests, shelves)
+            todo = [path for path in missing.values() if path not in broken]
+            room, note = room_for(len(todo), self._cut.row_bytes, self._options.store_limit)
+            if keep:
+                self._on_note(note)
+            if not keep or room != "disk":
+                shelves = [MemoryShelf(shelf) for shelf in shelves]
+                self._held = shelves if keep and room == "memory" else None
+            if room == "nowhere":
+                for _ in photos:  # what cannot be decoded must be known beforehand
+                    pass
+                return shelves, missing, True
+            wanted = _of(todo, chain(first, photos))
+            pace = pace_for(self._seconds_per_photo, len(todo))
+            extract(wanted, len(todo), self._engine, shelves, pace, broken, self._on_progress)
+        lost = _missing(digests, shelves).values()
+        broken |= {path: CHANGED for path in lost if path not in broken}
+        return shelves, missing, False
 
     @property
     def spec(self) -> EngineSpec:
@@ -195,49 +223,37 @@ class Gatherer:
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
         return stores
 
-    def _probe(self, paths: Collection[Path]) -> tuple[list[NDArray[np.uint8]], dict[Path, str]]:
-        """A few photos from all over the list, and those met on the way that cannot be decoded.
+    def _make_ready(self, photos: Generator[Decoded, None, None]) -> list[Decoded]:
+        """Build and verify the engine; gives back the photos that it was judged by.
 
-        Neighbours in a folder are of one class, and so alike that good arithmetic would look bad
-        beside the little they differ.
+        In a thread, so that Ctrl-C need not wait for it; the other photos are decoded meanwhile.
         """
-        reasons: dict[Path, str] = {}
-        photos = decoded(_spread_out(list(paths), PROBES), self._preprocessing, reasons)
-        with closing(photos):
-            return [pixels for _, _, pixels in islice(photos, PROBES)], reasons
-
-    def _make_ready(self, probe: list[NDArray[np.uint8]]) -> None:
-        """Build and verify the engine, in a thread so that Ctrl-C need not wait for it."""
         if self._engine is not None:
-            return
+            return []
+        first = list(islice(photos, PROBES))
+        if not first:
+            return []
+        height, width = self._preprocessing.size
         pool = ThreadPoolExecutor(1)
         try:
             self._engine, verdict = pool.submit(
                 trusted_engine,
                 self._cut.trunk,
                 self._specs,
-                np.stack(probe),
+                np.stack([pixels for _, _, pixels in first]),
                 self._on_note,
+                trunk_key(self.keys, (height, width, len(self._preprocessing.mean))),
             ).result()
         finally:
             pool.shutdown(wait=False)
-        self._batch = batch_size(verdict.seconds_per_photo)
-
-    def _extract(self, paths: Sequence[Path], shelves: Sequence[Shelf]) -> dict[Path, str]:
-        assert self._engine is not None
-        return extract(
-            paths, self._preprocessing, self._engine, shelves, self._batch, self._on_progress
-        )
-
-    def _unreadable(self, paths: Iterable[Path]) -> dict[Path, str]:
-        reasons: dict[Path, str] = {}
-        for _ in decoded(paths, self._preprocessing, reasons):
-            pass
-        return reasons
+        self._seconds_per_photo = verdict.seconds_per_photo
+        return first
 
     def _live(self, paths: Sequence[Path]) -> LiveRows:
         assert self._engine is not None
-        return LiveRows(paths, self._preprocessing, self._engine, self._batch)
+        return LiveRows(
+            paths, self._preprocessing, self._engine, batch_size(self._seconds_per_photo)
+        )
 
 
 def frontier_keys(cut: Cut) -> tuple[str, ...]:
@@ -256,8 +272,18 @@ def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes
     }
 
 
+def _of(paths: Collection[Path], photos: Iterable[Decoded]) -> Generator[Decoded, None, None]:
+    """Those of the photos that have one of these paths."""
+    wanted = set(paths)
+    yield from (photo for photo in photos if photo[0] in wanted)
+
+
 def _spread_out(paths: list[Path], count: int) -> list[Path]:
-    """The same paths, with `count` evenly spaced ones first."""
+    """The same paths, with `count` evenly spaced ones first: the engine is judged by these.
+
+    Neighbours in a folder are of one class, and so alike that good arithmetic would look bad
+    beside the little they differ.
+    """
     step = max(1, len(paths) // count)
     first = paths[::step][:count]
     chosen = set(first)

@@ -1,11 +1,5 @@
-"""The OpenVINO engine: a trunk compiled for the CPU, several batches in flight.
+"""The OpenVINO engine: a converted trunk compiled for the CPU, several batches in flight."""
 
-The trunk is converted through OpenVINO's PyTorch frontend itself, not through its `convert_model`
-front door, which reports usage over the network unless the user has opted out.
-"""
-
-import logging
-import warnings
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
@@ -13,14 +7,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.jit._trace import TracerWarning
 
 from budwood.errors import EngineError
-from budwood.features.engines import EngineSpec, Rows
-from budwood.features.untracked import FrontEndManager, TorchScriptPythonDecoder, ov
-from budwood.tensors import Pixels
+from budwood.features.engines import Batch, EngineSpec, Rows
+from budwood.features.untracked import ov
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -28,63 +18,83 @@ _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 class OpenVINOEngine:
     """Runs a trunk compiled by OpenVINO on the CPU."""
 
-    def __init__(self, trunk: nn.Module, spec: EngineSpec, example: Pixels) -> None:
+    def __init__(self, model: ov.Model, spec: EngineSpec) -> None:
         self.spec = spec
         try:
             self._compiled = _core().compile_model(
-                _converted(trunk, example),
+                model,
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[spec.precision],
                     "PERFORMANCE_HINT": "THROUGHPUT",
                 },
             )
-        except Exception as problem:  # its converter raises nearly every class there is
-            lines = str(problem).split("\n")
-            reason = next((line for line in reversed(lines) if line.strip(" -")), repr(problem))
-            raise EngineError(f"OpenVINO cannot run this trunk: {reason.strip(' -')}.") from problem
+        except RuntimeError as problem:
+            reason = str(problem).strip().splitlines()[-1].strip(" -")
+            raise EngineError(f"OpenVINO cannot compile this trunk: {reason}.") from problem
         count = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._requests = [self._compiled.create_infer_request() for _ in range(count)]
+        self._requests = [_Request(self._compiled) for _ in range(count)]
 
-    def run(self, pixels: Pixels) -> Rows:
+    def run(self, photos: Batch) -> Rows:
         """The frontier of one batch, `n ...` each."""
-        self._start(self._requests[0], pixels)
-        return self._finish(self._requests[0])
+        self._requests[0].start(photos)
+        return self._requests[0].finish()
 
     def stream(
-        self, batches: Iterable[tuple[Any, Pixels]]
+        self, batches: Iterable[tuple[Any, Batch]]
     ) -> Generator[tuple[Any, Rows], None, None]:
         """Keeps every request busy; results come in order."""
         free = deque(self._requests)
-        under_way: deque[tuple[Any, ov.InferRequest]] = deque()
+        under_way: deque[tuple[Any, _Request]] = deque()
         try:
-            for tag, pixels in batches:
+            for tag, photos in batches:
                 request = free.popleft()
-                self._start(request, pixels)
+                request.start(photos)
                 under_way.append((tag, request))
-                while under_way and (not free or under_way[0][1].wait_for(0)):
+                while under_way and (not free or under_way[0][1].is_done()):
                     tag, request = under_way.popleft()
-                    rows = self._finish(request)
+                    rows = request.finish()
                     free.append(request)
                     yield tag, rows
             while under_way:
                 tag, request = under_way.popleft()
-                yield tag, self._finish(request)
+                yield tag, request.finish()
         finally:
             for _, request in under_way:
                 request.cancel()
             for _, request in under_way:
                 with suppress(RuntimeError):  # how a cancelled request ends
-                    request.wait()
+                    request.finish()
 
-    def _start(self, request: ov.InferRequest, pixels: Pixels) -> None:
-        # share_inputs=False copies: a request reads, and may overwrite, the memory it is given.
-        request.start_async({0: pixels}, share_inputs=False)
 
-    def _finish(self, request: ov.InferRequest) -> Rows:
-        request.wait()
-        outputs = range(len(self._compiled.outputs))  # by index: two may have the same shape
-        return tuple(np.array(request.get_output_tensor(i).data) for i in outputs)
+class _Request:
+    """One batch in flight, with input memory of its own that photos are copied into once."""
+
+    def __init__(self, compiled: ov.CompiledModel) -> None:
+        self._request = compiled.create_infer_request()
+        self._outputs = len(compiled.outputs)
+        self._room = np.empty(0, np.uint8)
+
+    def start(self, photos: Batch) -> None:
+        shape = (len(photos), *photos[0].shape)
+        if self._room.shape[1:] != shape[1:] or len(self._room) < len(photos):
+            self._room = np.empty(shape, np.uint8)
+        batch = self._room[: len(photos)]
+        for target, photo in zip(batch, photos, strict=True):
+            target[...] = photo
+        self._request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
+        self._request.start_async()
+
+    def is_done(self) -> bool:
+        return bool(self._request.wait_for(0))
+
+    def cancel(self) -> None:
+        self._request.cancel()
+
+    def finish(self) -> Rows:
+        self._request.wait()
+        outputs = range(self._outputs)  # by index: two may have the same shape
+        return tuple(np.array(self._request.get_output_tensor(i).data) for i in outputs)
 
 
 @cache
@@ -96,23 +106,3 @@ def cpu_capabilities() -> tuple[str, ...]:
 @cache
 def _core() -> ov.Core:
     return ov.Core()
-
-
-def _converted(trunk: nn.Module, example: Pixels) -> ov.Model:
-    """The trunk as an OpenVINO model, its batch size left open."""
-    pixels = torch.from_numpy(example[:1].copy())
-    quiet = logging.getLogger("openvino.frontend.pytorch.ts_decoder")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), torch.no_grad():
-            # OpenVINO's decoder uses torch.jit.trace, which torch 2.14 calls deprecated.
-            warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated")
-            warnings.filterwarnings("ignore", category=TracerWarning)
-            decoder = TorchScriptPythonDecoder(trunk, example_input=(pixels,))
-        frontend = FrontEndManager().load_by_framework("pytorch")
-        model = frontend.convert(frontend.load(decoder))
-        model.reshape({0: ov.PartialShape([-1, *pixels.shape[1:]])})
-    finally:
-        quiet.setLevel(level)
-    return model

@@ -81,7 +81,7 @@ class LiveRows:
                 file=path,
             )
         parts = [
-            self._engine.run(np.stack(pixels[i : i + self._batch]))
+            self._engine.run(pixels[i : i + self._batch])
             for i in range(0, len(pixels), self._batch)
         ]
         tensors: list[NDArray[np.generic]] = [np.concatenate(t) for t in zip(*parts, strict=True)]

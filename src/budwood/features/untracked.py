@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import cast
+from typing import Any, cast
 
 
 @contextmanager
@@ -27,7 +27,14 @@ def _absent(name: str) -> Iterator[None]:
 
 with _absent("openvino_telemetry"):
     import openvino as ov
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-__all__ = ["FrontEndManager", "TorchScriptPythonDecoder", "ov"]
+
+def pytorch_frontend() -> tuple[Any, Any]:
+    """OpenVINO's manager of frontends and its decoder of traced networks; this imports torch."""
+    with _absent("openvino_telemetry"):
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    return FrontEndManager, TorchScriptPythonDecoder
+
+
+__all__ = ["ov", "pytorch_frontend"]

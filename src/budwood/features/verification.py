@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from budwood.errors import EngineError
-from budwood.features.engines import Engine, EngineSpec, Rows, TorchEngine, build_engine
+from budwood.features.engines import Engine, EngineSpec, Rows, build_engine
+from budwood.features.torch_engine import TorchEngine
 from budwood.tensors import Pixels
 
 TOLERANCE = 0.1
@@ -82,6 +83,7 @@ def trusted_engine(
     specs: Sequence[EngineSpec],
     probe: Pixels,
     on_note: Callable[[str], None],
+    key: str | None = None,
 ) -> tuple[Engine, Verdict]:
     """The first engine of `specs` that agrees with fp32 torch on `probe`.
 
@@ -93,6 +95,7 @@ def trusted_engine(
         specs: Candidates, best first.
         probe: A few of the user's photos, `n h w c`, made by the same path as all others.
         on_note: Told each refusal, in one line.
+        key: What the trunk computes, as a name; see `build_engine`.
 
     Raises:
         EngineError: If the trunk gives values that are not finite, or no engine agrees.
@@ -106,7 +109,7 @@ def trusted_engine(
             next="Check the weights and that they belong to this architecture.",
         )
     for spec in specs:
-        verdict, engine = _judge(trunk, spec, probe, expected)
+        verdict, engine = _judge(trunk, spec, probe, expected, key)
         if engine is not None and (verdict.is_trusted or spec == reference.spec):
             _log.info("%s", verdict)
             return engine, verdict
@@ -127,11 +130,11 @@ def varied(probe: Pixels) -> Pixels:
 
 
 def _judge(
-    trunk: nn.Module, spec: EngineSpec, probe: Pixels, expected: Rows
+    trunk: nn.Module, spec: EngineSpec, probe: Pixels, expected: Rows, key: str | None
 ) -> tuple[Verdict, Engine | None]:
     given = probe.copy()
     try:
-        engine = build_engine(trunk, spec, given[:1])
+        engine = build_engine(trunk, spec, given[:1], key)
         rows = engine.run(given)
     except RuntimeError as problem:
         return Verdict(spec, (), str(problem).partition("\n")[0] or repr(problem)), None

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from budwood.features.engines import EngineSpec, TorchEngine, build_engine
+from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import Selected
+from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Prepared, Preprocessing
 from budwood.learning.probe import head_features, probed_layer
 from budwood.learning.training import predict_logits

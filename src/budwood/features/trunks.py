@@ -1,0 +1,101 @@
+"""Converted trunks on disk: making one takes seconds and needs torch, reading one needs neither.
+
+    BUDWOOD_HOME/trunks/<key>/model.xml, model.bin    OpenVINO's own format
+
+`key` names what the trunk computes: the keys of its frontier tensors, and the size of its photos.
+A folder is written beside its place and renamed into it, like a shard of the store.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from budwood.features.untracked import ov
+from budwood.places import home
+
+LARGEST_BYTES = 8 * 2**30
+"""Bytes that all kept trunks may take; the ones that were used longest ago go first."""
+
+_log = logging.getLogger("budwood")
+
+
+def trunks_folder() -> Path:
+    """Where all converted trunks are."""
+    return home() / "trunks"
+
+
+def trunk_key(frontier_keys: Sequence[str], photo: Sequence[int]) -> str:
+    """The name of a trunk: what its outputs are, in order, for photos `h w c` of that shape.
+
+    Example:
+        >>> trunk_key(["a", "b"], (8, 8, 3)) == trunk_key(["b", "a"], (8, 8, 3))
+        False
+    """
+    parts = json.dumps(["trunk-1", list(frontier_keys), list(photo)])
+    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+
+
+def kept_trunk(key: str) -> ov.Model | None:
+    """The model that is kept under this key; None if there is none that can be read."""
+    file = trunks_folder() / key / "model.xml"
+    if not file.exists():
+        return None
+    try:
+        model = ov.Core().read_model(file)
+    except RuntimeError as problem:
+        _log.warning("The kept trunk %s cannot be read and is made again: %s", file, problem)
+        shutil.rmtree(file.parent, ignore_errors=True)
+        return None
+    with suppress(OSError):  # a home that cannot be written can still be read from
+        os.utime(file.parent)
+    return model
+
+
+def keep_trunk(key: str, model: ov.Model) -> bool:
+    """Keep a model under this key; false, and nothing is kept, if the disk does not take it.
+
+    It is a convenience: what cannot be kept is made again next time.
+    """
+    place = trunks_folder() / key
+    if place.exists():
+        return True
+    try:
+        trunks_folder().mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=trunks_folder()))
+        try:
+            ov.save_model(model, part / "model.xml", compress_to_fp16=False)
+            part.rename(place)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except (OSError, RuntimeError) as problem:
+        if not place.exists():  # else another process has just kept it
+            _log.warning("The converted trunk cannot be kept in %s: %s", place, problem)
+            return False
+    _make_room(place)
+    return True
+
+
+def kept_trunks() -> Iterator[tuple[Path, int]]:
+    """The folder of each kept trunk with its bytes, the one used longest ago first."""
+    folder = trunks_folder()
+    found = folder.iterdir() if folder.is_dir() else iter(())
+    kept = sorted((p for p in found if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
+    for place in kept:
+        yield place, sum(file.stat().st_size for file in place.iterdir())
+
+
+def _make_room(newest: Path) -> None:
+    kept = list(kept_trunks())
+    total = sum(size for _, size in kept)
+    for place, size in kept:
+        if total <= LARGEST_BYTES:
+            return
+        if place != newest:
+            shutil.rmtree(place, ignore_errors=True)
+            total -= size
