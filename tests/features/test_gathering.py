@@ -205,7 +205,7 @@ def test_an_engine_refused_on_other_photos_is_not_tried_on_a_few_new_ones(bench,
 def test_nothing_frozen_means_that_the_photo_itself_is_the_row(draw, tiny):
     network = tiny()
     parts = budwood.cut(Prepared(network, network.preprocessing).eval())
-    gatherer = Gatherer(parts, network.preprocessing, Extraction(), lambda _: None)
+    gatherer = Gatherer(parts, network.preprocessing, Extraction(precision="fp32"), lambda _: None)
     paths = draw(3)
     gathered = gatherer.gather(paths)
     pixels = [tiny.preprocessing.pixels(path.read_bytes()) for path in paths]

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
+from budwood.features.compacting import compacted
 from budwood.features.engines import Engine, Rows
 from budwood.features.pace import Pace
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import digest, read
 
-FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 256, 2.0, 64 * 2**20
+FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
 BATCH_SECONDS, BATCH_PHOTOS = 1.2, 16
 """A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
@@ -122,6 +123,7 @@ def extract(
     pace: Pace,
     broken: Mapping[Path, str],
     on_progress: OnProgress | None = None,
+    compact: bool = False,
 ) -> None:
     """Store the frontier rows of decoded photos.
 
@@ -135,12 +137,13 @@ def extract(
         pace: How many photos go into a batch.
         broken: Where `decoded` puts what cannot be decoded; it counts as done.
         on_progress: Told after each batch, and at the end.
+        compact: Whether rows may be stored in float16.
 
     Raises:
         StoreError: If the disk is full; what was stored is kept.
     """
     started, done = time.perf_counter(), 0
-    writer = _Writer(stores)
+    writer = _Writer(stores, compact)
 
     def report() -> None:
         if on_progress:
@@ -165,8 +168,9 @@ def extract(
 class _Writer:
     """Collects rows and hands them to the stores before too many could be lost."""
 
-    def __init__(self, stores: Sequence[Shelf]) -> None:
+    def __init__(self, stores: Sequence[Shelf], compact: bool) -> None:
         self._stores = stores
+        self._compact = compact
         self._photos: list[bytes] = []
         self._rows: list[Rows] = []
         self._bytes = 0
@@ -185,7 +189,8 @@ class _Writer:
         self._photos, self._rows, self._bytes = [], [], 0
         if photos:
             for store, parts in zip(self._stores, zip(*rows, strict=True), strict=True):
-                store.write(photos, np.concatenate(parts))
+                together = np.concatenate(parts)
+                store.write(photos, compacted(together) if self._compact else together)
         self._since = time.monotonic()
 
 

@@ -134,16 +134,15 @@ class Gatherer:
         good = tuple(path for path in paths if path not in broken)
         photos = tuple(digests[path] for path in good)
         computed = len(good) if uncached else len(missing.keys() - bad.keys())
-        row_bytes = self._cut.row_bytes
         return Gathered(
-            rows=self._live(good) if uncached else StoredRows(shelves, photos, row_bytes),
+            rows=self._live(good) if uncached else StoredRows(shelves, photos, self._cut.row_bytes),
             paths=good,
             photos=photos,
             broken=broken,
             engine=self.spec,
             hits=len(good) - computed,
             misses=computed,
-            bytes=len(set(photos)) * row_bytes if _on_disk(shelves) else 0,
+            bytes=len(set(photos)) * self._row_bytes if _on_disk(shelves) else 0,
         )
 
     def _compute(
@@ -163,7 +162,7 @@ class Gatherer:
                 return shelves, missing, False
             missing = _missing(digests, shelves)
             todo = [path for path in missing.values() if path not in broken]
-            room, note = room_for(len(todo), self._cut.row_bytes, self._options.store_limit)
+            room, note = room_for(len(todo), self._row_bytes, self._options.store_limit)
             if keep:
                 self._on_note(note)
             if not keep or room != "disk":
@@ -175,10 +174,32 @@ class Gatherer:
                 return shelves, missing, True
             wanted = _of(todo, chain(first, photos))
             pace = pace_for(self._seconds_per_photo, len(todo))
-            extract(wanted, len(todo), self._engine, shelves, pace, broken, self._on_progress)
+            extract(
+                wanted,
+                len(todo),
+                self._engine,
+                shelves,
+                pace,
+                broken,
+                self._on_progress,
+                compact=self._is_compact,
+            )
         lost = _missing(digests, shelves).values()
         broken |= {path: CHANGED for path in lost if path not in broken}
         return shelves, missing, False
+
+    @property
+    def _is_compact(self) -> bool:
+        """Rows of an engine that rounds as it computes need not be stored exactly."""
+        return self.spec.precision != "fp32"
+
+    @property
+    def _row_bytes(self) -> int:
+        """Bytes of a photo's rows as they are stored."""
+        halved = [
+            t.bytes // 2 if t.dtype.is_floating_point else t.bytes for t in self._cut.frontier
+        ]
+        return sum(halved) if self._is_compact else self._cut.row_bytes
 
     @property
     def spec(self) -> EngineSpec:

@@ -59,7 +59,7 @@ class Shelf(Protocol):
         """Take in the rows `n ...` of these photos."""
 
     def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
-        """The rows of these photos, `n ...`."""
+        """The rows of these photos, `n ...`; what is stored in float16 comes as float32."""
 
 
 class MemoryShelf:
@@ -74,7 +74,7 @@ class MemoryShelf:
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Keep the rows of these photos in memory."""
-        self._rows.update(zip(photos, rows, strict=True))
+        self._rows.update(zip(photos, rows.astype(_wide(rows.dtype)), strict=True))
 
     def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
         """The rows of these photos, `n ...`, in their order."""
@@ -155,7 +155,7 @@ class RowStore:
         """
         places = [self._places[photo] for photo in photos]
         first = next(iter(self._shards.values())).rows
-        out = np.empty((len(photos), *first.shape[1:]), first.dtype)
+        out = np.empty((len(photos), *first.shape[1:]), _wide(first.dtype))
         by_shard: dict[str, list[int]] = {}
         for i, (name, _) in enumerate(places):
             by_shard.setdefault(name, []).append(i)
@@ -167,6 +167,11 @@ class RowStore:
         self._shards[shard.path.name] = shard
         for i, photo in enumerate(shard.photos):
             self._places.setdefault(photo, (shard.path.name, i))
+
+
+def _wide(kind: np.dtype[Any]) -> np.dtype[Any]:
+    """The type that rows of a stored type are read as."""
+    return np.dtype(np.float32) if kind == np.float16 else kind
 
 
 def open_shard(path: Path) -> Shard:

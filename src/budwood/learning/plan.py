@@ -13,6 +13,7 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import Selected
 from budwood.features.torch_engine import TorchEngine
+from budwood.features.trunks import trunk_key
 from budwood.images.preprocessing import Prepared, Preprocessing
 from budwood.learning.probe import head_features, probed_layer
 from budwood.learning.training import predict_logits
@@ -120,7 +121,8 @@ class Plan:
         Raises:
             EngineError: If the engine cannot run this network.
         """
-        engine = build_engine(self._judged.trunk, spec, pixels[:1])
+        key = trunk_key(frontier_keys(self._judged), pixels.shape[1:])
+        engine = build_engine(self._judged.trunk, spec, pixels[:1], key)
         rows = tuple(torch.from_numpy(tensor) for tensor in engine.run(pixels))
         with torch.inference_mode():
             output = self._judged.graft.eval()(rows)
