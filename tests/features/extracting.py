@@ -19,7 +19,8 @@ from torch import nn
 from budwood.features import extraction, gathering, verification
 from budwood.features.engines import EngineSpec, TorchEngine
 from budwood.features.gathering import Extraction, Gatherer
-from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.images.preprocessing import Preprocessing
+from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 
 

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from budwood.arrays import Pixels
 from budwood.errors import ConfigError
-from budwood.tensors import Pixels
 
 Precision = Literal["fp32", "bf16"]
 Rows = tuple[NDArray[Any], ...]

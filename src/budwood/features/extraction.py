@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.arrays import Pixels
 from budwood.errors import PhotoError
 from budwood.features.engines import Engine, Rows
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import digest, read
-from budwood.tensors import Pixels
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 256, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""

@@ -17,10 +17,10 @@ import torch
 from torch import nn
 from torch.jit._trace import TracerWarning
 
+from budwood.arrays import Pixels
 from budwood.errors import EngineError
 from budwood.features.engines import EngineSpec, Rows
 from budwood.features.untracked import FrontEndManager, TorchScriptPythonDecoder, ov
-from budwood.tensors import Pixels
 
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
