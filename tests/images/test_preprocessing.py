@@ -212,7 +212,7 @@ class TestFit:
             image = noise(*shape)
             pixels = preprocessing.fit(np.asarray(image))
             # Of a place exactly between two pixels either may be picked: see the next test.
-            assert (pixels != plainly(image, preprocessing)).mean() < 0.01
+            assert (pixels != plainly(image, preprocessing)).mean() < 0.02
 
     def test_nearest_of_a_place_exactly_between_two_pixels_is_either(self):
         """Pillow adds up its steps, of 3.6 pixels here, and so rounds otherwise."""
