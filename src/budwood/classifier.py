@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from budwood.arrays import Pixels
 from budwood.capsule import (
     TOLERANCES,
     Capsule,
@@ -36,7 +37,7 @@ from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
-from budwood.tensors import Logits, Pixels
+from budwood.tensors import Logits
 
 
 class Classifier:

@@ -1,19 +1,12 @@
-"""The shapes of what flows through the pipeline, as types; checked while testing, free otherwise.
+"""The shapes of what networks compute, as types; `arrays.py` has those of photos.
 
 Axes: `n` photos, `c h w` channels and pixels, `d` feature width, `k` classes.
 """
 
 from typing import TypeAlias
 
-import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from torch import Tensor
-
-Photo: TypeAlias = UInt8[Tensor, "3 h w"]
-"""One decoded photo: upright, RGB, at its own size."""
-
-Pixels: TypeAlias = UInt8[np.ndarray, "n h w c"]
-"""Photos resized and cropped for a network, not yet normalised; what the trunk is fed."""
 
 Images: TypeAlias = Float[Tensor, "n c h w"]
 """Normalised network input."""

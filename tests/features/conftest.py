@@ -13,7 +13,8 @@ from torch import nn
 from budwood.features.extraction import Progress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.store import stored_makers
-from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.images.preprocessing import Preprocessing
+from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.freezing import freeze, unfreeze
 

@@ -20,7 +20,8 @@ from budwood.features import extraction, gathering, verification
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, Gatherer
 from budwood.features.torch_engine import TorchEngine
-from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.images.preprocessing import Preprocessing
+from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 
 

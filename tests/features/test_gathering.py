@@ -14,7 +14,7 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
 from budwood.features.verification import spread_error
-from budwood.images.preprocessing import Prepared
+from budwood.networks.prepared import Prepared
 
 
 def everything(gathered):

@@ -35,7 +35,7 @@ def test_rare_formats_are_recognised_and_left_to_pillow(scene, encoded, format):
         ("L", "JPEG", True),
         ("CMYK", "JPEG", False),
         ("RGB", "PNG", False),
-        ("RGB", "WEBP", True),
+        ("RGB", "WEBP", False),
         ("RGBA", "WEBP", False),
     ],
 )

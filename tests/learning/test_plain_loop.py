@@ -12,6 +12,7 @@ import budwood as bw
 from budwood.features.gathering import Extraction
 from budwood.images.splits import Split
 from budwood.learning.training import Training, batches, total_loss
+from budwood.networks.prepared import normalise
 
 ADAMW = Training(epochs=3, lr=0.002, batch_size=5, seed=3)
 # The rows come from batches of another size, which rounds otherwise. AdamW makes a whole step of
@@ -28,7 +29,7 @@ def optimizer_of(config, parameters):
 def plain_loop(network, set_modes, config, paths, labels):
     """Mean loss of each epoch: every photo through the whole network in every step."""
     pixels = [network.preprocessing.pixels(path.read_bytes()) for path in paths]
-    images = network.preprocessing.normalise(torch.stack([torch.from_numpy(p) for p in pixels]))
+    images = normalise(torch.stack([torch.from_numpy(p) for p in pixels]), network.preprocessing)
     labels = torch.tensor(labels)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = optimizer_of(config, parameters)

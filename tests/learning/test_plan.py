@@ -11,6 +11,7 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.learning.plan import Plan
 from budwood.learning.probe import probed_layer
 from budwood.networks.heads import head_names
+from budwood.networks.prepared import normalise
 from budwood.surgery.cutting import cut
 
 
@@ -146,7 +147,7 @@ def test_the_logits_are_those_of_the_whole_network(photos, torch_engine):
         [torch.from_numpy(network.preprocessing.pixels(p.read_bytes())) for p in photos(3)]
     )
     with torch.no_grad():
-        whole = network(network.preprocessing.normalise(pixels))
+        whole = network(normalise(pixels, network.preprocessing))
     torch.testing.assert_close(plan.logits(gathered), whole, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(plan.answers_exactly(pixels.numpy()), whole, rtol=1e-4, atol=1e-5)
     exact = plan.answers(pixels.numpy(), EngineSpec("torch", "fp32"))

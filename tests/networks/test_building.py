@@ -16,6 +16,7 @@ from torchvision.models import get_model
 from budwood.errors import ConfigError, UnknownName, WeightsError
 from budwood.networks import weights
 from budwood.networks.building import Origin, build, origin_of, preprocessing_of, rebuild
+from budwood.networks.prepared import normalise
 from budwood.networks.receipts import receipt_of
 from budwood.networks.states import load_state
 
@@ -176,8 +177,8 @@ def test_published_weights_are_downloaded_with_progress(site, monkeypatch):
 def test_packaged_weights_tell_what_is_on_a_photo():
     chelsea = pytest.importorskip("skimage.data").chelsea()
     network = build("efficientnet_lite0")
-    pixels = preprocessing_of(network).fit(torch.from_numpy(chelsea).permute(2, 0, 1))
-    images = preprocessing_of(network).normalise(torch.from_numpy(pixels)[None])
+    pixels = preprocessing_of(network).fit(chelsea)
+    images = normalise(torch.from_numpy(pixels)[None], preprocessing_of(network))
     with torch.no_grad():
         best = network(images).topk(3).indices[0].tolist()
     assert set(best) & {281, 282, 283, 285}  # tabby, tiger cat, Persian, Egyptian cat

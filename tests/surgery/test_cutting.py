@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from budwood.errors import CutError
-from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.images.preprocessing import Preprocessing
+from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
 

@@ -31,7 +31,7 @@ from budwood.features.store import (
 )
 from budwood.features.trunks import trunk_key
 from budwood.features.verification import PROBES, trusted_engine
-from budwood.images.preprocessing import Preprocessing
+from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
 
@@ -232,7 +232,7 @@ class Gatherer:
         return sum(all(photo in store for store in stores) for photo in photos)
 
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
-        settings = self._preprocessing.to_json()
+        settings = self._preprocessing.to_json() | {"pixels": PIXELS}
         stores = []
         for key, tensor in zip(self.keys, self._cut.frontier, strict=True):
             about = {

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from budwood.arrays import Pixels
 from budwood.errors import EngineError
 from budwood.features.engines import Engine, EngineSpec, Rows, build_engine
 from budwood.features.torch_engine import TorchEngine
-from budwood.tensors import Pixels
 
 TOLERANCE = 0.1
 """The largest error, as a share of the spread between photos, of an engine that is trusted.

@@ -1,38 +1,75 @@
 """From the bytes of a photo's file to its pixels: upright, RGB, 8 bits, whatever it was."""
 
-import re
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import torch
-import torchvision.io  # noqa: F401  (registers torch.ops.image)
-from torch import Tensor
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
 
+from budwood.arrays import Photo
 from budwood.errors import PhotoError
-from budwood.images.headers import TRUNCATED, Header, read_header, undecodable
+from budwood.images.headers import TRUNCATED, read_header, undecodable
 from budwood.images.pillow import decode_with_pillow
-from budwood.tensors import Photo
 
 MEGAPIXELS = 200
 """Photos with more are refused before they are decoded: a few kilobytes can unfold to terabytes."""
 
-_RGB = 3
-"""`torchvision.io.ImageReadMode.RGB`, which warns that it will move; the operators do not."""
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo, perhaps at a reduced size."""
+
+    photo: Photo
+    height: int
+    """Of the photo at its full size, upright."""
+    width: int
+    """Likewise."""
+    reduction: int = 1
+    """How many pixels of the full size lie along one of `photo`; the last may be cut off."""
 
 
 def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
-    """The photo as `3 h w`, 0 to 255: upright (EXIF), RGB, alpha laid over white.
+    """The photo as `h w 3`, 0 to 255: upright (EXIF), RGB, alpha laid over white.
 
-    Plain JPEG and WebP go through torchvision's operators, the rest through Pillow; `Header`
-    says which is which. Of an animation the first frame counts. Safe to call from many threads.
+    Plain JPEG goes through libjpeg-turbo, the rest through Pillow; `Header` says which is which.
+    Of an animation the first frame counts. Safe to call from many threads.
 
     Args:
         data: The bytes of the file.
         megapixels: The largest photo to accept.
 
     Raises:
-        PhotoError: If the bytes are no photo, end too early, or unfold to too many pixels. The
-            path is not known here: the caller adds `file`.
+        PhotoError: If the bytes are no photo, end too early, are damaged, or unfold to too many
+            pixels. The path is not known here: the caller adds `file`.
     """
+    return _decode(data, lambda height, width: 1, None, megapixels).photo
 
+
+def decode_briefly(data: bytes, reduce: Callable[[int, int], int]) -> Decoded:
+    """What `decode` gives, for a moment: this thread's next photo may overwrite the pixels.
+
+    (Fresh memory for every photo costs threads more time in the kernel than decoding.)
+
+    Args:
+        data: The bytes of the file.
+        reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
+            JPEG is: it can be decoded at such a fraction of its size, in less time.
+
+    Raises:
+        PhotoError: As `decode`.
+    """
+    return _decode(data, reduce, _memory, MEGAPIXELS)
+
+
+def _decode(
+    data: bytes,
+    reduce: Callable[[int, int], int],
+    memory: "_Memory | None",
+    megapixels: float,
+) -> Decoded:
     def check_size(height: int, width: int) -> None:
         if height * width > megapixels * 1e6:
             raise PhotoError(
@@ -42,34 +79,80 @@ def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
             )
 
     header = read_header(data)
+    decoded = None
     if header.height is not None and header.width is not None:
         check_size(header.height, header.width)
-    if header.is_plain:
-        photo = _decode_plain(data, header)
-    else:
-        photo = torch.from_numpy(decode_with_pillow(data, header.format, check_size))
-        photo = photo.permute(2, 0, 1)  # h w 3 -> 3 h w
-    return upright(photo, header.orientation)
+        if header.is_plain:
+            reduction = _reduction(header.height, header.width, header.orientation, reduce)
+            decoded = _decode_jpeg(data, header.height, header.width, reduction, memory)
+    if decoded is None:
+        photo = decode_with_pillow(data, header.format, check_size)
+        decoded = Decoded(photo, *photo.shape[:2])
+    return _turned(decoded, header.orientation)
 
 
-def _decode_plain(data: bytes, header: Header) -> Tensor:
-    encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+def _reduction(height: int, width: int, orientation: int, reduce: Callable[[int, int], int]) -> int:
+    """By how much a photo stored like that is reduced."""
+    if orientation >= 5:
+        height, width = width, height
+    reduction = reduce(height, width)
+    # Turned, a last pixel that is there in part would come first: so here all must be whole.
+    return reduction if orientation == 1 else math.gcd(reduction, height, width)
+
+
+def _decode_jpeg(
+    data: bytes, height: int, width: int, reduction: int, memory: "_Memory | None"
+) -> Decoded | None:
+    """The photo as stored; None if libjpeg-turbo will not judge it, so that Pillow has to."""
+    rows, columns = -(-height // reduction), -(-width // reduction)
+    size = {} if reduction == 1 else {"min_height": rows, "min_width": columns}
+    buffer = memory and memory.of(3 * rows * columns)
     try:
-        photo: Tensor = getattr(torch.ops.image, f"decode_{header.format}")(encoded, _RGB)
-    except RuntimeError as error:
-        reason = re.split(r"\.cpp:\d+, ", str(error))[-1].splitlines()[0]  # without the C++ file
-        raise (PhotoError(TRUNCATED) if "truncated" in reason else undecodable(reason)) from None
-    return photo
+        photo = simplejpeg.decode_jpeg(data, buffer=buffer, **size)
+    except ValueError as error:
+        reason = str(error)
+        if reason.startswith("Premature end"):
+            raise PhotoError(TRUNCATED) from None
+        if reason.startswith("Corrupt"):
+            raise undecodable(reason) from None
+        return None  # an odd sampling of colours, an unknown version: no damage
+    return Decoded(photo, height, width, reduction)
 
 
-def upright(photo: Tensor, orientation: int) -> Tensor:
+def _turned(decoded: Decoded, orientation: int) -> Decoded:
+    height, width = decoded.height, decoded.width
+    if orientation >= 5:
+        height, width = width, height
+    return Decoded(upright(decoded.photo, orientation), height, width, decoded.reduction)
+
+
+def upright(photo: Photo, orientation: int) -> Photo:
     """The photo turned and mirrored as its EXIF orientation asks.
 
     Example:
-        >>> upright(torch.zeros(3, 20, 10), 6).shape  # stored lying on its side
-        torch.Size([3, 10, 20])
+        >>> upright(np.zeros((20, 10, 3), np.uint8), 6).shape  # stored lying on its side
+        (10, 20, 3)
     """
     if orientation >= 5:
-        photo = photo.transpose(1, 2)
-    flipped = {2: [2], 3: [1, 2], 4: [1], 6: [2], 7: [1, 2], 8: [1]}.get(orientation)
-    return photo.flip(flipped) if flipped else photo
+        photo = photo.transpose(1, 0, 2)
+    flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation)
+    return np.flip(photo, flipped) if flipped else photo
+
+
+class _Memory(threading.local):
+    """Where each thread decodes its photos; the very large ones get memory of their own."""
+
+    LARGEST = 16_000_000
+
+    def __init__(self) -> None:
+        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    def of(self, size: int) -> NDArray[np.uint8] | None:
+        if size > self.LARGEST:
+            return None
+        if size > self._buffer.size:
+            self._buffer = np.empty(size, np.uint8)
+        return self._buffer
+
+
+_memory = _Memory()

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
 
+from budwood.arrays import Photo, Pixels
 from budwood.errors import DataError
 from budwood.images.pillow import rgb
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
-from budwood.tensors import Pixels
 
 Photos: TypeAlias = (
     Split | Sequence[Path | str | Image.Image | NDArray[np.uint8]] | NDArray[np.uint8]
@@ -47,7 +45,7 @@ def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
     Raises:
         DataError: If one is no photo.
     """
-    return np.stack([preprocessing.fit(_as_tensor(photo)) for photo in photos])  # type: ignore[union-attr]
+    return np.stack([preprocessing.fit(_as_photo(photo)) for photo in photos])  # type: ignore[union-attr]
 
 
 def labelled(
@@ -99,8 +97,8 @@ def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool
         )
 
 
-def _as_tensor(photo: object) -> Tensor:
-    """A Pillow image or an array as `3 h w` uint8."""
+def _as_photo(photo: object) -> Photo:
+    """A Pillow image or an array as `h w 3` uint8."""
     if isinstance(photo, Image.Image):
         photo = rgb(ImageOps.exif_transpose(photo))
     if not isinstance(photo, np.ndarray):
@@ -113,4 +111,4 @@ def _as_tensor(photo: object) -> Tensor:
             f"An array of shape {photo.shape} and type {photo.dtype} is no photo.",
             expected="It should be height x width x 3, uint8, RGB.",
         )
-    return torch.from_numpy(photo.copy()).permute(2, 0, 1)  # h w c -> c h w
+    return photo

@@ -1,10 +1,8 @@
 """What the first bytes of a photo say, read in microseconds: its format, size, orientation, and
-whether torchvision's decoders read it as it should be read.
+whether libjpeg-turbo, the fastest decoder, reads it as it should be read.
 
-Torchvision refuses BMP and TIFF, stacks the frames of a GIF, drops the alpha of WebP, guesses the
-inks of CMYK, overlooks the orientation of a JPEG whose EXIF block comes second, and takes the whole
-process down with a damaged PNG. So only RGB and grey JPEG and opaque WebP are `is_plain`, and
-orientation is read here.
+It reads nothing but JPEG, and pays no heed to EXIF; the inks of CMYK, of which there are several
+kinds, are left to Pillow. So only RGB and grey JPEG are `is_plain`, and orientation is read here.
 """
 
 import struct
@@ -34,7 +32,7 @@ class Header:
     orientation: int = 1
     """The EXIF orientation, 1 to 8; 1 is upright."""
     is_plain: bool = False
-    """Whether torchvision reads it as it should be read."""
+    """Whether libjpeg-turbo reads it as it should be read."""
 
 
 def read_header(data: bytes) -> Header:
@@ -100,7 +98,6 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _png(data: bytes) -> Header:
-    """Never plain: on a damaged PNG torchvision crashes, and Pillow is nearly as fast."""
     orientation = 1
     for name, start, end in _png_chunks(data):
         if name == b"eXIf":
@@ -126,7 +123,6 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _webp(data: bytes) -> Header:
-    """Plain is a lossy photo, or a lossless one without alpha, alone in its file."""
     if len(data) < 25 or 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise PhotoError(TRUNCATED)
     kind = data[12:16]
@@ -134,14 +130,12 @@ def _webp(data: bytes) -> Header:
         width, height = (
             value & 0x3FFF for value in struct.unpack("<HH", data[26:30].ljust(4, b"\0"))
         )
-        return Header("webp", height, width, is_plain=True)
+        return Header("webp", height, width)
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-        return Header("webp", height, width, is_plain=not bits >> 28 & 1)
+        return Header("webp", (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1)
     width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
-    has_alpha_or_frames = bool(data[20] & 0b00010010)
-    return Header("webp", height, width, _webp_orientation(data), not has_alpha_or_frames)
+    return Header("webp", height, width, _webp_orientation(data))
 
 
 def _webp_orientation(data: bytes) -> int:

@@ -8,18 +8,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from budwood.arrays import Pixels
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import Selected
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import trunk_key
-from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import head_features, probed_layer
 from budwood.learning.training import predict_logits
+from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 from budwood.surgery.fingerprints import frozen_tensors
-from budwood.tensors import Features, Logits, Pixels
+from budwood.tensors import Features, Logits
 
 
 class Plan:

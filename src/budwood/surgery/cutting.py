@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from budwood.errors import CutError
-from budwood.images.preprocessing import Prepared
+from budwood.networks.prepared import Prepared
 from budwood.surgery.flow import Flow
 from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import probe_shapes
