@@ -15,26 +15,32 @@ from typing import Any, cast
 def _absent(name: str) -> Iterator[None]:
     """While this lasts, importing a module fails as if it were not installed."""
     modules = cast(dict[str, ModuleType | None], sys.modules)
-    known = modules.get(name)
+    known = {name: modules[name]} if name in modules else {}
     modules[name] = None
     try:
         yield
     finally:
         del modules[name]
-        if known is not None:
-            modules[name] = known
+        modules.update(known)
 
 
-with _absent("openvino_telemetry"):
+@contextmanager
+def untracked() -> Iterator[None]:
+    """While this lasts, a package that is imported finds nothing to report its use with."""
+    with _absent("openvino_telemetry"):
+        yield
+
+
+with untracked():
     import openvino as ov
 
 
 def pytorch_frontend() -> tuple[Any, Any]:
     """OpenVINO's manager of frontends and its decoder of traced networks; this imports torch."""
-    with _absent("openvino_telemetry"):
+    with untracked():
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
     return FrontEndManager, TorchScriptPythonDecoder
 
 
-__all__ = ["ov", "pytorch_frontend"]
+__all__ = ["ov", "pytorch_frontend", "untracked"]

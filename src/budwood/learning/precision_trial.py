@@ -1,0 +1,175 @@
+"""A trial decides whether int8 rows are good enough: the probe itself is asked, on a sample.
+
+An engine's rows in int8 differ from fp32 by a third of the spread between photos and may still
+serve a probe as well, so agreement is no measure here; accuracy is. Both kinds of rows are judged
+on the same photos in the same folds, so that what they have in common cancels out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from budwood.errors import DataError
+from budwood.learning.probe import Probe, fit_probe
+from budwood.tensors import Features, Labels
+
+ALLOWED_LOSS = 0.003
+"""Top-1 that int8 may cost: 0.3 points."""
+PROBE = Probe()
+"""How the probes of a trial are fitted."""
+SAMPLE = 1000
+"""Photos of a trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a trial of int8 came to.
+
+    Example:
+        >>> trial = Trial(
+        ...     photos=1000, reference="bf16", both_right=880, gained=14, lost=12, speed=1.9
+        ... )
+        >>> str(trial).split("; ")
+        ['int8 is used: top-1 on 1000 photos 89.4 %, with bf16 89.2 % (+0.2 points, \
+95 % interval -0.8 to +1.2)', '1.90 times as fast.']
+    """
+
+    photos: int
+    reference: str
+    """The precision of the rows that int8 is held against."""
+    both_right: int
+    """Photos that both probes get right while they are held out."""
+    gained: int
+    """Photos that only int8 gets right."""
+    lost: int
+    """Photos that only the reference gets right."""
+    speed: float
+    """Photos a second in int8, as a multiple of the reference's."""
+
+    @property
+    def accepted(self) -> bool:
+        """True if int8 costs no more than the allowed loss."""
+        return self.lost - self.gained <= round(ALLOWED_LOSS * self.photos, 9)
+
+    @property
+    def reference_top1(self) -> float:
+        """Cross-validated top-1 with rows of the reference."""
+        return (self.both_right + self.lost) / self.photos
+
+    @property
+    def int8_top1(self) -> float:
+        """Cross-validated top-1 with rows in int8."""
+        return (self.both_right + self.gained) / self.photos
+
+    @property
+    def difference(self) -> tuple[float, float, float]:
+        """Top-1 won by int8, and its 95 % interval, from the photos on which the two differ.
+
+        Reference: Agresti and Min, "Simple improved confidence intervals for comparing matched
+        proportions", Statistics in Medicine, 2005.
+        """
+        n = self.photos + 2
+        gained, lost = self.gained + 0.5, self.lost + 0.5
+        middle = (gained - lost) / n
+        half = 1.96 * np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n
+        won = (self.gained - self.lost) / self.photos
+        return won, float(middle - half), float(middle + half)
+
+    def __str__(self) -> str:
+        won, low, high = (100 * share for share in self.difference)
+        return (
+            f"int8 is {'used' if self.accepted else 'not used'}: top-1 on {self.photos} photos "
+            f"{100 * self.int8_top1:.1f} %, with {self.reference} "
+            f"{100 * self.reference_top1:.1f} % "
+            f"({won:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}); "
+            f"{self.speed:.2f} times as fast."
+        )
+
+
+def try_int8(
+    reference: Features,
+    int8: Features,
+    labels: Labels,
+    num_classes: int,
+    *,
+    named: str,
+    speed: float,
+    config: Probe = PROBE,
+) -> Trial:
+    """How well a probe does on int8 rows, beside one on the rows of another precision.
+
+    Each kind of rows has its own penalty; the folds are the same.
+
+    Args:
+        reference: One row a photo, in bf16 or fp32.
+        int8: The same photos in the same order.
+        labels: Their classes, 0 to `num_classes` - 1.
+        num_classes: Outputs of the probe.
+        named: The precision of `reference`.
+        speed: Photos a second in int8 over those of the reference.
+        config: How probes are fitted.
+
+    Raises:
+        DataError: If the two are not of the same photos, or a probe cannot be fitted to them.
+    """
+    if not len(reference) == len(int8) == len(labels):
+        raise DataError(
+            f"A trial got {len(reference)} rows in {named}, {len(int8)} in int8 and "
+            f"{len(labels)} labels.",
+            expected="They must be of the same photos.",
+        )
+    fold = _folds(labels.cpu().numpy(), config)
+    before = _held_out_hits(reference, labels, num_classes, fold, config)
+    after = _held_out_hits(int8, labels, num_classes, fold, config)
+    return Trial(
+        photos=len(labels),
+        reference=named,
+        both_right=int((before & after).sum()),
+        gained=int((after & ~before).sum()),
+        lost=int((before & ~after).sum()),
+        speed=speed,
+    )
+
+
+def trial_sample(labels: Labels, size: int = SAMPLE, seed: int = 0) -> list[int]:
+    """Positions of at most `size` photos, sorted; every class keeps its share.
+
+    Example:
+        >>> labels = torch.tensor([0] * 80 + [1] * 20)
+        >>> sample = trial_sample(labels, 10)
+        >>> [int((labels[sample] == k).sum()) for k in (0, 1)]
+        [8, 2]
+    """
+    order = _by_class(labels.cpu().numpy(), seed)
+    size = min(size, len(order))
+    return sorted(int(order[i * len(order) // size]) for i in range(size))
+
+
+def _held_out_hits(
+    features: Features, labels: Labels, k: int, fold: NDArray[np.int64], config: Probe
+) -> NDArray[np.bool_]:
+    """For each photo, whether the probe that has not seen it gets it right."""
+    penalty = fit_probe(features, labels, k, config).penalty
+    fixed = Probe(penalty=penalty)
+    hits = np.zeros(len(labels), np.bool_)
+    for held_out in (fold == f for f in np.unique(fold)):
+        seen, unseen = torch.from_numpy(~held_out), torch.from_numpy(held_out)
+        probe = fit_probe(features[seen], labels[seen], k, fixed)
+        logits = features[unseen] @ probe.weight.T + probe.bias
+        hits[held_out] = (logits.argmax(1) == labels[unseen]).numpy()
+    return hits
+
+
+def _folds(labels: NDArray[np.int64], config: Probe) -> NDArray[np.int64]:
+    """A fold for each photo; every class is spread evenly over the folds."""
+    fold = np.empty(len(labels), np.int64)
+    fold[_by_class(labels, config.seed)] = np.arange(len(labels)) % config.folds
+    return fold
+
+
+def _by_class(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """All positions, class after class, shuffled within each."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    return shuffled[np.argsort(labels[shuffled], kind="stable")]
