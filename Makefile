@@ -35,7 +35,7 @@ catalog: .venv/.installed-dev
 	$(BIN)/python tools/make_network_docs.py
 
 bench: .venv/.installed-dev
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script --short || exit 1; done
+	@for script in $$(grep -lE "__main__" benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script --short || exit 1; done
 
 clean:
 	rm -rf .venv build dist
