@@ -26,7 +26,7 @@ WORDS = {
     "en": {
         "head": ("measured", "baseline", "Budwood", "", "repeat with"),
         "none": "Nothing has been measured for this table yet.",
-        "machine": "{cores} cores ({processor}; {extensions}), {memory_gb} GB, {system}; {versions}",
+        "machine": "{cores} cores, {processor}, {extensions}; {memory_gb} GB; {system}; {versions}",
         "chapter": "{job}, {epochs} epochs: the chapter's loop",
         "mean": "geometric mean of these {count} jobs",
         "scaled": "{seconds} (scaled)",
