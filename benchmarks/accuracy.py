@@ -1,0 +1,131 @@
+"""Does faster arithmetic cost accuracy? bf16 (and int8, where there is one) against fp32.
+
+    python benchmarks/accuracy.py [--short] [--data FOLDER] [--seeds N]
+
+EfficientNet-Lite0 with its ImageNet weights and a solved linear head, on flowers and on cats and
+dogs. For every seed the photos of both parts are pooled and split anew, stratified, in the same
+proportion; both arithmetics then train and judge on the same split. The difference is paired: of
+the test photos of all splits, those that only one of the two gets right. Its 95 % interval is that
+of McNemar's counts. Splits share photos, so the pooled interval is somewhat too narrow; the
+interval over the seeds (Student's t) stands beside it. A difference is within its interval if the
+interval holds zero.
+
+FOLDER holds `flowers` and `catdog` (default: BUDWOOD_DATA). `--short`: flowers, two seeds.
+"""
+
+import csv
+import io
+import random
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
+
+from course_jobs import CATDOG, FLOWERS
+from measuring import BUDWOOD, Row, asked_for, options, photos_in, report, run
+
+SETS = {"flowers": FLOWERS, "catdog": CATDOG}
+STUDENT = {
+    2: 12.706,
+    3: 4.303,
+    4: 3.182,
+    5: 2.776,
+    6: 2.571,
+    7: 2.447,
+    8: 2.365,
+    9: 2.306,
+    10: 2.262,
+}
+"""The 97.5 % quantile of Student's t for so many seeds."""
+COLUMNS = (
+    "photos", "precision", "fp32_top1", "top1", "difference", "low", "high", "is_within",
+)  # fmt: skip
+
+
+def split_anew(data: Path, parts: tuple[str, str], seed: int) -> list[tuple[Path, str, str]]:
+    """Path, label and part of every photo: pooled and split again, each class in proportion."""
+    by_class: dict[str, list[Path]] = {}
+    for photo in photos_in(data):
+        by_class.setdefault(photo.parent.name, []).append(photo)
+    shuffled = random.Random(seed)
+    rows = []
+    for label, photos in sorted(by_class.items()):
+        tests = len(list((data / parts[1] / label).iterdir()))
+        shuffled.shuffle(photos)
+        rows += [(p, label, "test" if i < tests else "train") for i, p in enumerate(photos)]
+    return rows
+
+
+def hits(rows: list[tuple[Path, str, str]], place: Path, precision: str, seed: int) -> list[bool]:
+    """Whether each test photo is named rightly after training with this arithmetic."""
+    file, out = place / "photos.csv", place / f"run-{precision}-{seed}"
+    with file.open("w", newline="") as text:
+        csv.writer(text).writerows([("path", "label", "split"), *rows])
+    words = ["--precision", precision, "--seed", seed, "--out", out, "--json"]
+    # `predict` takes whichever arithmetic has stored most of the photos: one store for each.
+    home = place / f"home-{precision}"
+    result = run([BUDWOOD, "train", file, *words], home).result
+    if result["precision"] != precision:
+        raise RuntimeError(f"{precision} was asked for, {result['precision']} was used.")
+    tests = [(path, label) for path, label, part in rows if part == "test"]
+    listed = "\n".join(str(path) for path, _ in tests)
+    answers = run([BUDWOOD, "predict", out, "-", "--csv", "-"], home, stdin=listed)
+    named = {row["path"]: row["class"] for row in csv.DictReader(io.StringIO(answers.output))}
+    found = [named[str(path)] == label for path, label in tests]
+    if abs(mean(found) - result["test"]["top1"]) > 1e-6:
+        raise RuntimeError("predict does not answer as the training judged.")
+    return found
+
+
+def compared(photos: str, precision: str, pairs: list[tuple[list[bool], list[bool]]]) -> Row:
+    """Accuracies and their paired difference, with its intervals."""
+    exact = [right for one, _ in pairs for right in one]
+    fast = [right for _, other in pairs for right in other]
+    gained = sum(b and not a for a, b in zip(exact, fast, strict=True))
+    lost = sum(a and not b for a, b in zip(exact, fast, strict=True))
+    n = len(exact)
+    difference = (gained - lost) / n
+    error = 1.96 * sqrt(max(gained + lost - (gained - lost) ** 2 / n, 1)) / n
+    by_seed = [mean(other) - mean(one) for one, other in pairs]
+    over_seeds = STUDENT[len(pairs)] * stdev(by_seed) / sqrt(len(pairs))
+    return {
+        "photos": photos,
+        "precision": precision,
+        "test_photos": n,
+        "seeds": len(pairs),
+        "fp32_top1": mean(exact),
+        "top1": mean(fast),
+        "only_this_right": gained,
+        "only_fp32_right": lost,
+        "difference": difference,
+        "low": difference - error,
+        "high": difference + error,
+        "is_within": difference - error <= 0 <= difference + error,
+        "difference_of_each_seed": by_seed,
+        "interval_over_seeds": [difference - over_seeds, difference + over_seeds],
+    }
+
+
+def main() -> None:
+    """All seeds of all photos, both arithmetics in turn."""
+    parser = options(__doc__, repeats=1)
+    parser.add_argument("--seeds", type=int, default=5, choices=STUDENT)
+    asked = asked_for(parser)
+    asked.seeds = 2 if asked.short else asked.seeds
+    told = run([BUDWOOD, "train", "--help"]).output.partition("--precision")[2][:80]
+    precisions = [name for name in ("bf16", "int8") if name in told]
+    rows = []
+    for photos, parts in list(SETS.items())[: 1 if asked.short else None]:
+        pairs: dict[str, list[tuple[list[bool], list[bool]]]] = {name: [] for name in precisions}
+        with TemporaryDirectory() as folder:
+            for seed in range(asked.seeds):
+                split = split_anew(asked.data / photos, parts, seed)
+                exact = hits(split, Path(folder), "fp32", seed)
+                for name in precisions:
+                    pairs[name].append((exact, hits(split, Path(folder), name, seed)))
+        rows += [compared(photos, name, found) for name, found in pairs.items()]
+    report(asked, COLUMNS, rows, tried=precisions)
+
+
+if __name__ == "__main__":
+    main()

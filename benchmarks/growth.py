@@ -1,0 +1,196 @@
+"""How time and memory grow: with photos up to a million, with width, and with classes.
+
+    python benchmarks/growth.py [--short] [--data FOLDER] [--repeats N] [--limit SECONDS]
+
+Every point is a child process of its own: seconds of the work alone, and its peak of memory with
+all imports. Extraction runs real photos; the probe and one epoch of the training loop read
+synthetic rows (float16, from a file that each point writes first and removes), so that no photo is
+needed for a million. Where a curve has three points or more, the exponent of seconds over photos
+is the slope of the logarithms by least squares: 1 is linear. A point that fails or exceeds
+`--limit` is listed with the reason. A million rows of 1280 take 2.6 GB of disk.
+
+FOLDER holds `flowers` (default: BUDWOOD_DATA).
+"""
+
+import math
+import os
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from measuring import Ran, Row, asked_for, call, median, options, photos_in, report
+
+WIDTH, CLASSES = 1280, 10
+CHUNK = 4096
+COLUMNS = (
+    "curve", "photos", "width", "classes", "seconds", "cpu_seconds", "peak_mb", "not_measured",
+)  # fmt: skip
+
+
+def extraction(photos: list[str]) -> float:
+    """Seconds of Budwood's pass over photos, with the building of its engine."""
+    import budwood
+
+    network = budwood.build("efficientnet_lite0", classes=5)
+    budwood.freeze(network, "*")
+    budwood.unfreeze(network, "classifier")
+    model = budwood.Classifier(network)
+    started = time.perf_counter()
+    model.gather([Path(photo) for photo in photos])
+    return time.perf_counter() - started
+
+
+class FileRows:
+    """A RowSource over a file of float16 rows; reads what is asked for and maps nothing."""
+
+    def __init__(self, file: Path, photos: int, width: int) -> None:
+        self._file = os.open(file, os.O_RDONLY)
+        self._photos = photos
+        self._width = width
+
+    def __len__(self) -> int:
+        return self._photos
+
+    def take(self, positions: Any) -> tuple[Any, ...]:
+        """Rows by position, as float32."""
+        import numpy as np
+        import torch
+
+        size = 2 * self._width
+        where = list(positions)
+        if where == list(range(where[0], where[0] + len(where))):
+            data = os.pread(self._file, size * len(where), size * where[0])
+        else:
+            data = b"".join(os.pread(self._file, size, size * i) for i in where)
+        rows = np.frombuffer(data, np.float16).reshape(-1, self._width)
+        return (torch.from_numpy(rows.astype(np.float32)),)
+
+
+def write_rows(file: Path, photos: int, width: int, classes: int) -> Any:
+    """Rows around one centre a class, written in chunks; gives back the classes."""
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    centres = torch.randn(classes, width, generator=random)
+    labels = torch.randint(classes, (photos,), generator=random)
+    step = max(1, CHUNK * WIDTH // width)
+    with file.open("wb") as out:
+        for start in range(0, photos, step):
+            part = labels[start : start + step]
+            rows = 0.2 * centres[part] + torch.randn(len(part), width, generator=random)
+            out.write(rows.half().numpy().tobytes())
+    return labels
+
+
+def probe_on(rows: FileRows, labels: Any, classes: int) -> None:
+    """Solve the probe: the only place that knows how Budwood wants its features."""
+    from budwood.learning.probe import fit_probe
+
+    fit_probe(rows.take(range(len(rows)))[0], labels, classes)
+
+
+def loop_on(rows: FileRows, labels: Any, classes: int, width: int) -> None:
+    """One epoch of the training loop, a linear layer: the only place that knows its form."""
+    import torch
+
+    from budwood.learning.training import Training, train_graft
+
+    class Graft(torch.nn.Linear):
+        def forward(self, frontier: Any) -> Any:
+            return super().forward(frontier[0])
+
+    train_graft(Graft(width, classes), rows, labels, Training(epochs=1))
+
+
+def learning(what: str, photos: int, width: int, classes: int) -> float:
+    """Seconds of the probe, or of one epoch, on synthetic rows."""
+    with TemporaryDirectory() as place:
+        file = Path(place, "rows")
+        labels = write_rows(file, photos, width, classes)
+        rows = FileRows(file, photos, width)
+        started = time.perf_counter()
+        if what == "probe":
+            probe_on(rows, labels, classes)
+        else:
+            loop_on(rows, labels, classes, width)
+        return time.perf_counter() - started
+
+
+def points(asked: Any) -> list[Row]:
+    """Every point of every curve."""
+    is_short = asked.short
+    found = [{"curve": "extraction", "photos": n} for n in ((300,) if is_short else (1000, 3000))]
+    for what in ("probe", "loop"):
+        many = (1_000, 3_000, 10_000) if is_short else (1_000, 10_000, 100_000, 1_000_000)
+        widths = () if is_short else (1_280, 10_000, 30_000, 100_000)
+        numbers = () if is_short else (2, 10, 100, 1_000)
+        found += [point(f"{what} over photos", what, n, WIDTH, CLASSES) for n in many]
+        found += [point(f"{what} over width", what, 1_000, w, CLASSES) for w in widths]
+        found += [point(f"{what} over classes", what, 10_000, WIDTH, k) for k in numbers]
+    return found
+
+
+def point(curve: str, what: str, photos: int, width: int, classes: int) -> Row:
+    """One point, to be measured."""
+    return {"curve": curve, "what": what, "photos": photos, "width": width, "classes": classes}
+
+
+def measured(row: Row, photos: list[Path], repeats: int, limit: float) -> Row:
+    """A point with its seconds and its peak of memory, or the reason why it has none."""
+
+    def once() -> Ran:
+        if row["curve"] != "extraction":
+            given = {name: row[name] for name in ("what", "photos", "width", "classes")}
+            return call(learning, limit=limit, **given)
+        some = [str(path) for path in photos[: row["photos"]]]
+        with TemporaryDirectory() as home:
+            return call(extraction, home=Path(home), limit=limit, photos=some)
+
+    try:
+        first = once()
+        more = repeats - 1 if first.seconds < 120 else 0
+        ran = [first, *(once() for _ in range(more))]
+    except RuntimeError as problem:
+        return row | {"not_measured": str(problem)}
+    return row | {
+        "seconds": median(r.result for r in ran),
+        "cpu_seconds": median(r.cpu_seconds for r in ran),
+        "peak_mb": median(r.peak_mb for r in ran),
+        "all_seconds": [r.result for r in ran],
+    }
+
+
+def exponents(rows: list[Row]) -> dict[str, float]:
+    """The slope of log seconds over log of what grows, for curves of three points or more."""
+    found = {}
+    for curve in dict.fromkeys(row["curve"] for row in rows):
+        axis = curve.rpartition(" ")[2] if " over " in curve else "photos"
+        some = [row for row in rows if row["curve"] == curve and "seconds" in row]
+        if len(some) >= 3:
+            x = [math.log(row[axis]) for row in some]
+            found[curve] = slope(x, [math.log(row["seconds"]) for row in some])
+    return found
+
+
+def slope(x: list[float], y: list[float]) -> float:
+    """The slope of the line of least squares."""
+    a, b = sum(x) / len(x), sum(y) / len(y)
+    top = sum((u - a) * (v - b) for u, v in zip(x, y, strict=True))
+    return top / sum((u - a) ** 2 for u in x)
+
+
+def main() -> None:
+    """Every point, one after the other."""
+    parser = options(__doc__)
+    parser.add_argument("--limit", type=float, default=900.0, help="Seconds a point may take.")
+    asked = asked_for(parser)
+    photos = photos_in(asked.data / "flowers")
+    step = partial(measured, photos=photos, repeats=asked.repeats, limit=asked.limit)
+    rows = [step(row) for row in points(asked)]
+    report(asked, COLUMNS, rows, exponents=exponents(rows), limit_seconds=asked.limit)
+
+
+if __name__ == "__main__":
+    main()
