@@ -8,7 +8,6 @@
 It is never a pickle: reading one cannot run code.
 """
 
-import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -22,14 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from budwood.capsule_digest import Part, capsule_digest
 from budwood.errors import CapsuleError
+from budwood.features.trunks import Trunk
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.origins import Origin
-from budwood.places import whole_file
+from budwood.places import CAPSULE, whole_file
 
 FORMAT = "budwood-capsule-1"
-FILE_NAME = "model.safetensors"
-"""The capsule's name inside the folder of a run."""
 TOLERANCES = {"fp32": 0.01, "bf16": 0.3}
 """Largest error of the golden logits, relative to the spread between the golden images. Where the
 capsule is made by a machine with bf16, what bf16 does to this very network is measured instead."""
@@ -59,6 +58,8 @@ class Capsule:
     golden: tuple[Golden, ...]
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(TOLERANCES))
     """For each precision, the largest error of the golden logits relative to their spread."""
+    trunk: Trunk | None = None
+    """What a machine that has this trunk compiled needs to answer without torch."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Counts and fingerprint of the training photos."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -86,6 +87,7 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
             "trainable": list(capsule.trainable),
             "precision": capsule.precision,
             "tolerances": dict(capsule.tolerances),
+            "trunk": capsule.trunk and capsule.trunk.to_json(),
             "data": dict(capsule.data),
             "metrics": dict(capsule.metrics),
             "versions": dict(capsule.versions),
@@ -102,11 +104,11 @@ def read_capsule(path: Path) -> Capsule:
     Raises:
         CapsuleError: If there is none, it is damaged or cut short, or is not one of ours.
     """
-    path = path / FILE_NAME if path.is_dir() else path
+    path = path / CAPSULE if path.is_dir() else path
     if not path.is_file():
         raise CapsuleError(
             f"There is no capsule at {path}.",
-            expected=f"A file that `budwood train` wrote, or a folder with {FILE_NAME} in it.",
+            expected=f"A file that `budwood train` wrote, or a folder with {CAPSULE} in it.",
             file=path,
         )
     try:
@@ -153,6 +155,7 @@ def _capsule(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Capsule
         precision=about["precision"],
         golden=_goldens(tensors),
         tolerances=about["tolerances"],
+        trunk=(said := about.get("trunk")) and Trunk.from_json(said),
         data=about["data"],
         metrics=about["metrics"],
         versions=about["versions"],
@@ -189,10 +192,11 @@ def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
     """A digest of all that a capsule holds: every tensor, and what it says of itself."""
-    hasher = hashlib.blake2b(about.encode(), digest_size=16)
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        hasher.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        if tensor.numel():
-            hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return hasher.hexdigest()
+    return capsule_digest(map(_part, tensors.items()), about)
+
+
+def _part(item: tuple[str, Tensor]) -> Part:
+    name, tensor = item
+    flat = tensor.contiguous().reshape(-1)
+    values = (flat.view(torch.uint8) if flat.numel() else flat.byte()).numpy()
+    return name, str(tensor.dtype), tuple(tensor.shape), values

@@ -262,6 +262,7 @@ class Classifier:
                 precision=self.plan.spec.precision,
                 golden=tuple(goldens),
                 tolerances=self._tolerances(pixels, logits),
+                trunk=self.plan.trunk,
                 data={} if fit is None else {"photos": fit.photos, "fingerprint": fit.fingerprint},
                 metrics=_figures(evaluation, fit),
                 versions=installed_versions(),

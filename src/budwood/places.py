@@ -9,6 +9,9 @@ from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
+CAPSULE = "model.safetensors"
+"""The capsule's name inside the folder of a run."""
+
 
 def home() -> Path:
     """The one folder that holds weights, stored features and compiled trunks.

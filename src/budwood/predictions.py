@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.classifier import load
+import numpy as np
+from numpy.typing import NDArray
+
+from budwood.compiled import compiled_classifier
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.trees import grow
-from budwood.runs import warning_of
+from budwood.networks.origins import RANDOM_WEIGHTS
 
 PREDICTED_AT_ONCE = 4096
 """Photos whose features are held in memory at once."""
+FEW = 200
+"""Photos that are sooner predicted than torch is imported."""
 
 
 @dataclass(frozen=True)
@@ -85,22 +90,58 @@ def predict_run(
     photos = [photo for path in paths for photo in _photos_at(path)]
     if not photos:
         raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
-    model = load(run, on_note=on_note, on_progress=on_progress)
+    classes, warning, answers = _classifier(run, len(photos), on_note, on_progress)
     found: list[Prediction] = []
     skipped: dict[str, str] = {}
     for start in range(0, len(photos), PREDICTED_AT_ONCE):
         part = photos[start : start + PREDICTED_AT_ONCE]
-        logits, broken = model.logits(part)
+        logits, broken = answers(part)
         good = [path for path in part if path not in broken]
         skipped |= {str(path): reason for path, reason in broken.items()}
-        for path, row in zip(good, logits.softmax(1).tolist(), strict=True):
-            ranked = sorted(zip(model.classes_, row, strict=True), key=lambda pair: -pair[1])
+        for path, row in zip(good, _softmax(logits).tolist(), strict=True):
+            ranked = sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1])
             found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row)))
     if not found:
         raise _none_readable(skipped)
     for name, reason in skipped.items():
         on_note(f"{name} is passed over: {reason}")
-    return Predictions(model.classes_, tuple(found), skipped, warning_of(model))
+    return Predictions(classes, tuple(found), skipped, warning)
+
+
+Answers = Callable[[Sequence[Path]], tuple[NDArray[np.float32], dict[Path, str]]]
+"""Logits of the photos that can be read, in order, and the others with the reason."""
+
+
+def _classifier(
+    run: Path,
+    photos: int,
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> tuple[tuple[str, ...], str | None, Answers]:
+    """Classes, what must be said with every answer, and the answers: without torch if possible.
+
+    Many photos are worth the engine that is made for throughput, and the feature store.
+    """
+    compiled = compiled_classifier(run) if photos <= FEW else None
+    if compiled is not None:
+        warning = RANDOM_WEIGHTS if compiled.is_random else None
+        return compiled.classes, warning, lambda part: compiled.logits(part, on_progress)
+    from budwood.classifier import load  # torch is loaded here
+    from budwood.runs import warning_of
+
+    model = load(run, on_note=on_note, on_progress=on_progress)
+
+    def answers(part: Sequence[Path]) -> tuple[NDArray[np.float32], dict[Path, str]]:
+        logits, broken = model.logits(part)
+        return logits.numpy(), broken
+
+    return model.classes_, warning_of(model), answers
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

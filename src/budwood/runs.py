@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from budwood.capsule import FILE_NAME
 from budwood.classifier import Classifier, Fit
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
@@ -22,14 +21,14 @@ from budwood.judging.metrics import Evaluation
 from budwood.learning.training import Epoch
 from budwood.networks.building import origin_of
 from budwood.networks.heads import hidden_widths
+from budwood.networks.origins import RANDOM_WEIGHTS
 from budwood.networks.receipts import Receipt, receipt_of
+from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
 from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
-
-RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means nothing."
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Run:
             str(self.evaluation) if self.evaluation else "There are no test photos.",
             *([self.warning] if self.warning else []),
             *([str(self.beside)] if self.beside else []),
-            f"Time: {steps}.\nSaved: {self.folder / FILE_NAME}\n"
+            f"Time: {steps}.\nSaved: {self.folder / CAPSULE}\n"
             f"Next: budwood predict {shlex.quote(str(self.folder))} PHOTO",
         ]
         return "\n\n".join(parts)
@@ -183,7 +182,7 @@ def run_training(
     assert origin is not None
     folder = request.out or new_folder(request.data, request.model)
     with writing_to(folder):
-        model.save(folder / FILE_NAME, evaluation)
+        model.save(folder / CAPSULE, evaluation)
         clock.lap("save")
         run = Run(
             folder,

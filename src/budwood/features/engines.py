@@ -106,6 +106,13 @@ def build_engine(
     return OpenVINOEngine(converted(trunk, example, key), spec)
 
 
+def trust_name(spec: EngineSpec) -> str:
+    """An engine of OpenVINO on this processor, as it is trusted or not."""
+    from budwood.features.openvino import processor
+
+    return f"{spec.key} on {processor()}"
+
+
 def _version(library: str) -> str:
     return version(library)
 

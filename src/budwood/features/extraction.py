@@ -194,6 +194,22 @@ class _Writer:
         self._since = time.monotonic()
 
 
+def in_batches(
+    photos: Iterator[Decoded],
+    total: int,
+    size: int,
+    broken: Mapping[Path, str],
+    on_progress: OnProgress | None,
+) -> Iterator[tuple[None, list[NDArray[np.uint8]]]]:
+    """Decoded photos in batches for an engine; how many have been handed out is told."""
+    started, done = time.perf_counter(), 0
+    while part := [pixels for _, _, pixels in islice(photos, size)]:
+        yield None, part
+        done += len(part)
+        if on_progress:
+            on_progress(Progress(done + len(broken), total, time.perf_counter() - started))
+
+
 def _batches(
     photos: Iterator[Decoded], pace: Pace
 ) -> Iterator[tuple[list[bytes], list[NDArray[np.uint8]]]]:

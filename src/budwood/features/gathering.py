@@ -11,7 +11,7 @@ import numpy as np
 from torch import fx
 
 from budwood.errors import ConfigError
-from budwood.features.engines import Engine, EngineSpec, preferred_specs
+from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
 from budwood.features.extraction import (
     Decoded,
     OnProgress,
@@ -29,7 +29,7 @@ from budwood.features.store import (
     Shelf,
     maker_key,
 )
-from budwood.features.trunks import trunk_key
+from budwood.features.trunks import note_trust, trunk_key
 from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
@@ -182,7 +182,7 @@ class Gatherer:
                 pace,
                 broken,
                 self._on_progress,
-                compact=self._is_compact,
+                compact=self._is_compact and keep,
             )
         lost = _missing(digests, shelves).values()
         broken |= {path: CHANGED for path in lost if path not in broken}
@@ -263,11 +263,13 @@ class Gatherer:
                 self._specs,
                 np.stack([pixels for _, _, pixels in first]),
                 self._on_note,
-                trunk_key(self.keys, (height, width, len(self._preprocessing.mean))),
+                key := trunk_key(self.keys, (height, width, len(self._preprocessing.mean))),
             ).result()
         finally:
             pool.shutdown(wait=False)
         self._seconds_per_photo = verdict.seconds_per_photo
+        if self.spec.library == "openvino":
+            note_trust(key, trust_name(self.spec))
         return first
 
     def _live(self, paths: Sequence[Path]) -> LiveRows:

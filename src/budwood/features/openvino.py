@@ -18,7 +18,17 @@ _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 class OpenVINOEngine:
     """Runs a trunk compiled by OpenVINO on the CPU."""
 
-    def __init__(self, model: ov.Model, spec: EngineSpec) -> None:
+    def __init__(self, model: ov.Model, spec: EngineSpec, *, latency: bool = False) -> None:
+        """Compile.
+
+        Args:
+            model: A converted trunk.
+            spec: Its arithmetic.
+            latency: For a few photos: all cores work on one batch at a time.
+
+        Raises:
+            EngineError: If OpenVINO cannot compile it.
+        """
         self.spec = spec
         try:
             self._compiled = _core().compile_model(
@@ -26,7 +36,7 @@ class OpenVINOEngine:
                 "CPU",
                 {
                     "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[spec.precision],
-                    "PERFORMANCE_HINT": "THROUGHPUT",
+                    "PERFORMANCE_HINT": "LATENCY" if latency else "THROUGHPUT",
                 },
             )
         except RuntimeError as problem:
@@ -101,6 +111,13 @@ class _Request:
 def cpu_capabilities() -> tuple[str, ...]:
     """What OpenVINO says this processor can do, for example "BF16" and "INT8"."""
     return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+@cache
+def processor() -> str:
+    """This processor and what it can do; on another one an engine may round otherwise."""
+    name = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    return f"{name} {' '.join(cpu_capabilities())}"
 
 
 @cache

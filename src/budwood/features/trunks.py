@@ -12,17 +12,42 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from budwood.features.untracked import ov
-from budwood.places import home
+from budwood.places import home, whole_file
 
 LARGEST_BYTES = 8 * 2**30
 """Bytes that all kept trunks may take; the ones that were used longest ago go first."""
 
+TRUST = "trusted.json"
+"""Beside a trunk: the engines that have agreed with torch on this processor."""
+
 _log = logging.getLogger("budwood")
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What a classifier is, where its trunk need not be built: names, not weights."""
+
+    keys: tuple[str, ...]
+    """Of its frontier tensors; by these its rows and its converted trunk are found."""
+    chain: tuple[tuple[str, str], ...]
+    """The graft behind it, layer by layer; see `surgery.chains`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as plain JSON values."""
+        return {"keys": list(self.keys), "chain": [list(step) for step in self.chain]}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Trunk":
+        """What `to_json` gave, again."""
+        chain = ((str(kind), str(name)) for kind, name in fields["chain"])
+        return cls(tuple(map(str, fields["keys"])), tuple(chain))
 
 
 def trunks_folder() -> Path:
@@ -79,6 +104,33 @@ def keep_trunk(key: str, model: ov.Model) -> bool:
             return False
     _make_room(place)
     return True
+
+
+def note_trust(key: str, engine: str) -> None:
+    """Remember that an engine was trusted with a kept trunk on this processor.
+
+    Args:
+        key: Of the trunk.
+        engine: The key of the engine's spec, and the processor.
+    """
+    place = trunks_folder() / key
+    if not place.is_dir() or engine in (known := _trusted(place)):
+        return
+    with suppress(OSError), whole_file(place / TRUST) as file:  # not remembered: judged again
+        file.write(json.dumps(sorted({*known, engine})).encode())
+
+
+def is_trusted(key: str, engine: str) -> bool:
+    """True if that engine was trusted with this trunk before, on this processor."""
+    return engine in _trusted(trunks_folder() / key)
+
+
+def _trusted(place: Path) -> list[str]:
+    try:
+        said = json.loads((place / TRUST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return []
+    return said if isinstance(said, list) else []
 
 
 def kept_trunks() -> Iterator[tuple[Path, int]]:

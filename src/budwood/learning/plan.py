@@ -14,11 +14,12 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import Selected
 from budwood.features.torch_engine import TorchEngine
-from budwood.features.trunks import trunk_key
+from budwood.features.trunks import Trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import head_features, probed_layer
 from budwood.learning.training import predict_logits
 from budwood.networks.prepared import Prepared
+from budwood.surgery.chains import chain_of
 from budwood.surgery.cutting import cut
 from budwood.surgery.fingerprints import frozen_tensors
 from budwood.tensors import Features, Logits
@@ -89,6 +90,12 @@ class Plan:
     def frontier(self) -> str:
         """The tensors that are stored, for people."""
         return str(self._trained)
+
+    @property
+    def trunk(self) -> Trunk | None:
+        """The names by which the trunk is found; None if the graft is no chain of layers."""
+        chain = chain_of(self._judged.graft)
+        return None if chain is None else Trunk(frontier_keys(self._judged), chain)
 
     @property
     def spec(self) -> EngineSpec:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means nothing."
+"""What must be said with every result of frozen weights that are random."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """The recipe of a network's structure; `rebuild` follows it.

@@ -1,0 +1,125 @@
+"""A saved classifier answers the same without torch, or leaves it to torch."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import budwood as bw
+from budwood.compiled import compiled_classifier
+from budwood.features.trunks import TRUST, kept_trunks
+from budwood.images.splits import Split
+from budwood.predictions import predict_run
+
+CLASSES = ("dark", "light")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Drawn photos of two brightnesses."""
+    rng = np.random.default_rng(0)
+    paths, labels = [], []
+    for i in range(16):
+        low = 128 * (i % 2)
+        pixels = rng.integers(low, low + 128, (10, 12, 3), np.uint8).repeat(9, 0).repeat(9, 1)
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels).save(paths[-1])
+        labels.append(i % 2)
+    return Split("train", tuple(paths), tuple(labels), CLASSES)
+
+
+@pytest.fixture
+def saved(photos, tmp_path):
+    """Trains a classifier and saves it; the trunk is compiled and trusted then."""
+
+    def make(head="linear", **training):
+        network = bw.build("efficientnet_lite0", classes=CLASSES, head=head)
+        bw.unfreeze(bw.freeze(network, "*"), "classifier")
+        training = bw.Training(**training) if training else None
+        return (
+            bw.Classifier(network, training=training).fit(photos).save(tmp_path / "m.safetensors")
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp:8"])
+def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
+    path = saved(head, epochs=3)
+    compiled = compiled_classifier(path)
+    assert compiled is not None
+    assert compiled.classes == CLASSES
+    answers, broken = compiled.logits(photos.paths)
+    expected, _ = bw.load(path).logits(photos.paths)
+    spread = expected.numpy().std()
+    assert broken == {}
+    np.testing.assert_allclose(answers, expected.numpy(), atol=0.05 * spread)
+
+
+def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no photo")
+    answers, broken = compiled_classifier(saved()).logits([photos.paths[0], bad, photos.paths[1]])
+    assert len(answers) == 2
+    assert list(broken) == [bad]
+
+
+def test_an_engine_that_nobody_has_trusted_is_not_used(saved):
+    path = saved()
+    ((place, _),) = kept_trunks()
+    (place / TRUST).unlink()
+    assert compiled_classifier(path) is None
+
+
+def test_trust_is_for_one_processor(saved, monkeypatch):
+    path = saved()
+    monkeypatch.setattr("budwood.features.openvino.processor", lambda: "another")
+    assert compiled_classifier(path) is None
+
+
+def test_a_capsule_that_was_changed_is_left_to_who_says_so(saved):
+    path = saved()
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    assert compiled_classifier(path) is None
+    with pytest.raises(bw.BudwoodError, match="has changed since it was made"):
+        bw.load(path)
+
+
+def test_a_capsule_without_a_trunk_is_left_to_torch(saved, monkeypatch):
+    monkeypatch.setattr("budwood.learning.plan.chain_of", lambda graft: None)
+    assert compiled_classifier(saved()) is None
+
+
+def test_what_is_no_capsule_is_left_to_who_says_so(tmp_path):
+    assert compiled_classifier(tmp_path / "nothing") is None
+
+
+def test_torch_is_not_imported(saved, photos):
+    script = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from budwood.predictions import predict_run\n"
+        "said = predict_run(Path(sys.argv[1]), [Path(sys.argv[2])], 2, print, None).to_json()\n"
+        "print(json.dumps({'torch': 'torch' in sys.modules, **said}))\n"
+    )
+    path = saved()
+    done = subprocess.run(
+        [sys.executable, "-c", script, path, photos.paths[1]], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["torch"] is False
+    assert said["predictions"][0]["class"] == "light"
+
+
+def test_random_weights_are_said(photos, tmp_path):
+    network = bw.build("efficientnet_lite0", weights="none", classes=CLASSES)
+    bw.unfreeze(bw.freeze(network, "*"), "classifier")
+    path = bw.Classifier(network).fit(photos).save(tmp_path / "random.safetensors")
+    said = predict_run(path, [photos.paths[0]], 1, lambda _: None, None)
+    assert "this accuracy means nothing" in said.warning
