@@ -11,13 +11,13 @@ from torch import nn
 from budwood.features.engines import EngineSpec, TorchEngine, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
-from budwood.features.rows import Selected
+from budwood.features.rows import RowSource, Selected
 from budwood.images.preprocessing import Prepared, Preprocessing
-from budwood.learning.probe import head_features, probed_layer
+from budwood.learning.linear_heads import head_rows, probed_layer
 from budwood.learning.training import predict_logits
 from budwood.surgery.cutting import cut
 from budwood.surgery.fingerprints import frozen_tensors
-from budwood.tensors import Features, Logits, Pixels
+from budwood.tensors import Logits, Pixels
 
 
 class Plan:
@@ -104,10 +104,10 @@ class Plan:
             gathered, rows=Selected(gathered.rows, range(len(gathered.rows)), self._subset)
         )
 
-    def features(self, gathered: Gathered) -> Features:
-        """What the solved layer is fed with."""
+    def features(self, gathered: Gathered) -> RowSource:
+        """What the solved layer is fed with: one tensor `n d`."""
         assert self.layer is not None
-        return head_features(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
+        return head_rows(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
 
     def logits(self, gathered: Gathered) -> Logits:
         """What the network answers to photos, from their rows for judging."""
