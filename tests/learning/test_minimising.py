@@ -104,7 +104,7 @@ def test_axes_lose_nothing_of_the_features(n, d):
 
 @pytest.mark.parametrize(("n", "d"), [(30, 4), (4, 10)])
 def test_the_slope_along_the_axes_is_that_of_the_columns(n, d):
-    parts = axes(problem(5, n, d, 2)[0])
+    parts = axes(problem(5, n, d, 2)[0]).to(torch.float64)
     one, other = torch.randn(2, parts.blocks.width, dtype=torch.float64).unbind()
     assert float(parts.columns(one) @ other) == pytest.approx(float(one @ parts.along(other)))
 

@@ -1,6 +1,6 @@
 """The principal axes of features, along which a logistic regression is nearly round."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,13 +28,18 @@ class Axes:
     span: Tensor | None = None
     """`d m`, the span of the rows; None for features."""
 
+    def to(self, dtype: torch.dtype) -> "Axes":
+        """The same for columns of this type; the rows are given in any."""
+        directions = None if self.directions is None else self.directions.to(dtype)
+        return replace(self, directions=directions, curvature=self.curvature.to(dtype))
+
     def columns(self, along: Tensor) -> Tensor:
         """From weights along the axes to columns, `... m`."""
-        return along if self.directions is None else along @ self.directions.T.to(along.dtype)
+        return along if self.directions is None else along @ self.directions.T
 
     def along(self, columns: Tensor) -> Tensor:
         """From slopes of columns to slopes along the axes, `... m`."""
-        return columns if self.directions is None else columns @ self.directions.to(columns.dtype)
+        return columns if self.directions is None else columns @ self.directions
 
     def weights(self, columns: Tensor) -> Tensor:
         """From columns to weights of the standardised features, `... d`."""

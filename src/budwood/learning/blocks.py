@@ -1,6 +1,6 @@
 """Features a block of rows at a time: the probe sees nothing else, however many rows there are."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -56,11 +56,11 @@ class Blocks:
     def each(self, dtype: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
         """Where each block lies, and the block `b d`."""
         parts = spans(len(self), self.size)
-        made = (self.at(range(part.start, part.stop), dtype) for part in parts)
+        made: Iterable[Tensor] = (self.at(range(p.start, p.stop), dtype) for p in parts)
         if len(self) * self.width * dtype.itemsize <= KEPT_BYTES:
             if dtype not in self._kept:
                 self._kept = {dtype: list(made)}
-            made = iter(self._kept[dtype])
+            made = self._kept[dtype]
         return zip(parts, made, strict=True)
 
     def at(self, positions: Sequence[int], dtype: torch.dtype) -> Tensor:

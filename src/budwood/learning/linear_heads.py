@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from budwood.features.rows import LiveRows, RowSource, Selected
+from budwood.learning.answering import predict_logits
 from budwood.learning.blocks import KEPT_BYTES, FeatureRows
-from budwood.learning.training import predict_logits
 
 PROBED_ROWS = 32
 """Rows by which it is seen whether a layer is a network's last."""

@@ -46,7 +46,7 @@ class Regressions:
             bias: False keeps the bias at 0.
             dtype: Float32, or float64 for an optimum to the last digit.
         """
-        self._axes, self._labels, self._bias, self._dtype = axes, labels, bias, dtype
+        self._axes, self._labels, self._bias, self._dtype = axes.to(dtype), labels, bias, dtype
         self._shares = shares.to(dtype)
         self._count = self._shares.sum(1).view(-1, 1, 1)
         self._even = (1 - 1 / k) / k  # curvature of cross entropy where all classes are as likely
@@ -99,7 +99,7 @@ class Regressions:
     def _scale(self, penalty: float) -> Tensor:
         """`p 1 m+1`: one over the root of the curvature that is expected."""
         share = self._count / len(self._labels)
-        curvature = self._even * share * self._axes.curvature.to(self._dtype) + penalty
+        curvature = self._even * share * self._axes.curvature + penalty
         return 1 / torch.cat([curvature, self._even * self._count], 2).sqrt()
 
     def _columns(self, along: Tensor) -> Tensor:

@@ -13,11 +13,11 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
 from budwood.features.rows import RowSource, Selected
 from budwood.images.preprocessing import Prepared, Preprocessing
+from budwood.learning.answering import predict_logits, top1
 from budwood.learning.linear_heads import head_rows, probed_layer
-from budwood.learning.training import predict_logits
 from budwood.surgery.cutting import cut
 from budwood.surgery.fingerprints import frozen_tensors
-from budwood.tensors import Logits, Pixels
+from budwood.tensors import Labels, Logits, Pixels
 
 
 class Plan:
@@ -49,6 +49,7 @@ class Plan:
         """
         prepared = Prepared(network, preprocessing)
         self.network = network
+        self.on_note = on_note
         self._preprocessing = preprocessing
         self._made_for = _condition(network)
         self._judged = cut(prepared.eval())
@@ -112,6 +113,10 @@ class Plan:
     def logits(self, gathered: Gathered) -> Logits:
         """What the network answers to photos, from their rows for judging."""
         return predict_logits(self._judged.graft, gathered.rows, self._judged.row_bytes)
+
+    def top1(self, gathered: Gathered, labels: Labels) -> float:
+        """The share of photos that the network gets right, from their rows for judging."""
+        return top1(self._judged.graft, gathered.rows, self._judged.row_bytes, labels)
 
     def answers(self, pixels: Pixels, spec: EngineSpec) -> Logits:
         """What the network answers to a few decoded photos through an engine, trusted or not.

@@ -21,7 +21,7 @@ from budwood.features.rows import RowSource
 from budwood.learning.axes import Axes, axes_of
 from budwood.learning.blocks import BLOCK_BYTES, FeatureRows, standardised
 from budwood.learning.minimising import Regressions
-from budwood.learning.penalties import choose_penalty, one_standard_error, spread_folds
+from budwood.learning.penalties import Candidate, choose_penalty, one_standard_error, spread_folds
 from budwood.tensors import Features, Labels
 
 
@@ -56,7 +56,7 @@ class FittedProbe:
     penalty: float
     loss: float
     """Mean cross entropy on the training features."""
-    candidates: tuple[dict[str, float], ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     """For each penalty tried: its cross-validated mean loss, standard error and top-1."""
 
     @property
@@ -109,7 +109,8 @@ def fit_probe(
     if not bool(blocks.scale.isfinite().all()):
         raise DataError("Some features are not finite.", next="Check the weights of the network.")
     axes = axes_of(blocks)
-    candidates, start, penalty = (), None, config.penalty
+    candidates: tuple[Candidate, ...] = ()
+    start, penalty = None, config.penalty
     if penalty is None:
         folds = spread_folds(y.numpy(), config.folds, config.seed)
         candidates, start = choose_penalty(axes, y, num_classes, folds, bias, d)
@@ -126,7 +127,7 @@ def _optimum(
     """The columns `k m+1` of all photos, and the mean cross entropy."""
     everyone = torch.ones(1, len(y))
     w = None if start is None else start.unsqueeze(0)
-    for dtype, close in ((torch.float32, 1e-3), (torch.float64, 1e-6)):
+    for dtype, close in ((torch.float32, 1e-4), (torch.float64, 3e-7)):
         problem = Regressions(axes, y, k, everyone, bias, dtype)
         w = problem.minimise(penalty, w, close, steps=300)
     assert w is not None
@@ -137,7 +138,7 @@ def _optimum(
 def _require_classes(photos: int, y: Labels, k: int) -> None:
     if photos != len(y) or photos < 2:
         raise DataError(f"A probe needs at least two photos, got {photos} and {len(y)} labels.")
-    if len(y.unique()) < 2:
+    if len(torch.unique(y)) < 2:
         raise DataError("A probe needs photos of at least two classes.")
     if not 0 <= y.min() <= y.max() < k:
         raise DataError(
