@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from budwood.learning.minimising import Axes, minimise
+from budwood.learning.axes import axes_of
+from budwood.learning.blocks import Blocks, FeatureRows
+from budwood.learning.minimising import Regressions
 
 
 def problem(seed, n, d, k):
@@ -16,6 +18,21 @@ def problem(seed, n, d, k):
     return torch.from_numpy(z), torch.from_numpy(
         np.concatenate([np.arange(k), random.integers(0, k, n - k)])
     )
+
+
+def axes(z, size=7):
+    """Of features as they are."""
+    flat = torch.zeros(z.shape[1], dtype=torch.float64)
+    return axes_of(Blocks(FeatureRows(z), flat, flat + 1, size))
+
+
+def minimise(z, y, k, penalty, shares, bias=True, size=7, dtype=torch.float64, steps=300):
+    """Weights `p k d` and bias `p k`."""
+    parts = axes(z, size)
+    regressions = Regressions(parts, y, k, shares, bias, dtype)
+    close = 1e-6 if dtype == torch.float64 else 1e-4
+    w = regressions.minimise(penalty, None, close, steps).double()
+    return parts.weights(w[..., :-1]), w[..., -1]
 
 
 def objective(flat, z, y, k, penalty, share, bias):
@@ -44,10 +61,9 @@ def objective(flat, z, y, k, penalty, share, bias):
 )
 def test_finds_the_least_value_that_scipy_finds(seed, n, d, k, penalty, bias):
     z, y = problem(seed, n, d, k)
-    axes = Axes(z)
     everyone = torch.ones(1, n, dtype=torch.float64)
-    solution = minimise(axes, y, k, [penalty], everyone, bias, steps=300)[0]
-    ours = np.concatenate([(axes.directions @ solution[:-1]).numpy().ravel(), solution[-1].numpy()])
+    weight, offset = minimise(z, y, k, penalty, everyone, bias)
+    ours = np.concatenate([weight[0].T.numpy().ravel(), offset[0].numpy()])
     arguments = (z.numpy(), y.numpy(), k, penalty, np.ones(n), bias)
     start = np.zeros(d * k + k)
     theirs = minimize(objective, start, arguments, "L-BFGS-B", True, options={"gtol": 1e-9})
@@ -58,46 +74,61 @@ def test_finds_the_least_value_that_scipy_finds(seed, n, d, k, penalty, bias):
 
 def test_problems_side_by_side_get_the_solutions_they_get_alone():
     z, y = problem(3, 40, 6, 3)
-    axes = Axes(z)
-    weights = torch.ones(3, 40, dtype=torch.float64)
-    weights[1, :10] = 0
-    weights[2, 10:20] = 0
-    penalties = [0.5, 5.0, 50.0]
-    together = minimise(axes, y, 3, penalties, weights, True, steps=300)
-    for i, penalty in enumerate(penalties):
-        alone = minimise(axes, y, 3, [penalty], weights[i : i + 1], True, steps=300)
-        torch.testing.assert_close(together[i], alone[0], rtol=1e-4, atol=1e-5)
+    shares = torch.ones(3, 40, dtype=torch.float64)
+    shares[1, :10] = 0
+    shares[2, 10:20] = 0
+    together = minimise(z, y, 3, 5.0, shares)
+    for i in range(3):
+        alone = minimise(z, y, 3, 5.0, shares[i : i + 1])
+        for ours, theirs in zip(together, alone, strict=True):
+            torch.testing.assert_close(ours[i], theirs[0], rtol=1e-4, atol=1e-5)
 
 
-def test_a_row_of_weight_zero_is_left_out():
+def test_a_row_of_no_share_is_left_out():
     z, y = problem(4, 30, 5, 2)
-    weights = torch.ones(1, 30, dtype=torch.float64)
-    weights[0, 20:] = 0
-    masked, short = Axes(z), Axes(z[:20])
-    with_zeros = minimise(masked, y, 2, [1.0], weights, True, steps=300)[0]
-    without = minimise(short, y[:20], 2, [1.0], weights[:, :20], True, steps=300)[0]
-    torch.testing.assert_close(
-        masked.directions @ with_zeros[:-1], short.directions @ without[:-1], rtol=1e-4, atol=1e-5
-    )
+    shares = torch.ones(1, 30, dtype=torch.float64)
+    shares[0, 20:] = 0
+    with_zeros = minimise(z, y, 2, 1.0, shares)
+    without = minimise(z[:20], y[:20], 2, 1.0, shares[:, :20])
+    torch.testing.assert_close(with_zeros, without, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("n", "d"), [(10, 4), (4, 10)])
 def test_axes_lose_nothing_of_the_features(n, d):
     z, _ = problem(5, n, d, 2)
-    axes = Axes(z)
-    torch.testing.assert_close(axes.coordinates @ axes.directions.T, z)
-    assert axes.coordinates.shape[1] <= min(n, d)
+    parts = axes(z)
+    rows = torch.cat([block for _, block in parts.blocks.each(torch.float64)])
+    torch.testing.assert_close(parts.weights(rows), z)
+    assert rows.shape[1] <= min(n, d)
+
+
+@pytest.mark.parametrize(("n", "d"), [(30, 4), (4, 10)])
+def test_the_slope_along_the_axes_is_that_of_the_columns(n, d):
+    parts = axes(problem(5, n, d, 2)[0]).to(torch.float64)
+    one, other = torch.randn(2, parts.blocks.width, dtype=torch.float64).unbind()
+    assert float(parts.columns(one) @ other) == pytest.approx(float(one @ parts.along(other)))
 
 
 def test_without_a_bias_the_bias_stays_zero():
     z, y = problem(6, 20, 3, 3)
-    everyone = torch.ones(1, 20, dtype=torch.float64)
-    assert minimise(Axes(z), y, 3, [1.0], everyone, False, steps=50)[0, -1].tolist() == [0, 0, 0]
+    everyone = torch.ones(1, 20)
+    assert minimise(z, y, 3, 1.0, everyone, bias=False)[1].tolist() == [[0, 0, 0]]
 
 
 def test_single_precision_comes_close_to_double():
     z, y = problem(7, 40, 6, 3)
-    everyone = torch.ones(1, 40, dtype=torch.float64)
-    double = minimise(Axes(z), y, 3, [2.0], everyone, True, steps=100)
-    single = minimise(Axes(z).single(), y, 3, [2.0], everyone, True, steps=40)
+    everyone = torch.ones(1, 40)
+    double = minimise(z, y, 3, 2.0, everyone)
+    single = minimise(z, y, 3, 2.0, everyone, dtype=torch.float32)
     torch.testing.assert_close(single, double, rtol=1e-2, atol=1e-3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 99), n=st.integers(6, 40), d=st.integers(1, 12), size=st.integers(1, 50))
+def test_blocks_of_any_size_give_the_same_solution(seed, n, d, size):
+    z, y = problem(seed, n, d, 3)
+    everyone = torch.ones(1, n)
+    whole = minimise(z, y, 3, 2.0, everyone, size=n)
+    torch.testing.assert_close(
+        minimise(z, y, 3, 2.0, everyone, size=size), whole, rtol=1e-4, atol=1e-6
+    )

@@ -8,8 +8,8 @@ import budwood as bw
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.images.preprocessing import Preprocessing
+from budwood.learning.linear_heads import probed_layer
 from budwood.learning.plan import Plan
-from budwood.learning.probe import probed_layer
 from budwood.networks.heads import head_names
 from budwood.networks.prepared import normalise
 from budwood.surgery.cutting import cut
@@ -158,7 +158,7 @@ def test_the_solved_layers_features_are_its_inputs(photos, torch_engine):
     network = headed("efficientnet_b0")
     plan = plan_of(network)
     gathered = plan.judging_rows(photos(3))
-    features = plan.features(gathered)
+    (features,) = plan.features(gathered).take(range(3))
     assert features.shape == (3, 1280)
     assert not features.is_inference()
     torch.testing.assert_close(network.classifier[1](features), plan.logits(gathered))

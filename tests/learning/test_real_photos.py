@@ -35,7 +35,8 @@ def test_the_probe_is_as_good_as_scikit_learn_on_flowers(real_photos):
     model = bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "classifier")).fit(train)
     ours = model.score(test)
     rows = {
-        split: model.plan.features(model.gather(split.paths)).numpy() for split in (train, test)
+        split: model.plan.features(model.gather(split.paths)).take(range(len(split)))[0].numpy()
+        for split in (train, test)
     }
     plain = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=300)),

@@ -72,12 +72,11 @@ def fit_plan(
             next="Please report this: frozen tensors must never change.",
         )
     judged = gathered if solved else plan.judging_rows(train.paths)
-    top1 = (plan.logits(judged).argmax(1) == targets).float().mean()
     names = [train.classes[label] for label in train.labels]
     return Fit(
         history=tuple(history),
         probe=solved,
-        train_top1=float(top1),
+        train_top1=plan.top1(judged, targets),
         frozen_unchanged=True,
         photos=len(train),
         fingerprint=data_fingerprint(gathered.photos, names),
@@ -129,7 +128,9 @@ def _train(
     validate = None if val is None else _validation(plan, val)
     try:
         plan.network.train()
-        return train_graft(plan.graft, gathered.rows, targets, config, validate, on_epoch)
+        return train_graft(
+            plan.graft, gathered.rows, targets, config, validate, on_epoch, plan.on_note
+        )
     finally:
         plan.network.eval()
 

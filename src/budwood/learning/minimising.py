@@ -1,131 +1,131 @@
-"""Many regularised logistic regressions on the same features, minimised side by side.
+"""Regularised logistic regressions on the same rows, minimised side by side.
 
-Limited-memory BFGS for a batch of problems: each step multiplies the features once with the
-columns of all problems. The variables are scaled by the expected curvature along the principal
-axes of the features, so that every problem is nearly round and few steps are needed.
+Limited-memory BFGS for a batch of problems: each step multiplies the rows once with the columns
+of all problems. The variables are scaled by the expected curvature along the principal axes of
+the rows, so that every problem is nearly round and few steps are needed.
 
 Reference: Nocedal & Wright, "Numerical Optimization", algorithms 7.4 and 3.1.
 """
 
-import copy
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from budwood.learning.axes import Axes
+from budwood.tensors import Labels
 
 MEMORY = 10
 """Pairs of steps and slopes that are remembered."""
 ENOUGH = 1e-4
 """Share of the expected decrease that a step must achieve (Armijo)."""
 
-
-class Axes:
-    """Standardised features in their principal axes; nothing of their span is lost."""
-
-    def __init__(self, z: Tensor) -> None:
-        """Rotate `n d` features in float64."""
-        n, self.features = z.shape
-        if n >= self.features:
-            values, self.directions = _principal_axes(z.T @ z)
-        else:
-            values, left = _principal_axes(z @ z.T)
-            keep = values > values[-1] * 1e-12
-            values, left = values[keep], left[:, keep]
-            self.directions = z.T @ (left / values.sqrt())
-        self.coordinates = z @ self.directions
-        """`n r`, r at most min(n, d)."""
-        self.curvature = values.clamp(min=0)
-        """`r`, the sum of squares along each axis."""
-
-    def single(self) -> "Axes":
-        """The same in float32: half the memory to walk through, enough to compare penalties."""
-        twin = copy.copy(self)
-        for name in ("coordinates", "directions", "curvature"):
-            setattr(twin, name, getattr(self, name).float())
-        return twin
+Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From variables `p k m+1` to the value `p` and the slope of each problem."""
+Memory = deque[tuple[Tensor, Tensor, Tensor]]
 
 
-def _principal_axes(products: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, ascending, and eigenvectors; SciPy's LAPACK is ten times torch's on a CPU."""
-    from scipy.linalg import eigh
+class Regressions:
+    """The same labelled rows, with another share of each row in each of `p` problems.
 
-    values, vectors = eigh(products.numpy(), driver="evd", check_finite=False)
-    return torch.from_numpy(values), torch.from_numpy(vectors)
-
-
-class _Problems:
-    """The values and slopes of all problems at once. Variables are `p r+1 k`, bias last."""
+    Variables are `p k m+1`: the columns of the classes, each with its bias last.
+    """
 
     def __init__(
-        self,
-        axes: Axes,
-        labels: Tensor,
-        k: int,
-        penalties: Sequence[float],
-        weights: Tensor,
-        bias: bool,
+        self, axes: Axes, labels: Labels, k: int, shares: Tensor, bias: bool, dtype: torch.dtype
     ) -> None:
-        self._x = axes.coordinates
-        self._labels = labels
-        self._weights = weights.to(self._x.dtype)  # p n
-        self._penalties = torch.tensor(penalties, dtype=self._x.dtype).view(-1, 1, 1)
-        count = self._weights.sum(1).view(-1, 1, 1)
-        share = count / len(labels)
-        even = (1 - 1 / k) / k  # curvature of cross entropy where all classes are equally likely
-        round_axes = 1 / (even * share * axes.curvature.view(1, -1, 1) + self._penalties).sqrt()
-        round_bias = 1 / (even * count).sqrt() if bias else torch.zeros_like(count)
-        self.scale = torch.cat([round_axes, round_bias], 1)  # p r+1 1
-        self.shape = (len(penalties), self._x.shape[1] + 1, k)
+        """Nothing is computed yet.
 
-    def value_and_slope(self, scaled: Tensor) -> tuple[Tensor, Tensor]:
-        p, _, k = self.shape
-        w = scaled * self.scale
-        columns = w[:, :-1].permute(1, 0, 2).reshape(-1, p * k)  # p r k -> r pk
-        logits = (self._x @ columns).view(-1, p, k) + w[:, -1]  # n p k
-        normaliser = logits.logsumexp(2)
-        truth = self._labels.view(-1, 1, 1).expand(-1, p, 1)
-        losses = (normaliser - logits.gather(2, truth).squeeze(2)) * self._weights.T  # n p
-        squares = (w[:, :-1] ** 2).sum((1, 2))
-        values = losses.sum(0, dtype=torch.float64) + 0.5 * self._penalties.view(-1) * squares
-        error = (logits - normaliser.unsqueeze(2)).exp_()
-        error.scatter_add_(2, truth, error.new_full((1, 1, 1), -1.0).expand_as(truth))
-        error *= self._weights.T.unsqueeze(2)
-        along_axes = (self._x.T @ error.view(-1, p * k)).view(-1, p, k).permute(1, 0, 2)
-        slope = torch.cat([along_axes + self._penalties * w[:, :-1], error.sum(0).unsqueeze(1)], 1)
-        return values, slope * self.scale
+        Args:
+            axes: The rows.
+            labels: `n`, one class a row.
+            k: Classes.
+            shares: `p n`; 0 leaves a row out.
+            bias: False keeps the bias at 0.
+            dtype: Float32, or float64 for an optimum to the last digit.
+        """
+        self._axes, self._labels, self._bias, self._dtype = axes.to(dtype), labels, bias, dtype
+        self._shares = shares.to(dtype)
+        self._count = self._shares.sum(1).view(-1, 1, 1)
+        self._even = (1 - 1 / k) / k  # curvature of cross entropy where all classes are as likely
+        self.shape = (len(shares), k, axes.blocks.width + 1)
+
+    def minimise(self, penalty: float, start: Tensor | None, close: float, steps: int) -> Tensor:
+        """The optimum of each problem.
+
+        Args:
+            penalty: L2 penalty on the columns.
+            start: Where to begin; None: at zero.
+            close: Stop where every slope is this small a part of that at zero.
+            steps: At most this many.
+        """
+        scale = self._scale(penalty)
+        begin = torch.zeros(self.shape) if start is None else start
+        begin = begin.to(self._dtype)
+
+        def objective(moved: Tensor) -> tuple[Tensor, Tensor]:
+            values, slope = self.value_and_slope(begin + self._columns(moved * scale), penalty)
+            return values, self._along(slope) * scale
+
+        flat = close * _length(self._along(self._slope_at_zero) * scale)
+        return begin + self._columns(_lbfgs(objective, begin, flat, steps) * scale)
+
+    def value_and_slope(self, w: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+        """The value of each problem, `p` float64, and its slope: one pass over the rows."""
+        p, k, _ = self.shape
+        values, slope = torch.zeros(p, dtype=torch.float64), torch.zeros_like(w)
+        for part, rows in self._axes.blocks.each(self._dtype):
+            truth = self._labels[part].expand(p, 1, -1)
+            shares = self._shares[:, part]
+            log_p = log_probabilities(w, rows)
+            values -= (log_p.gather(1, truth).squeeze(1) * shares).sum(1, dtype=torch.float64)
+            error = log_p.exp_()
+            error.scatter_add_(1, truth, error.new_full((1, 1, 1), -1.0).expand_as(truth))
+            error *= shares.unsqueeze(1)
+            slope[..., :-1] += (error.view(p * k, -1) @ rows).view(p, k, -1)
+            slope[..., -1] += error.sum(2)
+        columns = w[..., :-1]
+        values += 0.5 * penalty * (columns.double() ** 2).sum((1, 2))
+        slope[..., :-1] += penalty * columns
+        slope[..., -1] *= self._bias
+        return values, slope
+
+    @cached_property
+    def _slope_at_zero(self) -> Tensor:
+        return self.value_and_slope(torch.zeros(self.shape, dtype=self._dtype), 0.0)[1]
+
+    def _scale(self, penalty: float) -> Tensor:
+        """`p 1 m+1`: one over the root of the curvature that is expected."""
+        share = self._count / len(self._labels)
+        curvature = self._even * share * self._axes.curvature + penalty
+        return 1 / torch.cat([curvature, self._even * self._count], 2).sqrt()
+
+    def _columns(self, along: Tensor) -> Tensor:
+        return torch.cat([self._axes.columns(along[..., :-1]), along[..., -1:]], 2)
+
+    def _along(self, columns: Tensor) -> Tensor:
+        return torch.cat([self._axes.along(columns[..., :-1]), columns[..., -1:]], 2)
 
 
-def minimise(
-    axes: Axes,
-    labels: Tensor,
-    k: int,
-    penalties: Sequence[float],
-    weights: Tensor,
-    bias: bool,
-    steps: int,
-) -> Tensor:
-    """The optimum of each problem, `p r+1 k`: weights along the axes, then the bias.
+def log_probabilities(w: Tensor, rows: Tensor) -> Tensor:
+    """The logarithm of each class's probability, `p k b`, by columns `p k m+1` of rows `b m`."""
+    p, k, _ = w.shape
+    flat = w.view(p * k, -1)
+    return torch.addmm(flat[:, -1:], flat[:, :-1], rows.T).view(p, k, -1).log_softmax(1)
 
-    Args:
-        axes: The features of all problems.
-        labels: `n`, one class a row.
-        k: Classes.
-        penalties: One L2 penalty a problem.
-        weights: `p n`, the share of each row in each problem; 0 leaves it out.
-        bias: False keeps the bias at 0.
-        steps: At most this many; fewer where every slope is as good as zero.
-    """
-    problems = _Problems(axes, labels, k, penalties, weights, bias)
-    at = torch.zeros(problems.shape, dtype=axes.coordinates.dtype)
-    values, slope = problems.value_and_slope(at)
-    flat_enough = (1e-6 if at.dtype == torch.float64 else 1e-4) * _length(slope)
-    memory: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=MEMORY)
+
+def _lbfgs(objective: Objective, like: Tensor, flat: Tensor, steps: int) -> Tensor:
+    """How far to move from where each problem is, until every slope is at most `flat` long."""
+    at = torch.zeros_like(like)
+    values, slope = objective(at)
+    memory: Memory = deque(maxlen=MEMORY)
     for _ in range(steps):
-        if bool((_length(slope) <= flat_enough).all()):
+        if bool((_length(slope) <= flat).all()):
             break
         direction = -_times_inverse_curvature(slope, memory)
-        step, new_values, new_slope = _line_search(problems, at, values, slope, direction)
+        step, new_values, new_slope = _line_search(objective, at, values, slope, direction)
         if not bool(step.any()):
             break
         moved, bent = step * direction, new_slope - slope
@@ -134,10 +134,10 @@ def minimise(
         inverse = torch.where(useful, 1 / torch.where(useful, product, 1), 0)
         memory.append((moved, bent, inverse))
         at, values, slope = at + moved, new_values, new_slope
-    return (at * problems.scale).double()
+    return at
 
 
-def _times_inverse_curvature(slope: Tensor, memory: deque[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+def _times_inverse_curvature(slope: Tensor, memory: Memory) -> Tensor:
     """The two-loop recursion, for all problems at once."""
     q = slope
     shares = []
@@ -155,13 +155,13 @@ def _times_inverse_curvature(slope: Tensor, memory: deque[tuple[Tensor, Tensor, 
 
 
 def _line_search(
-    problems: _Problems, at: Tensor, values: Tensor, slope: Tensor, direction: Tensor
+    objective: Objective, at: Tensor, values: Tensor, slope: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A step for each problem that decreases its value enough; 0 where none does."""
     expected = _dot(slope, direction)
     step = torch.ones_like(expected)
     for _ in range(20):
-        new_values, new_slope = problems.value_and_slope(at + step * direction)
+        new_values, new_slope = objective(at + step * direction)
         rounding = 1e-7 if at.dtype == torch.float32 else 1e-14
         limit = values + ENOUGH * (step * expected).view(-1).double() + rounding * values.abs()
         good = new_values <= limit
@@ -169,7 +169,7 @@ def _line_search(
             return step, new_values, new_slope
         step = torch.where(good.view(-1, 1, 1), step, step * 0.5)
     step = torch.where(good.view(-1, 1, 1), step, torch.zeros_like(step))
-    return step, *problems.value_and_slope(at + step * direction)
+    return step, *objective(at + step * direction)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -12,17 +12,17 @@ from budwood.arrays import Pixels
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
-from budwood.features.rows import Selected
+from budwood.features.rows import RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import Trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.probe import head_features, probed_layer
-from budwood.learning.training import predict_logits
+from budwood.learning.answering import predict_logits, top1
+from budwood.learning.linear_heads import head_rows, probed_layer
 from budwood.networks.prepared import Prepared
 from budwood.surgery.chains import chain_of
 from budwood.surgery.cutting import cut
 from budwood.surgery.fingerprints import frozen_tensors
-from budwood.tensors import Features, Logits
+from budwood.tensors import Labels, Logits
 
 
 class Plan:
@@ -54,6 +54,7 @@ class Plan:
         """
         prepared = Prepared(network, preprocessing)
         self.network = network
+        self.on_note = on_note
         self._preprocessing = preprocessing
         self._made_for = _condition(network)
         self._judged = cut(prepared.eval())
@@ -115,14 +116,18 @@ class Plan:
             gathered, rows=Selected(gathered.rows, range(len(gathered.rows)), self._subset)
         )
 
-    def features(self, gathered: Gathered) -> Features:
-        """What the solved layer is fed with."""
+    def features(self, gathered: Gathered) -> RowSource:
+        """What the solved layer is fed with: one tensor `n d`."""
         assert self.layer is not None
-        return head_features(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
+        return head_rows(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
 
     def logits(self, gathered: Gathered) -> Logits:
         """What the network answers to photos, from their rows for judging."""
         return predict_logits(self._judged.graft, gathered.rows, self._judged.row_bytes)
+
+    def top1(self, gathered: Gathered, labels: Labels) -> float:
+        """The share of photos that the network gets right, from their rows for judging."""
+        return top1(self._judged.graft, gathered.rows, self._judged.row_bytes, labels)
 
     def answers(self, pixels: Pixels, spec: EngineSpec) -> Logits:
         """What the network answers to a few decoded photos through an engine, trusted or not.

@@ -1,0 +1,126 @@
+"""The penalty of a probe, chosen by how well photos that it was not fitted to are predicted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from budwood.learning.axes import Axes
+from budwood.learning.minimising import Regressions, log_probabilities
+from budwood.tensors import Labels
+
+PENALTIES_PER_FEATURE = tuple(10.0 ** (exponent / 2) for exponent in range(2, -7, -1))
+"""Penalties, strongest first, as multiples of the number of features: with a penalty equal to it,
+a weight vector of typical size gives logits of about 1."""
+HELD_OUT = 10_000
+"""Photos that are enough to compare penalties: no further fold is held out."""
+CLOSE = 1e-3
+"""Slope, as a part of that at zero, at which a held-out loss has its first three digits."""
+
+Candidate = dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What a penalty says of the held-out photos, in any order that is always the same."""
+
+    losses: Tensor
+    hits: Tensor
+
+    def candidate(self, penalty: float) -> Candidate:
+        return {
+            "penalty": penalty,
+            "loss": float(self.losses.mean()),
+            "standard_error": _standard_error(self.losses),
+            "top1": float(self.hits.mean()),
+        }
+
+
+def choose_penalty(
+    axes: Axes, labels: Labels, k: int, folds: NDArray[np.integer], bias: bool, features: int
+) -> tuple[tuple[Candidate, ...], Tensor]:
+    """Held-out loss, its standard error and top-1 of each penalty tried, strongest first.
+
+    All folds are fitted side by side, each penalty from where the last one ended. No weaker
+    penalty is tried once the held-out loss has clearly risen, that is, by two standard errors of
+    the rise; and no further fold is held out once 10,000 photos are.
+
+    Args:
+        axes: The features.
+        labels: A class for each row.
+        k: Classes.
+        folds: A fold for each row.
+        bias: Whether the layer has one.
+        features: Their number.
+
+    Returns:
+        The candidates, and the columns at the chosen one, `k m+1`: the mean over the folds.
+    """
+    held_out = _held_out(folds)
+    fits = Regressions(axes, labels, k, (~held_out).float(), bias, torch.float32)
+    found: list[tuple[Candidate, Tensor]] = []
+    best: _Predictions | None = None
+    w = None
+    for penalty in (features * share for share in PENALTIES_PER_FEATURE):
+        w = fits.minimise(penalty, w, CLOSE, steps=40)
+        seen = _predictions(axes, labels, w, held_out)
+        found.append((seen.candidate(penalty), w.mean(0)))
+        if best is None or seen.losses.mean() < best.losses.mean():
+            best = seen
+        rise = seen.losses - best.losses
+        if rise.mean() > 2 * _standard_error(rise):
+            break
+    candidates = tuple(candidate for candidate, _ in found)
+    chosen = one_standard_error(candidates)
+    return candidates, next(w for c, w in found if c["penalty"] == chosen)
+
+
+def one_standard_error(candidates: tuple[Candidate, ...]) -> float:
+    """The strongest penalty whose loss is within one standard error of the least loss.
+
+    Reference: Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
+    """
+    best = min(candidates, key=lambda c: c["loss"])
+    limit = best["loss"] + best["standard_error"]
+    return max(c["penalty"] for c in candidates if c["loss"] <= limit)
+
+
+def spread_folds(y: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.integer]:
+    """A fold for each photo; every class is spread evenly over the folds."""
+    rng = np.random.default_rng(seed)
+    fold = np.empty(len(y), np.int64)
+    start = 0
+    for label in np.unique(y):
+        members = rng.permutation(np.flatnonzero(y == label))
+        fold[members] = (start + np.arange(len(members))) % folds
+        start += len(members)
+    return fold
+
+
+def _held_out(folds: NDArray[np.integer]) -> Tensor:
+    """Whether each photo is held out, `p n`, a row for each fold that is."""
+    kept: list[Tensor] = []
+    for fold in np.unique(folds):
+        if sum(int(mask.sum()) for mask in kept) < HELD_OUT:
+            kept.append(torch.from_numpy(folds == fold))
+    held_out = torch.stack(kept)
+    return held_out[~held_out.all(1)]
+
+
+def _predictions(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor) -> _Predictions:
+    def each() -> Iterator[tuple[Tensor, Tensor]]:
+        for part, rows in axes.blocks.each(torch.float32):
+            for mine, out in zip(w, held_out[:, part], strict=True):
+                log_p = log_probabilities(mine.unsqueeze(0), rows[out])[0]  # k b
+                truth = labels[part][out]
+                yield -log_p.gather(0, truth.unsqueeze(0))[0], log_p.argmax(0) == truth
+
+    losses, hits = zip(*each(), strict=True)
+    return _Predictions(torch.cat(losses).double(), torch.cat(hits).double())
+
+
+def _standard_error(values: Tensor) -> float:
+    return float(values.std() / len(values) ** 0.5)
