@@ -207,6 +207,11 @@ class TestBrokenPhotos:
         with pytest.raises(PhotoError, match=r"damaged.*premature end|truncated"):
             decode(data[: len(data) // 2] + b"\xff\xd9")
 
+    def test_a_jpeg_that_ends_within_a_comment_is_truncated(self):
+        data = _JPEGS[False]
+        with pytest.raises(PhotoError, match="truncated"):
+            decode(data[: len(data) // 2] + b"\xff\xfe\xff\xff with an end: \xff\xd9")
+
     @pytest.mark.parametrize("trailer", [b"x", b"\0" * 5000, b"film" * 9999])
     def test_bytes_after_the_end_of_a_jpeg_are_fine(self, trailer):
         data = _JPEGS[False]
@@ -336,9 +341,7 @@ class TestReduced:
         file = io.BytesIO()
         Image.new("RGB", (width, height)).save(file, "JPEG", exif=exif)
         reduced = decode_reduced(file.getvalue(), lambda *sides: 8)
-        is_whole = (
-            reduced.height % reduced.reduction == 0 and reduced.width % reduced.reduction == 0
-        )
+        is_whole = not (reduced.height % reduced.reduction or reduced.width % reduced.reduction)
         assert is_whole if orientation > 1 else reduced.reduction == 8
 
     @pytest.mark.parametrize(("mode", "format"), [("RGB", "PNG"), ("CMYK", "JPEG")])
