@@ -208,9 +208,10 @@ class TestBrokenPhotos:
             decode(data[: len(data) // 2] + b"\xff\xd9")
 
     def test_a_jpeg_that_ends_within_a_comment_is_truncated(self):
-        data = _JPEGS[False]
+        data = _JPEGS[True]
+        after_a_scan = data[: data.rindex(b"\xff\xda")]
         with pytest.raises(PhotoError, match="truncated"):
-            decode(data[: len(data) // 2] + b"\xff\xfe\xff\xff with an end: \xff\xd9")
+            decode(after_a_scan + b"\xff\xfe\xff\xff with an end: \xff\xd9")
 
     @pytest.mark.parametrize("trailer", [b"x", b"\0" * 5000, b"film" * 9999])
     def test_bytes_after_the_end_of_a_jpeg_are_fine(self, trailer):
