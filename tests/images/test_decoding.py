@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from budwood.errors import PhotoError
-from budwood.images.decoding import decode, decode_briefly, upright
+from budwood.images.decoding import decode, decode_reduced, upright
 
 
 def signed(photo):
@@ -207,6 +207,12 @@ class TestBrokenPhotos:
         with pytest.raises(PhotoError, match=r"damaged.*premature end|truncated"):
             decode(data[: len(data) // 2] + b"\xff\xd9")
 
+    def test_a_jpeg_that_ends_within_a_comment_is_truncated(self):
+        data = _JPEGS[True]
+        after_a_scan = data[: data.rindex(b"\xff\xda")]
+        with pytest.raises(PhotoError, match="truncated"):
+            decode(after_a_scan + b"\xff\xfe\xff\xff with an end: \xff\xd9")
+
     @pytest.mark.parametrize("trailer", [b"x", b"\0" * 5000, b"film" * 9999])
     def test_bytes_after_the_end_of_a_jpeg_are_fine(self, trailer):
         data = _JPEGS[False]
@@ -308,9 +314,7 @@ class TestManners:
         assert ticks[0] > 10
 
 
-class TestBriefly:
-    """`decode_briefly`: at a fraction of the size, into memory that is used again."""
-
+class TestReduced:
     @pytest.mark.parametrize("reduction", [1, 2, 4, 8])
     @pytest.mark.parametrize("orientation", range(1, 9))
     def test_a_jpeg_is_reduced_and_upright(self, scene, encoded, reduction, orientation):
@@ -318,17 +322,17 @@ class TestBriefly:
         exif[0x0112] = orientation
         data = encoded(scene(240, 320), "JPEG", quality=95, exif=exif)
         full = decode(data)
-        brief = decode_briefly(data, lambda height, width: reduction)
-        assert (brief.height, brief.width) == full.shape[:2]
+        reduced = decode_reduced(data, lambda height, width: reduction)
+        assert (reduced.height, reduced.width) == full.shape[:2]
         small = Image.fromarray(full).reduce(reduction)
-        assert brief.photo.shape == np.asarray(small).shape
-        assert np.abs(signed(brief.photo) - signed(np.asarray(small))).mean() < 3
+        assert reduced.photo.shape == np.asarray(small).shape
+        assert np.abs(signed(reduced.photo) - signed(np.asarray(small))).mean() < 3
 
     def test_upright_height_and_width_decide(self, scene, encoded):
         exif, asked = Image.Exif(), []
         exif[0x0112] = 6
         data = encoded(scene(120, 160), "JPEG", exif=exif)
-        decode_briefly(data, lambda *sides: asked.append(sides) or 1)
+        decode_reduced(data, lambda *sides: asked.append(sides) or 1)
         assert asked == [(160, 120)]
 
     @given(orientation=st.integers(1, 8), height=st.integers(50, 70), width=st.integers(50, 70))
@@ -337,34 +341,14 @@ class TestBriefly:
         exif[0x0112] = orientation
         file = io.BytesIO()
         Image.new("RGB", (width, height)).save(file, "JPEG", exif=exif)
-        brief = decode_briefly(file.getvalue(), lambda *sides: 8)
-        is_whole = brief.height % brief.reduction == 0 and brief.width % brief.reduction == 0
-        assert is_whole if orientation > 1 else brief.reduction == 8
+        reduced = decode_reduced(file.getvalue(), lambda *sides: 8)
+        is_whole = not (reduced.height % reduced.reduction or reduced.width % reduced.reduction)
+        assert is_whole if orientation > 1 else reduced.reduction == 8
 
     @pytest.mark.parametrize(("mode", "format"), [("RGB", "PNG"), ("CMYK", "JPEG")])
     def test_what_pillow_reads_is_not_reduced(self, scene, encoded, mode, format):
-        brief = decode_briefly(encoded(scene().convert(mode), format), lambda *sides: 8)
-        assert (brief.photo.shape, brief.reduction) == ((120, 160, 3), 1)
-
-    def test_threads_do_not_share_the_memory(self, scene, encoded):
-        files = [encoded(scene(seed=seed), "JPEG") for seed in range(2)]
-        with ThreadPoolExecutor(1) as pool:
-            brief = pool.submit(decode_briefly, files[0], lambda *sides: 1).result().photo
-            expected = brief.copy()
-            decode_briefly(files[1], lambda *sides: 1)
-            assert np.array_equal(brief, expected)
-
-    def test_what_decode_gives_is_kept(self, scene, encoded):
-        photo = decode(encoded(scene(), "JPEG"))
-        expected = photo.copy()
-        decode_briefly(encoded(scene(seed=1), "JPEG"), lambda *sides: 1)
-        decode(encoded(scene(seed=2), "JPEG"))
-        assert np.array_equal(photo, expected)
-
-    def test_very_large_photos_leave_no_memory_behind(self, scene, encoded):
-        data = encoded(Image.new("RGB", (3000, 2000), "red"), "JPEG")
-        one, two = (decode_briefly(data, lambda *sides: 1).photo for _ in range(2))
-        assert not np.shares_memory(one, two)
+        reduced = decode_reduced(encoded(scene().convert(mode), format), lambda *sides: 8)
+        assert (reduced.photo.shape, reduced.reduction) == ((120, 160, 3), 1)
 
 
 class TestWhyPillowReadsSome:

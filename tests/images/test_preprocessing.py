@@ -155,15 +155,6 @@ class TestPixels:
             for pixels in (pool.map(preprocessing.pixels, files) for _ in range(10)):
                 assert all(map(np.array_equal, pixels, expected))
 
-    def test_pixels_are_kept_when_the_next_photo_is_decoded(self, scene, encoded):
-        preprocessing = Preprocessing(
-            size=(120, 160), resize=(120, 160), interpolation="nearest", **IMAGENET
-        )
-        pixels = preprocessing.pixels(encoded(scene(), "JPEG"))
-        expected = pixels.copy()
-        preprocessing.pixels(encoded(scene(seed=1), "JPEG"))
-        assert np.array_equal(pixels, expected)
-
     def test_pixels_are_contiguous_height_width_channels(self, scene, encoded):
         preprocessing = Preprocessing(size=(32, 48), resize=64, **IMAGENET)
         pixels = preprocessing.pixels(encoded(scene(), "PNG"))

@@ -1,13 +1,11 @@
 """From the bytes of a photo's file to its pixels: upright, RGB, 8 bits, whatever it was."""
 
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 
 from budwood.arrays import Photo
 from budwood.errors import PhotoError
@@ -45,31 +43,24 @@ def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
         PhotoError: If the bytes are no photo, end too early, are damaged, or unfold to too many
             pixels. The path is not known here: the caller adds `file`.
     """
-    return _decode(data, lambda height, width: 1, None, megapixels).photo
+    return decode_reduced(data, lambda height, width: 1, megapixels=megapixels).photo
 
 
-def decode_briefly(data: bytes, reduce: Callable[[int, int], int]) -> Decoded:
-    """What `decode` gives, for a moment: this thread's next photo may overwrite the pixels.
-
-    (Fresh memory for every photo costs threads more time in the kernel than decoding.)
+def decode_reduced(
+    data: bytes, reduce: Callable[[int, int], int], *, megapixels: float = MEGAPIXELS
+) -> Decoded:
+    """What `decode` gives, in less time at a fraction of its size: if `reduce` allows it.
 
     Args:
         data: The bytes of the file.
         reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
-            JPEG is: it can be decoded at such a fraction of its size, in less time.
+            JPEG is.
+        megapixels: The largest photo to accept, at its full size.
 
     Raises:
         PhotoError: As `decode`.
     """
-    return _decode(data, reduce, _memory, MEGAPIXELS)
 
-
-def _decode(
-    data: bytes,
-    reduce: Callable[[int, int], int],
-    memory: "_Memory | None",
-    megapixels: float,
-) -> Decoded:
     def check_size(height: int, width: int) -> None:
         if height * width > megapixels * 1e6:
             raise PhotoError(
@@ -84,7 +75,7 @@ def _decode(
         check_size(header.height, header.width)
         if header.is_plain:
             reduction = _reduction(header.height, header.width, header.orientation, reduce)
-            decoded = _decode_jpeg(data, header.height, header.width, reduction, memory)
+            decoded = _decode_jpeg(data, header.height, header.width, reduction)
     if decoded is None:
         photo = decode_with_pillow(data, header.format, check_size)
         decoded = Decoded(photo, *photo.shape[:2])
@@ -100,15 +91,11 @@ def _reduction(height: int, width: int, orientation: int, reduce: Callable[[int,
     return reduction if orientation == 1 else math.gcd(reduction, height, width)
 
 
-def _decode_jpeg(
-    data: bytes, height: int, width: int, reduction: int, memory: "_Memory | None"
-) -> Decoded | None:
+def _decode_jpeg(data: bytes, height: int, width: int, reduction: int) -> Decoded | None:
     """The photo as stored; None if libjpeg-turbo will not judge it, so that Pillow has to."""
-    rows, columns = -(-height // reduction), -(-width // reduction)
-    size = {} if reduction == 1 else {"min_height": rows, "min_width": columns}
-    buffer = memory and memory.of(3 * rows * columns)
+    least = (-(-height // reduction), -(-width // reduction)) if reduction > 1 else (0, 0)
     try:
-        photo = simplejpeg.decode_jpeg(data, buffer=buffer, **size)
+        photo = simplejpeg.decode_jpeg(data, min_height=least[0], min_width=least[1])
     except ValueError as error:
         reason = str(error)
         if reason.startswith("Premature end"):
@@ -137,22 +124,3 @@ def upright(photo: Photo, orientation: int) -> Photo:
         photo = photo.transpose(1, 0, 2)
     flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation)
     return np.flip(photo, flipped) if flipped else photo
-
-
-class _Memory(threading.local):
-    """Where each thread decodes its photos; the very large ones get memory of their own."""
-
-    LARGEST = 16_000_000
-
-    def __init__(self) -> None:
-        self._buffer: NDArray[np.uint8] = np.empty(0, np.uint8)
-
-    def of(self, size: int) -> NDArray[np.uint8] | None:
-        if size > self.LARGEST:
-            return None
-        if size > self._buffer.size:
-            self._buffer = np.empty(size, np.uint8)
-        return self._buffer
-
-
-_memory = _Memory()

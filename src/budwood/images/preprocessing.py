@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from budwood.arrays import Photo
 from budwood.errors import ConfigError
-from budwood.images.decoding import Decoded, decode_briefly
+from budwood.images.decoding import Decoded, decode_reduced
 from budwood.images.resampling import Interpolation as Interpolation
 from budwood.images.resampling import Side, resample
 
@@ -78,7 +78,7 @@ class Preprocessing:
         Raises:
             PhotoError: If the photo cannot be decoded.
         """
-        return self._fitted(decode_briefly(data, self._reduction))
+        return self._fitted(decode_reduced(data, self._reduction))
 
     def fit(self, photo: Photo) -> npt.NDArray[np.uint8]:
         """The network input of a decoded photo, `h w 3` uint8: `h w c`, 0 to 255, contiguous.
