@@ -22,6 +22,7 @@ from budwood.surgery.layer_tables import FILE, stored_summary, write_tables
 from budwood.surgery.summarizing import summarize
 from budwood.surgery.summary import Summary
 
+ALL = list(get_args(Source))
 TABLES = Path(__file__).parent.parent / "src" / "budwood" / "surgery" / FILE
 
 
@@ -36,7 +37,14 @@ def made(architecture: Architecture) -> Summary | None:
 
 
 def summaries(sources: list[str]) -> Iterator[tuple[str, Summary]]:
-    """The summaries of all networks: those of these sources anew, the others as they are."""
+    """The summaries of all networks: those of these sources anew, the others as they are.
+
+    Raises:
+        RuntimeError: If what is stored of one of the others is about other code than today's.
+    """
+    kept = {each.source for each in models() if stored_summary(each)} if sources != ALL else set()
+    if stale := set(ALL) - set(sources) - kept:
+        raise RuntimeError(f"What is stored of {', '.join(stale)} is out of date; name it too.")
     for number, architecture in enumerate(models()):
         is_new = architecture.source in sources
         summary = made(architecture) if is_new else stored_summary(architecture)
@@ -52,7 +60,7 @@ def digests() -> dict[str, str]:
     Raises:
         RuntimeError: If a library is not installed.
     """
-    found = {source: code_digest(source) for source in get_args(Source)}
+    found = {source: code_digest(source) for source in ALL}
     if missing := [source for source, digest in found.items() if digest is None]:
         raise RuntimeError(f"The code of {', '.join(missing)} is not found; run `make test` once.")
     return {source: digest for source, digest in found.items() if digest is not None}
@@ -60,9 +68,9 @@ def digests() -> dict[str, str]:
 
 def main() -> None:
     warnings.simplefilter("ignore")  # libraries warn of what they will change one day
-    sources = sys.argv[1:] or list(get_args(Source))
-    if unknown := set(sources) - set(get_args(Source)):
-        sys.exit(f"No source is called {unknown.pop()!r}; there are {', '.join(get_args(Source))}.")
+    sources = sys.argv[1:] or ALL
+    if unknown := set(sources) - set(ALL):
+        sys.exit(f"No source is called {unknown.pop()!r}; there are {', '.join(ALL)}.")
     code, made_now = digests(), dict(summaries(sources))
     file = BytesIO()
     write_tables(file, made_now, code)

@@ -87,7 +87,7 @@ def _packed(summary: Summary) -> list[object]:
     kinds: dict[tuple[Any, ...], int] = {}
     which = [kinds.setdefault(astuple(row)[1:], len(kinds)) for row in summary.rows]
     names = [row.name for row in summary.rows]
-    totals = [getattr(summary, field.name) for field in fields(Summary) if field.name != "rows"]
+    totals = {f.name: getattr(summary, f.name) for f in fields(Summary) if f.name != "rows"}
     return [totals, names, which, list(zip(*kinds, strict=True))]
 
 
@@ -95,7 +95,7 @@ def _unpacked(packed: list[Any]) -> Summary:
     totals, names, which, columns = packed
     kinds = list(zip(*(map(_plain, column) for column in columns), strict=True))
     rows = (Row(name, *kinds[number]) for name, number in zip(names, which, strict=True))
-    return Summary(*map(_plain, totals), tuple(rows))
+    return Summary(**{key: _plain(value) for key, value in totals.items()}, rows=tuple(rows))
 
 
 def _plain(value: Any) -> Any:
