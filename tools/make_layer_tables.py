@@ -42,12 +42,12 @@ def summaries(sources: list[str]) -> Iterator[tuple[str, Summary]]:
     Raises:
         RuntimeError: If what is stored of one of the others is about other code than today's.
     """
-    kept = {each.source for each in models() if stored_summary(each)} if sources != ALL else set()
-    if stale := set(ALL) - set(sources) - kept:
+    kept = {each: stored_summary(each) for each in models() if each.source not in sources}
+    current = {each.source for each, summary in kept.items() if summary is not None}
+    if stale := set(ALL) - set(sources) - current:
         raise RuntimeError(f"What is stored of {', '.join(stale)} is out of date; name it too.")
     for number, architecture in enumerate(models()):
-        is_new = architecture.source in sources
-        summary = made(architecture) if is_new else stored_summary(architecture)
+        summary = kept[architecture] if architecture in kept else made(architecture)
         if summary is not None:
             yield architecture.qualified, summary
         if number % 100 == 99:

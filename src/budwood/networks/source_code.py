@@ -6,7 +6,6 @@ What was once found out about a network holds as long as this digest is the same
 import os
 import re
 from collections.abc import Iterator
-from functools import cache
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +66,6 @@ def code_digest(source: Source) -> str | None:
     return None if None in parts else _digest(str(parts).encode())
 
 
-@cache
 def _package_digest(package: str) -> str | None:
     folder = _folder(package)
     found = folder and sorted(file for glob in CODE[package] for file in folder.glob(glob))
