@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from budwood.surgery.grafting import graft as graft
     from budwood.surgery.new_layers import NewLayer as NewLayer
     from budwood.surgery.selection import select as select
-    from budwood.surgery.summary import summarize as summarize
+    from budwood.surgery.summarizing import summarize as summarize
 
 _HOMES = {
     "Classifier": "classifier",
@@ -67,7 +67,7 @@ _HOMES = {
     "draw": "drawing.drawing",
     "load_weights": "networks.loading",
     "select": "surgery.selection",
-    "summarize": "surgery.summary",
+    "summarize": "surgery.summarizing",
 }
 
 __all__ = sorted(_HOMES)

@@ -11,7 +11,8 @@ from torch import nn
 
 from budwood.networks.building import build
 from budwood.networks.catalog import find, models
-from budwood.surgery.summary import Row, Summary, summarize
+from budwood.surgery.summarizing import summarize
+from budwood.surgery.summary import Row, Summary
 
 
 def table(name: str, size: int | None = None) -> Summary:

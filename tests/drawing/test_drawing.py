@@ -16,7 +16,7 @@ from budwood.errors import ConfigError, CutError
 from budwood.networks.building import build
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import graft
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 
 SVG = "{http://www.w3.org/2000/svg}"
 ARCHITECTURES = [

@@ -10,7 +10,7 @@ from budwood.preparing import network_to_inspect, prepared_network
 from budwood.recipes.bundled import names, text_of
 from budwood.recipes.loading import is_recipe, load_recipe, load_recipes
 from budwood.surgery.cutting import cut
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 
 CHAPTER = {
     "vgg16-catdog": ("5.1", 0.9669, 2),

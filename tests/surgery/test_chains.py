@@ -22,9 +22,7 @@ def test_linear_layers_relu_and_dropout_are_a_chain():
     assert chain_of(graft) == (("linear", "1"), ("relu", ""), ("linear", "5"))
 
 
-@pytest.mark.parametrize(
-    "layer", [nn.GELU(), nn.BatchNorm1d(4), nn.Softmax(1), Own(4, 4)]
-)
+@pytest.mark.parametrize("layer", [nn.GELU(), nn.BatchNorm1d(4), nn.Softmax(1), Own(4, 4)])
 def test_any_other_layer_breaks_it(layer):
     assert chain_of(graft_of(nn.Linear(6, 4), layer, nn.Linear(4, 2))) is None
 

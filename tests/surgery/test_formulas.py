@@ -117,6 +117,7 @@ BY_HAND = [
     (nn.MaxPool2d(3, stride=2), 55, "(55-3)/2+1 = 27"),
     (nn.MaxPool2d(3, stride=2, ceil_mode=True), 112, "ceil((112-3)/2)+1 = 56"),
     (nn.MaxPool2d(1, stride=3, ceil_mode=True), 6, "floor((6-1)/3)+1 = 2"),
+    (nn.MaxPool2d([3, 3], [2, 2], [1, 1]), 14, "floor((14-3+2×1)/2)+1 = 7"),
     (nn.AvgPool2d(2), 28, "(28-2)/2+1 = 14"),
     (nn.AdaptiveAvgPool2d((7, 7)), 9, "any size to 7"),
     (nn.AdaptiveMaxPool2d((7, None)), 9, "any size to 7; 9 = 9"),

@@ -16,7 +16,7 @@ from budwood.surgery.donors import take
 from budwood.surgery.graft_recipes import DonorLayers
 from budwood.surgery.grafting import graft, regraft
 from budwood.surgery.new_layers import NewLayer
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 
 END = (
     NewLayer(type="AdaptiveAvgPool2d", options={"output_size": 1}),

@@ -30,6 +30,7 @@ from budwood.surgery.operations import operation
         (nn.ConvTranspose2d(8, 4, 2, 2), "2x2 transposed convolution, 4 channels, stride 2"),
         (nn.MaxPool2d(3, stride=2, padding=1), "3x3 max pooling, stride 2, padding 1"),
         (nn.MaxPool2d((3, 1), dilation=2), "3x1 max pooling, stride 3x1, dilation 2"),
+        (nn.MaxPool2d([3, 3], [2, 2], [1, 1]), "3x3 max pooling, stride 2, padding 1"),
         (nn.AvgPool2d(2), "2x2 average pooling, stride 2"),
         (nn.AdaptiveAvgPool2d(1), "adaptive average pooling to 1x1"),
         (nn.AdaptiveMaxPool2d((7, None)), "adaptive max pooling to 7xany"),

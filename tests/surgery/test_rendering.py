@@ -13,7 +13,7 @@ from torch import nn
 from budwood.networks.alexnet import alexnet_course
 from budwood.surgery.freezing import freeze
 from budwood.surgery.rows import Row
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 from budwood.surgery.tables import width_of
 
 

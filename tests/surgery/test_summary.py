@@ -13,7 +13,7 @@ from torchvision import models
 
 from budwood.errors import ConfigError
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 
 
 def hollow(name, **options):

@@ -6,7 +6,7 @@ from torch import nn
 from budwood.networks.classics_source import DONORS
 from budwood.networks.lenet import S2_READ_BY_C3
 from budwood.networks.vgg import CONFIGURATIONS
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 from network_docs import published
 from network_docs.layers import Table, compared, summary
 

@@ -7,7 +7,7 @@ from budwood.networks.scaling import BASELINE, PUBLISHED, count_parameters, phis
 from budwood.surgery.costs import scaling_costs
 from budwood.surgery.rendering import short
 from budwood.surgery.rows import Row
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 from network_docs import published
 from network_docs.layers import Table, summary
 

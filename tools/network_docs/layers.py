@@ -14,7 +14,8 @@ from budwood.networks.choosing import SOURCES
 from budwood.networks.classics_source import DONORS, NETWORKS
 from budwood.surgery.rendering import short
 from budwood.surgery.rows import Row, Shape
-from budwood.surgery.summary import Summary, summarize
+from budwood.surgery.summarizing import summarize
+from budwood.surgery.summary import Summary
 from network_docs import published
 
 Table = list[tuple[str, ...]]

@@ -16,6 +16,7 @@ from budwood.cli.options import (
 )
 from budwood.cli.output import common_options, note, show
 from budwood.errors import ConfigError
+from budwood.networks.catalog import find
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,24 +100,51 @@ def command(
         raise click.UsageError(f"--format {kind} and --json cannot both go to stdout.")
     if drawing is not None:
         _require_place(drawing)
-    from budwood.networks.heads import replace_head
-    from budwood.preparing import network_to_inspect
-    from budwood.surgery.freezing import freeze as freeze_layers
-    from budwood.surgery.freezing import unfreeze as unfreeze_layers
-    from budwood.surgery.summary import summarize
-
-    network, usual_batch = network_to_inspect(what)
-    if classes is not None:
-        replace_head(network, classes, head or "linear")
-    for action, pattern in surgery_steps():
-        (freeze_layers if action == "freeze" else unfreeze_layers)(network, pattern)
-    summary = summarize(network, shape, depth, batch or usual_batch)
-    if drawing is not None:
-        _draw(network, summary.input, str(what), drawing)
+    is_unmodified = not (shape or batch or drawing or classes or surgery_steps())
+    summary = _stored(what) if is_unmodified else None
+    if summary is None:
+        summary = _built(what, shape, batch, drawing, classes, head or "linear")
+    summary = summary.to_depth(depth)
     if as_json:
         show(summary, as_json)
     else:
         click.echo(_text(summary, kind, formulas).rstrip("\n"))
+
+
+def _stored(what: Path | str) -> "Summary | None":
+    """The summary of a network of the catalogue as it is, without torch; None if there is none."""
+    from budwood.recipes.bundled import names as recipe_names
+    from budwood.surgery.layer_tables import stored_summary
+
+    if isinstance(what, Path) or what in recipe_names():
+        return None
+    return stored_summary(find(what))
+
+
+def _built(
+    what: Path | str,
+    shape: tuple[int, int, int] | None,
+    batch: int | None,
+    drawing: Path | None,
+    classes: int | None,
+    head: str,
+) -> "Summary":
+    """The summary of a network that is built for it, with the changes that are asked for."""
+    from budwood.networks.heads import replace_head
+    from budwood.preparing import network_to_inspect
+    from budwood.surgery.freezing import freeze as freeze_layers
+    from budwood.surgery.freezing import unfreeze as unfreeze_layers
+    from budwood.surgery.summarizing import summarize
+
+    network, usual_batch = network_to_inspect(what)
+    if classes is not None:
+        replace_head(network, classes, head)
+    for action, pattern in surgery_steps():
+        (freeze_layers if action == "freeze" else unfreeze_layers)(network, pattern)
+    summary = summarize(network, shape, batch=batch or usual_batch)
+    if drawing is not None:
+        _draw(network, summary.input, str(what), drawing)
+    return summary
 
 
 def _text(summary: "Summary", kind: str, formulas: bool) -> str:

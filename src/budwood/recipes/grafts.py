@@ -7,7 +7,8 @@ from typing import Any
 from budwood.errors import ConfigError
 from budwood.recipes.loading import load_recipe
 from budwood.surgery.grafting import graft
-from budwood.surgery.summary import Summary, summarize
+from budwood.surgery.summarizing import summarize
+from budwood.surgery.summary import Summary
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from budwood.errors import ConfigError
 from budwood.networks.efficientnet import EfficientNet
 from budwood.networks.inception import WIDTHS, InceptionV1, NaiveInception, entering
 from budwood.networks.scaling import LARGEST_PHI, PUBLISHED, phis, scale_by
-from budwood.surgery.summary import summarize
+from budwood.surgery.summarizing import summarize
 from budwood.surgery.tables import aligned
 
 

@@ -12,8 +12,7 @@ from typing import Any
 from torch import nn
 
 from budwood.networks.efficientnet import SamePadding
-
-Shape = tuple[int, ...]
+from budwood.surgery.rows import Shape
 
 _ANY = "any size"
 _Rule = Callable[[Any, int, int], Iterator[tuple[str, int]]]
@@ -196,7 +195,7 @@ def _shuffled(layer: Any, axis: int, before: int) -> Iterator[tuple[str, int]]:
 
 def _along(setting: Any, axis: int) -> Any:
     """A setting's value along one axis: it may be one for all."""
-    return setting[axis] if isinstance(setting, tuple) else setting
+    return setting[axis] if isinstance(setting, tuple | list) else setting
 
 
 def _margins(layer: Any, axis: int, reach: int) -> tuple[int, int]:

@@ -99,11 +99,11 @@ def _listed(*settings: str) -> str:
 
 def _by(size: object) -> str:
     """Height and width, such as 3x3, also of one number for both; None leaves them as they are."""
-    pair = size if isinstance(size, tuple) else (size, size)
+    pair = size if isinstance(size, tuple | list) else (size, size)
     return "x".join("any" if side is None else str(side) for side in pair)
 
 
 def _setting(value: object) -> str:
     """One number, if it is the same along all axes."""
-    sides = list(dict.fromkeys(value)) if isinstance(value, tuple) else [value]
+    sides = list(dict.fromkeys(value)) if isinstance(value, tuple | list) else [value]
     return str(sides[0]) if len(sides) == 1 else _by(value)
