@@ -1,6 +1,5 @@
 """The penalty of a probe, chosen by how well photos that it was not fitted to are predicted."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,15 +110,17 @@ def _held_out(folds: NDArray[np.integer]) -> Tensor:
 
 
 def _predictions(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor) -> _Predictions:
-    def each() -> Iterator[tuple[Tensor, Tensor]]:
-        for part, rows in axes.blocks.each(torch.float32):
-            for mine, out in zip(w, held_out[:, part], strict=True):
-                log_p = log_probabilities(mine.unsqueeze(0), rows[out])[0]  # k b
-                truth = labels[part][out]
-                yield -log_p.gather(0, truth.unsqueeze(0))[0], log_p.argmax(0) == truth
-
-    losses, hits = zip(*each(), strict=True)
-    return _Predictions(torch.cat(losses).double(), torch.cat(hits).double())
+    # Made in one piece: many small ones among the blocks would keep the blocks' memory from being
+    # given back.
+    losses, hits = torch.zeros(len(labels)), torch.zeros(len(labels))
+    for part, rows in axes.blocks.each(torch.float32):
+        own = held_out[:, part].byte().argmax(0)  # the fold that a row is held out by
+        log_p = log_probabilities(w, rows)[own, :, torch.arange(len(rows))]  # p k b -> b k
+        truth = labels[part]
+        losses[part] = -log_p.gather(1, truth.unsqueeze(1))[:, 0]
+        hits[part] = (log_p.argmax(1) == truth).float()
+    out = held_out.any(0)
+    return _Predictions(losses[out].double(), hits[out].double())
 
 
 def _standard_error(values: Tensor) -> float:
