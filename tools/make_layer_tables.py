@@ -62,7 +62,7 @@ def digests() -> dict[str, str]:
     """
     found = {source: code_digest(source) for source in ALL}
     if missing := [source for source, digest in found.items() if digest is None]:
-        raise RuntimeError(f"The code of {', '.join(missing)} is not found; run `make test` once.")
+        raise RuntimeError(f"The code of {', '.join(missing)} is not found: install it.")
     return {source: digest for source, digest in found.items() if digest is not None}
 
 

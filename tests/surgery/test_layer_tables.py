@@ -1,12 +1,14 @@
 """The stored summaries: those of the installed networks, or none."""
 
+import json
 import os
 from importlib.resources import files
 from io import BytesIO
 from itertools import islice
+from zipfile import ZipFile
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budwood.errors import ConfigError
@@ -54,12 +56,27 @@ def test_what_is_stored_is_what_is_made(name):
     assert stored_summary(find(name)) == summarize(network_to_inspect(name)[0]), STALE
 
 
-def test_all_is_stored_that_can_be_made():
-    missing = [each.name for each in models() if stored_summary(each) is None]
+@pytest.fixture(scope="module")
+def index():
+    """Which networks are stored, and of which code."""
+    with ZipFile(str(files("budwood.surgery").joinpath(FILE))) as tables:
+        return json.loads(tables.read("index.json"))
+
+
+def test_what_is_stored_is_of_the_installed_code(index):
+    assert index["code"] == {source: code_digest(source) for source in index["code"]}, STALE
+
+
+def test_all_is_stored_that_can_be_made(index):
+    missing = {each.qualified for each in models()} - index["places"].keys()
     assert len(missing) < 10, STALE
     for name in missing:
         with pytest.raises(ConfigError):
             network_to_inspect(name)
+
+
+def test_nothing_is_stored_that_is_not_in_the_catalogue(index):
+    assert index["places"].keys() <= {each.qualified for each in models()}, STALE
 
 
 def test_totals_are_those_of_the_catalogue():
@@ -120,6 +137,7 @@ def of_timm(number):
     return Architecture(f"oak{number}", "timm", 0, (3, 1, 1))
 
 
+@settings(max_examples=20)
 @given(st.lists(SUMMARIES, min_size=1, max_size=3), st.integers(1, 20))
 def test_any_summary_is_read_as_it_was_written(summaries, copies):
     given = {of_timm(i).qualified: each for i, each in enumerate(summaries * copies)}
