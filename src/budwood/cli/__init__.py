@@ -77,7 +77,7 @@ def cli() -> None:
 
 
 def main() -> None:
-    """What the `budwood` command runs."""
+    """Run the command that the arguments of this process ask for."""
     arguments = sys.argv[1:]
     as_json, debug = "--json" in arguments, "--debug" in arguments
     for name, value in _surroundings().items():
@@ -99,11 +99,19 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         sys.exit(fail(error, as_json))
-    _leave(code if isinstance(code, int) else 0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
-def _leave(code: int) -> None:
-    """End at once: taking torch apart piece by piece would take the interpreter a second."""
+def command() -> None:
+    """What the `budwood` command runs: `main`, and an end at once.
+
+    Taking torch apart piece by piece would take the interpreter a second.
+    """
+    code = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
     try:
         sys.stdout.flush()
         sys.stderr.flush()
