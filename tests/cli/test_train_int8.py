@@ -9,7 +9,7 @@ INT8 = ("train", "photos", "--precision", "int8", "--json")
 
 @pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 def test_the_trial_is_in_the_json_and_a_second_run_finds_everything(trained, place):
-    first, second = place.run_several([INT8, INT8])
+    first, second = place.run(*INT8), place.run(*INT8)
     assert first.code == second.code == 0, first.err + second.err
     trial = first.json["int8"]
     assert set(trial) == {
