@@ -19,6 +19,7 @@ from budwood.capsule import (
     write_capsule,
 )
 from budwood.errors import CapsuleError, ConfigError, EngineError, PhotoError
+from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.verification import spread_error
@@ -170,6 +171,7 @@ class Classifier:
         train = self._as_split(photos, labels)
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
+        self.plan.settle_precision(train)
         self.fit_ = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
         self._names = train.classes
         return self
@@ -273,6 +275,8 @@ class Classifier:
     def _tolerances(self, pixels: Pixels, exact: Logits) -> dict[str, float]:
         """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
         spec = self.plan.spec
+        if spec.precision == "int8":  # its scales stay here; elsewhere bf16 or fp32 predicts
+            spec = preferred_specs("auto", "cpu")[0]
         if spec.precision == "fp32":
             return dict(TOLERANCES)
         try:

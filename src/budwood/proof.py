@@ -89,7 +89,9 @@ def verify(path: Path | str) -> Verification:
     else:
         tolerance = capsule.tolerances[spec.precision]
         checks.append(_check(spec.library, spec.precision, expected, logits, tolerance))
-    if capsule.precision not in {check.precision for check in checks}:
+    if capsule.precision == "int8":
+        notes.append(f"It was trained in int8; prediction runs in {checks[-1].precision}.")
+    elif capsule.precision not in {check.precision for check in checks}:
         notes.append(f"This machine does not run {capsule.precision}, which it was trained with.")
     return Verification(tuple(checks), tuple(notes), len(capsule.golden))
 

@@ -18,6 +18,7 @@ from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.notes import Note
 from budwood.judging.metrics import Evaluation
+from budwood.learning.precision_trial import Trial
 from budwood.learning.training import Epoch
 from budwood.networks.building import origin_of
 from budwood.networks.heads import hidden_widths
@@ -48,6 +49,8 @@ class Run:
     """Of a recipe, the comparison with the chapter."""
     receipt: Receipt | None = None
     """Of a file of weights, what of it was loaded."""
+    int8: Trial | None = None
+    """What the trial of int8 came to, where that was asked for."""
     warning: str | None = None
     """What must be said with the result."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -63,6 +66,7 @@ class Run:
             "classes": list(self.photos.classes),
             "precision": self.gathered.engine.precision,
             "engine": self.gathered.engine.library,
+            "int8": self.int8 and self.int8.to_json(),
             "images": {
                 "train": len(self.photos.train),
                 "val": len(self.photos.val or ()),
@@ -168,6 +172,7 @@ def run_training(
     on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
     clock.lap("startup")
     splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
+    trial = model.plan.settle_precision(photos.train)
     gathered = model.gather([path for split in splits for path in split.paths])
     left = leave_out_broken(photos, gathered.broken, strict=request.strict)
     for note in left.notes[len(photos.notes) :]:
@@ -195,6 +200,7 @@ def run_training(
             parameters,
             receipt=receipt_of(network),
             warning=warning_of(model),
+            int8=trial,
             seconds=clock.seconds(),
         )
         if recipe is not None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from budwood.datasets import DATASETS, PhotoFolder
+from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
 INHERITS = re.compile(r"^All fields of \[\w+\]\(#([\w-]+)\)", re.M)
 MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
 """Learns nothing, and so makes mistakes that can be shown."""
+TRIAL = Trial(photos=9, reference="bf16", both_right=5, gained=1, lost=1, speed=1.5)
 RECIPE = """
 model = "efficientnet_lite0"
 example = "1"
@@ -122,6 +124,7 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
     seen["train"] += [trained.json, *seen.pop("recipe run"), *seen.pop("train from a file")]
     seen["receipt"] = [seen["train"][-1]["receipt"]]
+    seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):
         seen[verb.removesuffix(" broken")] = [verbs[f"{verb} json"].json]
     seen["cache clear"] = [cleared.json]

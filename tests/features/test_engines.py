@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.errors import ConfigError
+from budwood.errors import ConfigError, EngineError
 from budwood.features import engines
 from budwood.features.engines import EngineSpec, build_engine, preferred_specs
 from budwood.features.openvino import cpu_capabilities
@@ -162,8 +162,28 @@ def test_the_engines_to_try_on_a_gpu(precision, expected, monkeypatch):
 
 
 def test_an_unknown_precision_lists_those_that_exist():
-    with pytest.raises(ConfigError, match="auto, fp32 or bf16"):
-        preferred_specs("int8", "cpu")
+    with pytest.raises(ConfigError, match="auto, fp32, bf16 or int8"):
+        preferred_specs("int4", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "network_runs", "match"),
+    [("cuda", True, "int8 runs on the processor only"), ("cpu", False, "int8 has nothing to run")],
+)
+def test_int8_needs_a_network_on_the_processor(device, network_runs, match):
+    with pytest.raises(ConfigError, match=match):
+        preferred_specs("int8", device, network_runs)
+
+
+def test_an_engine_in_int8_is_not_built_without_photos(trunk, pixels):
+    with pytest.raises(EngineError, match="needs photos for its scales"):
+        build_engine(trunk(), EngineSpec("openvino", "int8", calibration="a"), pixels(1))
+
+
+def test_the_key_of_an_engine_in_int8_names_its_calibration():
+    a, b = (EngineSpec("openvino", "int8", calibration=photos).key for photos in "ab")
+    assert a != b
+    assert a == f"openvino {version('openvino')} int8 cpu a"
 
 
 def test_an_unknown_device_lists_those_that_exist():

@@ -92,10 +92,11 @@ OPTIONS = (
     ),
     click.option(
         "--precision",
-        type=click.Choice(["auto", "fp32", "bf16"]),
+        type=click.Choice(["auto", "fp32", "bf16", "int8"]),
         default="auto",
         show_default=True,
-        help="Arithmetic of the frozen part; auto is bf16 where the processor has it.",
+        help="Arithmetic of the frozen part; auto is bf16 where the processor has it, "
+        "int8 is used only where a trial on your photos shows that it is as good.",
     ),
     click.option(
         "--device",

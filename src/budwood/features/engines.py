@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.errors import ConfigError
+from budwood.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
     from torch import nn
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
 Batch = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
@@ -27,11 +27,14 @@ class EngineSpec:
     library: Literal["torch", "openvino"]
     precision: Precision
     device: str = "cpu"
+    calibration: str = ""
+    """What the scales of int8 were taken from, and by what."""
 
     @property
     def key(self) -> str:
         """What the stored rows depend on: another version of the library makes other rows."""
-        return f"{self.library} {_version(self.library)} {self.precision} {self.device}"
+        parts = (self.library, _version(self.library), self.precision, self.device)
+        return " ".join((*parts, self.calibration) if self.calibration else parts)
 
     def __str__(self) -> str:
         place = "" if self.device == "cpu" else f" on {self.device}"
@@ -56,15 +59,21 @@ def preferred_specs(precision: str, device: str, network_runs: bool = True) -> l
     """The engines to try, best first, for `--precision` and `--device`.
 
     Args:
-        precision: "auto" takes bf16 where the processor multiplies in bf16, else fp32.
+        precision: "auto" takes bf16 where the processor multiplies in bf16, else fp32. "int8" gives
+            the same: those are what int8 is held against, and what runs if it is refused.
         device: "cpu", "cuda", "cuda:1", "mps".
         network_runs: False if the trunk hands the pixels on untouched: nothing to speed up.
 
     Raises:
-        ConfigError: If the precision or the device does not exist here.
+        ConfigError: If the precision or the device does not exist here, or int8 has nothing to
+            run.
     """
-    if precision not in ("auto", "fp32", "bf16"):
-        raise ConfigError(f"No precision is called {precision!r}.", expected="auto, fp32 or bf16.")
+    if precision not in ("auto", "fp32", "bf16", "int8"):
+        raise ConfigError(
+            f"No precision is called {precision!r}.", expected="auto, fp32, bf16 or int8."
+        )
+    if precision == "int8":
+        _require_int8(device, network_runs)
     plain = EngineSpec("torch", "fp32", device)
     if device != "cpu":
         _require_device(device)
@@ -96,6 +105,10 @@ def build_engine(
     Raises:
         EngineError: If the library cannot take this trunk.
     """
+    if spec.precision == "int8":
+        raise EngineError(
+            f"{spec} needs photos for its scales.", next="Use calibrated_engine, or bf16."
+        )
     if spec.library == "torch":
         from budwood.features.torch_engine import TorchEngine
 
@@ -121,6 +134,22 @@ def _cpu_has_bf16() -> bool:
     from budwood.features.openvino import cpu_capabilities
 
     return "BF16" in cpu_capabilities()
+
+
+def _require_int8(device: str, network_runs: bool) -> None:
+    from budwood.features.quantising import require_nncf
+
+    if device != "cpu":
+        raise ConfigError(
+            f"int8 runs on the processor only, not on {device}.",
+            next="Use --device cpu, or --precision auto.",
+        )
+    if not network_runs:
+        raise ConfigError(
+            "int8 has nothing to run: no frozen layer comes before those that train.",
+            next="Freeze layers, or use --precision auto.",
+        )
+    require_nncf()
 
 
 def _require_device(device: str) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from torch import fx
 
+from budwood.arrays import Pixels
 from budwood.errors import ConfigError
+from budwood.features.calibrating import Calibration, calibrated_engine, seconds_per_photo
 from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
 from budwood.features.extraction import (
     Decoded,
@@ -43,7 +45,8 @@ class Extraction:
     """How frozen trunks are run."""
 
     precision: str = "auto"
-    """Arithmetic of the trunk: auto (bf16 where the processor has it), fp32 or bf16."""
+    """Arithmetic of the trunk: auto (bf16 where the processor has it), fp32, bf16, or int8, which
+    is used once fitting has shown that it is as good as bf16 here."""
     device: str = "cpu"
     """Where the trunk runs: cpu, cuda or mps."""
     store_limit: int | None = None
@@ -86,6 +89,7 @@ class Gatherer:
         options: Extraction,
         on_note: Callable[[str], None],
         on_progress: OnProgress | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         """Nothing runs yet.
 
@@ -95,6 +99,7 @@ class Gatherer:
             options: Precision, device and limit of the store.
             on_note: Told what the user should know, a line each.
             on_progress: Told how far the extraction is.
+            calibration: If given, the trunk runs in int8 with these scales, whatever `options` say.
         """
         self._cut = cut
         self._preprocessing = preprocessing
@@ -103,8 +108,13 @@ class Gatherer:
         self._on_progress = on_progress
         self.keys = frontier_keys(cut)
         """One key for each frontier tensor: equal keys, equal rows."""
-        self._specs = preferred_specs(
-            options.precision, options.device, network_runs=set(self.keys) != {"input"}
+        self._calibration = calibration
+        self._specs = (
+            [calibration.spec]
+            if calibration is not None
+            else preferred_specs(
+                options.precision, options.device, network_runs=set(self.keys) != {"input"}
+            )
         )
         self._engine: Engine | None = None
         self._seconds_per_photo = 0.0
@@ -214,7 +224,7 @@ class Gatherer:
         """
         if self._held:
             return self._held
-        if self._engine is None and self._options.precision != "bf16":
+        if self._engine is None and self._options.precision not in ("bf16", "int8"):
             photos = set(digests.values())
             self._specs.sort(key=lambda spec: -self._stored_photos(spec, photos))
         stores = self._stores(self.spec)
@@ -254,23 +264,35 @@ class Gatherer:
         first = list(islice(photos, PROBES))
         if not first:
             return []
-        height, width = self._preprocessing.size
         pool = ThreadPoolExecutor(1)
         try:
-            self._engine, verdict = pool.submit(
-                trusted_engine,
-                self._cut.trunk,
-                self._specs,
-                np.stack([pixels for _, _, pixels in first]),
-                self._on_note,
-                key := trunk_key(self.keys, (height, width, len(self._preprocessing.mean))),
-            ).result()
+            probe = np.stack([pixels for _, _, pixels in first])
+            self._engine, self._seconds_per_photo = pool.submit(self._built, probe).result()
         finally:
             pool.shutdown(wait=False)
-        self._seconds_per_photo = verdict.seconds_per_photo
-        if self.spec.library == "openvino":
-            note_trust(key, trust_name(self.spec))
         return first
+
+    def _built(self, probe: Pixels) -> tuple[Engine, float]:
+        trunk, settings = self._cut.trunk, self._preprocessing
+        if self._calibration is not None:
+            return calibrated_engine(trunk, probe, self.trunk_key, self._calibration, settings)
+        engine, verdict = trusted_engine(trunk, self._specs, probe, self._on_note, self.trunk_key)
+        if engine.spec.library == "openvino":
+            note_trust(self.trunk_key, trust_name(engine.spec))
+        return engine, verdict.seconds_per_photo
+
+    @property
+    def trunk_key(self) -> str:
+        """The name of the trunk among the kept ones, in fp32 and bf16."""
+        height, width = self._preprocessing.size
+        return trunk_key(self.keys, (height, width, len(self._preprocessing.mean)))
+
+    def measured(self, paths: Sequence[Path]) -> float:
+        """Seconds that the engine takes for one of these photos, decoding left out."""
+        with closing(decoded(paths, self._preprocessing, {})) as photos:
+            all_of_them = [*self._make_ready(photos), *photos]
+        assert self._engine is not None
+        return seconds_per_photo(self._engine, np.stack([p for _, _, p in all_of_them]))
 
     def _live(self, paths: Sequence[Path]) -> LiveRows:
         assert self._engine is not None

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,9 @@ class OpenVINOEngine:
                 model,
                 "CPU",
                 {
-                    "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[spec.precision],
+                    "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[
+                        beside_int8() if spec.precision == "int8" else spec.precision
+                    ],
                     "PERFORMANCE_HINT": "LATENCY" if latency else "THROUGHPUT",
                 },
             )
@@ -105,6 +107,11 @@ class _Request:
         self._request.wait()
         outputs = range(self._outputs)  # by index: two may have the same shape
         return tuple(np.array(self._request.get_output_tensor(i).data) for i in outputs)
+
+
+def beside_int8() -> Literal["bf16", "fp32"]:
+    """The precision of what does not run in int8 in a trunk that is quantised."""
+    return "bf16" if "BF16" in cpu_capabilities() else "fp32"
 
 
 @cache

@@ -83,7 +83,7 @@ def calibration_key(photos: Sequence[bytes]) -> str:
         ConfigError: If NNCF is not installed.
     """
     together = blake2b(b"".join(blake2b(photo).digest() for photo in photos), digest_size=16)
-    return f"nncf {_version()} {len(photos)} photos {together.hexdigest()}"
+    return f"nncf {require_nncf()} {len(photos)} photos {together.hexdigest()}"
 
 
 def int8_layers(compiled: ov.CompiledModel) -> tuple[int, int]:
@@ -126,7 +126,12 @@ def _checked(photos: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
     return one_by_one
 
 
-def _version() -> str:
+def require_nncf() -> str:
+    """The version of NNCF.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
     try:
         return version("nncf")
     except PackageNotFoundError:
@@ -137,7 +142,7 @@ def _version() -> str:
 
 
 def _imported() -> ModuleType:
-    _version()
+    require_nncf()
     kind = logging.getLoggerClass()
     try:
         with untracked():

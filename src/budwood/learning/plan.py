@@ -1,7 +1,7 @@
 """How a network is trained and judged: a cut for each mode, and where its rows come from."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,29 @@ import torch
 from torch import nn
 
 from budwood.arrays import Pixels
+from budwood.features.calibrating import Calibration, keep_speed, kept_speed
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
+from budwood.features.quantising import CALIBRATION
 from budwood.features.rows import RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import Trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
+from budwood.images.splits import Split
 from budwood.learning.answering import predict_logits, top1
 from budwood.learning.linear_heads import head_rows, probed_layer
+from budwood.learning.precision_trial import Trial, pooled, trial_sample, try_int8
 from budwood.networks.prepared import Prepared
 from budwood.surgery.chains import chain_of
-from budwood.surgery.cutting import cut
+from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.fingerprints import frozen_tensors
-from budwood.tensors import Labels, Logits
+from budwood.tensors import Features, Labels, Logits
+
+TIMED = 32
+"""Photos that two engines are timed on."""
+ROUNDS = 3
+"""Times that each is timed, in turns; the least counts, since machines are shared."""
 
 
 class Plan:
@@ -68,15 +77,13 @@ class Plan:
         for name, reason in (self._judged.opaque | self._trained.opaque).items():
             if name == "":
                 on_note(f"The network is cut in front of its last module: {reason}.")
-        needed = frontier_keys(self._judged)
-        self._training = Gatherer(self._trained, preprocessing, extraction, on_note, on_progress)
-        self._subset: list[int] | None = None
-        if set(needed) <= set(self._training.keys):
-            self._judging = self._training
-            if needed != self._training.keys:
-                self._subset = [self._training.keys.index(key) for key in needed]
-        else:
-            self._judging = Gatherer(self._judged, preprocessing, extraction, on_note, on_progress)
+        self._asked = extraction
+        self._on_note, self._on_progress = on_note, on_progress
+        self.trial: Trial | None = None
+        """What a trial of int8 came to; None before it, and where int8 was not asked for."""
+        self._tried_for: frozenset[Path] = frozenset()
+        self._plain = self._sources(None)
+        self._now = self._plain
 
     def is_current(self) -> bool:
         """True if the network has the layers and frozen tensors that it was cut with."""
@@ -101,20 +108,53 @@ class Plan:
     @property
     def spec(self) -> EngineSpec:
         """The engine that runs the trunk."""
-        return self._judging.spec
+        return self._now.judging.spec
+
+    def settle_precision(self, train: Split) -> Trial | None:
+        """Where int8 was asked for: try it on training photos, and use it if it is good enough.
+
+        A trial counts for the photos it was for, and for any part of them. Photos that cannot be
+        read are passed over.
+
+        Raises:
+            EngineError: If the trunk cannot be quantised.
+            DataError: If no probe can be fitted to these photos.
+        """
+        if self._asked.precision != "int8":
+            return None
+        if self.trial is not None and self._tried_for >= set(train.paths):
+            return self.trial
+        self._now = self._plain
+        sample = trial_sample(torch.from_numpy(train.targets))
+        before = self._plain.judging_rows([train.paths[i] for i in sample])
+        readable = [i for i in sample if train.paths[i] not in before.broken]
+        labels = torch.from_numpy(train.targets[readable])
+        chosen = trial_sample(labels, CALIBRATION)
+        calibration = Calibration.of(
+            [before.paths[i] for i in chosen], [before.photos[i] for i in chosen]
+        )
+        int8 = self._sources(calibration)
+        after = int8.judging_rows(before.paths)
+        self.trial = try_int8(
+            self._tried(before),
+            self._tried(after),
+            labels,
+            len(train.classes),
+            named=before.engine.precision,
+            speed=self._speed(calibration, int8.judging, before.engine.precision),
+        )
+        self._tried_for = frozenset(train.paths)
+        self._now = int8 if self.trial.accepted else self._plain
+        self._on_note(str(self.trial))
+        return self.trial
 
     def training_rows(self, paths: Sequence[Path]) -> Gathered:
         """The rows that the graft is trained on."""
-        return self._training.gather(paths)
+        return self._now.training.gather(paths)
 
     def judging_rows(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
         """The rows that the finished network is judged by, and predicts from."""
-        gathered = self._judging.gather(paths, keep=keep)
-        if self._subset is None:
-            return gathered
-        return replace(
-            gathered, rows=Selected(gathered.rows, range(len(gathered.rows)), self._subset)
-        )
+        return self._now.judging_rows(paths, keep)
 
     def features(self, gathered: Gathered) -> RowSource:
         """What the solved layer is fed with: one tensor `n d`."""
@@ -150,6 +190,62 @@ class Plan:
         )
         parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]
         return torch.from_numpy(np.concatenate(parts))
+
+    def _sources(self, calibration: Calibration | None) -> "_Sources":
+        def gatherer(of: Cut) -> Gatherer:
+            return Gatherer(
+                of,
+                self._preprocessing,
+                self._asked,
+                self._on_note,
+                self._on_progress,
+                calibration,
+            )
+
+        needed = frontier_keys(self._judged)
+        training = gatherer(self._trained)
+        if needed == training.keys:
+            return _Sources(training, training)
+        if set(needed) <= set(training.keys):
+            return _Sources(training, training, [training.keys.index(key) for key in needed])
+        return _Sources(training, gatherer(self._judged))
+
+    def _tried(self, gathered: Gathered) -> Features:
+        """What the probe of a trial is fed with."""
+        if self.layer is None:
+            return pooled(gathered.rows)
+        rows = self.features(gathered)
+        return rows.take(range(len(rows)))[0]
+
+    def _speed(self, calibration: Calibration, int8: Gatherer, reference: str) -> float:
+        """Photos a second in int8 over those of the reference; measured once for a kept trunk."""
+        key = calibration.trunk_key(int8.trunk_key)
+        speed = kept_speed(key, reference)
+        if speed is None:
+            photos = calibration.paths[:TIMED]
+            engines = (self._plain.judging, int8)
+            rounds = [[engine.measured(photos) for engine in engines] for _ in range(ROUNDS)]
+            usual, fast = (min(seconds) for seconds in zip(*rounds, strict=True))
+            speed = usual / fast
+            keep_speed(key, reference, speed)
+        return speed
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """Where the rows of both modes come from."""
+
+    training: Gatherer
+    judging: Gatherer
+    subset: list[int] | None = None
+    """Which of its frontier tensors the judged network needs; None for all."""
+
+    def judging_rows(self, paths: Sequence[Path], keep: bool = True) -> Gathered:
+        gathered = self.judging.gather(paths, keep=keep)
+        if self.subset is None:
+            return gathered
+        places = range(len(gathered.rows))
+        return replace(gathered, rows=Selected(gathered.rows, places, self.subset))
 
 
 class _AsTuple(nn.Module):

@@ -6,12 +6,14 @@ on the same photos in the same folds, so that what they have in common cancels o
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from budwood.errors import DataError
+from budwood.features.rows import RowSource
 from budwood.learning.probe import Probe, fit_probe
 from budwood.tensors import Features, Labels
 
@@ -21,6 +23,8 @@ PROBE = Probe()
 """How the probes of a trial are fitted."""
 SAMPLE = 1000
 """Photos of a trial."""
+POOLED = 32
+"""Photos whose maps are in memory at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +80,20 @@ class Trial:
         half = 1.96 * np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n
         won = (self.gained - self.lost) / self.photos
         return won, float(middle - half), float(middle + half)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `int8` of `train --json`; see docs/json.md."""
+        won, low, high = self.difference
+        return {
+            "accepted": self.accepted,
+            "photos": self.photos,
+            "reference": self.reference,
+            "reference_top1": self.reference_top1,
+            "int8_top1": self.int8_top1,
+            "difference": won,
+            "interval": [low, high],
+            "speed": self.speed,
+        }
 
     def __str__(self) -> str:
         won, low, high = (100 * share for share in self.difference)
@@ -145,6 +163,24 @@ def trial_sample(labels: Labels, size: int = SAMPLE, seed: int = 0) -> list[int]
     order = _by_class(labels.cpu().numpy(), seed)
     size = min(size, len(order))
     return sorted(int(order[i * len(order) // size]) for i in range(size))
+
+
+def pooled(rows: RowSource) -> Features:
+    """One vector a photo from frontier rows of any shape: a map's mean over its positions.
+
+    Maps are `n c h w`, sequences `n t d`; several tensors are put side by side.
+    """
+    parts = []
+    for start in range(0, len(rows), POOLED):
+        tensors = rows.take(range(start, min(start + POOLED, len(rows))))
+        parts.append(torch.cat([_flat(t.float()) for t in tensors if t.is_floating_point()], 1))
+    return torch.cat(parts)
+
+
+def _flat(tensor: torch.Tensor) -> Features:
+    if tensor.dim() == 3:
+        return tensor.mean(1)  # n t d -> n d
+    return tensor.flatten(2).mean(2) if tensor.dim() > 3 else tensor.reshape(len(tensor), -1)
 
 
 def _held_out_hits(

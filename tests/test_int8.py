@@ -1,0 +1,219 @@
+"""Training in int8: a trial decides, its rows are found again, and what is refused goes on."""
+
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+import budwood as bw
+from budwood.errors import ConfigError, EngineError
+from budwood.features import calibrating, gathering, quantising
+from budwood.features.engines import preferred_specs
+from budwood.features.gathering import Extraction
+from budwood.features.trunks import trunks_folder
+from budwood.images.preprocessing import Preprocessing
+from budwood.images.splits import Split
+from budwood.learning import plan as planning
+from budwood.learning.precision_trial import Trial
+from budwood.learning.training import Training
+
+has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
+CLASSES = ("blue", "green", "red")
+
+
+class Small(nn.Module):
+    """A small network with a trunk in two convolutions."""
+
+    preprocessing = Preprocessing(size=(32, 32), resize=32, mean=(0.5,) * 3, std=(0.2,) * 3)
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.body = nn.Sequential(
+                nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.ReLU()
+            )
+            self.neck = nn.Conv2d(16, 8, 1)
+            self.head = nn.Linear(8, 3)
+
+    def forward(self, images):
+        return self.head(self.neck(self.body(images)).mean((2, 3)))
+
+
+@pytest.fixture
+def split(tmp_path):
+    """Noisy pictures, each of the colour that its class is called."""
+    random = np.random.default_rng(0)
+    paths, labels = [], [i % 3 for i in range(30)]
+    for i, label in enumerate(labels):
+        picture = random.integers(0, 120, (32, 32, 3))
+        picture[..., 2 - label] += 100
+        paths.append(tmp_path / f"{i:02}.png")
+        Image.fromarray(picture.astype(np.uint8)).save(paths[-1])
+    return Split("train", tuple(paths), tuple(labels), CLASSES)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Counts the trunks that are quantised, and the engines that are timed."""
+    count = {"quantised": 0, "timed": 0}
+
+    def counted(name, function):
+        def wrapper(*args):
+            count[name] += 1
+            return function(*args)
+
+        return wrapper
+
+    monkeypatch.setattr(calibrating, "quantised", counted("quantised", calibrating.quantised))
+    monkeypatch.setattr(
+        gathering, "seconds_per_photo", counted("timed", gathering.seconds_per_photo)
+    )
+    return count
+
+
+def classifier(*trains, notes=None, **options):
+    network = bw.unfreeze(bw.freeze(Small(), "*"), *(trains or ("head",)))
+    notes = [] if notes is None else notes
+    return bw.Classifier(
+        network, extraction=Extraction(precision="int8"), on_note=notes.append, **options
+    )
+
+
+def losing(*args, named, speed):
+    return Trial(photos=30, reference=named, both_right=20, gained=0, lost=5, speed=speed)
+
+
+@has_nncf
+def test_int8_that_is_as_good_is_used_and_said(split):
+    notes = []
+    model = classifier(notes=notes).fit(split)
+    assert model.plan.trial.accepted
+    assert model.plan.trial.photos == 30
+    assert model.plan.spec.precision == "int8"
+    assert notes.count(str(model.plan.trial)) == 1
+    assert model.evaluate(split).top1 > 0.9
+
+
+@has_nncf
+def test_int8_that_costs_accuracy_is_refused_and_training_goes_on(split, monkeypatch):
+    monkeypatch.setattr(planning, "try_int8", losing)
+    notes = []
+    model = classifier(notes=notes).fit(split)
+    assert model.plan.spec in preferred_specs("auto", "cpu")
+    assert any(note.startswith("int8 is not used: top-1 on 30 photos") for note in notes)
+    again = model.gather(split.paths)
+    assert (again.hits, again.misses) == (30, 0)
+
+
+@has_nncf
+def test_a_second_run_quantises_times_and_computes_nothing(split, made):
+    first = classifier().fit(split)
+    assert made["quantised"] == 1
+    before = dict(made)
+    second = classifier().fit(split)
+    assert made == before
+    assert second.plan.trial == first.plan.trial
+    assert second.plan._now.judging._engine is None
+    assert second.gather(split.paths).misses == 0
+
+
+@has_nncf
+def test_the_trial_counts_for_a_part_of_its_photos_and_not_for_others(split, monkeypatch):
+    monkeypatch.setattr(Trial, "accepted", True)
+    part = Split("train", split.paths[:15], split.labels[:15], CLASSES)
+    plan = classifier().plan
+    plan.settle_precision(part)
+    first = plan.spec.calibration
+    trial = plan.settle_precision(split)
+    assert plan.spec.calibration != first
+    assert plan.settle_precision(part) is trial
+
+
+@has_nncf
+def test_photos_that_cannot_be_read_are_passed_over(split):
+    split.paths[4].write_bytes(b"no photo")
+    split.paths[5].unlink()
+    trial = classifier().plan.settle_precision(split)
+    assert trial.photos == 28
+
+
+@has_nncf
+def test_a_graft_in_front_of_maps_is_tried_by_their_means(split):
+    model = classifier("neck", "head", training=Training(epochs=1)).fit(split)
+    assert model.plan.layer is None
+    assert model.plan.trial.photos == 30
+
+
+@has_nncf
+def test_rows_in_int8_are_of_their_calibration(split):
+    plan = classifier().plan
+    plan.settle_precision(split)
+    assert plan.spec.key.endswith(plan.spec.calibration)
+    assert " int8 cpu nncf " in plan.spec.key
+    assert "30 photos" in plan.spec.key
+
+
+@has_nncf
+def test_a_speed_that_was_lost_is_measured_again(split, made):
+    classifier().fit(split)
+    (speed,) = trunks_folder().glob("*/speed.json")
+    for text in ("no json", "[]", '{"fp16": 2.0}'):
+        speed.write_text(text)
+        made["timed"] = 0
+        assert classifier().plan.settle_precision(split).speed > 0
+        assert made["timed"] > 0
+
+
+@has_nncf
+def test_before_a_trial_rows_are_in_the_usual_precision(split):
+    gathered = classifier().gather(split.paths)
+    assert gathered.engine in preferred_specs("auto", "cpu")
+
+
+@has_nncf
+def test_a_trunk_that_cannot_be_quantised_is_an_error_and_leaves_the_plan_usable(
+    split, monkeypatch
+):
+    def refuse(model, photos):
+        raise EngineError("NNCF cannot quantise this trunk: no.", next="Use --precision auto.")
+
+    monkeypatch.setattr(calibrating, "quantised", refuse)
+    model = classifier()
+    with pytest.raises(EngineError, match="Use --precision auto"):
+        model.fit(split)
+    assert model.gather(split.paths).hits == 30
+
+
+@has_nncf
+def test_a_classifier_in_int8_is_saved_verified_and_predicts_in_the_usual_precision(
+    split, tmp_path
+):
+    network = bw.build("resnet18", weights="none", classes=CLASSES)
+    network.preprocessing = network.preprocessing.at_size(64)
+    model = bw.Classifier(
+        bw.unfreeze(bw.freeze(network, "*"), "fc"), extraction=Extraction(precision="int8")
+    )
+    trial = model.fit(split).plan.trial
+    path = model.save(tmp_path / "model.safetensors")
+    verification = bw.verify(path)
+    assert verification.passed
+    if trial.accepted:
+        usual = verification.checks[-1].precision
+        assert f"It was trained in int8; prediction runs in {usual}." in verification.notes
+    assert bw.load(path).plan.spec == preferred_specs("auto", "cpu")[0]
+
+
+def test_without_nncf_nothing_is_computed(split, monkeypatch):
+    def absent(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(quantising, "version", absent)
+    with pytest.raises(ConfigError, match=r"pip install 'budwood\[int8\]'"):
+        classifier().fit(split)
+    with pytest.raises(ConfigError, match="int8 needs NNCF"):
+        preferred_specs("int8", "cpu")
