@@ -31,7 +31,7 @@ CLASSES = ("blue", "green", "red")
 def torch_engine(monkeypatch):
     """Trunks run in fp32 torch only: exact, and quick to build."""
     specs = [EngineSpec("torch", "fp32")]
-    monkeypatch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: specs)
+    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)
 
 
 @pytest.fixture
@@ -564,14 +564,14 @@ def test_saving_copes_with_an_engine_that_cannot_run_the_network(photos, tmp_pat
 
     bf16 = EngineSpec("openvino", "bf16")
     with monkeypatch.context() as patch:
-        patch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: [bf16])
+        patch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: [bf16])
         patch.setattr("budwood.learning.plan.build_engine", refuse)
         path = model.save(tmp_path / "model.safetensors")
     assert bw.load(path).classes_ == CLASSES
 
 
 def test_files_through_this_machines_engine_come_close_to_arrays(photos, monkeypatch):
-    monkeypatch.setattr("budwood.features.gathering.preferred_specs", preferred_specs)
+    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", preferred_specs)
     model = Classifier(built()).fit(photos(15))
     asked = photos(3, seed=6).paths
     arrays = []

@@ -11,7 +11,7 @@ from torch import nn
 
 import budwood as bw
 from budwood.errors import ConfigError, EngineError
-from budwood.features import calibrating, gathering, quantising
+from budwood.features import calibrating, engine_choice, quantising
 from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction
 from budwood.features.trunks import trunks_folder
@@ -71,7 +71,7 @@ def made(monkeypatch):
 
     monkeypatch.setattr(calibrating, "quantised", counted("quantised", calibrating.quantised))
     monkeypatch.setattr(
-        gathering, "seconds_per_photo", counted("timed", gathering.seconds_per_photo)
+        engine_choice, "seconds_per_photo", counted("timed", engine_choice.seconds_per_photo)
     )
     return count
 
@@ -118,7 +118,7 @@ def test_a_second_run_quantises_times_and_computes_nothing(split, made):
     second = classifier().fit(split)
     assert made == before
     assert second.plan.trial == first.plan.trial
-    assert second.plan._now.judging._engine is None
+    assert second.plan._now.judging.choice.engine is None
     assert second.gather(split.paths).misses == 0
 
 

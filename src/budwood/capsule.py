@@ -164,7 +164,16 @@ def _capsule(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Capsule
 
 def installed_versions() -> dict[str, str]:
     """Versions of what a capsule depends on."""
-    libraries = ("budwood", "torch", "torchvision", "timm", "openvino", "safetensors")
+    libraries = (
+        "budwood",
+        "torch",
+        "torchvision",
+        "timm",
+        "openvino",
+        "safetensors",
+        "simplejpeg",
+        "cykooz-resizer",
+    )
     return {"python": platform.python_version()} | {name: version(name) for name in libraries}
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from budwood.features import extraction, gathering, verification
+from budwood.features import engine_choice, extraction, verification
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, Gatherer
 from budwood.features.torch_engine import TorchEngine
@@ -51,7 +51,7 @@ def work(job):
     Slow.seconds = job["seconds"]
     extraction.FLUSH_PHOTOS = extraction.BATCH_PHOTOS = job["batch"]
     verification.build_engine = lambda trunk, spec, *_: Slow(trunk, spec)
-    gathering.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
+    engine_choice.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()
     gatherer = Gatherer(
         cut(Prepared(network, network.preprocessing).eval()),

@@ -9,7 +9,7 @@ import torch
 
 import budwood
 from budwood.errors import ConfigError
-from budwood.features import extraction, gathering, room, verification
+from budwood.features import engine_choice, extraction, room, verification
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
@@ -187,7 +187,7 @@ def test_rows_that_were_made_by_the_fallback_are_found(bench, draw, monkeypatch)
     """The first choice has no rows yet, is refused, and the second choice has them all."""
     with monkeypatch.context() as patch:
         torch_alone = [EngineSpec("torch", "fp32")]
-        patch.setattr(gathering, "preferred_specs", lambda *_, **__: torch_alone)
+        patch.setattr(engine_choice, "preferred_specs", lambda *_, **__: torch_alone)
         bench().gather(draw(3))
     monkeypatch.setattr(verification, "TOLERANCE", -1.0)
     gathered = bench().gather(draw(3))
@@ -302,7 +302,7 @@ def test_an_engine_is_judged_by_photos_from_all_over_the_list(bench, draw, monke
     seen = []
     judge = verification.trusted_engine
     monkeypatch.setattr(
-        gathering, "trusted_engine", lambda *given: seen.append(given[2]) or judge(*given)
+        engine_choice, "trusted_engine", lambda *given: seen.append(given[2]) or judge(*given)
     )
     paths = draw(40)
     made = bench()

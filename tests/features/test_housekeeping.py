@@ -100,3 +100,17 @@ def test_what_cannot_be_removed_is_said(monkeypatch):
     monkeypatch.setattr(housekeeping.shutil, "rmtree", refuse)
     with pytest.raises(StoreError, match=r"Permission denied\. Stop the processes that use it"):
         clear_store()
+
+
+def test_converted_trunks_are_listed_and_go_with_everything(two_makers, bench, draw):
+    bench().gather(draw(3))
+    listing = list_store()
+    (size,) = listing.trunks
+    assert listing.to_json()["trunks"] == {"count": 1, "bytes": size}
+    assert "1 converted trunks take" in str(listing)
+    assert clear_store(["abc"]).trunks == 0
+    assert len(list_store().trunks) == 1
+    cleared = clear_store()
+    assert cleared.trunks == 1
+    assert "and 1 converted trunks removed" in str(cleared)
+    assert list_store().trunks == ()

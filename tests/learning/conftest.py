@@ -58,4 +58,4 @@ def photos(tmp_path):
 def torch_engine(monkeypatch):
     """Trunks run in fp32 torch only: exact, and quick to build."""
     specs = [EngineSpec("torch", "fp32")]
-    monkeypatch.setattr("budwood.features.gathering.preferred_specs", lambda *a, **k: specs)
+    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)

@@ -52,7 +52,7 @@ def settle(graft, loss, steps=1000, wanted="auto"):
 def test_bf16_that_agrees_and_is_faster_is_used_and_told(graft, data, always_faster):
     chosen, (note,) = settle(graft, loss_of(graft, data))
     assert chosen == "bf16"
-    assert note.startswith("Training in bf16: a step takes")
+    assert note.startswith("Training in bf16: a step in bf16 takes")
     assert "the gradients differ by" in note
 
 
@@ -61,6 +61,28 @@ def test_bf16_that_is_slower_is_not_used(graft, data, monkeypatch):
     chosen, (note,) = settle(graft, loss_of(graft, data))
     assert chosen == "fp32"
     assert note.startswith("Training in fp32")
+
+
+def test_the_first_measurement_counts_so_that_one_seed_gives_one_result(graft, data, monkeypatch):
+    ratios = iter([0.5, 2.0])
+    real = precision._try
+
+    def timed(graft, loss, used):
+        value, slope, _ = real(graft, loss, used)
+        return value, slope, next(ratios) if used == "bf16" else 1.0
+
+    monkeypatch.setattr(precision, "_try", timed)
+    chosen = [settle(graft, loss_of(graft, data)) for _ in range(2)]
+    assert chosen[0] == chosen[1]
+    assert chosen[0][0] == "bf16"
+
+
+def test_a_home_that_cannot_be_written_is_no_error(graft, data, always_faster, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(precision, "whole_file", full)
+    assert settle(graft, loss_of(graft, data))[0] == "bf16"
 
 
 @pytest.mark.parametrize("factor", [1.2, -1.0, float("nan")])

@@ -49,6 +49,8 @@ def verify(as_json: bool, debug: bool) -> None:
 def clear(makers: tuple[str, ...], as_json: bool, debug: bool) -> None:
     """Remove stored features: those of the KEYs that `cache list` shows, or all.
 
+    Without a KEY the converted trunks that are kept beside them go as well.
+
     \b
     Example:
       budwood cache clear

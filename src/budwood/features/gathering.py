@@ -1,19 +1,15 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
-import numpy as np
-from torch import fx
-
-from budwood.arrays import Pixels
 from budwood.errors import ConfigError
-from budwood.features.calibrating import Calibration, calibrated_engine, seconds_per_photo
-from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
+from budwood.features.calibrating import Calibration
+from budwood.features.engine_choice import EngineChoice
+from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
     Decoded,
     OnProgress,
@@ -31,11 +27,9 @@ from budwood.features.store import (
     Shelf,
     maker_key,
 )
-from budwood.features.trunks import note_trust, trunk_key
-from budwood.features.verification import PROBES, trusted_engine
+from budwood.features.verification import PROBES
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
-from budwood.surgery.fingerprints import graph_keys, module_key
 
 CHANGED = "The photo changed while it was read."
 
@@ -106,18 +100,10 @@ class Gatherer:
         self._options = options
         self._on_note = on_note
         self._on_progress = on_progress
-        self.keys = frontier_keys(cut)
-        """One key for each frontier tensor: equal keys, equal rows."""
-        self._calibration = calibration
-        self._specs = (
-            [calibration.spec]
-            if calibration is not None
-            else preferred_specs(
-                options.precision, options.device, network_runs=set(self.keys) != {"input"}
-            )
+        self.choice = EngineChoice(
+            cut, preprocessing, options.precision, options.device, calibration, on_note
         )
-        self._engine: Engine | None = None
-        self._seconds_per_photo = 0.0
+        """The engine."""
         self._held: Sequence[Shelf] | None = None
         self._reported: set[Path] = set()
 
@@ -149,7 +135,7 @@ class Gatherer:
             paths=good,
             photos=photos,
             broken=broken,
-            engine=self.spec,
+            engine=self.choice.spec,
             hits=len(good) - computed,
             misses=computed,
             bytes=len(set(photos)) * self._row_bytes if _on_disk(shelves) else 0,
@@ -166,9 +152,9 @@ class Gatherer:
         engine that ran, and whether there was no room for them. `broken` is filled."""
         order = _spread_out(list(missing.values()), PROBES)
         with closing(decoded(order, self._preprocessing, broken)) as photos:
-            first = self._make_ready(photos)
+            first = self.choice.settle(photos)
             shelves = self._shelves(digests)
-            if self._engine is None:  # not one photo can be decoded
+            if self.choice.engine is None:  # not one photo can be decoded
                 return shelves, missing, False
             missing = _missing(digests, shelves)
             todo = [path for path in missing.values() if path not in broken]
@@ -183,11 +169,11 @@ class Gatherer:
                     pass
                 return shelves, missing, True
             wanted = _of(todo, chain(first, photos))
-            pace = pace_for(self._seconds_per_photo, len(todo))
+            pace = pace_for(self.choice.seconds_per_photo, len(todo))
             extract(
                 wanted,
                 len(todo),
-                self._engine,
+                self.choice.engine,
                 shelves,
                 pace,
                 broken,
@@ -201,7 +187,7 @@ class Gatherer:
     @property
     def _is_compact(self) -> bool:
         """Rows of an engine that rounds as it computes need not be stored exactly."""
-        return self.spec.precision != "fp32"
+        return self.choice.spec.precision != "fp32"
 
     @property
     def _row_bytes(self) -> int:
@@ -211,11 +197,6 @@ class Gatherer:
         ]
         return sum(halved) if self._is_compact else self._cut.row_bytes
 
-    @property
-    def spec(self) -> EngineSpec:
-        """The engine in use, or the one that would be."""
-        return self._specs[0] if self._engine is None else self._engine.spec
-
     def _shelves(self, digests: Mapping[Path, bytes]) -> Sequence[Shelf]:
         """Where the rows of each frontier tensor are, for the engine in use.
 
@@ -224,10 +205,9 @@ class Gatherer:
         """
         if self._held:
             return self._held
-        if self._engine is None and self._options.precision not in ("bf16", "int8"):
-            photos = set(digests.values())
-            self._specs.sort(key=lambda spec: -self._stored_photos(spec, photos))
-        stores = self._stores(self.spec)
+        photos = set(digests.values())
+        self.choice.prefer(lambda spec: self._stored_photos(spec, photos))
+        stores = self._stores(self.choice.spec)
         damaged = {path: why for store in stores for path, why in store.damaged.items()}
         for path in damaged.keys() - self._reported:
             self._on_note(
@@ -244,7 +224,7 @@ class Gatherer:
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
         settings = self._preprocessing.to_json() | {"pixels": PIXELS}
         stores = []
-        for key, tensor in zip(self.keys, self._cut.frontier, strict=True):
+        for key, tensor in zip(self.choice.keys, self._cut.frontier, strict=True):
             about = {
                 "tensor": tensor.name,
                 "shape": tensor.shape,
@@ -254,58 +234,15 @@ class Gatherer:
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
         return stores
 
-    def _make_ready(self, photos: Generator[Decoded, None, None]) -> list[Decoded]:
-        """Build and verify the engine; gives back the photos that it was judged by.
-
-        In a thread, so that Ctrl-C need not wait for it; the other photos are decoded meanwhile.
-        """
-        if self._engine is not None:
-            return []
-        first = list(islice(photos, PROBES))
-        if not first:
-            return []
-        pool = ThreadPoolExecutor(1)
-        try:
-            probe = np.stack([pixels for _, _, pixels in first])
-            self._engine, self._seconds_per_photo = pool.submit(self._built, probe).result()
-        finally:
-            pool.shutdown(wait=False)
-        return first
-
-    def _built(self, probe: Pixels) -> tuple[Engine, float]:
-        trunk, settings = self._cut.trunk, self._preprocessing
-        if self._calibration is not None:
-            return calibrated_engine(trunk, probe, self.trunk_key, self._calibration, settings)
-        engine, verdict = trusted_engine(trunk, self._specs, probe, self._on_note, self.trunk_key)
-        if engine.spec.library == "openvino":
-            note_trust(self.trunk_key, trust_name(engine.spec))
-        return engine, verdict.seconds_per_photo
-
-    @property
-    def trunk_key(self) -> str:
-        """The name of the trunk among the kept ones, in fp32 and bf16."""
-        height, width = self._preprocessing.size
-        return trunk_key(self.keys, (height, width, len(self._preprocessing.mean)))
+    def _live(self, paths: Sequence[Path]) -> LiveRows:
+        assert self.choice.engine is not None
+        batch = batch_size(self.choice.seconds_per_photo)
+        return LiveRows(paths, self._preprocessing, self.choice.engine, batch)
 
     def measured(self, paths: Sequence[Path]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""
         with closing(decoded(paths, self._preprocessing, {})) as photos:
-            all_of_them = [*self._make_ready(photos), *photos]
-        assert self._engine is not None
-        return seconds_per_photo(self._engine, np.stack([p for _, _, p in all_of_them]))
-
-    def _live(self, paths: Sequence[Path]) -> LiveRows:
-        assert self._engine is not None
-        return LiveRows(
-            paths, self._preprocessing, self._engine, batch_size(self._seconds_per_photo)
-        )
-
-
-def frontier_keys(cut: Cut) -> tuple[str, ...]:
-    """One key for each frontier tensor of a cut: equal keys, equal rows for equal pixels."""
-    if isinstance(cut.trunk, fx.GraphModule):
-        return graph_keys(cut.trunk)
-    return (module_key(cut.trunk),)
+            return self.choice.measured(photos)
 
 
 def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes, Path]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from budwood.errors import StoreError, UnknownName
 from budwood.features.store import is_intact, open_shard, store_folder, stored_makers
+from budwood.features.trunks import kept_trunks
 from budwood.surgery.tables import aligned
 
 ABANDONED = 3600.0
@@ -34,6 +35,8 @@ class Listing:
 
     folder: Path
     entries: tuple[Entry, ...]
+    trunks: tuple[int, ...] = ()
+    """Bytes of each converted trunk that is kept beside the store."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -41,11 +44,14 @@ class Listing:
             "folder": str(self.folder),
             "bytes": sum(entry.bytes for entry in self.entries),
             "entries": [asdict(entry) for entry in self.entries],
+            "trunks": {"count": len(self.trunks), "bytes": sum(self.trunks)},
         }
 
     def __str__(self) -> str:
+        trunks = f"{len(self.trunks)} converted trunks take {sum(self.trunks) / 1e6:.1f} MB."
         if not self.entries:
-            return f"Nothing is stored in {self.folder}."
+            nothing = f"Nothing is stored in {self.folder}."
+            return f"{nothing}\n{trunks}" if self.trunks else nothing
         head = ("key", "tensor", "engine", "photos", "MB")
         rows = [
             (
@@ -58,7 +64,9 @@ class Listing:
             for entry in self.entries
         ]
         total = sum(entry.bytes for entry in self.entries)
-        return f"{aligned([head, *rows], words=3)}\n\n{total / 1e6:.1f} MB in {self.folder}"
+        return (
+            f"{aligned([head, *rows], words=3)}\n\n{total / 1e6:.1f} MB in {self.folder}\n{trunks}"
+        )
 
 
 @dataclass(frozen=True)
@@ -94,19 +102,24 @@ class Clearing:
     removed: tuple[str, ...]
     """Keys of the entries."""
     bytes: int
+    """Of the entries, and of the trunks."""
+    trunks: int = 0
+    """Converted trunks that were removed."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {"removed": list(self.removed), "bytes": self.bytes}
+        return {"removed": list(self.removed), "bytes": self.bytes, "trunks": self.trunks}
 
     def __str__(self) -> str:
         entries = "entry" if len(self.removed) == 1 else "entries"
-        return f"{len(self.removed)} {entries} removed ({self.bytes / 1e6:.1f} MB)."
+        trunks = f" and {self.trunks} converted trunks" if self.trunks else ""
+        return f"{len(self.removed)} {entries}{trunks} removed ({self.bytes / 1e6:.1f} MB)."
 
 
 def list_store() -> Listing:
     """What is stored, one entry for each frontier tensor."""
-    return Listing(store_folder(), tuple(_entry(folder) for folder in stored_makers()))
+    entries = tuple(_entry(folder) for folder in stored_makers())
+    return Listing(store_folder(), entries, tuple(size for _, size in kept_trunks()))
 
 
 def verify_store() -> Checkup:
@@ -128,7 +141,7 @@ def verify_store() -> Checkup:
 
 
 def clear_store(keys: Sequence[str] = ()) -> Clearing:
-    """Remove the entries whose key begins so; all of them without keys.
+    """Remove the entries whose key begins so; without keys all of them, and the kept trunks.
 
     Raises:
         UnknownName: If a key is of none; nothing is removed then.
@@ -141,17 +154,19 @@ def clear_store(keys: Sequence[str] = ()) -> Clearing:
                 f"Nothing is stored under {key!r}.", next="`budwood cache list` shows the keys."
             )
     chosen = [m for m in makers if not keys or any(m.name.startswith(key) for key in keys)]
-    size = sum(path.stat().st_size for maker in chosen for path in maker.iterdir())
-    for maker in chosen:
+    trunks = [] if keys else [place for place, _ in kept_trunks()]
+    folders = [*chosen, *trunks]
+    size = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
+    for folder in folders:
         try:
-            shutil.rmtree(maker)
+            shutil.rmtree(folder)
         except OSError as problem:
             raise StoreError(
-                f"Cannot remove {maker}: {problem.strerror}.",
+                f"Cannot remove {folder}: {problem.strerror}.",
                 next="Stop the processes that use it and try again.",
-                file=maker,
+                file=folder,
             ) from problem
-    return Clearing(tuple(maker.name for maker in chosen), size)
+    return Clearing(tuple(maker.name for maker in chosen), size, len(trunks))
 
 
 def _is_abandoned(path: Path) -> bool:

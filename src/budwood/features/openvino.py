@@ -31,7 +31,7 @@ class OpenVINOEngine:
         """
         self.spec = spec
         try:
-            self._compiled = _core().compile_model(
+            self._compiled = core().compile_model(
                 model,
                 "CPU",
                 {
@@ -117,16 +117,17 @@ def beside_int8() -> Literal["bf16", "fp32"]:
 @cache
 def cpu_capabilities() -> tuple[str, ...]:
     """What OpenVINO says this processor can do, for example "BF16" and "INT8"."""
-    return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+    return tuple(core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 @cache
 def processor() -> str:
     """This processor and what it can do; on another one an engine may round otherwise."""
-    name = _core().get_property("CPU", "FULL_DEVICE_NAME")
+    name = core().get_property("CPU", "FULL_DEVICE_NAME")
     return f"{name} {' '.join(cpu_capabilities())}"
 
 
 @cache
-def _core() -> ov.Core:
+def core() -> ov.Core:
+    """The one core of this process."""
     return ov.Core()

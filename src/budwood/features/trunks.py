@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.features.openvino import core
 from budwood.features.untracked import ov
 from budwood.places import home, whole_file
 
@@ -72,7 +73,7 @@ def kept_trunk(key: str) -> ov.Model | None:
     if not file.exists():
         return None
     try:
-        model = ov.Core().read_model(file)
+        model = core().read_model(file)
     except RuntimeError as problem:
         _log.warning("The kept trunk %s cannot be read and is made again: %s", file, problem)
         shutil.rmtree(file.parent, ignore_errors=True)

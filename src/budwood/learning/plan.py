@@ -10,9 +10,10 @@ from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.features.calibrating import Calibration, keep_speed, kept_speed
+from budwood.features.engine_choice import frontier_keys
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered, Gatherer, frontier_keys
+from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.quantising import CALIBRATION
 from budwood.features.rows import RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
@@ -108,7 +109,7 @@ class Plan:
     @property
     def spec(self) -> EngineSpec:
         """The engine that runs the trunk."""
-        return self._now.judging.spec
+        return self._now.judging.choice.spec
 
     def settle_precision(self, train: Split) -> Trial | None:
         """Where int8 was asked for: try it on training photos, and use it if it is good enough.
@@ -204,10 +205,10 @@ class Plan:
 
         needed = frontier_keys(self._judged)
         training = gatherer(self._trained)
-        if needed == training.keys:
+        if needed == training.choice.keys:
             return _Sources(training, training)
-        if set(needed) <= set(training.keys):
-            return _Sources(training, training, [training.keys.index(key) for key in needed])
+        if set(needed) <= set(training.choice.keys):
+            return _Sources(training, training, [training.choice.keys.index(key) for key in needed])
         return _Sources(training, gatherer(self._judged))
 
     def _tried(self, gathered: Gathered) -> Features:
@@ -219,7 +220,7 @@ class Plan:
 
     def _speed(self, calibration: Calibration, int8: Gatherer, reference: str) -> float:
         """Photos a second in int8 over those of the reference; measured once for a kept trunk."""
-        key = calibration.trunk_key(int8.trunk_key)
+        key = calibration.trunk_key(int8.choice.trunk_key)
         speed = kept_speed(key, reference)
         if speed is None:
             photos = calibration.paths[:TIMED]

@@ -1,12 +1,18 @@
 """Whether a graft's convolutions are trained in bf16: only where it is faster, and agrees."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from budwood.features.openvino import processor
+from budwood.places import home, whole_file
 
 Precision = Literal["fp32", "bf16"]
 
@@ -23,6 +29,11 @@ WORTH_A_TRIAL = 50
 TIMED = 2
 """Steps that are timed, after one that warms up."""
 
+SPEEDS = "graft-speeds.json"
+"""In the home folder: how long a step of each graft takes in bf16, as a multiple of fp32's. It is
+measured once, because two measurements may differ, and the same seed has to give the same numbers.
+"""
+
 Loss = Callable[[Precision], Tensor]
 """The loss of one batch, computed in a precision."""
 
@@ -37,7 +48,8 @@ def settle_precision(
     """The precision a graft is trained in; weights and optimizer are float32 either way.
 
     For auto: fp32 without convolutions, or for a few steps. Else both are tried on one batch, and
-    the graft is left as it was: weights, running statistics, slopes, modes and random state.
+    the graft is left as it was: weights, running statistics, slopes, modes and random state. Which
+    is faster is remembered, so that on one machine the same training always takes the same.
 
     Args:
         graft: What is trained.
@@ -55,14 +67,36 @@ def settle_precision(
     with _restored(graft):
         exact, slope, slow = _try(graft, loss, "fp32")
         near, near_slope, fast = _try(graft, loss, "bf16")
+    ratio = _remembered(_key(graft), fast / slow)
     apart = float((near_slope - slope).norm() / slope.norm().clamp(min=1e-30))
     agrees = apart <= AGREES and abs(near - exact) <= LOSS_AGREES * abs(exact)
-    chosen: Precision = "bf16" if agrees and fast <= FASTER * slow else "fp32"
+    chosen: Precision = "bf16" if agrees and ratio <= FASTER else "fp32"
     on_note(
-        f"Training in {chosen}: a step takes {fast:.2f} s in bf16 and {slow:.2f} s in fp32, "
+        f"Training in {chosen}: a step in bf16 takes {ratio:.2f} times as long as in fp32, "
         f"and the gradients differ by {apart:.1%}."
     )
     return chosen
+
+
+def _key(graft: nn.Module) -> str:
+    """What the speed of a graft depends on."""
+    shapes = [tuple(p.shape) for p in graft.parameters() if p.requires_grad]
+    parts = f"{graft} {shapes} {torch.__version__} {torch.get_num_threads()} {processor()}"
+    return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+
+
+def _remembered(key: str, measured: float) -> float:
+    """The ratio that was measured first, which may be this one."""
+    file = Path(home(), SPEEDS)
+    try:
+        known = json.loads(file.read_text("utf-8"))
+        if isinstance(known.get(key), float):
+            return float(known[key])
+    except (OSError, ValueError, AttributeError):
+        known = {}
+    with suppress(OSError), whole_file(file) as out:  # not remembered: measured again
+        out.write(json.dumps({**known, key: measured}).encode())
+    return measured
 
 
 def _try(graft: nn.Module, loss: Loss, precision: Precision) -> tuple[float, Tensor, float]:
