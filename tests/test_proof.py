@@ -20,7 +20,7 @@ def engines(monkeypatch):
     """`engines(spec)`: the engines that this machine has."""
 
     def have(*specs):
-        for module in ("features.gathering", "proof"):
+        for module in ("features.engine_choice", "proof"):
             monkeypatch.setattr(f"budwood.{module}.preferred_specs", lambda *a, **k: list(specs))
 
     have(FP32)
