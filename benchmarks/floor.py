@@ -44,11 +44,11 @@ def trunk_model(network: str) -> Any:
     """The trunk as an OpenVINO model: the only place that reaches into Budwood's engine."""
     import numpy as np
 
-    from budwood.features.openvino import _converted
+    from budwood.features.converting import converted
 
     plan = classifier(network).plan
     height, width = plan._preprocessing.size
-    return _converted(plan._judged.trunk, np.zeros((1, height, width, 3), np.uint8))
+    return converted(plan._judged.trunk, np.zeros((1, height, width, 3), np.uint8))
 
 
 def gather(network: str, photos: list[str]) -> Row:

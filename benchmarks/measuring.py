@@ -122,10 +122,11 @@ def call(
     code = (
         "import sys, json, importlib; sys.path.insert(0, sys.argv[1]); "
         "script = importlib.import_module(sys.argv[2]); "
-        "print(json.dumps(getattr(script, sys.argv[3])(**json.loads(sys.argv[4]))))"
+        "print(json.dumps(getattr(script, sys.argv[3])(**json.load(sys.stdin))))"
     )
     given = json.dumps(arguments, default=str)
-    return run([python, "-c", code, file.parent, file.stem, function.__name__, given], home, limit)
+    command = [python, "-c", code, file.parent, file.stem, function.__name__]
+    return run(command, home, limit, given)  # thousands of paths are too much for a command line
 
 
 def alternate(repeats: int, **sides: Callable[[], Any]) -> dict[str, list[Any]]:
