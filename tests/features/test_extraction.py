@@ -83,19 +83,31 @@ def test_a_photo_that_cannot_be_decoded_is_left_out_with_the_reason(draw, tiny, 
     assert broken[bad]
 
 
-def test_decoding_runs_only_a_few_photos_ahead(draw, tiny, monkeypatch):
+@pytest.mark.parametrize(("first", "turn"), [(6, 6), (9, 4), (12, 2)])
+def test_decoding_runs_only_a_turn_ahead(first, turn, draw, tiny, monkeypatch):
     begun, real = [], extraction._decode_one
     monkeypatch.setattr(
         extraction, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
     )
-    monkeypatch.setattr(extraction, "AHEAD_BYTES", 0)
+    monkeypatch.setattr(extraction, "turn_bytes", lambda: turn * 32 * 32 * 3)
     paths = draw(30)
-    photos = decoded(paths, tiny.preprocessing, {})
-    for consumed in range(1, 6):
-        next(photos)
-        time.sleep(0.02)  # a slow consumer
-        assert len(begun) <= consumed + 2 * workers()
+    photos = decoded(paths, tiny.preprocessing, {}, ahead=first * 32 * 32 * 3)
+    for consumed, path in enumerate(paths, 1):
+        assert next(photos)[0] == path
+        time.sleep(0.01)  # a slow consumer
+        ends = [first, *range(first + turn, 60, turn)]
+        assert len(begun) <= next(end for end in ends if end >= consumed)
     photos.close()
+
+
+def test_a_turn_fits_into_the_cache_or_is_of_the_usual_size(monkeypatch):
+    turn_bytes = extraction.turn_bytes.__wrapped__
+    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 100 * 2**20, raising=False)
+    assert turn_bytes() == 60 * 2**20
+    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 0)
+    assert turn_bytes() == extraction.USUAL_TURN
+    monkeypatch.delattr(extraction.os, "sysconf")
+    assert turn_bytes() == extraction.USUAL_TURN
 
 
 def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeypatch):
@@ -108,13 +120,14 @@ def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeyp
         return real(path, preprocessing)
 
     monkeypatch.setattr(extraction, "_decode_one", decode)
+    monkeypatch.setattr(extraction, "GROUP", 1)
     paths = draw(20)
     photos = decoded(paths, tiny.preprocessing, {})
     next(photos)
     threading.Timer(0.1, gate.set).start()
     photos.close()
     assert len(begun) <= 1 + workers()
-    assert extraction.AHEAD_BYTES > 20 * 32 * 32 * 3  # all of them were waiting
+    assert extraction.turn_bytes() > 20 * 32 * 32 * 3  # all of them were waiting
 
 
 @pytest.mark.parametrize(

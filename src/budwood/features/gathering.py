@@ -11,6 +11,7 @@ from budwood.features.calibrating import Calibration
 from budwood.features.engine_choice import EngineChoice
 from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
+    AHEAD_BYTES,
     Decoded,
     OnProgress,
     batch_size,
@@ -151,7 +152,8 @@ class Gatherer:
         """Put missing photos through the trunk: where their rows are, which were missing for the
         engine that ran, and whether there was no room for them. `broken` is filled."""
         order = _spread_out(list(missing.values()), PROBES)
-        with closing(decoded(order, self._preprocessing, broken)) as photos:
+        ahead = AHEAD_BYTES if self.choice.engine is None else 0
+        with closing(decoded(order, self._preprocessing, broken, ahead)) as photos:
             first = self.choice.settle(photos)
             shelves = self._shelves(digests)
             if self.choice.engine is None:  # not one photo can be decoded
