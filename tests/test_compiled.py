@@ -49,7 +49,7 @@ def saved(photos, tmp_path):
 @pytest.mark.parametrize("head", ["linear", "mlp:8"])
 def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
     path = saved(head, epochs=3)
-    compiled = compiled_classifier(path)
+    compiled = compiled_classifier(path, 1)
     assert compiled is not None
     assert compiled.classes == CLASSES
     answers, broken = compiled.logits(photos.paths)
@@ -62,7 +62,9 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
 def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
-    answers, broken = compiled_classifier(saved()).logits([photos.paths[0], bad, photos.paths[1]])
+    answers, broken = compiled_classifier(saved(), 3).logits(
+        [photos.paths[0], bad, photos.paths[1]]
+    )
     assert len(answers) == 2
     assert list(broken) == [bad]
 
@@ -71,13 +73,13 @@ def test_an_engine_that_nobody_has_trusted_is_not_used(saved):
     path = saved()
     ((place, _),) = kept_trunks()
     (place / TRUST).unlink()
-    assert compiled_classifier(path) is None
+    assert compiled_classifier(path, 1) is None
 
 
 def test_trust_is_for_one_processor(saved, monkeypatch):
     path = saved()
     monkeypatch.setattr("budwood.features.openvino.processor", lambda: "another")
-    assert compiled_classifier(path) is None
+    assert compiled_classifier(path, 1) is None
 
 
 def test_a_capsule_that_was_changed_is_left_to_who_says_so(saved):
@@ -85,18 +87,18 @@ def test_a_capsule_that_was_changed_is_left_to_who_says_so(saved):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    assert compiled_classifier(path) is None
+    assert compiled_classifier(path, 1) is None
     with pytest.raises(bw.BudwoodError, match="has changed since it was made"):
         bw.load(path)
 
 
 def test_a_capsule_without_a_trunk_is_left_to_torch(saved, monkeypatch):
     monkeypatch.setattr("budwood.learning.plan.chain_of", lambda graft: None)
-    assert compiled_classifier(saved()) is None
+    assert compiled_classifier(saved(), 1) is None
 
 
 def test_what_is_no_capsule_is_left_to_who_says_so(tmp_path):
-    assert compiled_classifier(tmp_path / "nothing") is None
+    assert compiled_classifier(tmp_path / "nothing", 1) is None
 
 
 def test_torch_is_not_imported(saved, photos):

@@ -17,15 +17,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from budwood.capsule_digest import Part, capsule_digest
-from budwood.features.engines import Engine, preferred_specs, trust_name
+from budwood.features.engines import USUAL_BATCH, Engine, preferred_specs, trust_name
 from budwood.features.extraction import OnProgress, decoded, in_batches
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.places import CAPSULE
-
-BATCH = 4
-"""Photos in a batch."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class CompiledClassifier:
         broken: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
         with closing(decoded(paths, self.preprocessing, broken)) as photos:
-            batches = in_batches(photos, len(paths), BATCH, broken, on_progress)
+            batches = in_batches(photos, len(paths), USUAL_BATCH, broken, on_progress)
             with closing(self.engine.stream(batches)) as results:
                 parts += [self._head(rows) for _, (rows, *_) in results]
         return np.concatenate(parts), broken
@@ -63,12 +60,16 @@ class CompiledClassifier:
         return rows
 
 
-def compiled_classifier(path: Path) -> CompiledClassifier | None:
+def compiled_classifier(path: Path, photos: int) -> CompiledClassifier | None:
     """The classifier in a capsule, or in the folder of a run, without torch.
 
     None where that cannot be: the graft is no chain of layers, this machine has not compiled the
     trunk, no engine was trusted with it, or the capsule is not one that can be read like this;
     `classifier.load` then does it, or says what is wrong.
+
+    Args:
+        path: A capsule or the folder of a run.
+        photos: How many it will be asked about.
     """
     read = _read(path / CAPSULE if path.is_dir() else path)
     if read is None:
@@ -86,7 +87,7 @@ def compiled_classifier(path: Path) -> CompiledClassifier | None:
         classes=tuple(about["classes"]),
         is_random=about["origin"]["weights"] == "none",
         preprocessing=preprocessing,
-        engine=OpenVINOEngine(model, spec, latency=True),
+        engine=OpenVINOEngine(model, spec, batch=max(1, min(USUAL_BATCH, photos)), latency=True),
         chain=trunk.chain,
         layers=tensors,
     )

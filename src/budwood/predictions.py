@@ -122,7 +122,7 @@ def _classifier(
 
     Many photos are worth the engine that is made for throughput, and the feature store.
     """
-    compiled = compiled_classifier(run) if photos <= FEW else None
+    compiled = compiled_classifier(run, photos) if photos <= FEW else None
     if compiled is not None:
         warning = RANDOM_WEIGHTS if compiled.is_random else None
         return compiled.classes, warning, lambda part: compiled.logits(part, on_progress)

@@ -13,7 +13,7 @@ from torch import nn
 
 import budwood
 from budwood.errors import EngineError
-from budwood.features.engines import EngineSpec, build_engine
+from budwood.features.engines import USUAL_BATCH, EngineSpec, build_engine
 from budwood.features.untracked import _absent
 
 SPEC = EngineSpec("openvino", "fp32")
@@ -48,20 +48,45 @@ def test_any_batch_size_is_taken(trunk, pixels):
 
 def test_requests_in_flight_are_over_when_a_stream_is_left(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
-    sizes = [1, 4000, 4000, 4000]
+    engine.expect(None)
+    requests = list(engine._graph(None)._free)
+    sizes = [1, *[4000] * len(requests)]
     stream = engine.stream((i, pixels(size)) for i, size in enumerate(sizes))
     next(stream)
     stream.close()
-    for request in engine._requests:
+    assert set(engine._graph(None)._free) == set(requests)
+    begun = [request for request in requests if request._photos == 4000]
+    assert begun
+    for request in begun:
         with suppress(RuntimeError):  # it was cancelled
             assert request.is_done()
+
+
+def test_a_short_batch_is_filled_up_and_gives_its_own_rows_only(trunk, pixels):
+    engine = build_engine(trunk(), SPEC, pixels(1))
+    engine.expect(None)
+    expected = engine.run(pixels(11))[0]
+    engine.expect(8)
+    np.testing.assert_allclose(engine.run(pixels(11))[0], expected, rtol=1e-5, atol=1e-6)
+    streamed = list(engine.stream([("a", pixels(11)[:8]), ("b", pixels(11)[8:])]))
+    np.testing.assert_array_equal(
+        np.concatenate([r for _, (r,) in streamed]), engine.run(pixels(11))[0]
+    )
+    assert list(engine._graphs) == [8]
+
+
+def test_the_graphs_of_other_sizes_are_given_up(trunk, pixels):
+    engine = build_engine(trunk(), SPEC, pixels(1))
+    for size, graphs in [(None, {USUAL_BATCH, None}), (2, {2}), (2, {2}), (3, {3})]:
+        engine.expect(size)
+        assert set(engine._graphs) == graphs
 
 
 def test_a_request_has_memory_of_its_own(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
     batch = pixels(4).copy()
-    request = engine._requests[0]
-    request.start(batch)
+    request = engine._graph(USUAL_BATCH)._free[0]
+    request.start(batch, USUAL_BATCH)
     request.finish()
     assert not np.shares_memory(request._request.get_input_tensor(0).data, batch)
 

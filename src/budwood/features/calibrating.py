@@ -16,8 +16,8 @@ from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.features.converting import converted
-from budwood.features.engines import Engine, EngineSpec
-from budwood.features.extraction import batch_size, decoded
+from budwood.features.engines import USUAL_BATCH, Engine, EngineSpec
+from budwood.features.extraction import decoded
 from budwood.features.openvino import OpenVINOEngine, beside_int8
 from budwood.features.quantising import calibration_key, quantised
 from budwood.features.trunks import keep_trunk, kept_trunk, trunk_key, trunks_folder
@@ -75,17 +75,13 @@ def calibrated_engine(
         EngineError: If the trunk cannot be converted or quantised.
     """
     model = _int8_trunk(trunk, probe, key, calibration, preprocessing)
-    engine = OpenVINOEngine(model, calibration.spec)
+    engine = OpenVINOEngine(model, calibration.spec, batch=USUAL_BATCH)
     return engine, seconds_per_photo(engine, probe)
 
 
 def seconds_per_photo(engine: Engine, photos: Pixels) -> float:
     """How long an engine takes for a photo with several batches under way, as in a pass."""
-    engine.run(photos[:1])
-    started = time.perf_counter()
-    engine.run(photos[:1])
-    size = batch_size(time.perf_counter() - started)
-    batches = [(i, photos[i : i + size]) for i in range(0, len(photos), size)]
+    batches = [(i, photos[i : i + USUAL_BATCH]) for i in range(0, len(photos), USUAL_BATCH)]
     for _ in engine.stream(batches):  # memory for batches of this size is made once
         pass
     started = time.perf_counter()

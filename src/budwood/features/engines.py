@@ -18,6 +18,9 @@ Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
 Batch = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 """Photos `h w c` of one size, one after the other."""
+USUAL_BATCH = 4
+"""Photos in a batch, until it is known which number is best here: more than one share the reading
+of the weights, and their values still lie in the cache."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,10 @@ class Engine(Protocol):
     """Runs one trunk. Inputs are never written to."""
 
     spec: EngineSpec
+
+    def expect(self, batch: int | None) -> None:
+        """Be ready for batches of that many photos, the last one perhaps of fewer; None: of any
+        number."""
 
     def run(self, photos: Batch) -> Rows:
         """The frontier of one batch."""
@@ -116,7 +123,7 @@ def build_engine(
     from budwood.features.converting import converted
     from budwood.features.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(converted(trunk, example, key), spec)
+    return OpenVINOEngine(converted(trunk, example, key), spec, batch=USUAL_BATCH)
 
 
 def trust_name(spec: EngineSpec) -> str:

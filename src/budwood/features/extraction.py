@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
 from budwood.features.compacting import compacted
-from budwood.features.engines import Engine, Rows
+from budwood.features.engines import USUAL_BATCH, Engine, Rows
 from budwood.features.pace import Pace
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
@@ -26,14 +26,14 @@ FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
 BATCH_SECONDS, BATCH_PHOTOS = 1.2, 16
 """A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
-QUICK_SECONDS, QUICK_PHOTOS = 0.005, 4
-"""Networks that take less than this for a photo are usually fastest on this many at once."""
 AHEAD_BYTES = 128 * 2**20
 """Pixels that are decoded while the network is still being compiled."""
 USUAL_TURN = 16 * 2**20
 """Pixels that are decoded in one turn where the size of the processor's cache is not known."""
-GROUP = 8
-"""Photos that a thread decodes without asking for more work."""
+WAITED_SECONDS = 0.002
+"""Photos that come later than this had to be decoded first."""
+GROUP, READ_GROUP = 8, 32
+"""Photos that a thread decodes, or only reads, without asking for more work."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,10 @@ def identify(paths: Sequence[Path]) -> tuple[dict[Path, bytes], dict[Path, str]]
     """The digest of each photo's bytes, and the photos that cannot be read with the reason."""
     digests: dict[Path, bytes] = {}
     broken: dict[Path, str] = {}
+    groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
     with _threads() as pool:
-        for path, result in zip(paths, pool.map(_identified, paths), strict=True):
+        results = chain.from_iterable(pool.map(_identify_several, groups))
+        for path, result in zip(paths, results, strict=True):
             if isinstance(result, PhotoError):
                 broken[path] = str(result)
             else:
@@ -136,8 +138,7 @@ def batch_size(seconds_per_photo: float) -> int:
 def pace_for(seconds_per_photo: float, photos: int) -> Pace:
     """The pace to begin with for a trunk of this speed and so many photos."""
     largest = batch_size(seconds_per_photo)
-    usual = QUICK_PHOTOS if seconds_per_photo < QUICK_SECONDS else largest
-    return Pace(usual, largest, photos)
+    return Pace(min(USUAL_BATCH, largest), largest, photos)
 
 
 def extract(
@@ -178,7 +179,7 @@ def extract(
     try:
         with (
             closing(photos),
-            closing(engine.stream(_batches(photos, pace))) as results,
+            closing(engine.stream(_batches(photos, pace, engine))) as results,
         ):
             for names, rows in results:
                 pace.took(len(names), time.perf_counter())
@@ -236,9 +237,15 @@ def in_batches(
 
 
 def _batches(
-    photos: Iterator[Decoded], pace: Pace
+    photos: Iterator[Decoded], pace: Pace, engine: Engine
 ) -> Iterator[tuple[list[bytes], list[NDArray[np.uint8]]]]:
-    while part := list(islice(photos, pace.size)):
+    while True:
+        engine.expect(None if pace.is_trial else pace.size)
+        asked = time.perf_counter()
+        part = list(islice(photos, pace.size))
+        if not part:
+            return
+        pace.sent(len(part), waited=time.perf_counter() - asked > WAITED_SECONDS)
         yield [photo for _, photo, _ in part], [pixels for _, _, pixels in part]
 
 
@@ -250,6 +257,10 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
             yield pool
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _identify_several(paths: Sequence[Path]) -> list[bytes | PhotoError]:
+    return [_identified(path) for path in paths]
 
 
 def _identified(path: Path) -> bytes | PhotoError:

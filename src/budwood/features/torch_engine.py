@@ -23,6 +23,9 @@ class TorchEngine:
         self.spec = spec
         self._trunk = trunk.eval() if spec.device == "cpu" else _moved(trunk, spec.device)
 
+    def expect(self, batch: int | None) -> None:
+        """All sizes are alike."""
+
     def run(self, photos: Batch) -> Rows:
         """The frontier of one batch, `n ...` each."""
         # A copy: a trunk may hand its input on as it is, and the caller keeps its array.
