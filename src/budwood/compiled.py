@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from budwood.capsule_digest import Part, capsule_digest
-from budwood.features.engines import USUAL_BATCH, Engine, preferred_specs, trust_name
+from budwood.features.engines import SLOW_BATCH, Engine, preferred_specs, trust_name
 from budwood.features.extraction import OnProgress, decoded, in_batches
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, trunk_key
@@ -45,7 +45,7 @@ class CompiledClassifier:
         broken: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
         with closing(decoded(paths, self.preprocessing, broken)) as photos:
-            batches = in_batches(photos, len(paths), USUAL_BATCH, broken, on_progress)
+            batches = in_batches(photos, len(paths), SLOW_BATCH, broken, on_progress)
             with closing(self.engine.stream(batches)) as results:
                 parts += [self._head(rows) for _, (rows, *_) in results]
         return np.concatenate(parts), broken
@@ -87,7 +87,7 @@ def compiled_classifier(path: Path, photos: int) -> CompiledClassifier | None:
         classes=tuple(about["classes"]),
         is_random=about["origin"]["weights"] == "none",
         preprocessing=preprocessing,
-        engine=OpenVINOEngine(model, spec, batch=max(1, min(USUAL_BATCH, photos)), latency=True),
+        engine=OpenVINOEngine(model, spec, batch=max(1, min(SLOW_BATCH, photos)), latency=True),
         chain=trunk.chain,
         layers=tensors,
     )

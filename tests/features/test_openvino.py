@@ -13,7 +13,7 @@ from torch import nn
 
 import budwood
 from budwood.errors import EngineError
-from budwood.features.engines import USUAL_BATCH, EngineSpec, build_engine
+from budwood.features.engines import QUICK_BATCH, EngineSpec, build_engine
 from budwood.features.untracked import _absent
 
 SPEC = EngineSpec("openvino", "fp32")
@@ -77,7 +77,7 @@ def test_a_short_batch_is_filled_up_and_gives_its_own_rows_only(trunk, pixels):
 
 def test_the_graphs_of_other_sizes_are_given_up(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
-    for size, graphs in [(None, {USUAL_BATCH, None}), (2, {2}), (2, {2}), (3, {3})]:
+    for size, graphs in [(None, {QUICK_BATCH, None}), (2, {2}), (2, {2}), (3, {3})]:
         engine.expect(size)
         assert set(engine._graphs) == graphs
 
@@ -85,8 +85,8 @@ def test_the_graphs_of_other_sizes_are_given_up(trunk, pixels):
 def test_a_request_has_memory_of_its_own(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
     batch = pixels(4).copy()
-    request = engine._graph(USUAL_BATCH)._free[0]
-    request.start(batch, USUAL_BATCH)
+    request = engine._graph(QUICK_BATCH)._free[0]
+    request.start(batch, QUICK_BATCH)
     request.finish()
     assert not np.shares_memory(request._request.get_input_tensor(0).data, batch)
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.features.converting import converted
-from budwood.features.engines import USUAL_BATCH, Engine, EngineSpec
+from budwood.features.engines import SLOW_BATCH, Engine, EngineSpec
 from budwood.features.extraction import decoded
 from budwood.features.openvino import OpenVINOEngine, beside_int8
 from budwood.features.quantising import calibration_key, quantised
@@ -75,13 +75,14 @@ def calibrated_engine(
         EngineError: If the trunk cannot be converted or quantised.
     """
     model = _int8_trunk(trunk, probe, key, calibration, preprocessing)
-    engine = OpenVINOEngine(model, calibration.spec, batch=USUAL_BATCH)
+    engine = OpenVINOEngine(model, calibration.spec, batch=SLOW_BATCH)
     return engine, seconds_per_photo(engine, probe)
 
 
 def seconds_per_photo(engine: Engine, photos: Pixels) -> float:
     """How long an engine takes for a photo with several batches under way, as in a pass."""
-    batches = [(i, photos[i : i + USUAL_BATCH]) for i in range(0, len(photos), USUAL_BATCH)]
+    engine.expect(SLOW_BATCH)
+    batches = [(i, photos[i : i + SLOW_BATCH]) for i in range(0, len(photos), SLOW_BATCH)]
     for _ in engine.stream(batches):  # memory for batches of this size is made once
         pass
     started = time.perf_counter()

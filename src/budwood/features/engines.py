@@ -18,9 +18,10 @@ Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
 Batch = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 """Photos `h w c` of one size, one after the other."""
-USUAL_BATCH = 4
-"""Photos in a batch, until it is known which number is best here: more than one share the reading
-of the weights, and their values still lie in the cache."""
+QUICK_BATCH, SLOW_BATCH = 1, 4
+"""Photos in a batch, until it is known which number is best here. A network of many weights is
+faster on several photos: they share the reading. Of a quick one the values of more than one photo
+leave the cache."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def build_engine(
     from budwood.features.converting import converted
     from budwood.features.openvino import OpenVINOEngine
 
-    return OpenVINOEngine(converted(trunk, example, key), spec, batch=USUAL_BATCH)
+    return OpenVINOEngine(converted(trunk, example, key), spec, batch=QUICK_BATCH)
 
 
 def trust_name(spec: EngineSpec) -> str:

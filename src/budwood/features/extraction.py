@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
 from budwood.features.compacting import compacted
-from budwood.features.engines import USUAL_BATCH, Engine, Rows
+from budwood.features.engines import QUICK_BATCH, SLOW_BATCH, Engine, Rows
 from budwood.features.pace import Pace
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
@@ -26,6 +26,8 @@ FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
 BATCH_SECONDS, BATCH_PHOTOS = 1.2, 16
 """A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
+QUICK_SECONDS = 0.005
+"""A network that takes less than this for a photo is quick."""
 AHEAD_BYTES = 128 * 2**20
 """Pixels that are decoded while the network is still being compiled."""
 USUAL_TURN = 16 * 2**20
@@ -138,7 +140,8 @@ def batch_size(seconds_per_photo: float) -> int:
 def pace_for(seconds_per_photo: float, photos: int) -> Pace:
     """The pace to begin with for a trunk of this speed and so many photos."""
     largest = batch_size(seconds_per_photo)
-    return Pace(min(USUAL_BATCH, largest), largest, photos)
+    usual = QUICK_BATCH if seconds_per_photo < QUICK_SECONDS else SLOW_BATCH
+    return Pace(min(usual, largest), largest, photos)
 
 
 def extract(
