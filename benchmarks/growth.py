@@ -55,17 +55,15 @@ class FileRows:
 
     def take(self, positions: Any) -> tuple[Any, ...]:
         """Rows by position, as float32."""
-        import numpy as np
         import torch
 
         size = 2 * self._width
-        where = list(positions)
-        if where == list(range(where[0], where[0] + len(where))):
-            data = os.pread(self._file, size * len(where), size * where[0])
+        if isinstance(positions, range) and positions.step == 1:
+            data = bytearray(size * len(positions))
+            os.preadv(self._file, [data], size * positions.start)
         else:
-            data = b"".join(os.pread(self._file, size, size * i) for i in where)
-        rows = np.frombuffer(data, np.float16).reshape(-1, self._width)
-        return (torch.from_numpy(rows.astype(np.float32)),)
+            data = bytearray().join(os.pread(self._file, size, size * i) for i in positions)
+        return (torch.frombuffer(data, dtype=torch.float16).reshape(-1, self._width).float(),)
 
 
 def write_rows(file: Path, photos: int, width: int, classes: int) -> Any:
@@ -88,7 +86,7 @@ def probe_on(rows: FileRows, labels: Any, classes: int) -> None:
     """Solve the probe: the only place that knows how Budwood wants its features."""
     from budwood.learning.probe import fit_probe
 
-    fit_probe(rows.take(range(len(rows)))[0], labels, classes)
+    fit_probe(rows, labels, classes)
 
 
 def loop_on(rows: FileRows, labels: Any, classes: int, width: int) -> None:
@@ -129,6 +127,9 @@ def points(asked: Any) -> list[Row]:
         found += [point(f"{what} over photos", what, n, WIDTH, CLASSES) for n in many]
         found += [point(f"{what} over width", what, 1_000, w, CLASSES) for w in widths]
         found += [point(f"{what} over classes", what, 10_000, WIDTH, k) for k in numbers]
+    if not is_short:
+        found.append(point("probe of the size of flowers", "probe", 2_569, WIDTH, 5))
+        found.append(point("probe of a large problem", "probe", 50_000, WIDTH, 100))
     return found
 
 
