@@ -42,7 +42,7 @@ def test_small_and_large_shards_are_read_as_one(budwood_home):
     store.write([b"a" * 16], small)
     store.write([b"b" * 16], large)
     for shelf in (store, MemoryShelf(store), RowStore("maker", {})):
-        rows = shelf.read([b"b" * 16, b"a" * 16])
+        rows = shelf.at(shelf.locate([b"b" * 16, b"a" * 16]))
         assert rows.dtype == np.float32
         np.testing.assert_array_equal(rows, [[1e6], [1.5]])
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,20 +34,24 @@ class StoredRows:
 
     def __init__(self, stores: Sequence[Shelf], photos: Sequence[bytes], row_bytes: int) -> None:
         self._stores = stores
-        self._photos = photos
+        self._photos = len(photos)
+        self._places = [store.locate(photos) for store in stores]
         fits = len(photos) * row_bytes <= IN_MEMORY
-        self._loaded = [store.read(photos) for store in stores] if fits and photos else None
+        self._loaded = self._at(slice(None)) if fits and photos else None
 
     def __len__(self) -> int:
-        return len(self._photos)
+        return self._photos
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
-        """Rows by position, copied."""
+        """Rows by position, copied; of what is stored in float16 as float32."""
         where = np.asarray(positions, np.int64)
-        if self._loaded is not None:
-            return tuple(torch.from_numpy(rows[where]) for rows in self._loaded)
-        photos = [self._photos[i] for i in where]
-        return tuple(torch.from_numpy(store.read(photos)) for store in self._stores)
+        loaded = self._loaded
+        some = self._at(where) if loaded is None else [rows[where] for rows in loaded]
+        return tuple(map(_widened, some))
+
+    def _at(self, where: slice | NDArray[np.int64]) -> list[NDArray[Any]]:
+        located = zip(self._stores, self._places, strict=True)
+        return [store.at(places[where]) for store, places in located]
 
 
 class LiveRows:
@@ -86,6 +90,11 @@ class LiveRows:
         ]
         tensors: list[NDArray[np.generic]] = [np.concatenate(t) for t in zip(*parts, strict=True)]
         return tuple(torch.from_numpy(tensor) for tensor in tensors)
+
+
+def _widened(rows: NDArray[Any]) -> Tensor:
+    tensor = torch.from_numpy(rows)
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
 class Selected:

@@ -27,6 +27,8 @@ from budwood.places import home, whole_file
 
 FORMAT = "budwood-rows-1"
 PHOTO_BYTES = 16
+SHARD_ROWS = 2**32
+"""More than a shard can hold: place 2 * SHARD_ROWS + 3 is row 3 of shard 2."""
 
 
 def store_folder() -> Path:
@@ -58,8 +60,15 @@ class Shelf(Protocol):
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Take in the rows `n ...` of these photos."""
 
-    def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
-        """The rows of these photos, `n ...`; what is stored in float16 comes as float32."""
+    def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
+        """Where the rows of these photos are, a number each that only `at` understands.
+
+        Raises:
+            KeyError: If a photo has no row.
+        """
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The rows at these places, `n ...`; some may be in float16."""
 
 
 class MemoryShelf:
@@ -67,20 +76,30 @@ class MemoryShelf:
 
     def __init__(self, below: Shelf) -> None:
         self._below = below
-        self._rows: dict[bytes, NDArray[Any]] = {}
+        self._rows: list[NDArray[Any]] = []
+        self._own: dict[bytes, int] = {}
 
     def __contains__(self, photo: bytes) -> bool:
-        return photo in self._rows or photo in self._below
+        return photo in self._own or photo in self._below
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Keep the rows of these photos in memory."""
-        self._rows.update(zip(photos, rows.astype(_wide(rows.dtype)), strict=True))
+        first = len(self._rows)
+        self._rows.extend(rows)
+        self._own.update(zip(photos, range(first, first + len(rows)), strict=True))
 
-    def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
-        """The rows of these photos, `n ...`, in their order."""
-        stored = [photo for photo in photos if photo not in self._rows]
-        below = dict(zip(stored, self._below.read(stored), strict=True)) if stored else {}
-        return np.stack([self._rows[p] if p in self._rows else below[p] for p in photos])
+    def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
+        """Own rows are told from those below by a number under 0."""
+        own = [-1 - self._own.get(photo, -1) for photo in photos]
+        places = np.array(own, np.int64)
+        others = [photo for photo in photos if photo not in self._own]
+        places[places == 0] = self._below.locate(others)
+        return places
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The rows at these places, `n ...`."""
+        below = iter(self._below.at(places[places >= 0]) if (places >= 0).any() else ())
+        return np.stack([self._rows[-1 - p] if p < 0 else next(below) for p in places.tolist()])
 
 
 class RowStore:
@@ -98,14 +117,15 @@ class RowStore:
         """Shards that cannot be read, with the reason. Their rows count as not stored."""
         self._about = dict(about)
         self._maker = maker
-        self._shards: dict[str, Shard] = {}
-        self._places: dict[bytes, tuple[str, int]] = {}
+        self._shards: list[Shard] = []
+        self._names: set[str] = set()
+        self._places: dict[bytes, int] = {}
         self.refresh()
 
     def refresh(self) -> None:
         """Take in what other processes have written since."""
         for path in sorted(self.folder.glob("*.safetensors")):
-            if path.name not in self._shards and path not in self.damaged:
+            if path.name not in self._names and path not in self.damaged:
                 try:
                     self._take_in(open_shard(path))
                 except StoreError as problem:
@@ -147,31 +167,33 @@ class RowStore:
         self.damaged.pop(path, None)
         self._take_in(open_shard(path))
 
-    def read(self, photos: Sequence[bytes]) -> NDArray[Any]:
-        """The rows of these photos, `n ...`, in their order.
+    def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
+        """Where the rows of these photos are.
 
         Raises:
             KeyError: If a photo has no row.
         """
-        places = [self._places[photo] for photo in photos]
-        first = next(iter(self._shards.values())).rows
-        out = np.empty((len(photos), *first.shape[1:]), _wide(first.dtype))
-        by_shard: dict[str, list[int]] = {}
-        for i, (name, _) in enumerate(places):
-            by_shard.setdefault(name, []).append(i)
-        for name, targets in by_shard.items():
-            out[targets] = self._shards[name].rows[[places[i][1] for i in targets]]
+        return np.fromiter((self._places[photo] for photo in photos), np.int64, len(photos))
+
+    def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
+        """The rows at these places, `n ...`, in their order, copied."""
+        numbers, rows = places // SHARD_ROWS, places % SHARD_ROWS
+        used = np.unique(numbers)
+        if len(used) == 1:
+            return np.asarray(self._shards[used[0]].rows[rows])
+        shards = [self._shards[number].rows for number in used]
+        out = np.empty((len(places), *shards[0].shape[1:]), np.result_type(*shards))
+        for number, shard in zip(used, shards, strict=True):
+            here = numbers == number
+            out[here] = shard[rows[here]]
         return out
 
     def _take_in(self, shard: Shard) -> None:
-        self._shards[shard.path.name] = shard
+        first = SHARD_ROWS * len(self._shards)
+        self._shards.append(shard)
+        self._names.add(shard.path.name)
         for i, photo in enumerate(shard.photos):
-            self._places.setdefault(photo, (shard.path.name, i))
-
-
-def _wide(kind: np.dtype[Any]) -> np.dtype[Any]:
-    """The type that rows of a stored type are read as."""
-    return np.dtype(np.float32) if kind == np.float16 else kind
+            self._places.setdefault(photo, first + i)
 
 
 def open_shard(path: Path) -> Shard:
