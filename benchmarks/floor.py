@@ -148,9 +148,9 @@ def main() -> None:
     for network in asked.networks.split(",") if asked.networks else usual:
         count = min(PHOTOS[network], 600 if asked.short else len(all_photos))
         photos = all_photos[:: len(all_photos) // count][:count]
-        batches = [1, 8] if asked.short else [1, 2, 4, 8, 16, 32]
+        batches = [1, 8] if asked.short else [1, 2, 4, 8, 16]
         arguments = {"network": network, "precision": precision, "cores": cores}
-        lasting = 2.0 if asked.short else 5.0
+        lasting = 2.0 if asked.short else 3.0
         ran = alternate(
             asked.repeats,
             decode=partial(call, decoding, photos=[str(p) for p in photos], cores=cores),
