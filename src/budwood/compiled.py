@@ -18,8 +18,9 @@ from safetensors import SafetensorError, safe_open
 
 from budwood.capsule_digest import Part, capsule_digest
 from budwood.features.engines import SLOW_BATCH, Engine, preferred_specs, trust_name
-from budwood.features.extraction import OnProgress, decoded, in_batches
+from budwood.features.extraction import OnProgress, in_batches
 from budwood.features.openvino import OpenVINOEngine
+from budwood.features.reading_ahead import decoded
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.places import CAPSULE

@@ -7,19 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.features import extraction
+from budwood.features import extraction, reading_ahead
 from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
     BATCH_PHOTOS,
     BATCH_SECONDS,
     Progress,
     batch_size,
-    decoded,
     extract,
-    identify,
-    workers,
 )
 from budwood.features.pace import Pace
+from budwood.features.reading_ahead import Contents, decoded, identify, workers
 from budwood.features.store import RowStore
 from budwood.features.torch_engine import TorchEngine
 from budwood.images.reading import digest
@@ -66,6 +64,29 @@ def test_a_photo_that_cannot_be_read_is_named(draw, tmp_path):
     assert "Check that the file is there" in broken[paths[2]]
 
 
+def test_a_file_that_was_kept_is_not_read_again(draw, tiny):
+    paths, contents = draw(5), Contents()
+    digests, _ = identify(paths, contents)
+    expected = [tiny.preprocessing.pixels(path.read_bytes()) for path in paths]
+    for path in paths:
+        path.unlink()
+    found = list(decoded(paths, tiny.preprocessing, {}, contents=contents))
+    assert [photo for _, photo, _ in found] == list(digests.values())
+    for (_, _, pixels), right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(pixels, right)
+    assert not any(path in contents for path in paths)  # each is let go
+
+
+def test_no_more_files_are_kept_than_there_is_room_for(draw, tiny, monkeypatch):
+    paths = draw(6)
+    sizes = [path.stat().st_size for path in paths]
+    monkeypatch.setattr(reading_ahead, "KEPT_BYTES", sum(sizes[:4]))
+    contents = Contents()
+    identify(paths, contents)
+    assert 1 <= sum(path in contents for path in paths) < 6
+    assert len(list(decoded(paths, tiny.preprocessing, {}, contents=contents))) == 6
+
+
 def test_photos_are_decoded_in_order(draw, tiny):
     paths = draw(40)[::-1]
     found = list(decoded(paths, tiny.preprocessing, {}))
@@ -85,11 +106,11 @@ def test_a_photo_that_cannot_be_decoded_is_left_out_with_the_reason(draw, tiny, 
 
 @pytest.mark.parametrize(("first", "turn"), [(6, 6), (9, 4), (12, 2)])
 def test_decoding_runs_only_a_turn_ahead(first, turn, draw, tiny, monkeypatch):
-    begun, real = [], extraction._decode_one
+    begun, real = [], reading_ahead._decode_one
     monkeypatch.setattr(
-        extraction, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
+        reading_ahead, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
     )
-    monkeypatch.setattr(extraction, "turn_bytes", lambda: turn * 32 * 32 * 3)
+    monkeypatch.setattr(reading_ahead, "turn_bytes", lambda: turn * 32 * 32 * 3)
     paths = draw(30)
     photos = decoded(paths, tiny.preprocessing, {}, ahead=first * 32 * 32 * 3)
     for consumed, path in enumerate(paths, 1):
@@ -101,33 +122,33 @@ def test_decoding_runs_only_a_turn_ahead(first, turn, draw, tiny, monkeypatch):
 
 
 def test_a_turn_fits_into_the_cache_or_is_of_the_usual_size(monkeypatch):
-    turn_bytes = extraction.turn_bytes.__wrapped__
-    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 100 * 2**20, raising=False)
+    turn_bytes = reading_ahead.turn_bytes.__wrapped__
+    monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 100 * 2**20, raising=False)
     assert turn_bytes() == 60 * 2**20
-    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 0)
-    assert turn_bytes() == extraction.USUAL_TURN
-    monkeypatch.delattr(extraction.os, "sysconf")
-    assert turn_bytes() == extraction.USUAL_TURN
+    monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 0)
+    assert turn_bytes() == reading_ahead.USUAL_TURN
+    monkeypatch.delattr(reading_ahead.os, "sysconf")
+    assert turn_bytes() == reading_ahead.USUAL_TURN
 
 
 def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeypatch):
-    gate, begun, real = threading.Event(), [], extraction._decode_one
+    gate, begun, real = threading.Event(), [], reading_ahead._decode_one
 
-    def decode(path, preprocessing):
+    def decode(path, *settings):
         begun.append(path)
         if path != paths[0]:
             gate.wait(10)
-        return real(path, preprocessing)
+        return real(path, *settings)
 
-    monkeypatch.setattr(extraction, "_decode_one", decode)
-    monkeypatch.setattr(extraction, "GROUP", 1)
+    monkeypatch.setattr(reading_ahead, "_decode_one", decode)
+    monkeypatch.setattr(reading_ahead, "GROUP", 1)
     paths = draw(20)
     photos = decoded(paths, tiny.preprocessing, {})
     next(photos)
     threading.Timer(0.1, gate.set).start()
     photos.close()
     assert len(begun) <= 1 + workers()
-    assert extraction.turn_bytes() > 20 * 32 * 32 * 3  # all of them were waiting
+    assert reading_ahead.turn_bytes() > 20 * 32 * 32 * 3  # all of them were waiting
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 import budwood
 from budwood.errors import ConfigError
-from budwood.features import engine_choice, extraction, room, verification
+from budwood.features import engine_choice, reading_ahead, room, verification
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
@@ -109,15 +109,16 @@ def test_no_photo_at_all_is_no_error(bench):
 
 
 def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypatch):
+    monkeypatch.setattr(reading_ahead, "KEPT_BYTES", 0)  # what is kept cannot change
     paths = draw(4)
-    real = extraction._decode_one
+    real = reading_ahead._decode_one
 
-    def decode(path, preprocessing):
+    def decode(path, *settings):
         if path == paths[1]:
             path.write_bytes(draw(1, first=99, folder="other")[0].read_bytes())
-        return real(path, preprocessing)
+        return real(path, *settings)
 
-    monkeypatch.setattr(extraction, "_decode_one", decode)
+    monkeypatch.setattr(reading_ahead, "_decode_one", decode)
     gathered = bench().gather(paths)
     assert gathered.broken == {paths[1]: CHANGED}
     assert len(gathered.rows.take([0, 1, 2])[0]) == 3
@@ -126,12 +127,12 @@ def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypa
 def test_rows_of_a_photo_that_changed_lie_under_what_was_decoded(bench, draw, monkeypatch):
     paths, (other,) = draw(4), draw(1, first=99, folder="other")
     expected = everything(bench().gather([other]))
-    real = extraction._decode_one
+    real = reading_ahead._decode_one
     with monkeypatch.context() as patch:
         patch.setattr(
-            extraction,
+            reading_ahead,
             "_decode_one",
-            lambda path, settings: real(other if path == paths[1] else path, settings),
+            lambda path, *settings: real(other if path == paths[1] else path, *settings),
         )
         bench().gather(paths)
     after = bench().gather([*paths, other])

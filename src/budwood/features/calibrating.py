@@ -17,9 +17,9 @@ from torch import nn
 from budwood.arrays import Pixels
 from budwood.features.converting import converted
 from budwood.features.engines import SLOW_BATCH, Engine, EngineSpec
-from budwood.features.extraction import decoded
 from budwood.features.openvino import OpenVINOEngine, beside_int8
 from budwood.features.quantising import calibration_key, quantised
+from budwood.features.reading_ahead import decoded
 from budwood.features.trunks import keep_trunk, kept_trunk, trunk_key, trunks_folder
 from budwood.features.untracked import ov
 from budwood.images.preprocessing import Preprocessing

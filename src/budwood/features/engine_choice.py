@@ -10,7 +10,7 @@ from torch import fx
 from budwood.arrays import Pixels
 from budwood.features.calibrating import Calibration, calibrated_engine, seconds_per_photo
 from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
-from budwood.features.extraction import Decoded
+from budwood.features.reading_ahead import Decoded
 from budwood.features.trunks import note_trust, trunk_key
 from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing

@@ -12,14 +12,12 @@ from budwood.features.engine_choice import EngineChoice
 from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
     AHEAD_BYTES,
-    Decoded,
     OnProgress,
     batch_size,
-    decoded,
     extract,
-    identify,
     pace_for,
 )
+from budwood.features.reading_ahead import Contents, Decoded, decoded, identify
 from budwood.features.room import room_for
 from budwood.features.rows import LiveRows, RowSource, StoredRows
 from budwood.features.store import (
@@ -119,13 +117,14 @@ class Gatherer:
             StoreError: If the disk is full; what was stored is kept.
             EngineError: If no engine can run the trunk.
         """
-        digests, broken = identify(paths)
+        contents = Contents()
+        digests, broken = identify(paths, contents)
         shelves = self._shelves(digests)
         missing = _missing(digests, shelves)
         reasons: dict[Path, str] = {}
         uncached = False
         if missing:
-            shelves, missing, uncached = self._compute(digests, missing, reasons, keep)
+            shelves, missing, uncached = self._compute(digests, missing, contents, reasons, keep)
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
@@ -146,6 +145,7 @@ class Gatherer:
         self,
         digests: dict[Path, bytes],
         missing: dict[bytes, Path],
+        contents: Contents,
         broken: dict[Path, str],
         keep: bool,
     ) -> tuple[Sequence[Shelf], dict[bytes, Path], bool]:
@@ -153,7 +153,7 @@ class Gatherer:
         engine that ran, and whether there was no room for them. `broken` is filled."""
         order = _spread_out(list(missing.values()), PROBES)
         ahead = AHEAD_BYTES if self.choice.engine is None else 0
-        with closing(decoded(order, self._preprocessing, broken, ahead)) as photos:
+        with closing(decoded(order, self._preprocessing, broken, ahead, contents)) as photos:
             first = self.choice.settle(photos)
             shelves = self._shelves(digests)
             if self.choice.engine is None:  # not one photo can be decoded

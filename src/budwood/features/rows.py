@@ -11,7 +11,7 @@ from torch import Tensor
 
 from budwood.errors import PhotoError
 from budwood.features.engines import Engine
-from budwood.features.extraction import decoded
+from budwood.features.reading_ahead import decoded
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
 
