@@ -26,6 +26,9 @@ PACKAGES = ("budwood", "torch", "torchvision", "timm", "openvino", "scikit-learn
 QUIET = 0.5
 """A machine with more load than this before a benchmark begins is not fit to measure on."""
 
+LONG = 120.0
+"""Seconds; what takes longer is not repeated."""
+
 Row = dict[str, Any]
 
 
@@ -129,13 +132,15 @@ def call(
     return run(command, home, limit, given)  # thousands of paths are too much for a command line
 
 
-def alternate(repeats: int, **sides: Callable[[], Any]) -> dict[str, list[Any]]:
-    """Do each of these in turn, so many times round; what each gave."""
-    given: dict[str, list[Any]] = {name: [] for name in sides}
+def alternate(repeats: int, **sides: Callable[[], Ran]) -> dict[str, list[Ran]]:
+    """Do each of these in turn, so many times round, or once if one takes long; what each gave."""
+    given: dict[str, list[Ran]] = {name: [] for name in sides}
     for turn in range(repeats):
         for name, do in sides.items():
             given[name].append(do())
             print(f"  {name}, {turn + 1} of {repeats}", file=sys.stderr)
+        if any(ran[-1].seconds > LONG for ran in given.values()):
+            break
     return given
 
 
