@@ -15,7 +15,6 @@ FOLDER holds `flowers` and `catdog` (default: BUDWOOD_DATA). `--short`: flowers,
 """
 
 import csv
-import io
 import random
 from math import sqrt
 from pathlib import Path
@@ -23,7 +22,7 @@ from statistics import mean, stdev
 from tempfile import TemporaryDirectory
 
 from course_jobs import CATDOG, FLOWERS
-from measuring import BUDWOOD, Row, asked_for, options, photos_in, report, run
+from measuring import BUDWOOD, Row, asked_for, call, options, photos_in, report, run
 
 SETS = {"flowers": FLOWERS, "catdog": CATDOG}
 STUDENT = {
@@ -57,29 +56,43 @@ def split_anew(data: Path, parts: tuple[str, str], seed: int) -> list[tuple[Path
     return rows
 
 
+def trained(photos: str, precision: str, seed: int) -> Row:
+    """Which test photos are named rightly after training with this arithmetic, and whether it was
+    used: predictions run in bf16, so they are asked of the classifier that was trained."""
+    import budwood
+    from budwood.features.gathering import Extraction
+    from budwood.learning.probe import Probe
+
+    folder = budwood.load_folder(photos)
+    network = budwood.build("efficientnet_lite0", classes=folder.classes)
+    budwood.unfreeze(budwood.freeze(network, "*"), "classifier")
+    asked = {"extraction": Extraction(precision=precision), "probe": Probe(seed=seed)}
+    model = budwood.Classifier(network, **asked).fit(folder.train)
+    gathered = model.gather(folder.test.paths)
+    named = model.plan.logits(gathered).argmax(1).numpy()
+    return {
+        "hits": (named == folder.test.targets).tolist(),
+        "used": gathered.engine.precision,
+        "top1": model.evaluate(folder.test).top1,
+    }
+
+
 def hits(
     rows: list[tuple[Path, str, str]], place: Path, precision: str, seed: int
 ) -> tuple[list[bool], bool]:
     """Whether each test photo is named rightly after training with this arithmetic, and whether it
     was used."""
-    file, out = place / "photos.csv", place / f"run-{precision}-{seed}"
+    file = place / "photos.csv"
     with file.open("w", newline="") as text:
         csv.writer(text).writerows([("path", "label", "split"), *rows])
-    words = ["--precision", precision, "--seed", seed, "--out", out, "--json"]
-    # `predict` takes whichever arithmetic has stored most of the photos: one store for each.
     home = place / f"home-{precision}"
-    result = run([BUDWOOD, "train", file, *words], home).result
-    is_used = result["precision"] == precision
+    result = call(trained, home=home, photos=file, precision=precision, seed=seed).result
+    is_used = result["used"] == precision
     if not is_used and precision != "int8":
-        raise RuntimeError(f"{precision} was asked for, {result['precision']} was used.")
-    tests = [(path, label) for path, label, part in rows if part == "test"]
-    listed = "\n".join(str(path) for path, _ in tests)
-    answers = run([BUDWOOD, "predict", out, "-", "--csv", "-"], home, stdin=listed)
-    named = {row["path"]: row["class"] for row in csv.DictReader(io.StringIO(answers.output))}
-    found = [named[str(path)] == label for path, label in tests]
-    if abs(mean(found) - result["test"]["top1"]) > 1e-6:
-        raise RuntimeError("predict does not answer as the training judged.")
-    return found, is_used
+        raise RuntimeError(f"{precision} was asked for, {result['used']} was used.")
+    if abs(mean(result["hits"]) - result["top1"]) > 1e-6:
+        raise RuntimeError("The classifier does not answer as it was judged.")
+    return result["hits"], is_used
 
 
 def compared(
