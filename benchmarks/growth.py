@@ -5,7 +5,7 @@
 Every point is a child process of its own: seconds of the work alone, and its peak of memory with
 all imports. Extraction runs real photos, from 10,000 on copies of them that differ in some bytes
 after their end; the probe and one epoch of the training loop read synthetic rows (float16, from a
-feature store that each point fills first), so that no photo is needed for a million. The peak
+feature store that another process has filled), so that no photo is needed for a million. The peak
 counts stored rows that are mapped from the disk, and whatever the system leaves there; `own_mb`
 does not (Linux; looked at 20 times a second). Where a curve has three points or more, the exponent
 of seconds over photos is the slope of the logarithms by least squares: 1 is linear. A point that
@@ -49,26 +49,30 @@ def extraction(photos: list[str]) -> Row:
     return {"seconds": time.perf_counter() - started, "own_mb": max(seen)}
 
 
-def stored_rows(photos: int, width: int, classes: int) -> Any:
-    """Rows around one centre a class, in a feature store, and their classes: the only place that
-    knows how Budwood keeps rows."""
+def store_rows(photos: int, width: int, classes: int) -> None:
+    """Put rows around one centre a class into the feature store."""
     import numpy as np
     import torch
 
-    from budwood.features.rows import StoredRows
     from budwood.features.store import RowStore
 
     random = torch.Generator().manual_seed(0)
     centres = torch.randn(classes, width, generator=random)
-    labels = torch.randint(classes, (photos,), generator=random)
-    names = [i.to_bytes(16, "big") for i in range(photos)]
+    labels, names = named(photos, classes)
     step = max(1, CHUNK * WIDTH // width)
     store = RowStore("synthetic", {})
     for start in range(0, photos, step):
         part = labels[start : start + step]
         rows = 0.2 * centres[part] + torch.randn(len(part), width, generator=random)
         store.write(names[start : start + step], rows.numpy().astype(np.float16))
-    return StoredRows([store], names, 2 * width), labels
+
+
+def named(photos: int, classes: int) -> tuple[Any, list[bytes]]:
+    """A class and a name for each photo."""
+    import torch
+
+    labels = torch.randint(classes, (photos,), generator=torch.Generator().manual_seed(1))
+    return labels, [i.to_bytes(16, "big") for i in range(photos)]
 
 
 def probe_on(rows: Any, labels: Any, classes: int) -> None:
@@ -93,7 +97,11 @@ def loop_on(rows: Any, labels: Any, classes: int, width: int) -> None:
 
 def learning(what: str, photos: int, width: int, classes: int) -> Row:
     """Seconds of the probe, or of one epoch, on synthetic rows."""
-    rows, labels = stored_rows(photos, width, classes)
+    from budwood.features.rows import StoredRows
+    from budwood.features.store import RowStore
+
+    labels, names = named(photos, classes)
+    rows = StoredRows([RowStore("synthetic", {})], names, 2 * width)
     with own_memory() as seen:
         started = time.perf_counter()
         if what == "probe":
@@ -169,8 +177,9 @@ def measured(row: Row, photos: list[Path], repeats: int, limit: float) -> Row:
         with TemporaryDirectory() as place:
             home = Path(place)
             if row["curve"] != "extraction":
-                given = {name: row[name] for name in ("what", "photos", "width", "classes")}
-                return call(learning, home=home, limit=limit, **given)
+                given = {name: row[name] for name in ("photos", "width", "classes")}
+                call(store_rows, home=home, **given)  # apart, so that its memory does not count
+                return call(learning, home=home, limit=limit, what=row["what"], **given)
             some = copies(photos, row["photos"], home / "photos")
             return call(extraction, home=home / "home", limit=limit, photos=some)
 

@@ -46,7 +46,7 @@ def main() -> None:
             "budwood inspect resnet50 --classes 5": [
                 BUDWOOD, "inspect", "resnet50", "--classes", "5",
             ],
-            "budwood predict RUN PHOTO": [BUDWOOD, "predict", trained, photo],
+            "budwood predict runs/flowers a.jpg": [BUDWOOD, "predict", trained, photo],
         }  # fmt: skip
         missing: list[Row] = []
         for name, command in list(commands.items()):

@@ -87,6 +87,8 @@ def lay_out(words: list[str], folder: Path) -> None:
         place = folder / word
         if word.endswith("/") or word.startswith("runs/") or word == "DATA":
             place.mkdir(parents=True, exist_ok=True)
+        elif word.endswith(".jpg"):
+            place.touch()
         elif word.endswith(".toml") and not place.exists():
             place.write_text('model = "resnet18"\n', encoding="utf-8")
 

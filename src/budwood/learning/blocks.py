@@ -10,7 +10,7 @@ from budwood.tensors import Features
 
 BLOCK_BYTES = 16 * 2**20
 """Float32 bytes of a block: it is still in the cache when it is used a second time."""
-KEPT_BYTES = 512 * 2**20
+KEPT_BYTES = 128 * 2**20
 """Standardised features up to this many bytes are kept; above, they are made anew each time."""
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from budwood.features.rows import LiveRows, RowSource, Selected
+from budwood.features.rows import IN_MEMORY, LiveRows, RowSource, Selected
 from budwood.learning.answering import predict_logits
-from budwood.learning.blocks import KEPT_BYTES, FeatureRows
+from budwood.learning.blocks import FeatureRows
 
 PROBED_ROWS = 32
 """Rows by which it is seen whether a layer is a network's last."""
@@ -71,7 +71,7 @@ def head_rows(graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: in
     """
     live = isinstance(rows, LiveRows)
     computed = GraftRows(graft, layer, rows, row_bytes)
-    if live or len(rows) * layer.in_features * 4 <= KEPT_BYTES:
+    if live or len(rows) * layer.in_features * 4 <= IN_MEMORY:
         return FeatureRows(computed.take(range(len(rows)))[0])
     first = rows.take(range(1))
     if len(first) == 1 and torch.equal(first[0], computed.take(range(1))[0]):

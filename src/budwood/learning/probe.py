@@ -81,7 +81,7 @@ def fit_probe(
 ) -> FittedProbe:
     """The linear classifier of least regularised loss on these features; no randomness in it.
 
-    Memory beside the features: what `blocks.py` keeps of them, at most 512 MB, one block, and a
+    Memory beside the features: what `blocks.py` keeps of them, at most 128 MB, one block, and a
     few times the weights.
 
     Args:
