@@ -249,7 +249,7 @@ def report(
     name = Path(sys.argv[0]).stem
     result = {
         "benchmark": name,
-        "command": f"python benchmarks/{name}.py",
+        "command": " ".join([f"python benchmarks/{name}.py", *_asked_words()]),
         "short": asked.short,
         "repeats": asked.repeats,
         "load_before": asked.load,
@@ -263,6 +263,18 @@ def report(
     if asked.save:
         asked.save.parent.mkdir(parents=True, exist_ok=True)
         asked.save.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+def _asked_words() -> list[str]:
+    """The options of this run that another machine needs to repeat it: no places."""
+    words, found = iter(sys.argv[1:]), []
+    for word in words:
+        if word.partition("=")[0] in ("--data", "--save", "--environments"):
+            if "=" not in word:
+                next(words, None)
+        else:
+            found.append(word)
+    return found
 
 
 def table(columns: Sequence[str], rows: Sequence[Row]) -> str:

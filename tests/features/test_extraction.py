@@ -125,6 +125,8 @@ def test_a_turn_fits_into_the_cache_or_is_of_the_usual_size(monkeypatch):
     turn_bytes = reading_ahead.turn_bytes.__wrapped__
     monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 100 * 2**20, raising=False)
     assert turn_bytes() == 60 * 2**20
+    monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 2**30)
+    assert turn_bytes() == 128 * 2**20
     monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 0)
     assert turn_bytes() == reading_ahead.USUAL_TURN
     monkeypatch.delattr(reading_ahead.os, "sysconf")

@@ -41,10 +41,13 @@ class OpenVINOEngine:
         self.spec = spec
         self._model, self._latency = model, latency
         self._graphs: dict[int | None, _Graph] = {}
+        self._batch = batch
         self.expect(batch)
 
     def expect(self, batch: int | None) -> None:
         """Be ready for batches of that many photos and less; None: of any number."""
+        if batch == self._batch and batch in self._graphs:
+            return
         self._batch = batch
         if batch is not None:  # the memory of others is given back
             self._graphs = {size: graph for size, graph in self._graphs.items() if size == batch}

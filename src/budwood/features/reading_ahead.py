@@ -129,12 +129,13 @@ def decoded(
 
 @cache
 def turn_bytes() -> int:
-    """Pixels that are decoded in one turn: a good half of the largest cache, if it is known."""
+    """Pixels that are decoded in one turn: a good half of the largest cache, if it is known, and
+    no more than memory is used for anyway."""
     try:
         largest = os.sysconf("SC_LEVEL3_CACHE_SIZE")
     except (AttributeError, ValueError, OSError):  # not Linux
         largest = 0
-    return int(0.6 * largest) or USUAL_TURN
+    return min(int(0.6 * largest), KEPT_BYTES) or USUAL_TURN
 
 
 @contextmanager

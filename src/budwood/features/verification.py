@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.errors import EngineError
-from budwood.features.engines import Engine, EngineSpec, Rows, build_engine
+from budwood.features.engines import QUICK_BATCH, Batch, Engine, EngineSpec, Rows, build_engine
 from budwood.features.torch_engine import TorchEngine
 
 TOLERANCE = 0.1
@@ -50,6 +50,52 @@ class Verdict:
         worst = max(self.errors, default=0.0)
         state = "agrees" if self.is_trusted else "disagrees"
         return f"{self.spec} {state} with torch fp32 (error {worst:.3f} of the spread)"
+
+
+class Verified:
+    """An engine that was trusted, and that is asked again for each size of batch it gets ready for:
+    it may run another graph then."""
+
+    def __init__(self, engine: Engine, probe: Pixels, expected: Rows, batch: int | None) -> None:
+        """Take note of what was agreed on.
+
+        Args:
+            engine: The engine.
+            probe: The photos that it was judged by.
+            expected: Their rows in fp32 torch.
+            batch: The size that it was judged with.
+        """
+        self.spec = engine.spec
+        self._engine, self._probe, self._expected = engine, probe, expected
+        self._agreed = {batch}
+
+    def expect(self, batch: int | None) -> None:
+        """As the engine's own.
+
+        Raises:
+            EngineError: If it does not agree with fp32 torch in batches of that size.
+        """
+        self._engine.expect(batch)
+        if batch in self._agreed:
+            return
+        worst = max(_errors(self._expected, self._engine.run(self._probe)), default=0.0)
+        if worst > TOLERANCE:
+            raise EngineError(
+                f"{self.spec} agreed with torch fp32 on these photos, and in batches of "
+                f"{batch or 'any size'} it does not (error {worst:.3f} of the spread).",
+                next="Use --precision fp32.",
+            )
+        self._agreed.add(batch)
+
+    def run(self, photos: Batch) -> Rows:
+        """The frontier of one batch."""
+        return self._engine.run(photos)
+
+    def stream(
+        self, batches: Iterable[tuple[Any, Batch]]
+    ) -> Generator[tuple[Any, Rows], None, None]:
+        """The frontier of each batch, in order."""
+        return self._engine.stream(batches)
 
 
 def spread_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
@@ -112,6 +158,8 @@ def trusted_engine(
         verdict, engine = _judge(trunk, spec, probe, expected, key)
         if engine is not None and (verdict.is_trusted or spec == reference.spec):
             _log.info("%s", verdict)
+            if spec.library == "openvino":
+                engine = Verified(engine, probe, expected, QUICK_BATCH)
             return engine, verdict
         on_note(f"{verdict}; falling back.")
     raise EngineError(
@@ -145,8 +193,11 @@ def _judge(
     started = time.perf_counter()
     engine.run(probe)
     seconds = (time.perf_counter() - started) / len(probe)
-    errors = tuple(spread_error(f, g) for f, g in zip(expected, rows, strict=True))
-    return Verdict(spec, errors, seconds_per_photo=seconds), engine
+    return Verdict(spec, _errors(expected, rows), seconds_per_photo=seconds), engine
+
+
+def _errors(expected: Rows, rows: Rows) -> tuple[float, ...]:
+    return tuple(spread_error(f, g) for f, g in zip(expected, rows, strict=True))
 
 
 def _run(engine: Engine, probe: Pixels) -> Rows:
