@@ -5,13 +5,13 @@ from dataclasses import astuple
 import pytest
 import torch
 from torch import nn
-from torchvision.models.googlenet import GoogLeNetOutputs
 
 from budwood.errors import ConfigError
 from budwood.learning.training import total_loss
 from budwood.networks.building import build, rebuild
 from budwood.networks.googlenet import (
     WIDTHS,
+    GoogLeNetOutputs,
     InceptionV1,
     InceptionV2,
     InceptionV3,

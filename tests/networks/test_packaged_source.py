@@ -43,3 +43,14 @@ def test_the_preprocessing_is_that_of_the_originals(name, size, resize):
     ours = source.preprocessing(name, "packaged")
     assert (ours.size, ours.resize) == ((size, size), resize)
     assert (ours.mean, ours.std, ours.interpolation) == ((0.5,) * 3, (0.5,) * 3, "bicubic")
+
+
+@pytest.mark.parametrize("name", LITES)
+def test_the_network_is_the_one_of_timm(name):
+    timm = pytest.importorskip("timm")
+    ours, theirs = build(name), timm.create_model(f"tf_{name}").eval()
+    theirs.load_state_dict(ours.state_dict())
+    photos = torch.rand(2, 3, *ours.preprocessing.size)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(photos), theirs(photos))
+    assert len(list(ours.parameters())) == len(list(theirs.parameters()))

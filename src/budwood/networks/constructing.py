@@ -28,7 +28,10 @@ def structure(
     """
     source = SOURCES[architecture.source]
     computes_widths = architecture.qualified.startswith("torchvision/regnet_")
-    with torch.device(device), _NumbersOnCPU() if computes_widths else nullcontext():
+    numbers = _NumbersOnCPU() if computes_widths else nullcontext()
+    # Drawing weights that are not there would import half of torch.compile.
+    draws = ZerosForRandom() if device == "meta" else nullcontext()
+    with torch.device(device), numbers, draws:
         return source.construct(architecture.bare, tag, classes, aux_heads)
 
 

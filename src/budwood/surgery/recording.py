@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from budwood.surgery.stochastic import watching_randomness
 from budwood.surgery.tracing import Traced
@@ -47,27 +47,25 @@ class Record:
 
 def record(traced: Traced, batch: Tensor) -> Record:
     """Run the graph on a batch, in the network's mode, and watch."""
-    counter, watch = FlopCounterMode(display=False), _Watch()
-    recorder = _Recorder(traced, counter, watch)
-    with torch.no_grad(), watching_randomness(), watch, counter:
+    watch = _Watch()
+    recorder = _Recorder(traced, watch)
+    with torch.no_grad(), watching_randomness(), watch:
         recorder.run(batch)
     return recorder.record
 
 
 class _Recorder(fx.Interpreter):
-    def __init__(self, traced: Traced, counter: FlopCounterMode, watch: "_Watch") -> None:
+    def __init__(self, traced: Traced, watch: "_Watch") -> None:
         super().__init__(traced.root, graph=traced.graph)
         self.record = Record()
         self._traced = traced
-        self._counter = counter
         self._watch = watch
         self._state = {self._watch.storage(t) for t in (*self._parameters(), *self._buffers())}
 
     def run_node(self, n: fx.Node) -> Any:
         watch, record = self._watch, self.record
-        before = self._counter.get_total_flops()
         drew, value = self._watched(n)
-        record.macs[n] = (self._counter.get_total_flops() - before) // 2
+        record.macs[n] = watch.flops // 2
         written = set(watch.written)
         if drew:
             record.draws.add(n)
@@ -112,7 +110,11 @@ class _Recorder(fx.Interpreter):
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Sees each operation: whether it is random, what it overwrites, and whether it looks."""
+    """Sees each operation: whether it is random, what it overwrites, whether it looks, its cost."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and torch._dynamo takes long to import
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -125,6 +127,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.written: set[int] = set()
         self.read_values = False
         self.used_batch_statistics = False
+        self.flops = 0
 
     def storage(self, tensor: Tensor) -> int:
         """A number for the memory that a tensor lies in; none is given out twice."""
@@ -146,7 +149,10 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if argument.alias_info is not None and argument.alias_info.is_write:
                 written = tree_leaves(named[argument.name])
                 self.written |= {self.storage(t) for t in written if isinstance(t, Tensor)}
-        return func(*args, **(kwargs or {}))
+        value = func(*args, **(kwargs or {}))
+        if (count := flop_registry.get(func._overloadpacket)) is not None:
+            self.flops += count(*args, **(kwargs or {}), out_val=value)
+        return value
 
 
 @contextmanager

@@ -24,7 +24,7 @@ LIBRARY_RANDOM_MODULES = frozenset(
         "PatchDropoutWithIndices",
     }
 )
-"""Random layers of torchvision and timm, by class name, so that neither must be imported."""
+"""Random layers of torchvision, timm and Budwood, by class name, so that none must be imported."""
 
 DROPPING_FUNCTIONS = frozenset(
     {
@@ -60,7 +60,7 @@ _LAYERS: dict[str, type[nn.Module]] = {
 
 def is_random_module(module: nn.Module) -> bool:
     """True for a layer whose only effect is random: dropout and its relatives."""
-    library = type(module).__module__.startswith(("torchvision.", "timm."))
+    library = type(module).__module__.startswith(("torchvision.", "timm.", "budwood."))
     return isinstance(module, nn.modules.dropout._DropoutNd | nn.RReLU) or (
         library and type(module).__name__ in LIBRARY_RANDOM_MODULES
     )
