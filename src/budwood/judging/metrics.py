@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import fsum, sqrt
+from math import fsum
 from pathlib import Path
-from statistics import NormalDist, fmean
+from statistics import fmean
 
 import numpy as np
 
 from budwood.errors import ConfigError, DataError
+from budwood.judging.intervals import wilson_interval
 from budwood.judging.mistakes import (
     Mistake,
     judged_photos,
@@ -138,40 +139,6 @@ def evaluate_logits(
         most_wrong=most_wrong(judged, worst),
         most_unsure=most_unsure(judged, probabilities, worst),
     )
-
-
-def wilson_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The accuracies that `correct` of `n` photos speaks for: Wilson's score interval.
-
-    Unlike the usual plus-or-minus it stays inside 0 and 1 and is right for few photos, too.
-
-    Raises:
-        DataError: If there are no photos, or `correct` is not between 0 and `n`.
-        ConfigError: If `confidence` is not between 0 and 1.
-
-    Example:
-        >>> low, high = wilson_interval(509, 550)
-        >>> round(low, 3), round(high, 3)
-        (0.9, 0.945)
-
-    Reference: Wilson, "Probable inference", Journal of the American Statistical Association 1927.
-    """
-    if n < 1 or not 0 <= correct <= n:
-        raise DataError(
-            f"{correct} right of {n} photos is no accuracy.",
-            expected="There must be at least one photo, and 0 to all of them right.",
-        )
-    if not 0 < confidence < 1:
-        raise ConfigError(
-            f"confidence is {confidence}.", expected="It must lie between 0 and 1, such as 0.95."
-        )
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = correct / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low = 0.0 if correct == 0 else middle - reach
-    high = 1.0 if correct == n else middle + reach
-    return low, high
 
 
 def _check(

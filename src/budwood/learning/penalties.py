@@ -1,5 +1,6 @@
 """The penalty of a probe, chosen by how well photos that it was not fitted to are predicted."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,13 +110,24 @@ def _held_out(folds: NDArray[np.integer]) -> Tensor:
     return held_out[~held_out.all(1)]
 
 
+def answers_of_own_fold(axes: Axes, w: Tensor, held_out: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Where each block of rows lies, and log-probabilities `b k` from the problem that holds it out.
+
+    Args:
+        axes: The rows.
+        w: Columns `p k m+1`, one problem for each fold.
+        held_out: `p n`; of a row that no fold holds out the answer of the first is given.
+    """
+    for part, rows in axes.blocks.each(torch.float32):
+        own = held_out[:, part].byte().argmax(0)
+        yield part, log_probabilities(w, rows)[own, :, torch.arange(len(rows))]  # p k b -> b k
+
+
 def _predictions(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor) -> _Predictions:
     # Made in one piece: many small ones among the blocks would keep the blocks' memory from being
     # given back.
     losses, hits = torch.zeros(len(labels)), torch.zeros(len(labels))
-    for part, rows in axes.blocks.each(torch.float32):
-        own = held_out[:, part].byte().argmax(0)  # the fold that a row is held out by
-        log_p = log_probabilities(w, rows)[own, :, torch.arange(len(rows))]  # p k b -> b k
+    for part, log_p in answers_of_own_fold(axes, w, held_out):
         truth = labels[part]
         losses[part] = -log_p.gather(1, truth.unsqueeze(1))[:, 0]
         hits[part] = (log_p.argmax(1) == truth).float()

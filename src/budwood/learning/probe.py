@@ -13,16 +13,24 @@ Features are read a block of rows at a time (`blocks.py`), so that they may be l
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
 from budwood.learning.axes import Axes, axes_of
-from budwood.learning.blocks import BLOCK_BYTES, FeatureRows, standardised
+from budwood.learning.blocks import BLOCK_BYTES, Blocks, FeatureRows, standardised
 from budwood.learning.minimising import Regressions
-from budwood.learning.penalties import Candidate, choose_penalty, one_standard_error, spread_folds
-from budwood.tensors import Features, Labels
+from budwood.learning.penalties import (
+    Candidate,
+    answers_of_own_fold,
+    choose_penalty,
+    one_standard_error,
+    spread_folds,
+)
+from budwood.tensors import Features, Labels, Logits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,24 +109,68 @@ def fit_probe(
         >>> (x @ probe.weight.T + probe.bias).argmax(1).tolist()
         [0, 0, 1, 1]
     """
-    rows = FeatureRows(features) if isinstance(features, Tensor) else features
     y = labels.detach().cpu()
-    _require_classes(len(rows), y, num_classes)
-    d = rows.take(range(1))[0].shape[1]
-    blocks = standardised(rows, bias, max(1, BLOCK_BYTES // (4 * max(d, num_classes))))
-    if not bool(blocks.scale.isfinite().all()):
-        raise DataError("Some features are not finite.", next="Check the weights of the network.")
+    blocks = _blocks(features, y, num_classes, bias)
     axes = axes_of(blocks)
     candidates: tuple[Candidate, ...] = ()
     start, penalty = None, config.penalty
     if penalty is None:
         folds = spread_folds(y.numpy(), config.folds, config.seed)
-        candidates, start = choose_penalty(axes, y, num_classes, folds, bias, d)
+        candidates, start = choose_penalty(axes, y, num_classes, folds, bias, blocks.width)
         penalty = one_standard_error(candidates)
     w, loss = _optimum(axes, y, num_classes, penalty, start, bias)
     weight = axes.weights(w[:, :-1]) / blocks.scale  # k d
     offset = w[:, -1] - weight @ blocks.centre
     return FittedProbe(weight.float(), offset.float(), penalty, loss, candidates)
+
+
+def held_out_logits(
+    features: Features | RowSource,
+    labels: Labels,
+    num_classes: int,
+    folds: NDArray[np.integer],
+    penalty: float,
+    bias: bool = True,
+) -> Logits:
+    """What each photo gets from a probe that was fitted to the other folds: log-probabilities.
+
+    All folds are fitted side by side. Features are standardised with all rows; labels of a fold
+    are seen by no probe that answers for it.
+
+    Args:
+        features: As in `fit_probe`.
+        labels: Likewise.
+        num_classes: Outputs of the layer.
+        folds: `n`, a fold for each row, at least two; see `spread_folds`.
+        penalty: That of a fitted probe, or any other.
+        bias: False for a layer without one.
+
+    Raises:
+        DataError: As `fit_probe`, and if there are not at least two folds.
+    """
+    y = labels.detach().cpu()
+    blocks = _blocks(features, y, num_classes, bias)
+    numbers = np.unique(folds)
+    if len(numbers) < 2:
+        raise DataError(f"Photos are held out in turn, and there are {len(numbers)} folds.")
+    held_out = torch.stack([torch.from_numpy(folds == number) for number in numbers])
+    axes = axes_of(blocks)
+    problem = Regressions(axes, y, num_classes, (~held_out).float(), bias, torch.float32)
+    w = problem.minimise(penalty, None, 1e-4, steps=300)
+    answers = torch.empty(len(y), num_classes)
+    for part, log_p in answers_of_own_fold(axes, w, held_out):
+        answers[part] = log_p
+    return answers
+
+
+def _blocks(features: Features | RowSource, y: Labels, k: int, bias: bool) -> Blocks:
+    rows = FeatureRows(features) if isinstance(features, Tensor) else features
+    _require_classes(len(rows), y, k)
+    d = rows.take(range(1))[0].shape[1]
+    blocks = standardised(rows, bias, max(1, BLOCK_BYTES // (4 * max(d, k))))
+    if not bool(blocks.scale.isfinite().all()):
+        raise DataError("Some features are not finite.", next="Check the weights of the network.")
+    return blocks
 
 
 def _optimum(
