@@ -77,6 +77,11 @@ class Flow:
         ]
         return (min(better, key=shapes.bytes),) if better else tuple(ends)
 
+    def passages(self) -> list[fx.Node]:
+        """The storable nodes that everything from the photo to the output passes through."""
+        ends = [n for n in self.output.all_input_nodes if n in self._shapes.carriers]
+        return self._single_nodes_before(ends)
+
     def _silenced(self) -> set[str]:
         """The modules whose train flag the trunk ignores: to the network, they are in eval mode."""
         paths: set[str] = set()
