@@ -1,0 +1,207 @@
+"""An audit of labelled photos: what is broken, double, leaking, mislabelled, strange or lopsided.
+
+Nothing is changed. What is known of the photos comes in (`Audited`), findings go out; where each
+comes from is in the file of that name (`likeness.py`, `moments.py`, `suspects.py`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from budwood.images.likeness import Alike, alike, equal_files, groups, members
+from budwood.images.moments import Moment, bursts
+from budwood.images.notes import count
+from budwood.judging.findings import Finding, in_order
+from budwood.judging.suspects import neighbours, outliers, suspects
+
+LIKE_FEATURES = 0.9
+"""Cosine of features from which on two photos are laid upon each other."""
+TINY = 64
+"""Pixels; a photo whose shorter side has fewer shows little."""
+ODD = 5.0
+"""A photo that is so many times as long as wide, or more, loses most in the crop."""
+BLANK = 4.0
+"""Grey levels; a photo that varies less shows nothing."""
+LOPSIDED = 10.0
+"""A class with so many times the photos of another."""
+FEW = 10
+"""Photos; a class with fewer can hardly be learned or judged."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What is known of the photos, each in one row of everything."""
+
+    root: Path
+    classes: tuple[str, ...]
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    parts: tuple[str, ...]
+    """The split that each photo is in: train, val or test."""
+    digests: tuple[bytes, ...]
+    sizes: tuple[tuple[int, int], ...]
+    """Height and width as stored."""
+    small: NDArray[np.uint8]
+    """`n 64 64`, small grey copies."""
+    moments: tuple[Moment | None, ...]
+    features: NDArray[np.floating]
+    """`n d`."""
+    broken: dict[Path, str]
+    """Photos that cannot be read, which have no row, with the reason."""
+
+
+@dataclass(frozen=True)
+class Likenesses:
+    """Photos that belong together."""
+
+    pairs: tuple[Alike, ...]
+    bursts: tuple[tuple[int, ...], ...]
+    groups: tuple[int, ...]
+    """A group for each photo: photos of a pair or a burst are in one."""
+
+
+def likenesses(audited: Audited) -> Likenesses:
+    """Which photos show the same picture or moment."""
+    exact = equal_files(audited.digests)
+    known = {(pair.first, pair.second) for pair in exact}
+    near = alike(audited.small, neighbours(audited.features, LIKE_FEATURES))
+    pairs = [*exact, *(p for p in near if (p.first, p.second) not in known)]
+    runs = bursts(audited.moments)
+    linked = [(p.first, p.second) for p in pairs]
+    linked += [(run[0], other) for run in runs for other in run[1:]]
+    of = groups(len(audited.paths), linked)
+    return Likenesses(tuple(pairs), tuple(map(tuple, runs)), tuple(of))
+
+
+def findings(
+    audited: Audited, alikes: Likenesses, probabilities: NDArray[np.floating]
+) -> tuple[Finding, ...]:
+    """Everything worth a look.
+
+    Args:
+        audited: The photos.
+        alikes: Which of them belong together.
+        probabilities: `n k`, of each photo by a classifier that has seen neither it nor any photo
+            of its group.
+    """
+    about = _About(audited)
+    exact_of = {(p.first, p.second) for p in alikes.pairs if p.is_exact}
+    in_pairs = groups(len(audited.paths), [(p.first, p.second) for p in alikes.pairs])
+    return in_order(
+        [
+            *_broken(audited),
+            *_poor(audited),
+            *(about.alike(photos, exact_of) for photos in members(in_pairs)),
+            *about.bursts(alikes.bursts),
+            *about.labels(suspects(probabilities, audited.labels)),
+            *about.outliers(outliers(audited.features)),
+            *_imbalance(audited),
+        ]
+    )
+
+
+def leaked(audited: Audited, of: Sequence[int]) -> NDArray[np.bool_]:
+    """Which photos belong together with one of another split that is trained on."""
+    trained = {group for group, part in zip(of, audited.parts, strict=True) if part == "train"}
+    return np.array(
+        [part != "train" and group in trained for group, part in zip(of, audited.parts, strict=True)]
+    )
+
+
+class _About:
+    """Findings about photos of one audit, in words."""
+
+    def __init__(self, audited: Audited) -> None:
+        self._audited = audited
+
+    def alike(self, photos: Sequence[int], exact: set[tuple[int, int]]) -> Finding:
+        """Photos of one picture: a leak across splits, a label conflict across classes."""
+        parts = sorted({self._audited.parts[i] for i in photos})
+        labels = sorted({self._label(i) for i in photos})
+        are_equal = all((photos[0], other) in exact for other in photos[1:])
+        what = "The same file" if are_equal else "The same picture"
+        paths = tuple(self._audited.paths[i] for i in photos)
+        if len(labels) > 1:
+            reason = f"{what} is labelled {' and '.join(labels)}."
+            return Finding("duplicate", paths, reason, "Keep the right one and remove the other.")
+        if len(parts) > 1:
+            reason = f"{what} is in {' and '.join(parts)}: it is judged on what it was taught."
+            return Finding("leak", paths, reason, "Remove it from one of them.")
+        return Finding("duplicate", paths, f"{what} is there {len(photos)} times.", "Keep one.")
+
+    def bursts(self, runs: Iterable[Sequence[int]]) -> Iterator[Finding]:
+        for run in runs:
+            parts = sorted({self._audited.parts[i] for i in run})
+            paths = tuple(self._audited.paths[i] for i in run)
+            said = f"{count(len(run), 'photo')} were taken within seconds of each other"
+            if len(parts) > 1:
+                advice = "Put them on one side: give them one group in a CSV list."
+                yield Finding("leak", paths, f"{said} and lie in {' and '.join(parts)}.", advice)
+            else:
+                yield Finding(
+                    "burst", paths, f"{said}.", "They count for little more than one; no harm done."
+                )
+
+    def labels(self, found: Iterable) -> Iterator[Finding]:
+        for suspect in found:
+            better = self._audited.classes[suspect.suggestion]
+            yield Finding(
+                "label",
+                (self._audited.paths[suspect.photo],),
+                f"It is labelled {self._label(suspect.photo)} and looks like {better} "
+                f"({suspect.probability:.2f} against {suspect.label_probability:.2f}).",
+                f"If that is right, move it to {better}.",
+                better,
+            )
+
+    def outliers(self, found: Iterable[tuple[int, float]]) -> Iterator[Finding]:
+        for photo, _ in found:
+            yield Finding(
+                "outlier",
+                (self._audited.paths[photo],),
+                "It is unlike all other photos.",
+                "Check that it belongs here.",
+            )
+
+    def _label(self, photo: int) -> str:
+        return self._audited.classes[self._audited.labels[photo]]
+
+
+def _broken(audited: Audited) -> Iterator[Finding]:
+    for path, reason in audited.broken.items():
+        said = reason.partition(" Copy")[0]
+        yield Finding("broken", (path,), said, "Copy it again, or remove it.")
+
+
+def _poor(audited: Audited) -> Iterator[Finding]:
+    """Photos that can be read and show little."""
+    varies = audited.small.reshape(len(audited.paths), -1).std(1)
+    for path, (height, width), spread in zip(audited.paths, audited.sizes, varies, strict=True):
+        short, long = sorted((height, width))
+        if spread < BLANK:
+            yield Finding("broken", (path,), "It is blank.", "Remove it.")
+        elif short < TINY:
+            reason = f"It has only {width} x {height} pixels."
+            yield Finding("broken", (path,), reason, "Use a larger copy if there is one.")
+        elif long >= ODD * short:
+            reason = f"Its shape is odd: {width} x {height} pixels."
+            yield Finding("broken", (path,), reason, "Crop it to what it shows.")
+
+
+def _imbalance(audited: Audited) -> Iterator[Finding]:
+    train = [k for k, part in zip(audited.labels, audited.parts, strict=True) if part == "train"]
+    numbers = Counter({k: 0 for k in range(len(audited.classes))}) + Counter(train)
+    most = max(numbers.values(), default=0)
+    for k, name in enumerate(audited.classes):
+        number = numbers[k]
+        if number < FEW:
+            reason = f"Class {name!r} has only {count(number, 'training photo')}."
+            yield Finding("imbalance", (), reason, "Add some, or join it with another class.")
+        elif most >= LOPSIDED * number:
+            reason = f"Class {name!r} has {number} training photos, the largest has {most}."
+            advice = "Look at balanced accuracy, or add photos of it."
+            yield Finding("imbalance", (), reason, advice)

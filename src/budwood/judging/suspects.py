@@ -1,0 +1,124 @@
+"""Photos whose label is probably wrong, and photos unlike all others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from budwood.errors import DataError
+
+NEIGHBOURS = 10
+"""Nearest photos by which it is told how far one lies from the others."""
+FAR = 6.0
+"""Times the median deviation that a photo's distance must lie above the median."""
+_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A photo whose label is probably wrong."""
+
+    photo: int
+    label: int
+    suggestion: int
+    """The class that it more probably is."""
+    probability: float
+    """Of the suggestion, by a classifier that has not seen the photo."""
+    label_probability: float
+
+
+def suspects(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
+) -> list[Suspect]:
+    """The photos whose label is probably wrong, the worst first.
+
+    Confident learning: how often each class is taken for each other one tells how many labels are
+    wrong, and those that are least believed are taken.
+
+    Args:
+        probabilities: `n k`, of each photo by a classifier that has not seen it.
+        labels: `n`, the labels given.
+
+    Raises:
+        DataError: If there are no photos, or fewer than two classes have any.
+
+    Reference: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
+    Labels", JAIR 2021, as the library cleanlab does it.
+    """
+    from cleanlab.filter import find_label_issues
+
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise DataError("Labels are judged by those of other classes: two are needed.")
+    # Classes without photos take no part.
+    among = probabilities[:, present].astype(np.float64)
+    among = np.clip(among, 1e-12, None)
+    among /= among.sum(1, keepdims=True)
+    own = np.searchsorted(present, labels)
+    worst = find_label_issues(
+        own, among, return_indices_ranked_by="self_confidence", n_jobs=1, verbose=False
+    )
+    found = []
+    for photo in worst:
+        best = int(among[photo].argmax())
+        if best != own[photo]:
+            found.append(
+                Suspect(
+                    int(photo),
+                    int(labels[photo]),
+                    int(present[best]),
+                    float(among[photo, best]),
+                    float(among[photo, own[photo]]),
+                )
+            )
+    return found
+
+
+def outliers(features: NDArray[np.floating]) -> list[tuple[int, float]]:
+    """Photos unlike all others, the farthest first, each with its distance.
+
+    The distance is one less the mean cosine to the ten nearest photos. How far is far is told by
+    the median and the deviation of all photos' distances, which outliers hardly move.
+
+    Args:
+        features: `n d`.
+
+    Example:
+        >>> alike = np.random.default_rng(0).normal(size=(50, 8)) * 0.1 + 1
+        >>> [photo for photo, _ in outliers(np.vstack([alike, [[9, -9, 9, -9, 9, -9, 9, -9]]]))]
+        [50]
+    """
+    count = min(NEIGHBOURS, len(features) - 1)
+    if count < 1:
+        return []
+    rows = features - features.mean(0, dtype=np.float64)
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    rows = rows.astype(np.float32)
+    distances = np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS):
+        cosines = rows[start : start + _ROWS] @ rows.T
+        own = np.arange(len(cosines))
+        cosines[own, own + start] = -np.inf
+        nearest = np.partition(cosines, -count, axis=1)[:, -count:]
+        distances[start : start + _ROWS] = 1 - nearest.mean(1)
+    middle = float(np.median(distances))
+    deviation = 1.4826 * float(np.median(np.abs(distances - middle)))
+    limit = middle + FAR * max(deviation, 1e-6)
+    return [(int(i), float(distances[i])) for i in np.argsort(-distances) if distances[i] > limit]
+
+
+def neighbours(features: NDArray[np.floating], least: float) -> list[tuple[int, int]]:
+    """Pairs of photos whose features point nearly the same way: those with a cosine above `least`.
+
+    Args:
+        features: `n d`.
+        least: The cosine, after the mean of all photos has been taken off.
+    """
+    rows = features - features.mean(0, dtype=np.float64)
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    rows = rows.astype(np.float32)
+    found = []
+    for start in range(0, len(rows), _ROWS):
+        first, second = np.nonzero(rows[start : start + _ROWS] @ rows.T > least)
+        found += [(int(a) + start, int(b)) for a, b in zip(first, second, strict=True) if b > a + start]
+    return found
