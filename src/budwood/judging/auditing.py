@@ -4,9 +4,8 @@ Nothing is changed. What is known of the photos comes in (`Audited`), findings g
 comes from is in the file of that name (`likeness.py`, `moments.py`, `suspects.py`).
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from budwood.images.likeness import Alike, alike, equal_files, groups, members
 from budwood.images.moments import Moment, bursts
 from budwood.images.notes import count
 from budwood.judging.findings import Finding, in_order
-from budwood.judging.suspects import neighbours, outliers, suspects
+from budwood.judging.suspects import Suspect, neighbours, outliers, suspects
 
 LIKE_FEATURES = 0.9
 """Cosine of features from which on two photos are laid upon each other."""
@@ -146,7 +145,7 @@ class _About:
                     "burst", paths, f"{said}.", "They count for little more than one; no harm done."
                 )
 
-    def labels(self, found: Iterable) -> Iterator[Finding]:
+    def labels(self, found: Iterable[Suspect]) -> Iterator[Finding]:
         for suspect in found:
             better = self._audited.classes[suspect.suggestion]
             yield Finding(
@@ -193,11 +192,10 @@ def _poor(audited: Audited) -> Iterator[Finding]:
 
 
 def _imbalance(audited: Audited) -> Iterator[Finding]:
-    train = [k for k, part in zip(audited.labels, audited.parts, strict=True) if part == "train"]
-    numbers = Counter({k: 0 for k in range(len(audited.classes))}) + Counter(train)
-    most = max(numbers.values(), default=0)
-    for k, name in enumerate(audited.classes):
-        number = numbers[k]
+    is_trained = np.array([part == "train" for part in audited.parts], bool)
+    numbers = np.bincount(audited.labels[is_trained], minlength=len(audited.classes))
+    most = int(numbers.max())
+    for name, number in zip(audited.classes, numbers.tolist(), strict=True):
         if number < FEW:
             reason = f"Class {name!r} has only {count(number, 'training photo')}."
             yield Finding("imbalance", (), reason, "Add some, or join it with another class.")

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 from budwood.judging.intervals import wilson_interval
-from budwood.tensors import Labels, Logits
 
 BINS = 10
 """Bins of a reliability diagram, equally wide."""
@@ -79,7 +78,7 @@ class Reliability:
         }
 
 
-def fit_temperature(logits: Logits, labels: Labels) -> float:
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """The temperature at which these photos' labels are most likely.
 
     Args:
@@ -90,24 +89,32 @@ def fit_temperature(logits: Logits, labels: Labels) -> float:
         DataError: If there are no photos.
 
     Example:
-        >>> import torch
-        >>> sure = torch.tensor([[4.0, 0.0], [4.0, 0.0], [4.0, 0.0], [4.0, 0.0]])
-        >>> round(fit_temperature(sure, torch.tensor([0, 0, 0, 1])), 2)  # right 3 times in 4
+        >>> sure = np.array([[4.0, 0.0]] * 4)
+        >>> round(fit_temperature(sure, np.array([0, 0, 0, 1])), 2)  # right 3 times in 4
         3.64
     """
     from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
 
     if not len(labels):
         raise DataError("Probabilities cannot be calibrated without photos.")
-    scores = logits.detach().cpu().double()
-    truth = labels.detach().cpu().unsqueeze(1)
+    scores = logits.astype(np.float64)
+    own = scores[np.arange(len(labels)), labels]
 
     def loss(log_temperature: float) -> float:
-        scaled = (scores / exp(log_temperature)).log_softmax(1)
-        return -float(scaled.gather(1, truth).mean())
+        cold = exp(-log_temperature)
+        return float((logsumexp(scores * cold, axis=1) - own * cold).mean())
 
     bounds = (log(COLDEST), log(HOTTEST))
     return exp(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+
+
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities `n k` of logits that are divided by the temperature first."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True, initial=-np.inf))
+    shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return shares
 
 
 def reliability(

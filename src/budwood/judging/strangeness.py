@@ -95,23 +95,41 @@ def _described(
     features: NDArray[np.floating], labels: NDArray[np.integer], limit: float
 ) -> Familiar:
     present = np.unique(labels)
-    means = np.stack([features[labels == k].mean(0, dtype=np.float64) for k in present])
-    around = features.astype(np.float64) - means[np.searchsorted(present, labels)]
-    freedom = max(1, len(features) - len(present))
-    _, singular, axes = np.linalg.svd(around, full_matrices=False)
-    variances = singular**2 / freedom
-    r = min(AXES, len(variances) // 2 or 1)
-    width = features.shape[1]
-    left_over = variances[r:].sum() / max(1, width - r)
-    rest = float(np.sqrt(max(left_over, 1e-12 * max(variances.max(), 1e-12))))
-    deviations = np.maximum(np.sqrt(variances[:r]), rest)
+    rows = features.astype(np.float32)
+    means = np.stack([rows[labels == k].mean(0, dtype=np.float64) for k in present])
+    around = rows - means.astype(np.float32)[np.searchsorted(present, labels)]
+    freedom = max(1, len(rows) - len(present))
+    n, d = around.shape
+    r = max(1, min(AXES, n // 2, d // 2))
+    squares, axes = _main_axes(around, r)
+    total = float((around.astype(np.float64) ** 2).sum())
+    largest = max(float(squares.max(initial=0.0)), 1e-12)
+    left_over = max((total - float(squares.sum())) / max(1, d - r), 1e-6 * largest)
     return Familiar(
         means=means.astype(np.float32),
-        axes=axes[:r].astype(np.float32),
-        deviations=deviations.astype(np.float32),
-        rest=rest,
+        axes=axes.astype(np.float32),
+        deviations=np.sqrt(np.maximum(squares, left_over) / freedom).astype(np.float32),
+        rest=float(np.sqrt(left_over / freedom)),
         limit=limit,
     )
+
+
+def _main_axes(
+    around: NDArray[np.float32], r: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The `r` largest sums of squares along axes, and these axes `r d`: those of the rows, or, of
+    few rows, made from their products with each other."""
+    from scipy.linalg import eigh
+
+    n, d = around.shape
+    is_tall = n >= d
+    products = (around.T @ around if is_tall else around @ around.T).astype(np.float64)
+    size = len(products)
+    squares, vectors = eigh(products, subset_by_index=[size - r, size - 1])
+    if is_tall:
+        return squares, vectors.T
+    lengths = np.sqrt(np.maximum(squares, 1e-12 * max(squares.max(), 1e-12)))
+    return squares, (around.T.astype(np.float64) @ vectors / lengths).T
 
 
 def _squared(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
