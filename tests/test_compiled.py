@@ -52,7 +52,7 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
     compiled = compiled_classifier(path, 1)
     assert compiled is not None
     assert compiled.classes == CLASSES
-    answers, broken = compiled.logits(photos.paths)
+    answers, _, broken = compiled.logits(photos.paths)
     expected, _ = bw.load(path).logits(photos.paths)
     spread = expected.numpy().std()
     assert broken == {}
@@ -62,7 +62,7 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
 def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
-    answers, broken = compiled_classifier(saved(), 3).logits(
+    answers, _, broken = compiled_classifier(saved(), 3).logits(
         [photos.paths[0], bad, photos.paths[1]]
     )
     assert len(answers) == 2

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from budwood.images.folder import Split as Split
     from budwood.images.folder import load_folder as load_folder
     from budwood.images.preprocessing import Preprocessing as Preprocessing
-    from budwood.judging.metrics import Evaluation as Evaluation
     from budwood.judging.intervals import wilson_interval as wilson_interval
+    from budwood.judging.metrics import Evaluation as Evaluation
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
     from budwood.networks.building import build as build

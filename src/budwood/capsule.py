@@ -3,6 +3,7 @@
     network.*        every weight and buffer
     golden.N.image   the bytes of a drawn PNG
     golden.N.logits  what the network said to it, in fp32
+    trust.*          what held-out photos said of it: see judging/trust.py
     metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything
 
 It is never a pickle: reading one cannot run code.
@@ -25,6 +26,7 @@ from budwood.capsule_digest import Part, capsule_digest
 from budwood.errors import CapsuleError
 from budwood.features.trunks import Trunk
 from budwood.images.preprocessing import Preprocessing
+from budwood.judging.trust import Trust, trust_in
 from budwood.networks.origins import Origin
 from budwood.places import CAPSULE, whole_file
 
@@ -60,6 +62,8 @@ class Capsule:
     """For each precision, the largest error of the golden logits relative to their spread."""
     trunk: Trunk | None = None
     """What a machine that has this trunk compiled needs to answer without torch."""
+    trust: Trust | None = None
+    """How far its word can be taken; None where that is not known."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Counts and fingerprint of the training photos."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +83,8 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
     for i, golden in enumerate(capsule.golden):
         tensors[f"golden.{i}.image"] = torch.frombuffer(bytearray(golden.image), dtype=torch.uint8)
         tensors[f"golden.{i}.logits"] = torch.tensor(golden.logits)
+    if capsule.trust is not None:
+        tensors |= {n: torch.from_numpy(a.copy()) for n, a in capsule.trust.arrays().items()}
     about = json.dumps(
         {
             "origin": capsule.origin.to_json(),
@@ -88,6 +94,7 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
             "precision": capsule.precision,
             "tolerances": dict(capsule.tolerances),
             "trunk": capsule.trunk and capsule.trunk.to_json(),
+            "trust": capsule.trust and capsule.trust.to_json(),
             "data": dict(capsule.data),
             "metrics": dict(capsule.metrics),
             "versions": dict(capsule.versions),
@@ -156,6 +163,7 @@ def _capsule(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Capsule
         golden=_goldens(tensors),
         tolerances=about["tolerances"],
         trunk=(said := about.get("trunk")) and Trunk.from_json(said),
+        trust=trust_in(about, {name: tensor.numpy() for name, tensor in tensors.items()}),
         data=about["data"],
         metrics=about["metrics"],
         versions=about["versions"],

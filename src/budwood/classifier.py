@@ -22,15 +22,18 @@ from budwood.errors import CapsuleError, ConfigError, EngineError, PhotoError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
+from budwood.features.rows import Selected
 from budwood.features.verification import spread_error
 from budwood.golden import draw_golden_images
 from budwood.images.given import Photos, fitted_images, labelled, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.judging.metrics import Evaluation, evaluate_logits
+from budwood.judging.trust import Trust, learned_trust
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
 from budwood.learning.plan import Plan
+from budwood.learning.precision_trial import pooled
 from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild
@@ -84,6 +87,8 @@ class Classifier:
         self.on_progress = on_progress
         self.on_epoch = on_epoch
         self.fit_: Fit | None = None
+        self.trust_: Trust | None = None
+        """How far its word can be taken; None before it is fitted, and where that is not known."""
         self._names: tuple[str, ...] | None = None
         self._plan: Plan | None = None
 
@@ -146,6 +151,11 @@ class Classifier:
 
         return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
 
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 if that is not known."""
+        return 1.0 if self.trust_ is None else self.trust_.temperature
+
     def gather(self, paths: Sequence[Path]) -> Gathered:
         """Run the trunk over photos ahead of fitting and judging; says which are broken."""
         return self.plan.judging_rows(paths)
@@ -174,6 +184,7 @@ class Classifier:
         self.plan.settle_precision(train)
         self.fit_ = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
         self._names = train.classes
+        self.trust_ = self._learned_trust(train)
         return self
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -185,7 +196,8 @@ class Classifier:
         split = self._as_split(split, None)
         gathered = require_readable(self.plan.judging_rows(split.paths))
         targets = torch.from_numpy(split.targets)
-        return evaluate_logits(self.plan.logits(gathered), targets, split.classes, split.paths)
+        logits = self.plan.logits(gathered) / self.temperature
+        return evaluate_logits(logits, targets, split.classes, split.paths)
 
     def score(self, photos: Split | Sequence[Path], labels: Sequence[str] | None = None) -> float:
         """Top-1 accuracy."""
@@ -197,7 +209,7 @@ class Classifier:
         return best
 
     def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
-        """Probabilities `n k`, columns in the order of `classes_`.
+        """Calibrated probabilities `n k`, columns in the order of `classes_`.
 
         Raises:
             PhotoError: If a photo is broken; the error names it.
@@ -206,7 +218,7 @@ class Classifier:
         if broken:
             where, reason = next(iter(broken.items()))
             raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
-        probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
+        probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
         return probabilities
 
     def logits(self, photos: Photos) -> tuple[Logits, dict[Path, str]]:
@@ -217,9 +229,29 @@ class Classifier:
         if paths is None:
             return self.plan.answers_exactly(fitted_images(photos, self.preprocessing)), {}
         gathered = self.plan.judging_rows(paths, keep=False)
+        return self._logits(gathered), gathered.broken
+
+    def answers(
+        self, paths: Sequence[Path]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, dict[Path, str]]:
+        """Logits of the photos that can be read, in order; which of them are of none of the
+        classes, if that is known; and the others with the reason."""
+        gathered = self.plan.judging_rows(paths, keep=False)
+        return self._logits(gathered).numpy(), self.strange(gathered), gathered.broken
+
+    def strange(self, gathered: Gathered) -> NDArray[np.bool_] | None:
+        """Which photos are of none of the classes, by their rows; None if that is not known."""
+        known = None if self.trust_ is None else self.trust_.familiar
+        if known is None:
+            return None
         if not gathered.paths:
-            return torch.empty(0, len(self.classes_)), gathered.broken
-        return self.plan.logits(gathered), gathered.broken
+            return np.empty(0, np.bool_)
+        return known.is_strange(pooled(gathered.rows).numpy())
+
+    def _logits(self, gathered: Gathered) -> Logits:
+        if not gathered.paths:
+            return torch.empty(0, len(self.classes_))
+        return self.plan.logits(gathered)
 
     def save(
         self,
@@ -265,12 +297,27 @@ class Classifier:
                 golden=tuple(goldens),
                 tolerances=self._tolerances(pixels, logits),
                 trunk=self.plan.trunk,
+                trust=self.trust_,
                 data={} if fit is None else {"photos": fit.photos, "fingerprint": fit.fingerprint},
                 metrics=_figures(evaluation, fit),
                 versions=installed_versions(),
             ),
         )
         return Path(path)
+
+    def _learned_trust(self, train: Split) -> Trust | None:
+        fit = self.fit_
+        held_out = None if fit is None else fit.held_out
+        if held_out is None:
+            self.on_note("Its probabilities are not calibrated: no photo was held out of training.")
+            return None
+        rows = self.plan.judging_rows([train.paths[i] for i in held_out.positions]).rows
+        return learned_trust(
+            held_out.logits.numpy(),
+            train.targets[held_out.positions],
+            held_out.folds,
+            lambda some: pooled(Selected(rows, some.tolist())).numpy(),
+        )
 
     def _tolerances(self, pixels: Pixels, exact: Logits) -> dict[str, float]:
         """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
@@ -316,6 +363,7 @@ def unpacked(capsule: Capsule, **options: Any) -> Classifier:
     unfreeze(network, *capsule.trainable)
     model = Classifier(network, **options)
     model._names = capsule.classes
+    model.trust_ = capsule.trust
     return model
 
 

@@ -23,6 +23,7 @@ from budwood.features.openvino import OpenVINOEngine
 from budwood.features.reading_ahead import decoded
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
+from budwood.judging.trust import Trust, trust_in
 from budwood.places import CAPSULE
 
 
@@ -38,18 +39,27 @@ class CompiledClassifier:
     chain: tuple[tuple[str, str], ...]
     layers: Mapping[str, NDArray[np.float32]]
     """Weights and biases of the chain, by name."""
+    trust: Trust | None = None
+    """How far its word can be taken."""
 
     def logits(
         self, paths: Sequence[Path], on_progress: OnProgress | None = None
-    ) -> tuple[NDArray[np.float32], dict[Path, str]]:
-        """Logits `n k` of the photos that can be read, in order, and the others with the reason."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, dict[Path, str]]:
+        """Logits `n k` of the photos that can be read, in order; which of them are of none of the
+        classes, if that is known; and the others with the reason."""
         broken: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
+        strange = [np.empty(0, np.bool_)]
+        known = None if self.trust is None else self.trust.familiar
         with closing(decoded(paths, self.preprocessing, broken)) as photos:
             batches = in_batches(photos, len(paths), SLOW_BATCH, broken, on_progress)
             with closing(self.engine.stream(batches)) as results:
-                parts += [self._head(rows) for _, (rows, *_) in results]
-        return np.concatenate(parts), broken
+                for _, (rows, *_) in results:
+                    parts.append(self._head(rows))
+                    if known is not None:
+                        strange.append(known.is_strange(rows))
+        told = None if known is None else np.concatenate(strange)
+        return np.concatenate(parts), told, broken
 
     def _head(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """The chain's answer to rows `n d`."""
@@ -91,6 +101,7 @@ def compiled_classifier(path: Path, photos: int) -> CompiledClassifier | None:
         engine=OpenVINOEngine(model, spec, batch=max(1, min(SLOW_BATCH, photos)), latency=True),
         chain=trunk.chain,
         layers=tensors,
+        trust=trust_in(about, tensors),
     )
 
 

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.compiled import compiled_classifier
-from budwood.errors import DataError
+from budwood.errors import ConfigError, DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.trees import grow
+from budwood.judging.abstaining import Answering
+from budwood.judging.calibration import softmax
+from budwood.judging.trust import Trust
 from budwood.networks.origins import RANDOM_WEIGHTS
 
 PREDICTED_AT_ONCE = 4096
@@ -29,6 +32,8 @@ class Prediction:
     """The best classes with their probabilities, best first."""
     probabilities: tuple[float, ...]
     """Of every class."""
+    unknown: str | None = None
+    """Why it is not answered, where abstaining was asked for; None if it is answered."""
 
 
 @dataclass(frozen=True)
@@ -40,15 +45,19 @@ class Predictions:
     skipped: dict[str, str]
     """Photos that cannot be read, with the reason."""
     warning: str | None
+    answering: Answering | None = None
+    """From which confidence on photos are answered, where abstaining was asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """The object of `predict --json`."""
         return {
             "classes": list(self.classes),
+            "abstain": self.answering and self.answering.to_json(),
             "predictions": [
                 {
                     "path": photo.path,
-                    "class": photo.top[0][0],
+                    "class": None if photo.unknown else photo.top[0][0],
+                    "unknown": photo.unknown,
                     "probability": photo.top[0][1],
                     "top": [{"class": name, "probability": p} for name, p in photo.top],
                 }
@@ -61,10 +70,16 @@ class Predictions:
     def __str__(self) -> str:
         width = max((len(photo.path) for photo in self.photos), default=0)
         lines = [
-            f"{photo.path:<{width}}  " + ", ".join(f"{name} {p:.3f}" for name, p in photo.top)
+            f"{photo.path:<{width}}  {_unknown(photo)}"
+            + ", ".join(f"{name} {p:.3f}" for name, p in photo.top)
             for photo in self.photos
         ]
-        return "\n".join([*lines, *([self.warning] if self.warning else [])])
+        said = [] if self.answering is None else [f"The classifier {self.answering}."]
+        return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
+
+
+def _unknown(photo: Prediction) -> str:
+    return "" if photo.unknown is None else f"unknown ({photo.unknown}); nearest: "
 
 
 def predict_run(
@@ -73,6 +88,7 @@ def predict_run(
     top: int,
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
+    abstain: float | None = None,
 ) -> Predictions:
     """Predict photos, and the photos in folders, with the classifier of a run.
 
@@ -82,66 +98,103 @@ def predict_run(
         top: Classes named per photo.
         on_note: Told of photos that cannot be read, a line each.
         on_progress: Told how far it is.
+        abstain: The rate of error that answered photos are to have at most; the others are
+            unknown. None answers all.
 
     Raises:
         CapsuleError: If the run cannot be read.
         DataError: If a path does not exist, or no photo at all can be read.
+        ConfigError: If it cannot abstain, or `abstain` is no rate.
     """
     photos = [photo for path in paths for photo in _photos_at(path)]
     if not photos:
         raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
-    classes, warning, answers = _classifier(run, len(photos), on_note, on_progress)
+    saved = _saved(run, len(photos), on_note, on_progress)
+    answering = None if abstain is None else _answering(saved, abstain, run)
     found: list[Prediction] = []
     skipped: dict[str, str] = {}
     for start in range(0, len(photos), PREDICTED_AT_ONCE):
         part = photos[start : start + PREDICTED_AT_ONCE]
-        logits, broken = answers(part)
+        logits, strange, broken = saved.answers(part)
         good = [path for path in part if path not in broken]
         skipped |= {str(path): reason for path, reason in broken.items()}
-        for path, row in zip(good, _softmax(logits).tolist(), strict=True):
-            ranked = sorted(zip(classes, row, strict=True), key=lambda pair: -pair[1])
-            found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row)))
+        shares = softmax(logits, 1.0 if saved.trust is None else saved.trust.temperature)
+        reasons = _reasons(shares, strange, answering)
+        for path, row, reason in zip(good, shares.tolist(), reasons, strict=True):
+            ranked = sorted(zip(saved.classes, row, strict=True), key=lambda pair: -pair[1])
+            found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row), reason))
     if not found:
         raise _none_readable(skipped)
     for name, reason in skipped.items():
         on_note(f"{name} is passed over: {reason}")
-    return Predictions(classes, tuple(found), skipped, warning)
+    return Predictions(saved.classes, tuple(found), skipped, saved.warning, answering)
 
 
-Answers = Callable[[Sequence[Path]], tuple[NDArray[np.float32], dict[Path, str]]]
-"""Logits of the photos that can be read, in order, and the others with the reason."""
+Answers = Callable[
+    [Sequence[Path]], tuple[NDArray[np.float32], NDArray[np.bool_] | None, dict[Path, str]]
+]
+"""Logits of the photos that can be read, in order; which of them are of none of the classes, if
+that is known; and the others with the reason."""
 
 
-def _classifier(
+@dataclass(frozen=True)
+class _Saved:
+    """A saved classifier, however it answers."""
+
+    classes: tuple[str, ...]
+    warning: str | None
+    trust: Trust | None
+    answers: Answers
+
+
+def _saved(
     run: Path,
     photos: int,
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
-) -> tuple[tuple[str, ...], str | None, Answers]:
-    """Classes, what must be said with every answer, and the answers: without torch if possible.
+) -> _Saved:
+    """A saved classifier: without torch if possible.
 
     Many photos are worth the engine that is made for throughput, and the feature store.
     """
     compiled = compiled_classifier(run, photos) if photos <= FEW else None
     if compiled is not None:
         warning = RANDOM_WEIGHTS if compiled.is_random else None
-        return compiled.classes, warning, lambda part: compiled.logits(part, on_progress)
+        return _Saved(
+            compiled.classes,
+            warning,
+            compiled.trust,
+            lambda part: compiled.logits(part, on_progress),
+        )
     from budwood.classifier import load  # torch is loaded here
     from budwood.runs import warning_of
 
     model = load(run, on_note=on_note, on_progress=on_progress)
-
-    def answers(part: Sequence[Path]) -> tuple[NDArray[np.float32], dict[Path, str]]:
-        logits, broken = model.logits(part)
-        return logits.numpy(), broken
-
-    return model.classes_, warning_of(model), answers
+    return _Saved(model.classes_, warning_of(model), model.trust_, model.answers)
 
 
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float32] = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+def _answering(saved: _Saved, rate: float, run: Path) -> Answering:
+    if saved.trust is None:
+        raise ConfigError(
+            f"{run} cannot say what it does not know: no photo was held out of its training.",
+            next="Train it again with this version of Budwood, or with --val 0.2.",
+            file=run,
+        )
+    return saved.trust.answering(rate)
+
+
+def _reasons(
+    shares: NDArray[np.float64], strange: NDArray[np.bool_] | None, answering: Answering | None
+) -> list[str | None]:
+    """Why each photo is not answered; None if it is."""
+    if answering is None:
+        return [None] * len(shares)
+    unsure = ~answering.answers(shares)
+    far = np.zeros(len(shares), bool) if strange is None else strange
+    return [
+        "unlike all training photos" if is_far else "too unsure" if is_unsure else None
+        for is_far, is_unsure in zip(far, unsure, strict=True)
+    ]
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

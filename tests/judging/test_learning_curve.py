@@ -36,7 +36,7 @@ def test_more_photos_never_promise_less(seed):
     curve = measured((100, 200, 400, 800), seed)
     forecasts = [curve.forecast(n).top1 for n in (100, 400, 1600, 6400)]
     assert forecasts == sorted(forecasts)
-    assert 0 <= forecasts[0]
+    assert forecasts[0] >= 0
     assert forecasts[-1] <= 1
 
 
@@ -65,7 +65,7 @@ def test_parts_are_stratified_and_judged_on_the_same_photos():
 def test_parts_too_small_to_learn_from_are_passed_over():
     labels = np.array([0] * 50 + [1] * 6)
     curve = learning_curve(lambda part: np.ones(10, bool), labels, 2)
-    assert [p.photos for p in curve.points][0] == 22
+    assert curve.points[0].photos == 22
     assert curve.to_json()["forecast"] is not None
 
 

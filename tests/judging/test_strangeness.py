@@ -12,7 +12,9 @@ def drawn(n, seed, d=40, k=3, shift=0.0):
     labels = np.arange(n) % k
     centres = 4 * np.random.default_rng(99).normal(size=(k, d))
     scales = np.linspace(3, 0.2, d)
-    return (centres[labels] + scales * random.normal(size=(n, d)) + shift).astype(np.float32), labels
+    return (centres[labels] + scales * random.normal(size=(n, d)) + shift).astype(
+        np.float32
+    ), labels
 
 
 def test_the_distance_is_that_of_mahalanobis_where_all_axes_are_kept():

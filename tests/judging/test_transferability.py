@@ -13,7 +13,7 @@ from budwood.judging.transferability import h_score, logme
 
 def slow_logme(x, labels):
     """The log evidence itself, maximised over both precisions by a general optimiser."""
-    n, d = x.shape
+    n = len(x)
     values = []
     for k in np.unique(labels):
         y = (labels == k).astype(float)
@@ -24,8 +24,8 @@ def slow_logme(x, labels):
             return -multivariate_normal(np.zeros(n), spread, allow_singular=True).logpdf(y)
 
         starts = [(0.0, 0.0), (3.0, 2.0), (-2.0, 3.0)]
-        best = min((minimize(negative, s, method="Nelder-Mead") for s in starts), key=lambda r: r.fun)
-        values.append(-best.fun / n)
+        found = [minimize(negative, start, method="Nelder-Mead").fun for start in starts]
+        values.append(-min(found) / n)
     return np.mean(values)
 
 

@@ -38,8 +38,11 @@ def test_a_stage_is_the_mean_of_what_the_block_gives(found):
     name, prepared, stages, size = found
     pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
     seen = {}
-    layers = {s.name: prepared.get_submodule(f"network.{s.name}") for s in stages.stages
-              if s.name in EXPECTED[name]}
+    layers = {
+        s.name: prepared.get_submodule(f"network.{s.name}")
+        for s in stages.stages
+        if s.name in EXPECTED[name]
+    }
     handles = [
         layer.register_forward_hook(lambda _, __, out, n=n: seen.__setitem__(n, out.clone()))
         for n, layer in layers.items()

@@ -32,6 +32,13 @@ DASH = Path("-")
     help="Classes named per photo.",
 )
 @click.option(
+    "--abstain",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="RATE",
+    help="Answer only where at most this share of the answers is wrong, and say unknown to the "
+    "others and to photos of none of the classes.",
+)
+@click.option(
     "--csv",
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -39,7 +46,13 @@ DASH = Path("-")
 )
 @common_options
 def command(
-    run: Path, paths: tuple[Path, ...], top: int, table: Path | None, as_json: bool, debug: bool
+    run: Path,
+    paths: tuple[Path, ...],
+    top: int,
+    abstain: float | None,
+    table: Path | None,
+    as_json: bool,
+    debug: bool,
 ) -> None:
     """Predict the class of photos with the classifier in RUN.
 
@@ -62,7 +75,7 @@ def command(
         )
     from budwood.predictions import predict_run
 
-    predictions = predict_run(run, _asked(paths), top, note, ProgressLine("predicting"))
+    predictions = predict_run(run, _asked(paths), top, note, ProgressLine("predicting"), abstain)
     if table is not None:
         _write(predictions, table)
     if not to_stdout:
@@ -85,4 +98,5 @@ def _write(predictions: "Predictions", table: Path) -> None:
         for photo in predictions.photos:
             best = photo.top[0]
             every = [f"{p:.6f}" for p in photo.probabilities]
-            writer.writerow([photo.path, best[0], f"{best[1]:.6f}", *every])
+            name = "unknown" if photo.unknown else best[0]
+            writer.writerow([photo.path, name, f"{best[1]:.6f}", *every])

@@ -62,9 +62,7 @@ def equal_files(digests: Sequence[bytes]) -> list[Alike]:
     return pairs
 
 
-def alike(
-    small: NDArray[np.uint8], candidates: Iterable[tuple[int, int]] = ()
-) -> list[Alike]:
+def alike(small: NDArray[np.uint8], candidates: Iterable[tuple[int, int]] = ()) -> list[Alike]:
     """The pairs of one picture among small grey copies.
 
     Args:

@@ -107,7 +107,10 @@ def leaked(audited: Audited, of: Sequence[int]) -> NDArray[np.bool_]:
     """Which photos belong together with one of another split that is trained on."""
     trained = {group for group, part in zip(of, audited.parts, strict=True) if part == "train"}
     return np.array(
-        [part != "train" and group in trained for group, part in zip(of, audited.parts, strict=True)]
+        [
+            part != "train" and group in trained
+            for group, part in zip(of, audited.parts, strict=True)
+        ]
     )
 
 

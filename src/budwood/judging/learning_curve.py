@@ -139,9 +139,7 @@ def learning_curve(
             continue
         hits = [right_with(part) for part in parts]
         judged = len(hits[0])
-        points.append(
-            Point(len(parts[0]), int(sum(h.sum() for h in hits)), judged * draws, draws)
-        )
+        points.append(Point(len(parts[0]), int(sum(h.sum() for h in hits)), judged * draws, draws))
     return LearningCurve(tuple(points), classes, judged)
 
 

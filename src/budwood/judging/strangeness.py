@@ -1,7 +1,7 @@
 """How far a photo lies from everything that a classifier was trained on.
 
-A classifier of flowers is as sure of a cat as of a daisy: its probabilities only say which flower it
-would be. What tells a cat is that its features lie where no flower's do. The distance is that of
+A classifier of flowers is as sure of a cat as of a daisy: its probabilities only say which flower
+it would be. What tells a cat is that its features lie where no flower's do. The distance is that of
 Mahalanobis to the nearest class: the spread within the classes sets the scale, along its main axes
 one by one and for all the others together, so that what is kept is small whatever the photos.
 

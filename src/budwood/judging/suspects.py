@@ -27,9 +27,7 @@ class Suspect:
     label_probability: float
 
 
-def suspects(
-    probabilities: NDArray[np.floating], labels: NDArray[np.integer]
-) -> list[Suspect]:
+def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> list[Suspect]:
     """The photos whose label is probably wrong, the worst first.
 
     Confident learning: how often each class is taken for each other one tells how many labels are
@@ -120,5 +118,7 @@ def neighbours(features: NDArray[np.floating], least: float) -> list[tuple[int, 
     found = []
     for start in range(0, len(rows), _ROWS):
         first, second = np.nonzero(rows[start : start + _ROWS] @ rows.T > least)
-        found += [(int(a) + start, int(b)) for a, b in zip(first, second, strict=True) if b > a + start]
+        found += [
+            (int(a) + start, int(b)) for a, b in zip(first, second, strict=True) if b > a + start
+        ]
     return found

@@ -41,7 +41,10 @@ def logme(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
 
 
 def _evidence(
-    left: NDArray[np.float64], squares: NDArray[np.float64], is_class: NDArray[np.bool_], n: int,
+    left: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    is_class: NDArray[np.bool_],
+    n: int,
     d: int,
 ) -> float:
     """Log evidence of one class's indicator, divided by the photos."""

@@ -6,7 +6,7 @@ where the training photos lie tells which photos are of none of its classes. All
 travels in the capsule; nothing here needs torch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,16 +92,17 @@ class Trust:
 def learned_trust(
     held_out: NDArray[np.floating],
     labels: NDArray[np.integer],
-    features: NDArray[np.floating] | None,
     folds: NDArray[np.integer],
+    features_of: Callable[[NDArray[np.integer]], NDArray[np.floating]],
 ) -> Trust:
     """What held-out logits say of a classifier.
 
     Args:
         held_out: `n k`, logits of each training photo by a classifier that has not seen it.
         labels: `n`.
-        features: `n d`, by which strange photos are told; None leaves that out.
         folds: `n`, the part that each photo was held out with.
+        features_of: Features `m d` of some of these photos, by position; strange photos are told
+            by them.
 
     Raises:
         DataError: If there are no photos.
@@ -110,9 +111,16 @@ def learned_trust(
     probabilities = softmax(held_out, temperature)
     wrong = probabilities.argmax(1) != labels
     some = np.linspace(0, len(labels) - 1, min(MOST, len(labels))).astype(int)
+    halves = np.unique(folds, return_inverse=True)[1][some] % 2
     return Trust(
         temperature,
         probabilities.max(1)[some].astype(np.float32),
         wrong[some],
-        None if features is None else familiar(features, labels, folds % 2),
+        familiar(features_of(some), labels[some], halves) if len(np.unique(halves)) > 1 else None,
     )
+
+
+def trust_in(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Trust | None:
+    """What a capsule says of it; None of one that says nothing."""
+    said = about.get("trust")
+    return None if said is None else Trust.from_parts(said, arrays)

@@ -1,5 +1,6 @@
 """Fitting a network to photos: what trains is solved or trained, what is frozen is proven still."""
 
+import copy
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from budwood.errors import FrozenChanged, PhotoError
 from budwood.features.gathering import Gathered
 from budwood.images.splits import Split
+from budwood.learning.held_out import HeldOut, held_out_by_probe, held_out_by_training
 from budwood.learning.plan import Plan
 from budwood.learning.probe import FittedProbe, Probe, fit_probe
 from budwood.learning.training import Epoch, Training, train_graft
@@ -33,6 +35,8 @@ class Fit:
     fingerprint: str
     """Digest of the training photos and their classes."""
     seconds: float
+    held_out: HeldOut | None = None
+    """What it says of training photos that it has not seen; None if that is not known."""
 
 
 def fit_plan(
@@ -63,13 +67,19 @@ def fit_plan(
     targets = torch.from_numpy(train.targets)
     solved, history = None, list[Epoch]()
     if plan.layer is not None:
-        solved = _solve(plan, plan.layer, gathered, targets, probe)
+        solved, held_out = _solve(plan, plan.layer, gathered, targets, probe)
     else:
+        untrained = copy.deepcopy(plan.graft)
         history = _train(plan, gathered, targets, val, training, on_epoch)
     if changed := changed_tensors(before, plan.network):
         raise FrozenChanged(
             f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
             next="Please report this: frozen tensors must never change.",
+        )
+    if solved is None:
+        took = time.perf_counter() - started
+        held_out = held_out_by_training(
+            untrained, gathered.rows, plan.row_bytes, targets, training, took
         )
     judged = gathered if solved else plan.judging_rows(train.paths)
     names = [train.classes[label] for label in train.labels]
@@ -81,6 +91,7 @@ def fit_plan(
         photos=len(train),
         fingerprint=data_fingerprint(gathered.photos, names),
         seconds=time.perf_counter() - started,
+        held_out=held_out,
     )
 
 
@@ -110,11 +121,12 @@ def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
 
 def _solve(
     plan: Plan, layer: nn.Linear, gathered: Gathered, targets: Labels, config: Probe
-) -> FittedProbe:
-    features = plan.features(gathered)
-    solved = fit_probe(features, targets, layer.out_features, config, layer.bias is not None)
+) -> tuple[FittedProbe, HeldOut | None]:
+    features, bias = plan.features(gathered), layer.bias is not None
+    solved = fit_probe(features, targets, layer.out_features, config, bias)
     solved.write_to(layer)
-    return solved
+    held_out = held_out_by_probe(features, targets, layer.out_features, solved, config, bias)
+    return solved, held_out
 
 
 def _train(

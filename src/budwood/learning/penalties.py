@@ -111,7 +111,8 @@ def _held_out(folds: NDArray[np.integer]) -> Tensor:
 
 
 def answers_of_own_fold(axes: Axes, w: Tensor, held_out: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Where each block of rows lies, and log-probabilities `b k` from the problem that holds it out.
+    """Where each block of rows lies, and its log-probabilities `b k` in the problem that holds it
+    out.
 
     Args:
         axes: The rows.

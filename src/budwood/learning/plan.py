@@ -96,6 +96,11 @@ class Plan:
         return self._trained.graft
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of one photo's rows that the graft is trained on."""
+        return self._trained.row_bytes
+
+    @property
     def frontier(self) -> str:
         """The tensors that are stored, for people."""
         return str(self._trained)
