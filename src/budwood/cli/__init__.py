@@ -21,6 +21,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "compare",
     "models",
     "inspect",
     "graft",

@@ -63,9 +63,14 @@ def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) 
     return network
 
 
+def url(name: str, tag: str | None = None) -> str:
+    """Where the weights of that tag, or the default ones, are published."""
+    return str(_entry(name, tag).url)
+
+
 def file(name: str, tag: str, on_progress: Progress | None) -> Path:
     """The file of the weights of that tag on this machine, downloaded if it is not here yet."""
-    return weights.published(_entry(name, tag).url, on_progress=on_progress)
+    return weights.published(url(name, tag), on_progress=on_progress)
 
 
 def layouts(

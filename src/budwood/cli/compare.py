@@ -1,0 +1,86 @@
+"""`budwood compare`: which network suits these photos, and how much of it?"""
+
+from pathlib import Path
+
+import click
+
+from budwood.cli.options import PHOTOS, Size
+from budwood.cli.output import ProgressLine, common_options, note, show
+
+
+@click.command("compare")
+@click.argument("data", type=PHOTOS)
+@click.option(
+    "--models",
+    "names",
+    multiple=True,
+    metavar="NAME|GLOB[=WEIGHTS],...",
+    help="Networks to compare, separated by commas; =none for random weights. "
+    "[default: all whose weights are installed or downloaded]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    show_default=True,
+    help="Arithmetic of the networks.",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="cpu|cuda|mps",
+    help="Where the networks run.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Same seed, same numbers.",
+)
+@click.option("--strict", is_flag=True, help="A single broken photo is an error.")
+@click.option(
+    "--store-limit",
+    type=Size(),
+    metavar="SIZE",
+    help="Store no features if all stored ones would exceed this, for example 20GB.",
+)
+@common_options
+def command(
+    data: Path,
+    names: tuple[str, ...],
+    precision: str,
+    device: str,
+    seed: int,
+    strict: bool,
+    store_limit: int | None,
+    as_json: bool,
+    debug: bool,
+) -> None:
+    """Compare networks, and every stage of them, on the training photos in DATA.
+
+    On each stage a linear probe is cross-validated. Photos go through a network once, which fills
+    all its stages; what is stored is not computed again. Test photos take no part.
+
+    \b
+    Examples:
+      budwood compare photos/
+      budwood compare photos/ --models 'efficientnet_lite*,resnet18'
+    """
+    from budwood.comparisons import candidates, compare  # torch is loaded here
+    from budwood.features.gathering import Extraction
+
+    asked = [name.strip() for text in names for name in text.split(",") if name.strip()]
+    extraction = Extraction(precision=precision, device=device, store_limit=store_limit)
+    comparison = compare(
+        data,
+        candidates(asked),
+        extraction=extraction,
+        seed=seed,
+        strict=strict,
+        on_note=note,
+        on_progress=ProgressLine("extracting"),
+    )
+    show(comparison, as_json)
