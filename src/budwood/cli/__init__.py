@@ -22,6 +22,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "compare",
+    "audit",
     "models",
     "inspect",
     "graft",

@@ -1,4 +1,4 @@
-"""Which network suits these photos, and how much of it: a probe on every stage, told with its doubt.
+"""Which network suits these photos, and how much of it: a probe on every stage, with its doubt.
 
 Probes of all stages are judged on the same photos in the same folds, so two of them are compared
 pair by pair. What cannot be told from the best is called a tie, and among ties the cheapest is
@@ -210,7 +210,7 @@ class Comparison:
         skipped = [f"Not compared: {name}: {reason}" for name, reason in self.skipped]
         return "\n\n".join(
             [
-                f"{self.photos} training photos of {len(self.classes)} classes, {self.folds} folds.",
+                f"{self.photos} training photos, {len(self.classes)} classes, {self.folds} folds.",
                 aligned(rows, words=2),
                 *skipped,
                 f"Recommended: {self.recommendation}",
