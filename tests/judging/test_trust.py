@@ -1,0 +1,51 @@
+"""Trust: what held-out photos say of a classifier, kept in a few arrays and numbers."""
+
+import json
+
+import numpy as np
+
+from budwood.judging.calibration import reliability
+from budwood.judging.trust import Trust, learned_trust, trust_in
+
+
+def learned(n=800, k=4, d=24, seed=0):
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % k
+    features = random.normal(size=(n, d)).astype(np.float32) + 3 * np.eye(k, d)[labels]
+    logits = 4 * features[:, :k].astype(float)
+    folds = np.arange(n) // k % 5
+    return learned_trust(logits, labels, folds, lambda some: features[some]), features, labels
+
+
+def test_it_comes_back_as_it_was():
+    trust, features, _ = learned()
+    again = Trust.from_parts(json.loads(json.dumps(trust.to_json())), trust.arrays())
+    assert again.temperature == trust.temperature
+    np.testing.assert_array_equal(again.confidence, trust.confidence)
+    np.testing.assert_array_equal(again.wrong, trust.wrong)
+    np.testing.assert_allclose(
+        again.familiar.distance(features[:5]), trust.familiar.distance(features[:5])
+    )
+
+
+def test_a_capsule_that_says_nothing_of_it_has_none():
+    assert trust_in({}, {}) is None
+    assert trust_in({"trust": None}, {}) is None
+
+
+def test_other_photos_are_calibrated_and_the_promise_is_kept():
+    trust, _, _ = learned()
+    _, features, labels = learned(seed=1)
+    logits = 4 * features[:, :4].astype(float)
+    p = trust.probabilities(logits)
+    assert reliability(p, labels).debiased < 0.03
+    answering = trust.answering(0.05)
+    answered = answering.answers(p)
+    assert answered.mean() > 0.3
+    assert (p.argmax(1) != labels)[answered].mean() < 0.08
+
+
+def test_no_more_than_a_few_thousand_photos_travel(monkeypatch):
+    monkeypatch.setattr("budwood.judging.trust.MOST", 100)
+    trust, _, _ = learned()
+    assert len(trust.confidence) == len(trust.wrong) == 100
