@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from budwood.classifier import load
+from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_test
 from budwood.judging.metrics import Evaluation
+from budwood.judging.pairing import Paired, paired
 from budwood.runs import warning_of
 
 
@@ -39,6 +43,56 @@ class Judgement:
         return "\n\n".join(part for part in (str(self.evaluation), self.warning) if part)
 
 
+@dataclass(frozen=True)
+class PairedJudgement:
+    """Two saved classifiers judged on the same labelled photos."""
+
+    runs: tuple[Path, Path]
+    judgements: tuple[Judgement, Judgement]
+    paired: Paired
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `evaluate RUN RUN DATA --json`."""
+        return {
+            "runs": [judgement.to_json() for judgement in self.judgements],
+            "paired": self.paired.to_json(),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name} {run}: top-1 {j.evaluation.top1:.3f} (95 % interval "
+            f"{j.evaluation.top1_interval[0]:.3f} to {j.evaluation.top1_interval[1]:.3f})"
+            for name, run, j in zip(("first ", "second"), self.runs, self.judgements, strict=True)
+        ]
+        return "\n".join([*lines, "", str(self.paired)])
+
+
+def evaluate_pair(
+    runs: tuple[Path, Path],
+    data: Path,
+    strict: bool,
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> PairedJudgement:
+    """Judge two classifiers on the same photos: those that both can read and know the class of.
+
+    Raises:
+        CapsuleError: If a run cannot be read.
+        DataError: If the folder cannot, or no photo is left that both can judge.
+    """
+    judged = [_judged(run, data, strict, on_note, on_progress) for run in runs]
+    first, second = (right for _, right in judged)
+    both = sorted(first.keys() & second.keys())
+    if not both:
+        raise DataError(
+            f"{runs[0]} and {runs[1]} have no photo of {data} in common.",
+            expected="Both must know its classes by the same names.",
+            file=data,
+        )
+    sides = [np.array([right[path] for path in both]) for right in (first, second)]
+    return PairedJudgement(runs, (judged[0][0], judged[1][0]), paired(*sides))
+
+
 def evaluate_run(
     run: Path,
     data: Path,
@@ -52,6 +106,17 @@ def evaluate_run(
         CapsuleError: If the run cannot be read.
         DataError: If the folder cannot, or a class is largely broken.
     """
+    return _judged(run, data, strict, on_note, on_progress)[0]
+
+
+def _judged(
+    run: Path,
+    data: Path,
+    strict: bool,
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> tuple[Judgement, dict[Path, bool]]:
+    """What a classifier reaches, and which photos it gets right."""
     model = load(run, on_note=on_note, on_progress=on_progress)
     split, notes = load_test(data, model.classes_)
     photos = ImageFolder(data, model.classes_, split, None, None, notes)
@@ -61,4 +126,8 @@ def evaluate_run(
         on_note(note)
     said = tuple(str(note) for note in photos.notes)
     evaluation = model.evaluate(photos.train)
-    return Judgement(run, data, evaluation, len(gathered.broken), said, warning_of(model))
+    named = model.predict(photos.train.paths)
+    truth = np.array(photos.classes)[photos.train.targets]
+    right = dict(zip(photos.train.paths, (named == truth).tolist(), strict=True))
+    judgement = Judgement(run, data, evaluation, len(gathered.broken), said, warning_of(model))
+    return judgement, right

@@ -1,6 +1,7 @@
 """Moments: when and by which camera a photo was taken, and which follow each other closely."""
 
 from io import BytesIO
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -75,4 +76,4 @@ def test_every_photo_is_in_one_burst_at_most_and_neighbours_are_close(taken):
         assert len({moments[i].camera for i in burst}) == 1
         times = [moments[i].seconds for i in burst]
         assert times == sorted(times)
-        assert all(b - a <= 5 for a, b in zip(times, times[1:], strict=False))
+        assert all(b - a <= 5 for a, b in pairwise(times))

@@ -9,12 +9,12 @@ from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("evaluate")
-@click.argument("run", type=RUN)
+@click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN [RUN]")
 @click.argument("data", type=PHOTOS)
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @common_options
-def command(run: Path, data: Path, strict: bool, as_json: bool, debug: bool) -> None:
-    """Judge the classifier in RUN on the photos in DATA.
+def command(runs: tuple[Path, ...], data: Path, strict: bool, as_json: bool, debug: bool) -> None:
+    """Judge the classifier in RUN on the photos in DATA; of two, say which is better.
 
     DATA is a folder with one subfolder per class; where it has train, val and test folders its
     test photos are taken. Classes are matched by name.
@@ -22,7 +22,14 @@ def command(run: Path, data: Path, strict: bool, as_json: bool, debug: bool) -> 
     \b
     Example:
       budwood evaluate runs/flowers-efficientnet_lite0 more-flowers/
+      budwood evaluate runs/first runs/second more-flowers/
     """
-    from budwood.judgements import evaluate_run
+    if len(runs) > 2:
+        raise click.UsageError("One or two runs can be judged at a time.")
+    from budwood.judgements import evaluate_pair, evaluate_run
 
-    show(evaluate_run(run, data, strict, note, ProgressLine("extracting")), as_json)
+    progress = ProgressLine("extracting")
+    if len(runs) == 2:
+        show(evaluate_pair((runs[0], runs[1]), data, strict, note, progress), as_json)
+    else:
+        show(evaluate_run(runs[0], data, strict, note, progress), as_json)
