@@ -67,3 +67,19 @@ def _unwritable(folder: Path, reason: str) -> ConfigError:
         next="Make room there, or pass --out with another folder.",
         file=folder,
     )
+
+
+def request_of(run: Path) -> dict[str, Any] | None:
+    """What a run was asked for, as it was written beside its capsule; None of a capsule alone.
+
+    Raises:
+        ConfigError: If the file is damaged.
+    """
+    file = run / "config.json"
+    if not file.is_file():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
+    return found

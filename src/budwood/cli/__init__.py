@@ -21,6 +21,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "explain",
     "compare",
     "audit",
     "models",
