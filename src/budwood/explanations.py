@@ -170,7 +170,7 @@ def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[n
     mixed: NDArray[np.uint8] = (
         ((1 - share) * grey_or_rgb + share * colours).round().astype(np.uint8)
     )
-    return mixed
+    return np.asarray(mixed.round().astype(np.uint8))
 
 
 def tiled(tiles: NDArray[np.floating], most: int = 256, least: int = 32) -> NDArray[np.uint8]:
