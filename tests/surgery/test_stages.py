@@ -8,6 +8,8 @@ from budwood.networks.prepared import Prepared
 from budwood.surgery.stages import stages_of
 
 EXPECTED = {
+    "lenet5": ["s2", "s4"],
+    "convnext_atto": ["stages.0", "stages.1", "stages.2"],
     "efficientnet_lite0": [f"blocks.{i}" for i in range(7)],
     "resnet18": ["layer1", "layer2", "layer3", "layer4"],
     "vgg16": ["features.4", "features.9", "features.16", "features.23"],

@@ -20,7 +20,9 @@ from budwood.tensors import Images
 
 
 def last_map_layer(network: nn.Module, images: Images) -> str:
-    """The name of the last layer whose output is a map `n c h w` of more than one place.
+    """The name of the last layer or block whose output is a map `n c h w` of more than one place.
+
+    What runs more than once, as an activation that is shared, is passed over.
 
     Raises:
         ConfigError: If there is none.
@@ -29,7 +31,7 @@ def last_map_layer(network: nn.Module, images: Images) -> str:
     handles = [
         module.register_forward_hook(_noted(found, name))
         for name, module in network.named_modules()
-        if name and not list(module.children())
+        if name
     ]
     try:
         with torch.inference_mode():
@@ -37,9 +39,10 @@ def last_map_layer(network: nn.Module, images: Images) -> str:
     finally:
         for handle in handles:
             handle.remove()
-    if not found:
+    once = [name for name in found if found.count(name) == 1]
+    if not once:
         raise ConfigError("No layer of this network gives a map that could be shown.")
-    return found[-1]
+    return once[-1]
 
 
 def where_it_looked(
@@ -63,8 +66,9 @@ def where_it_looked(
         ConfigError: If there is no such layer, or its output is no map.
     """
     layer = last_map_layer(network, images) if layer is None else layer
-    with _held(network, layer) as held, torch.enable_grad():
-        output = network.eval()(images)
+    # A caller's inference mode would leave nothing to take gradients of.
+    with _held(network, layer) as held, torch.inference_mode(False), torch.enable_grad():
+        output = network.eval()(images.clone())
         logits = output if isinstance(output, Tensor) else output[0]
         if len(held) != 1 or held[0].dim() != 4:
             raise ConfigError(

@@ -170,7 +170,7 @@ class _About:
             )
 
     def _label(self, photo: int) -> str:
-        return self._audited.classes[self._audited.labels[photo]]
+        return self._audited.classes[int(self._audited.labels[photo])]
 
 
 def _broken(audited: Audited) -> Iterator[Finding]:

@@ -135,4 +135,5 @@ def _main_axes(
 def _squared(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
     """Squared distances `n k` between rows."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    return (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    squares: NDArray[np.float64] = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return squares

@@ -75,8 +75,8 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
 def outliers(features: NDArray[np.floating]) -> list[tuple[int, float]]:
     """Photos unlike all others, the farthest first, each with its distance.
 
-    The distance is one less the mean cosine to the ten nearest photos. How far is far is told by
-    the median and the deviation of all photos' distances, which outliers hardly move.
+    The distance is the mean distance to the ten nearest photos. How far is far is told by the
+    median and the deviation of all photos' distances, which outliers hardly move.
 
     Args:
         features: `n d`.
@@ -89,16 +89,16 @@ def outliers(features: NDArray[np.floating]) -> list[tuple[int, float]]:
     count = min(NEIGHBOURS, len(features) - 1)
     if count < 1:
         return []
-    rows = features - features.mean(0, dtype=np.float64)
-    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    rows = rows.astype(np.float32)
+    rows = (features - features.mean(0, dtype=np.float64)).astype(np.float32)
+    lengths = (rows**2).sum(1)
     distances = np.empty(len(rows))
     for start in range(0, len(rows), _ROWS):
-        cosines = rows[start : start + _ROWS] @ rows.T
-        own = np.arange(len(cosines))
-        cosines[own, own + start] = -np.inf
-        nearest = np.partition(cosines, -count, axis=1)[:, -count:]
-        distances[start : start + _ROWS] = 1 - nearest.mean(1)
+        some = slice(start, start + _ROWS)
+        squares = lengths[some, None] + lengths - 2 * rows[some] @ rows.T
+        own = np.arange(len(squares))
+        squares[own, own + start] = np.inf
+        nearest = np.partition(squares, count - 1, axis=1)[:, :count]
+        distances[some] = np.sqrt(np.maximum(nearest, 0)).mean(1)
     middle = float(np.median(distances))
     deviation = 1.4826 * float(np.median(np.abs(distances - middle)))
     limit = middle + FAR * max(deviation, 1e-6)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 
-CLOSE, STEPS = 1e-5, 1000
-"""The fixed point of LogME is reached when the ratio of precisions moves by less than that share;
-it is given up after so many steps."""
+REACH, STEPS = 1e10, 201
+"""Ratios of LogME's two precisions are tried from that much below the least square to that much
+above the greatest, at so many places; the best is then refined."""
 
 
 def logme(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
@@ -28,48 +28,52 @@ def logme(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
         DataError: If there are fewer than two photos or classes, or the lengths differ.
 
     Reference: You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer
-    Learning", ICML 2021, algorithm 1 with the fixed point of its journal version.
+    Learning", ICML 2021. Their fixed point is replaced by a search in one dimension, which also
+    holds where the features can say every label exactly.
     """
     x, present = _checked(features, labels)
-    n, d = x.shape
+    n = len(x)
     left, singular, _ = np.linalg.svd(x, full_matrices=False)
     squares = singular**2
-    # Directions of no weight say nothing: their log-precisions cancel in the evidence.
     kept = squares > squares.max(initial=0.0) * 1e-14
     left, squares = left[:, kept], squares[kept]
-    return float(np.mean([_evidence(left, squares, labels == k, n, d) for k in present]))
+    is_class = (labels[:, None] == present).astype(np.float64)  # n k
+    along = (left.T @ is_class) ** 2  # m k
+    sizes = is_class.sum(0)
+    across = np.maximum(sizes - along.sum(0), 1e-12 * sizes) * (len(squares) < n)
+    return float(np.mean([_evidence(squares, *of, n) for of in zip(along.T, across, strict=True)]))
 
 
 def _evidence(
-    left: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    is_class: NDArray[np.bool_],
-    n: int,
-    d: int,
+    squares: NDArray[np.float64], along: NDArray[np.float64], across: float, n: int
 ) -> float:
-    """Log evidence of one class's indicator, divided by the photos."""
-    y = is_class.astype(np.float64)
-    along = (left.T @ y) ** 2
-    across = float(y @ y - along.sum())
-    alpha = beta = 1.0
-    for _ in range(STEPS):
-        ratio = alpha / beta
-        shrunk = squares / (squares + ratio)
-        weights = float((squares * along / (squares + ratio) ** 2).sum())
-        residual = float((along * (1 - shrunk) ** 2).sum()) + max(across, 0.0)
-        effective = float(shrunk.sum())
-        alpha = effective / max(weights, 1e-300)
-        beta = (n - effective) / max(residual, 1e-300)
-        if abs(alpha / beta - ratio) <= CLOSE * ratio:
-            break
-    ratio = alpha / beta
-    weights = float((squares * along / (squares + ratio) ** 2).sum())
-    residual = float((along * (ratio / (squares + ratio)) ** 2).sum()) + max(across, 0.0)
-    determinant = float(np.log(alpha + beta * squares).sum()) + (d - len(squares)) * np.log(alpha)
-    evidence = (
-        n * np.log(beta) + d * np.log(alpha) - determinant - beta * residual - alpha * weights
-    )
-    return float((evidence - n * np.log(2 * np.pi)) / (2 * n))
+    """The greatest log evidence of one class's indicator, divided by the photos.
+
+    For each ratio of the two precisions (weights over noise) the best noise is known, which leaves
+    one number to search. Directions without spread cancel.
+
+    Args:
+        squares: `m`, of the features' singular values.
+        along: `m`, the indicator's squared parts along their directions.
+        across: What lies along no direction, squared.
+        n: Photos.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def negative(log_ratio: float) -> float:
+        ratio = np.exp(log_ratio)
+        shrunk = ratio / (squares + ratio)
+        misfit = across + float((along * shrunk).sum())
+        return n * float(np.log(misfit)) - float(np.log(shrunk).sum())
+
+    constant = n * (np.log(n) - 1 - np.log(2 * np.pi))
+    if not len(squares):
+        return float(constant - negative(0.0)) / (2 * n)
+    places = np.linspace(np.log(squares.min() / REACH), np.log(squares.max() * REACH), STEPS)
+    best = int(np.argmin([negative(place) for place in places]))
+    around = places[max(0, best - 1)], places[min(STEPS - 1, best + 1)]
+    found = minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-6})
+    return float(constant - min(float(found.fun), negative(places[best]))) / (2 * n)
 
 
 def h_score(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:

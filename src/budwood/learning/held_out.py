@@ -42,7 +42,7 @@ def held_out_by_probe(
     if not _can_be_learned(labels.numpy(), folds):
         return None
     logits = held_out_logits(features, labels, k, folds, solved.penalty, bias)
-    return HeldOut(np.arange(len(labels)), logits, folds)
+    return HeldOut(np.arange(len(labels)), logits, folds.astype(np.int64))
 
 
 def held_out_by_training(
@@ -68,9 +68,11 @@ def held_out_by_training(
     if seconds > PATIENCE or not _can_be_learned(labels.numpy(), np.minimum(folds, 1)):
         return None
     untrained.train()
-    train_graft(untrained, Selected(rows, seen), labels[seen], replace(config, patience=None))
+    train_graft(
+        untrained, Selected(rows, seen.tolist()), labels[seen], replace(config, patience=None)
+    )
     out = np.flatnonzero(folds == 0)
-    logits = predict_logits(untrained, Selected(rows, out), row_bytes)
+    logits = predict_logits(untrained, Selected(rows, out.tolist()), row_bytes)
     return HeldOut(out, logits, np.arange(len(out)) % 2)
 
 

@@ -6,6 +6,7 @@ text, in the page's font. So a chart follows light and dark pages, and print.
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ from budwood.judging.metrics import ClassResult
 
 INK, MUTED, MAIN, OTHER = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", MAIN: "var(--main)", OTHER: "var(--other)"}
-_STYLE = {
+_STYLE: Any = {  # its type names every setting of Matplotlib
     "svg.fonttype": "none",
     "svg.hashsalt": "budwood",  # equal charts get equal names inside
     "font.size": 10,

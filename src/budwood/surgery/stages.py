@@ -95,42 +95,72 @@ def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
 
 
 def _ends(shapes: Shapes, passages: list[fx.Node]) -> list[tuple[str, fx.Node]]:
-    """The last passage of each block before more weights come, with the block's name."""
+    """One passage for each block of weighted layers that is followed by more, with its name.
+
+    The passages between two weighted layers belong to the block of the first. Of them that one
+    stands for it which the block itself ends with; before the last layer, what that layer is fed
+    with.
+    """
+    layers = [node for node in shapes.traced.graph.nodes if _has_weights(shapes, node)]
     order = {node: i for i, node in enumerate(shapes.traced.graph.nodes)}
-    weights = [order[node] for node in order if _has_weights(shapes, node)]
-    found: dict[str, fx.Node] = {}
-    for node, following in zip(passages, [*passages[1:], None], strict=True):
-        end = len(order) if following is None else order[following]
-        brings_weights = any(order[node] < w <= end for w in weights)
-        if brings_weights and any(w <= order[node] for w in weights):
-            name = _block(shapes, node)
-            found.pop(name, None)  # the later one counts, in its place
-            found[name] = node
-    return [(_name(block, node), node) for block, node in found.items()]
+    runs: dict[int, list[fx.Node]] = {}
+    for node in passages:
+        runs.setdefault(sum(order[layer] <= order[node] for layer in layers), []).append(node)
+    found: dict[str, tuple[str, fx.Node]] = {}
+    for before, run in sorted(runs.items()):
+        if 0 < before < len(layers):
+            block = _block(shapes, layers[before - 1])
+            is_last = before == max(number for number in runs if number < len(layers))
+            found.pop(block, None)  # the later one counts, in its place
+            found[block] = _end(shapes, block, run, is_last)
+    return list(found.values())
 
 
-def _name(block: str, node: fx.Node) -> str:
-    layer = str(node.target) if node.op == "call_module" else node.name
-    return (layer if " " in block else block).removeprefix("network.")
+def _end(shapes: Shapes, block: str, run: list[fx.Node], is_last: bool) -> tuple[str, fx.Node]:
+    """The passage that a block's stage is read from, with the stage's name."""
+    path = block.partition(" ")[0]
+    inside = [node for node in run if f"{_path(node)}.".startswith(f"{path}.")]
+    is_layer = not list(shapes.traced.root.get_submodule(path).children())
+    maps = [node for node in run if len(shapes.rows[node][0]) > 1]
+    if is_last:
+        node = run[-1]
+    elif is_layer or not inside:  # its normalisation and activation are layers beside it
+        node = (maps or run)[-1]
+    else:
+        node = inside[-1]
+    targets = [n.target for n in shapes.traced.graph.nodes]  # shared layers name no place
+    upto = run[: run.index(node) + 1]
+    calls = [n for n in upto if n.op == "call_module" and targets.count(n.target) == 1]
+    is_named_by_layer = " " in block or is_layer
+    name = str(calls[-1].target) if is_named_by_layer and calls else path
+    return name.removeprefix("network."), node
 
 
 def _block(shapes: Shapes, node: fx.Node) -> str:
-    """The block that a node is in: a child of the network, or of a sequence of blocks in it.
+    """The block that a layer is in: a child of the network, or of a sequence of blocks in it.
 
     In a plain sequence of layers, as VGG's, all that give maps of one size are a block; its name
     then holds a space.
     """
-    path = _path(node)
-    parts = path.split(".")
+    parts = _path(node).split(".")
     taken = parts[:2] if parts[0] == "network" else parts[:1]
     module = shapes.traced.root.get_submodule(".".join(taken))
     if isinstance(module, nn.Sequential | nn.ModuleList) and len(parts) > len(taken):
         children = list(module.children())
         if all(not list(child.children()) for child in children):
             return f"{'.'.join(taken)} {shapes.rows[node][0][1:]}"
-        if any(isinstance(child, nn.Sequential | nn.ModuleList) for child in children):
+        parent = shapes.traced.root.get_submodule(".".join(taken[:-1]))
+        is_only_one = sum(map(_is_sequence_of_blocks, parent.children())) == 1
+        if is_only_one or any(
+            isinstance(child, nn.Sequential | nn.ModuleList) for child in children
+        ):
             taken = parts[: len(taken) + 1]
     return ".".join(taken)
+
+
+def _is_sequence_of_blocks(module: nn.Module) -> bool:
+    is_sequence = isinstance(module, nn.Sequential | nn.ModuleList)
+    return is_sequence and any(list(child.children()) for child in module.children())
 
 
 def _path(node: fx.Node) -> str:
@@ -186,4 +216,4 @@ def _macs_up_to(shapes: Shapes, node: fx.Node) -> int:
             seen.add(this)
             waiting.extend(this.all_input_nodes)
     total = sum(shapes.record.macs.get(n, 0) for n in seen)
-    return int(total)
+    return int(total) // shapes.batches[0]
