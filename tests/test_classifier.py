@@ -156,10 +156,21 @@ def test_a_split_need_not_have_photos_of_every_class_to_be_judged(photos):
 def test_validation_photos_steer_early_stopping(photos):
     training = Training(epochs=30, lr=0.05, patience=1)
     model = Classifier(built(head="mlp:8"), training=training)
-    history = model.fit(photos(), val=photos(6, seed=3)).fit_.history
+    val = photos(6, seed=3)
+    history = model.fit(photos(), val=val).fit_.history
     assert {"val_loss", "val_top1", "best"} <= set(history[0])
     best = min(row["val_loss"] for row in history)
-    assert model.evaluate(photos(6, seed=3)).loss == pytest.approx(best, rel=1e-5)
+    logits, _ = model.logits(val.paths)
+    loss = nn.functional.cross_entropy(logits, torch.from_numpy(val.targets))
+    assert float(loss) == pytest.approx(best, rel=1e-5)
+
+
+def test_the_loss_of_an_evaluation_is_that_of_its_calibrated_probabilities(photos):
+    model = Classifier(built(head="mlp:8"), training=Training(epochs=3)).fit(photos(30))
+    split = photos(6, seed=3)
+    assert model.temperature != 1
+    own = model.predict_proba(split.paths)[np.arange(6), split.targets]
+    assert model.evaluate(split).loss == pytest.approx(-np.log(own).mean(), rel=1e-5)
 
 
 def test_patience_without_validation_photos_is_an_error(photos):

@@ -190,6 +190,8 @@ class Classifier:
     def evaluate(self, split: Split) -> Evaluation:
         """Accuracy with its interval, per class, and the photos it gets wrong.
 
+        Its loss and probabilities are calibrated, as those of `predict_proba`.
+
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
         """

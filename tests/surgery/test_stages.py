@@ -22,8 +22,9 @@ def found(request):
     network = budwood.build(request.param, weights="none", classes=3)
     prepared = Prepared(network, network.preprocessing)
     height, width = network.preprocessing.size
-    photo = torch.zeros(1, height, width, 3, dtype=torch.uint8)
-    return request.param, prepared, stages_of(prepared, photo), (height, width)
+    size = (height, width, len(network.preprocessing.mean))
+    photo = torch.zeros(1, *size, dtype=torch.uint8)
+    return request.param, prepared, stages_of(prepared, photo), size
 
 
 def test_the_blocks_are_stages_in_their_order(found):
@@ -38,7 +39,7 @@ def test_the_blocks_are_stages_in_their_order(found):
 
 def test_a_stage_is_the_mean_of_what_the_block_gives(found):
     name, prepared, stages, size = found
-    pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (2, *size), dtype=torch.uint8)
     seen = {}
     layers = {
         s.name: prepared.get_submodule(f"network.{s.name}")
@@ -62,7 +63,7 @@ def test_a_stage_is_the_mean_of_what_the_block_gives(found):
 
 def test_the_last_stage_feeds_the_classifier(found):
     _, prepared, stages, size = found
-    pixels = torch.randint(0, 256, (2, *size, 3), dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (2, *size), dtype=torch.uint8)
     linear = [m for m in prepared.modules() if isinstance(m, torch.nn.Linear)]
     seen = []
     handles = [m.register_forward_pre_hook(lambda _, given: seen.append(given[0])) for m in linear]
