@@ -20,6 +20,7 @@ def drawn(n, seed, d=40, k=3, shift=0.0):
 def test_the_distance_is_that_of_mahalanobis_where_all_axes_are_kept():
     x, labels = drawn(600, 0, d=6)
     found = familiar(x, labels, np.arange(600) % 5)
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
     means = np.stack([x[labels == k].mean(0) for k in range(3)])
     around = (x - means[labels]).astype(float)
     values, axes = np.linalg.eigh(around.T @ around / (600 - 3))
@@ -28,6 +29,7 @@ def test_the_distance_is_that_of_mahalanobis_where_all_axes_are_kept():
     away = x[:9, None].astype(float) - means[None]
     expected = np.sqrt(np.einsum("nkd,de,nke->nk", away, precision, away).min(1))
     np.testing.assert_allclose(found.distance(x[:9]), expected, rtol=1e-3)
+    np.testing.assert_allclose(found.distance(7 * x[:9]), expected, rtol=1e-3)
 
 
 def test_about_one_in_twenty_of_the_known_is_called_strange_and_all_of_the_far():

@@ -6,14 +6,16 @@ little larger or smaller, and counts if the two agree wherever they overlap.
 
 References: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010 (the
 hash, from the library imagehash); Lewis, "Fast Normalized Cross-Correlation", 1995 (the laying
-upon each other, from scikit-image).
+upon each other).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from budwood.images.preprocessing import Preprocessing
@@ -34,7 +36,10 @@ SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)
 """Sides of the part of one photo that the other may show."""
 FLAT = 4.0
 """Grey levels; a copy that varies less shows nothing that could be compared."""
-_ROWS = 2048
+ROUGH_SIDE, ROUGH_AGREEMENT = 16, 0.8
+"""Pixels of a still smaller copy, and the correlation of two such from which on it is worth while
+to lay the larger ones upon each other."""
+_ROWS, _PAIRS = 2048, 512
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,12 @@ def alike(small: NDArray[np.uint8], candidates: Iterable[tuple[int, int]] = ()) 
     pairs = {tuple(sorted(pair)) for pair in candidates}
     pairs |= set(_close(hashes, mirrored))
     shows_something = small.reshape(len(small), -1).std(1) >= FLAT
+    looked_at = [(a, b) for a, b in sorted(pairs) if shows_something[a] and shows_something[b]]
     found = []
-    for first, second in sorted(pairs):
-        if shows_something[first] and shows_something[second]:
-            value = agreement(small[first], small[second])
-            if value >= AGREEMENT:
-                found.append(Alike(first, second, min(value, 1 - 1e-6)))
+    for first, second in _roughly_alike(small, looked_at):
+        value = agreement(small[first], small[second])
+        if value >= AGREEMENT:
+            found.append(Alike(first, second, min(value, 1 - 1e-6)))
     return found
 
 
@@ -90,11 +95,7 @@ def agreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
         >>> round(agreement(picture, picture[:, ::-1]), 3)
         1.0
     """
-    return max(
-        _best_place(whole, part)
-        for whole, other in ((first, second), (second, first))
-        for part in (other, other[:, ::-1])
-    )
+    return float(_agreements(first[None], second[None], SIDE)[0])
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
@@ -152,19 +153,45 @@ def _close(hashes: NDArray[np.uint64], mirrored: NDArray[np.uint64]) -> list[tup
     return [(int(a), int(b)) for a, b, _ in closest]
 
 
-def _best_place(whole: NDArray[np.uint8], part: NDArray[np.uint8]) -> float:
-    """The best correlation of a photo with a part of another, at several sizes."""
-    from PIL import Image
-    from skimage.feature import match_template
+def _roughly_alike(
+    small: NDArray[np.uint8], pairs: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """The pairs that agree well enough on still smaller copies, which is quickly found out."""
+    tiny = _resized(small.astype(np.float32), ROUGH_SIDE)
+    for start in range(0, len(pairs), _PAIRS):
+        some = pairs[start : start + _PAIRS]
+        first, second = np.array(some).T
+        values = _agreements(tiny[first], tiny[second], ROUGH_SIDE)
+        yield from (some[i] for i in np.flatnonzero(values >= ROUGH_AGREEMENT))
 
-    best = 0.0
-    for scale in SCALES:
-        side = round(scale * SIDE)
-        template = np.asarray(
-            Image.fromarray(part).resize((side, side), Image.Resampling.BILINEAR), np.float64
-        )
-        best = max(best, float(match_template(whole.astype(np.float64), template).max()))
+
+def _agreements(first: NDArray[Any], second: NDArray[Any], side: int) -> NDArray[np.floating]:
+    """The best correlation of each pair of copies `p side side`, at several sizes and places."""
+    best = np.zeros(len(first), np.float32)
+    for wholes, parts in ((first, second), (second, first)):
+        for part_side in sorted({round(scale * side) for scale in SCALES}):
+            seen = _resized(parts.astype(np.float32), part_side)
+            both = np.stack([seen, seen[:, :, ::-1]], -1).reshape(len(seen), -1, 2)  # p pixels 2
+            both = both - both.mean(1, keepdims=True)
+            both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-6)
+            views = sliding_window_view(wholes.astype(np.float32), (part_side, part_side), (1, 2))
+            places = views.reshape(len(wholes), -1, part_side**2)  # p places pixels
+            places = places - places.mean(2, keepdims=True)
+            lengths = np.maximum(np.linalg.norm(places, axis=2), 1e-6)
+            values = (places @ both).max(2) / lengths
+            best = np.maximum(best, values.max(1))
     return best
+
+
+def _resized(copies: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Copies `n s s` with fewer pixels, each the mean of what it covers."""
+    edges = np.linspace(0, copies.shape[1], side + 1)
+    low, high = edges[:-1, None], edges[1:, None]
+    pixels = np.arange(copies.shape[1])
+    covered = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
+    weights = (covered / (high - low)).astype(np.float32)  # side s
+    resized: NDArray[np.float32] = weights @ copies @ weights.T
+    return resized
 
 
 def pairs_within(photos: Mapping[object, Sequence[int]]) -> Iterator[tuple[int, int]]:

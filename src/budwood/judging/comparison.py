@@ -128,7 +128,7 @@ class Comparison:
         is_last = place.stage is place.network.stages[-1]
         where = "its last layer" if is_last else f"`{place.stage.name}`"
         freeze = "Freeze all of it." if is_last else "Freeze up to there."
-        if place is best:
+        if place.stage is best.stage:
             return f"`{place.network.model}`, cut after {where}: {figure}, the best. {freeze}"
         share = place.stage.milliseconds / best.stage.milliseconds
         return (

@@ -4,6 +4,8 @@ A classifier of flowers is as sure of a cat as of a daisy: its probabilities onl
 it would be. What tells a cat is that its features lie where no flower's do. The distance is that of
 Mahalanobis to the nearest class: the spread within the classes sets the scale, along its main axes
 one by one and for all the others together, so that what is kept is small whatever the photos.
+Features are brought to length 1 first: only their direction counts. A new kind of flower is much
+harder to tell than a cat, and is often not told.
 
 Reference: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
 Adversarial Attacks", NeurIPS 2018. The shape of the covariance: Tipping and Bishop, "Probabilistic
@@ -25,8 +27,8 @@ COVERAGE = 0.95
 
 @dataclass(frozen=True)
 class Familiar:
-    """Where the training photos lie in feature space, and from which distance on a photo is
-    strange."""
+    """Where the directions of the training photos' features lie, and from which distance on a photo
+    is strange."""
 
     means: NDArray[np.float32]
     """`k d`, of the classes that have photos."""
@@ -41,7 +43,7 @@ class Familiar:
 
     def distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """How far each row of features `n d` is from the nearest class, in deviations."""
-        rows = features.astype(np.float64)
+        rows = _directions(features).astype(np.float64)
         # The squared distance to each mean, split into what lies along the axes and what does not.
         along = (rows @ self.axes.T) / self.deviations
         centres = (self.means.astype(np.float64) @ self.axes.T) / self.deviations
@@ -95,7 +97,7 @@ def _described(
     features: NDArray[np.floating], labels: NDArray[np.integer], limit: float
 ) -> Familiar:
     present = np.unique(labels)
-    rows = features.astype(np.float32)
+    rows = _directions(features)
     means = np.stack([rows[labels == k].mean(0, dtype=np.float64) for k in present])
     around = rows - means.astype(np.float32)[np.searchsorted(present, labels)]
     freedom = max(1, len(rows) - len(present))
@@ -112,6 +114,15 @@ def _described(
         rest=float(np.sqrt(left_over / freedom)),
         limit=limit,
     )
+
+
+def _directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Each row at length 1: how strongly a network answers says little of what is on a photo."""
+    rows = features.astype(np.float32)
+    scaled: NDArray[np.float32] = rows / np.maximum(
+        np.linalg.norm(rows, axis=1, keepdims=True), 1e-12
+    )
+    return scaled
 
 
 def _main_axes(
