@@ -26,7 +26,7 @@ from budwood.capsule_digest import Part, capsule_digest
 from budwood.errors import CapsuleError
 from budwood.features.trunks import Trunk
 from budwood.images.preprocessing import Preprocessing
-from budwood.judging.trust import Trust, trust_in
+from budwood.judging.trust import PREFIX, Trust, trust_in
 from budwood.networks.origins import Origin
 from budwood.places import CAPSULE, whole_file
 
@@ -163,7 +163,9 @@ def _capsule(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Capsule
         golden=_goldens(tensors),
         tolerances=about["tolerances"],
         trunk=(said := about.get("trunk")) and Trunk.from_json(said),
-        trust=trust_in(about, {name: tensor.numpy() for name, tensor in tensors.items()}),
+        trust=trust_in(
+            about, {name: t.numpy() for name, t in tensors.items() if name.startswith(PREFIX)}
+        ),
         data=about["data"],
         metrics=about["metrics"],
         versions=about["versions"],

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from budwood.datasets import DATASETS, PhotoFolder
+from budwood.judging.abstaining import Answering
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
 
@@ -127,6 +128,8 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):
         seen[verb.removesuffix(" broken")] = [verbs[f"{verb} json"].json]
+    abstaining = {"abstain": Answering(0.02, 0.7, 500, 450, 7).to_json()}
+    seen["predict"].append(seen["predict"][0] | abstaining)
     seen["cache clear"] = [cleared.json]
     seen["data get"] = [PhotoFolder(DATASETS["flowers"], Path("flowers")).to_json()]
     seen["demo"] = [demo.as_json.json]

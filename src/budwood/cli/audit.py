@@ -56,7 +56,9 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Look for broken, double, leaking, mislabelled, strange and lopsided photos in DATA.
+    """Find what is wrong with the photos in DATA.
+
+    Broken, double, leaking, mislabelled, strange and lopsided ones are looked for.
 
     Nothing is changed without --fix. Each finding has a reason and says what to do.
 

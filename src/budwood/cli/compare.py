@@ -59,7 +59,7 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Compare networks, and every stage of them, on the training photos in DATA.
+    """Compare networks, cut at every stage, on photos in DATA.
 
     On each stage a linear probe is cross-validated. Photos go through a network once, which fills
     all its stages; what is stored is not computed again. Test photos take no part.

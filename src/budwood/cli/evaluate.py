@@ -14,7 +14,9 @@ from budwood.cli.output import ProgressLine, common_options, note, show
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @common_options
 def command(runs: tuple[Path, ...], data: Path, strict: bool, as_json: bool, debug: bool) -> None:
-    """Judge the classifier in RUN on the photos in DATA; of two, say which is better.
+    """Judge the classifier in RUN on the photos in DATA.
+
+    Of two runs it says which is better, if these photos tell.
 
     DATA is a folder with one subfolder per class; where it has train, val and test folders its
     test photos are taken. Classes are matched by name.

@@ -37,7 +37,7 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Show where the classifier in RUN looked when it named a PHOTO, and what it resembles.
+    """Show where the classifier in RUN looked on a PHOTO.
 
     The map shows the places whose features speak for the class; the training photos that are most
     alike stand beside it.

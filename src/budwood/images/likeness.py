@@ -162,7 +162,7 @@ def _roughly_alike(
         some = pairs[start : start + _PAIRS]
         first, second = np.array(some).T
         values = _agreements(tiny[first], tiny[second], ROUGH_SIDE)
-        yield from (some[i] for i in np.flatnonzero(values >= ROUGH_AGREEMENT))
+        yield from (some[i] for i in np.flatnonzero(values >= ROUGH_AGREEMENT).tolist())
 
 
 def _agreements(first: NDArray[Any], second: NDArray[Any], side: int) -> NDArray[np.floating]:
