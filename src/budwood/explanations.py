@@ -204,6 +204,7 @@ def _neighbours(
             val=request["val"],
             test_fraction=request["test_fraction"],
             seed=request["seed"],
+            group=request.get("group"),
         ).train
     except BudwoodError as problem:
         return nothing, f"The training photos are not where they were: {problem.problem}"

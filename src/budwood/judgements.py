@@ -14,6 +14,7 @@ from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_test
 from budwood.judging.metrics import Evaluation
 from budwood.judging.pairing import Paired, paired
+from budwood.run_folders import request_of
 from budwood.runs import warning_of
 
 
@@ -118,7 +119,8 @@ def _judged(
 ) -> tuple[Judgement, dict[Path, bool]]:
     """What a classifier reaches, and which photos it gets right."""
     model = load(run, on_note=on_note, on_progress=on_progress)
-    split, notes = load_test(data, model.classes_)
+    asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
+    split, notes = load_test(data, model.classes_, asked.get("group"))
     photos = ImageFolder(data, model.classes_, split, None, None, notes)
     gathered = model.gather(split.paths)
     photos = leave_out_broken(photos, gathered.broken, strict=strict)

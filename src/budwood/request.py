@@ -46,6 +46,8 @@ class Request:
     """Share of the training photos set aside for early stopping."""
     test_fraction: float = 0.2
     """Share of the photos that is the test set where the folder has none."""
+    group: str | None = None
+    """Column of the CSV file by which photos are kept on one side; None takes `group`."""
     precision: str = "auto"
     """Arithmetic of the trunk."""
     device: str = "cpu"

@@ -7,8 +7,11 @@ from io import BytesIO
 
 from PIL import ExifTags, Image
 
-PAUSE = 10.0
+PAUSE = 5.0
 """Seconds; photos of one camera that follow each other more closely are a burst."""
+_WHEN = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
+HEAD = 2**18
+"""Bytes of a file that EXIF data of a JPEG lie within."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,15 @@ def moment_of(data: bytes) -> Moment | None:
     Args:
         data: The bytes of the file.
     """
+    if data.startswith(b"\xff\xd8") and b"Exif\0\0" not in data[:HEAD]:
+        return None  # Pillow would take ten times as long to find that out
     try:
         with Image.open(BytesIO(data)) as photo:
             exif = photo.getexif()
         details = exif.get_ifd(ExifTags.IFD.Exif)
-        taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
+        taken = next(
+            (found[tag] for tag in _WHEN for found in (details, exif) if tag in found), None
+        )
         when = datetime.strptime(_text(taken), "%Y:%m:%d %H:%M:%S")
     except (OSError, SyntaxError, ValueError, KeyError):  # what Pillow raises of odd files
         return None

@@ -11,6 +11,8 @@ NEIGHBOURS = 10
 """Nearest photos by which it is told how far one lies from the others."""
 FAR = 6.0
 """Times the median deviation that a photo's distance must lie above the median."""
+LIKE, NEAREST = 0.6, 4
+"""Cosine of features, and how many of the nearest: pairs that may be copies of one picture."""
 _ROWS = 1024
 
 
@@ -105,20 +107,27 @@ def outliers(features: NDArray[np.floating]) -> list[tuple[int, float]]:
     return [(int(i), float(distances[i])) for i in np.argsort(-distances) if distances[i] > limit]
 
 
-def neighbours(features: NDArray[np.floating], least: float) -> list[tuple[int, int]]:
-    """Pairs of photos whose features point nearly the same way: those with a cosine above `least`.
+def neighbours(
+    features: NDArray[np.floating], least: float = LIKE, most: int = NEAREST
+) -> list[tuple[int, int]]:
+    """Pairs of photos of which one is among the other's nearest by the direction of features.
 
     Args:
         features: `n d`.
-        least: The cosine, after the mean of all photos has been taken off.
+        least: The cosine of a pair at least, after the mean of all photos has been taken off.
+        most: How many of the nearest count.
     """
     rows = features - features.mean(0, dtype=np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     rows = rows.astype(np.float32)
-    found = []
-    for start in range(0, len(rows), _ROWS):
-        first, second = np.nonzero(rows[start : start + _ROWS] @ rows.T > least)
-        found += [
-            (int(a) + start, int(b)) for a, b in zip(first, second, strict=True) if b > a + start
-        ]
-    return found
+    found = set()
+    count = min(most, len(rows) - 1)
+    for start in range(0, len(rows), _ROWS) if count > 0 else ():
+        cosines = rows[start : start + _ROWS] @ rows.T
+        own = np.arange(len(cosines))
+        cosines[own, own + start] = -2
+        nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        first, place = np.nonzero(np.take_along_axis(cosines, nearest, 1) > least)
+        for a, b in zip((first + start).tolist(), nearest[first, place].tolist(), strict=True):
+            found.add((min(a, b), max(a, b)))
+    return sorted(found)
