@@ -72,9 +72,7 @@ def plant(data: Path, folder: Path, seed: int, *, copies: int = 40, flips: float
     for i, photo in enumerate(sources):
         kind = KINDS[i % len(KINDS)] if i < copies else "exact"
         target = folder / "val" / photo.parent.name / f"copy{i}-{photo.stem}.jpg"
-        target.write_bytes(
-            photo.read_bytes() if kind == "exact" else changed(photo, kind, chance)
-        )
+        target.write_bytes(photo.read_bytes() if kind == "exact" else changed(photo, kind, chance))
         planted.copies[target] = kind, photo
     others = [photo for photo in photos if photo not in sources]
     for photo in chance.sample(others, round(flips * len(photos))):
@@ -85,7 +83,9 @@ def plant(data: Path, folder: Path, seed: int, *, copies: int = 40, flips: float
     return planted
 
 
-def plant_bursts(data: Path, folder: Path, seed: int, *, photos: int = 60, bursts: int = 8) -> Planted:
+def plant_bursts(
+    data: Path, folder: Path, seed: int, *, photos: int = 60, bursts: int = 8
+) -> Planted:
     """Class folders without parts, with photos taken within seconds of each other and copies."""
     chance = random.Random(seed)
     planted = Planted(folder)

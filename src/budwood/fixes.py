@@ -45,7 +45,7 @@ def require_new(file: Path) -> None:
     Raises:
         ConfigError: If something is there already, or its folder is not.
     """
-    if file.exists() or file.is_symlink():
+    if os.path.lexists(file):
         raise ConfigError(
             f"{file} is there already; a list that somebody filled in is not overwritten.",
             next="Name another file, or remove it.",

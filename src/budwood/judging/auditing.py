@@ -126,12 +126,17 @@ class _About:
         are_equal = all((photos[0], other) in exact for other in photos[1:])
         what = "The same file" if are_equal else "The same picture"
         paths = tuple(self._audited.paths[i] for i in photos)
-        if len(labels) > 1:
-            reason = f"{what} is labelled {' and '.join(labels)}."
-            return Finding("duplicate", paths, reason, "Keep the right one and remove the other.")
+        labelled = f"labelled {' and '.join(labels)}"
         if len(parts) > 1:
-            reason = f"{what} is in {' and '.join(parts)}: it is judged on what it was taught."
+            where = f"{what} is in {' and '.join(parts)}"
+            if len(labels) > 1:
+                advice = "Keep it once, with the right label."
+                return Finding("leak", paths, f"{where}, {labelled}.", advice)
+            reason = f"{where}: the model is judged on what it was taught."
             return Finding("leak", paths, reason, "Remove it from one of them.")
+        if len(labels) > 1:
+            advice = "Keep the right one and remove the other."
+            return Finding("duplicate", paths, f"{what} is {labelled}.", advice)
         return Finding("duplicate", paths, f"{what} is there {len(photos)} times.", "Keep one.")
 
     def bursts(self, runs: Iterable[Sequence[int]]) -> Iterator[Finding]:
