@@ -2,7 +2,6 @@
 
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +12,13 @@ from budwood.errors import BudwoodError, DataError
 from budwood.features.gathering import Extraction
 
 HUES = {"amber": 30, "azure": 150, "lime": 90}
+COPIES = (
+    lambda image: image,
+    lambda image: image.resize((image.width // 2, image.height // 2)),
+    ImageOps.mirror,
+    lambda image: image.crop((12, 14, image.width - 10, image.height - 15)),
+)
+"""What is done to real photos; all are compressed again, too."""
 
 
 @pytest.fixture(scope="module")
@@ -261,14 +267,7 @@ class TestFlowers:
         copies = []
         for i, path in enumerate(sources[:20]):
             with Image.open(path) as opened:
-                image = opened.convert("RGB")
-            w, h = image.size
-            image = [
-                lambda im: im,
-                lambda im: im.resize((w // 2, h // 2)),
-                ImageOps.mirror,
-                lambda im: im.crop((w // 25, h // 20, w - w // 30, h - h // 18)),
-            ][i % 4](image)  # fmt: skip
+                image = COPIES[i % len(COPIES)](opened.convert("RGB"))
             target = root / "val" / chosen[path] / f"copy-{path.name}"
             image.save(target, "JPEG", quality=60)
             copies.append({path, target})

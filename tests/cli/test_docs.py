@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from budwood.datasets import DATASETS, PhotoFolder
+from budwood.fixes import Fix
 from budwood.judging.abstaining import Answering
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
@@ -102,6 +104,13 @@ def headless(folder: Path) -> Path:
     return folder / "headless.pth"
 
 
+def doubles(place) -> Path:
+    """Photos of which one is in the training and in the test part, too."""
+    for part in ("train", "test"):
+        shutil.copytree(place.folder / "photos", place.folder / "doubles" / part)
+    return place.folder / "doubles"
+
+
 @pytest.fixture(scope="module")
 def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any]]]:
     """Real objects of every section."""
@@ -115,6 +124,7 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
         "recipe show": ["recipe", "show", "vgg16-graft"],
         "recipe run": ["recipe", "run", "mine.toml", "--data", "photos"],
         "train from a file": ["train", "photos", "--weights", headless(place.folder)],
+        "audit": ["audit", doubles(place)],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
@@ -124,6 +134,8 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
     seen["train"] += [trained.json, *seen.pop("recipe run"), *seen.pop("train from a file")]
+    fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
+    seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):
