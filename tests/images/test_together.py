@@ -86,6 +86,31 @@ def test_of_too_many_bytes_only_equal_files_and_bursts_are_looked_for(
     assert (seen.equal, seen.alike, seen.bursts) == (2, 0, 2)
 
 
+def test_what_was_found_is_kept_until_a_file_changes(photos, tmp_path, monkeypatch):
+    shutil.copy(photos[0], tmp_path / "equal.jpg")
+    paths = [*photos, tmp_path / "equal.jpg"]
+    first = together(paths)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "glances", None)  # nothing is opened
+        assert together(paths) == first
+    save(picture(50), tmp_path / "equal.jpg")
+    assert together(paths).is_empty
+
+
+def test_damage_to_what_is_kept_does_no_harm(photos, budwood_home):
+    first = together(photos)
+    (kept,) = (budwood_home / "groups").iterdir()
+    for damage in (b"", b"{}", b'{"groups": [1]}', kept.read_bytes().replace(b"[0, ", b"[")):
+        kept.write_bytes(damage)
+        assert together(photos) == first
+
+
+def test_a_home_that_cannot_be_written_does_no_harm(photos, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BUDWOOD_HOME", str(tmp_path / "file"))
+    assert together(photos).is_empty
+
+
 def test_photos_alone_or_none_at_all_have_nobody_to_belong_to(photos):
     assert together([]).is_empty
     assert together(photos[:1]).is_empty

@@ -29,8 +29,10 @@ MOST_PAIRS = 20_000
 """If hashes name more pairs than that, only the closest are looked at."""
 ROUGHLY = 0.8
 """Correlation of very small copies from which on a pair is worth a closer look."""
-AGREEMENT, EDGES = 0.9, 0.6
-"""Correlations of grey levels and of edges from which on two copies are of one picture."""
+AGREEMENT, EDGES = 0.9, 0.9
+"""Correlations of grey levels and of edges from which on two copies are of one picture. Of edges,
+copies made from another reach 0.96 and more, two dandelions at most 0.88, and other different
+pictures 0.55."""
 FLAT = 4.0
 """Grey levels; a copy that varies less shows nothing that could be compared."""
 _CELLS, _PAIRS = 2**23, 256

@@ -81,6 +81,7 @@ def overlay(first: Floats, second: Floats, starts: Floats) -> Overlay:
     whole = np.where(is_second_part, first, second)
     scale = np.stack([starts[:, 1], starts[:, 1]], 1)  # down, across
     shift = starts[:, 2:] + (scale - 1) / 2  # of the part's centre, as a share of the side
+    scale, shift = scale.astype(np.float32), shift.astype(np.float32)
     for side, times in STEPS:
         seen, from_ = (resized(copies, side) for copies in (part, whole))
         for _ in range(times):

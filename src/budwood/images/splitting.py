@@ -76,7 +76,7 @@ def grouped_folds(
 
     Example:
         >>> grouped_folds(["cat", "cat", "cat", "dog", "dog"], [0, 0, 1, 2, 3], 2).tolist()
-        [0, 0, 1, 1, 0]
+        [0, 0, 1, 0, 1]
     """
     members = _members(groups)
     number = {label: i for i, label in enumerate(dict.fromkeys(labels))}

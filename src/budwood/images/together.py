@@ -6,26 +6,32 @@ and camera, and copies of a picture by hashes of small grey copies, if the files
 to be decoded for it. `budwood audit` looks more closely.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from budwood.errors import PhotoError
 from budwood.images.glances import Glance, glances, moments_of
-from budwood.images.likeness import alike, equal_files, groups
-from budwood.images.moments import bursts
+from budwood.images.likeness import EDGES, alike, equal_files, groups
+from budwood.images.moments import PAUSE, bursts
 from budwood.images.notes import count
 from budwood.images.reading import digest, read
+from budwood.places import home, whole_file
 
 MOST_BYTES = 400 * 2**20
 """Of all files together; of more, copies of a picture are not looked for: it would take as long as
 everything else."""
 MOST_PHOTOS = 30_000
 """Of more photos, likewise."""
-BITS = 12
+VERSION = 1
+"""Raised when photos come to be told alike in another way: what is kept is stale."""
+BITS = 16
 """By how many bits of 64 the hashes of two copies may differ to be laid upon each other."""
 
 
@@ -60,7 +66,20 @@ class Together:
 
 
 def together(paths: Sequence[Path]) -> Together:
-    """Which photos belong together; those that cannot be read stand for themselves."""
+    """Which photos belong together; those that cannot be read stand for themselves.
+
+    What was found is kept, and found again as long as no file changes.
+    """
+    place = _place(paths)
+    kept = _kept(place, len(paths))
+    if kept is None:
+        kept = _looked_at(paths)
+        with suppress(OSError), whole_file(place) as file:  # it only saves time
+            file.write(json.dumps(asdict(kept)).encode())
+    return kept
+
+
+def _looked_at(paths: Sequence[Path]) -> Together:
     sizes = [_size(path) for path in paths]
     is_complete = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
@@ -82,6 +101,29 @@ def together(paths: Sequence[Path]) -> Together:
         len(in_bursts - in_copies - in_equal),
         is_complete,
     )
+
+
+def _place(paths: Sequence[Path]) -> Path:
+    """Where it is kept what these files are found to be; another place once one of them changes."""
+    seen = blake2b(f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {BITS} {EDGES} {PAUSE}".encode())
+    for path in paths:
+        try:
+            about = path.stat()
+        except OSError:
+            seen.update(f"{path.absolute()}\0".encode(errors="surrogateescape"))
+        else:
+            said = f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\0"
+            seen.update(said.encode(errors="surrogateescape"))
+    return home() / "groups" / f"{seen.hexdigest()[:32]}.json"
+
+
+def _kept(place: Path, photos: int) -> Together | None:
+    try:
+        found = json.loads(place.read_bytes())
+        kept = Together(**found | {"groups": tuple(found["groups"])})
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it is made anew
+        return None
+    return kept if len(kept.groups) == photos else None
 
 
 def _size(path: Path) -> int:
