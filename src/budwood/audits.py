@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from budwood.classifier import Classifier
@@ -17,17 +16,13 @@ from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
 from budwood.images.notes import count
-from budwood.images.splitting import grouped_folds
-from budwood.judging.auditing import Audited, Likenesses, findings, likenesses
-from budwood.judging.calibration import fit_temperature, softmax
+from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
+from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.leaking import Leak, leak_of
 from budwood.learning.precision_trial import pooled
-from budwood.learning.probe import Probe, fit_probe, held_out_logits
 from budwood.preparing import prepared_network
 from budwood.request import Request
-
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,9 @@ def audit(
             file=data,
         )
     alikes = likenesses(audited)
-    probabilities = _held_out(audited, alikes, seed)
+    probabilities = held_out_opinions(
+        audited.features, audited.labels, alikes.groups, len(folder.classes), seed
+    )
     if probabilities is None:
         say(
             "Labels are not judged: photos that do not belong together are needed in two classes "
@@ -176,18 +173,3 @@ def _features(model: Classifier, gathered: Gathered) -> NDArray[np.float32]:
     rows = model.plan.features(gathered) if is_solved else gathered.rows
     found: NDArray[np.float32] = pooled(rows).numpy()
     return found
-
-
-def _held_out(audited: Audited, alikes: Likenesses, seed: int) -> NDArray[np.float64] | None:
-    """Probabilities of each photo by a probe that has seen no photo of its group; None if nothing
-    can be held out."""
-    labels, k = torch.from_numpy(audited.labels), len(audited.classes)
-    features = torch.from_numpy(audited.features)
-    folds = grouped_folds(audited.labels.tolist(), alikes.groups, FOLDS, seed=seed)
-    numbers = np.unique(folds)
-    seen = [np.unique(audited.labels[folds != fold]) for fold in numbers]
-    if len(numbers) < 2 or min(len(classes) for classes in seen) < 2:
-        return None
-    penalty = fit_probe(features, labels, k, Probe(seed=seed)).penalty
-    logits = held_out_logits(features, labels, k, folds, penalty).numpy()
-    return softmax(logits, fit_temperature(logits, audited.labels))

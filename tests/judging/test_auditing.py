@@ -117,6 +117,16 @@ def test_a_wrong_label_is_told_with_what_it_looks_like():
     assert finding.reason == "It is labelled tulips and looks like roses (0.99 against 0.01)."
 
 
+def test_a_photo_unlike_all_others_is_told():
+    photos = audited(200, parts=("train",) * 200)
+    features = photos.features.copy()
+    features[70] = -20 * np.linspace(-1, 1, 32)
+    told = [f for f in found(replace(photos, features=features)) if f.kind == "outlier"]
+    assert told[0].photos == (Path("photos/roses/70.jpg"),)
+    assert told[0].reason == "It is unlike all other photos."
+    assert len(told) <= 6
+
+
 def test_without_probabilities_labels_are_not_judged():
     photos = audited()
     assert findings(photos, likenesses(photos), None) == ()
@@ -151,15 +161,18 @@ def test_a_photo_that_cannot_be_read_is_told_with_the_reason():
     assert finding.photos == (Path("photos/roses/x.jpg"),)
 
 
+def lopsided(labels):
+    photos = audited(200, labels=labels, parts=("train",) * 200)
+    return [f for f in findings(photos, likenesses(photos), None) if f.kind == "imbalance"]
+
+
 def test_lopsided_and_small_classes_are_told_by_their_training_photos():
     labels = np.array([0] * 196 + [1] * 4)
-    few = audited(200, labels=labels, parts=("train",) * 200)
-    (finding,) = findings(few, likenesses(few), None)
+    (finding,) = lopsided(labels)
     assert (finding.kind, finding.photos) == ("imbalance", ())
     assert "'tulips' has only 4 training photos" in finding.reason
     labels = np.array([0] * 182 + [1] * 18)
-    lopsided = audited(200, labels=labels, parts=("train",) * 200)
-    (finding,) = findings(lopsided, likenesses(lopsided), None)
+    (finding,) = lopsided(labels)
     assert finding.reason == "Class 'tulips' has 18 training photos, the largest has 182."
 
 

@@ -79,9 +79,9 @@ def overlay(first: Floats, second: Floats, starts: Floats) -> Overlay:
     is_second_part = starts[:, 0].astype(bool)[:, None, None]
     part = np.where(is_second_part, second, first)
     whole = np.where(is_second_part, first, second)
-    scale = np.stack([starts[:, 1], starts[:, 1]], 1)  # down, across
-    shift = starts[:, 2:] + (scale - 1) / 2  # of the part's centre, as a share of the side
-    scale, shift = scale.astype(np.float32), shift.astype(np.float32)
+    scale: Floats = starts[:, [1, 1]]  # down, across
+    # Of the part's centre, as a share of the side.
+    shift: Floats = (starts[:, 2:] + (scale - 1) / 2).astype(np.float32)
     for side, times in STEPS:
         seen, from_ = (resized(copies, side) for copies in (part, whole))
         for _ in range(times):
@@ -150,9 +150,8 @@ def _closer(part: Floats, whole: Floats, scale: Floats, shift: Floats) -> tuple[
 
 def _laid(whole: Floats, scale: Floats, shift: Floats, side: int) -> Floats:
     """The part of each whole that is `scale` as large and lies `shift` from the centre."""
-    rows, columns = (
-        _interpolation(scale[:, axis], shift[:, axis], side, whole.shape[1]) for axis in (0, 1)
-    )
+    rows = _interpolation(scale[:, 0], shift[:, 0], side, whole.shape[1])
+    columns = _interpolation(scale[:, 1], shift[:, 1], side, whole.shape[2])
     laid: Floats = rows @ whole @ columns.transpose(0, 2, 1)
     return laid
 
@@ -160,10 +159,10 @@ def _laid(whole: Floats, scale: Floats, shift: Floats, side: int) -> Floats:
 def _interpolation(scale: Floats, shift: Floats, side: int, pixels: int) -> Floats:
     """Weights `p side pixels` that read between pixels, linearly; beyond the edge is the edge."""
     from_centre = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
-    places = (scale[:, None] * from_centre + shift[:, None] + 0.5) * pixels - 0.5
-    places = np.clip(places, 0, pixels - 1)[..., None]
-    weights: Floats = np.maximum(0, 1 - np.abs(places - np.arange(pixels, dtype=np.float32)))
-    return weights.astype(np.float32)
+    places = (scale[:, None] * from_centre + shift[:, None] + 0.5) * pixels - 0.5  # p side
+    apart = np.abs(np.clip(places, 0, pixels - 1)[..., None] - np.arange(pixels))
+    weights: Floats = np.maximum(0, 1 - apart).astype(np.float32)
+    return weights
 
 
 def _softened(copies: Floats) -> Floats:

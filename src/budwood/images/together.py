@@ -19,7 +19,7 @@ import numpy as np
 from budwood.errors import PhotoError
 from budwood.images.glances import Glance, glances, moments_of
 from budwood.images.likeness import EDGES, alike, equal_files, groups
-from budwood.images.moments import PAUSE, bursts
+from budwood.images.moments import PAUSE, Moment, bursts
 from budwood.images.notes import count
 from budwood.images.reading import digest, read
 from budwood.places import home, whole_file
@@ -84,9 +84,10 @@ def _looked_at(paths: Sequence[Path]) -> Together:
     is_complete = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
     copies: list[tuple[int, int]] = []
+    moments: list[Moment | None]
     if is_complete:
         seen = glances(paths)
-        moments = [one and one.moment for one in seen]
+        moments = [None if one is None else one.moment for one in seen]
         copies = _copies(seen)
     else:
         moments = moments_of(paths)

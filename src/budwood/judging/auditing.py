@@ -15,7 +15,8 @@ from budwood.images.likeness import Alike, alike, equal_files, groups, members
 from budwood.images.moments import Moment, bursts
 from budwood.images.notes import count
 from budwood.judging.findings import Finding, in_order
-from budwood.judging.suspects import Suspect, neighbours, outliers, suspects
+from budwood.judging.outlying import outliers
+from budwood.judging.suspects import Suspect, neighbours, suspects
 
 TINY = 64
 """Pixels; a photo whose shorter side has fewer shows little."""
@@ -95,7 +96,7 @@ def findings(
             *(about.alike(photos, exact_of) for photos in members(in_pairs)),
             *about.bursts(alikes.bursts),
             *about.labels([] if probabilities is None else suspects(probabilities, audited.labels)),
-            *about.outliers(outliers(audited.features)),
+            *about.outliers(outliers(audited.features, audited.labels, alikes.groups)),
             *_imbalance(audited),
         ],
         audited.root,

@@ -1,4 +1,4 @@
-"""Photos whose label is probably wrong, and photos unlike all others."""
+"""Photos whose label is probably wrong, and pairs that may be of one picture, by their features."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,6 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 
-NEIGHBOURS = 10
-"""Nearest photos by which it is told how far one lies from the others."""
-FAR = 6.0
-"""Times the median deviation that a photo's distance must lie above the median."""
 LIKE, NEAREST = 0.6, 4
 """Cosine of features, and how many of the nearest: pairs that may be copies of one picture."""
 _ROWS = 1024
@@ -56,7 +52,12 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     among /= among.sum(1, keepdims=True)
     own = np.searchsorted(present, labels)
     worst = find_label_issues(
-        own, among, return_indices_ranked_by="self_confidence", n_jobs=1, verbose=False
+        own,
+        among,
+        filter_by="prune_by_class",
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+        verbose=False,
     )
     found = []
     for photo in worst:
@@ -72,39 +73,6 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
                 )
             )
     return found
-
-
-def outliers(features: NDArray[np.floating]) -> list[tuple[int, float]]:
-    """Photos unlike all others, the farthest first, each with its distance.
-
-    The distance is the mean distance to the ten nearest photos. How far is far is told by the
-    median and the deviation of all photos' distances, which outliers hardly move.
-
-    Args:
-        features: `n d`.
-
-    Example:
-        >>> alike = np.random.default_rng(0).normal(size=(50, 8)) * 0.1 + 1
-        >>> [photo for photo, _ in outliers(np.vstack([alike, [[9, -9, 9, -9, 9, -9, 9, -9]]]))]
-        [50]
-    """
-    count = min(NEIGHBOURS, len(features) - 1)
-    if count < 1:
-        return []
-    rows = (features - features.mean(0, dtype=np.float64)).astype(np.float32)
-    lengths = (rows**2).sum(1)
-    distances = np.empty(len(rows))
-    for start in range(0, len(rows), _ROWS):
-        some = slice(start, start + _ROWS)
-        squares = lengths[some, None] + lengths - 2 * rows[some] @ rows.T
-        own = np.arange(len(squares))
-        squares[own, own + start] = np.inf
-        nearest = np.partition(squares, count - 1, axis=1)[:, :count]
-        distances[some] = np.sqrt(np.maximum(nearest, 0)).mean(1)
-    middle = float(np.median(distances))
-    deviation = 1.4826 * float(np.median(np.abs(distances - middle)))
-    limit = middle + FAR * max(deviation, 1e-6)
-    return [(int(i), float(distances[i])) for i in np.argsort(-distances) if distances[i] > limit]
 
 
 def neighbours(
