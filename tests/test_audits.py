@@ -3,7 +3,6 @@
 import random
 import shutil
 
-import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
@@ -12,13 +11,6 @@ from budwood.errors import BudwoodError, DataError
 from budwood.features.gathering import Extraction
 
 HUES = {"amber": 30, "azure": 150, "lime": 90}
-COPIES = (
-    lambda image: image,
-    lambda image: image.resize((image.width // 2, image.height // 2)),
-    ImageOps.mirror,
-    lambda image: image.crop((12, 14, image.width - 10, image.height - 15)),
-)
-"""What is done to real photos; all are compressed again, too."""
 
 
 @pytest.fixture(scope="module")
@@ -238,54 +230,3 @@ class TestHardlyAnything:
         root = draw_folder(tmp_path / "photos", train=2, test=0)
         with pytest.raises(BudwoodError, match="No architecture is called 'resnet5O'"):
             audited(root, model="resnet5O")
-
-
-@pytest.mark.photos
-class TestFlowers:
-    """A few hundred real photos with planted faults."""
-
-    @pytest.fixture(scope="class")
-    def planted(self, real_photos, tmp_path_factory, shared_home):
-        root = tmp_path_factory.mktemp("flowers") / "photos"
-        chance = random.Random(7)
-        classes = sorted(path.name for path in (real_photos / "flowers" / "train").iterdir())
-        chosen = {}
-        for part, number in (("train", 70), ("val", 20)):
-            for name in classes:
-                photos = sorted((real_photos / "flowers" / part / name).glob("*.jpg"))
-                for photo in chance.sample(photos, number):
-                    target = root / part / name / photo.name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(photo, target)
-                    chosen[target] = name
-        train = [path for path in chosen if "train" in path.parts]
-        flips, sources = {}, chance.sample(train, 47)
-        for path in sources[20:]:
-            wrong = chance.choice([name for name in classes if name != chosen[path]])
-            target = root / "train" / wrong / f"flipped-{path.name}"
-            flips[path.rename(target)] = chosen[path]
-        copies = []
-        for i, path in enumerate(sources[:20]):
-            with Image.open(path) as opened:
-                image = COPIES[i % len(COPIES)](opened.convert("RGB"))
-            target = root / "val" / chosen[path] / f"copy-{path.name}"
-            image.save(target, "JPEG", quality=60)
-            copies.append({path, target})
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("BUDWOOD_HOME", str(shared_home))
-            return audited(root), flips, copies
-
-    def test_flipped_labels_are_flagged(self, planted):
-        found, flips, _ = planted
-        flagged = {f.photos[0]: f.suggestion for f in found.findings if f.kind == "label"}
-        hits = flagged.keys() & flips.keys()
-        assert len(hits) >= 0.75 * len(flips)
-        assert len(hits) >= 0.5 * len(flagged)  # few photos, and some true errors of the data
-        right = [flagged[path] == flips[path] for path in hits]
-        assert np.mean(right) > 0.8
-
-    def test_copies_across_splits_leak(self, planted):
-        found, _, copies = planted
-        leaks = [set(f.photos) for f in found.findings if f.kind == "leak"]
-        assert sum(any(pair <= leak for leak in leaks) for pair in copies) >= 18
-        assert len(leaks) <= 21

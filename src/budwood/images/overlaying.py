@@ -152,7 +152,7 @@ def _laid(whole: Floats, scale: Floats, shift: Floats, side: int) -> Floats:
     """The part of each whole that is `scale` as large and lies `shift` from the centre."""
     rows = _interpolation(scale[:, 0], shift[:, 0], side, whole.shape[1])
     columns = _interpolation(scale[:, 1], shift[:, 1], side, whole.shape[2])
-    laid: Floats = rows @ whole @ columns.transpose(0, 2, 1)
+    laid: Floats = np.matmul(rows @ whole, columns.transpose(0, 2, 1))
     return laid
 
 

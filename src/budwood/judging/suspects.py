@@ -55,6 +55,7 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
         own,
         among,
         filter_by="prune_by_class",
+        min_examples_per_class=0,
         return_indices_ranked_by="self_confidence",
         n_jobs=1,
         verbose=False,
