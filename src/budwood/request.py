@@ -60,6 +60,8 @@ class Request:
     """Bytes that the feature store may take."""
     out: Path | None = None
     """The run's folder."""
+    report: bool = True
+    """Whether a report is written into it."""
 
     @property
     def training(self) -> Training | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from budwood.capsule import installed_versions
 from budwood.classifier import Classifier, Fit
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
@@ -28,6 +29,10 @@ from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
+from budwood.reporting.gathering import facts_of
+from budwood.reporting.pages import write_pages
+from budwood.reporting.records import PHOTOS, Record, listed, write_photos
+from budwood.reporting.words import words_of
 from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
 
@@ -208,7 +213,25 @@ def run_training(
         write_json(folder / "config.json", request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", run.to_json())
+        _write_report(run, model)
     return run
+
+
+def _write_report(run: Run, model: Classifier) -> None:
+    """The list of the run's photos, and the quick part of its report if it is wanted."""
+    photos = listed(run.photos)
+    write_photos(run.folder / PHOTOS, photos)
+    if run.request.report:
+        record = Record(
+            run.folder,
+            run.request.to_json(),
+            run.to_json(),
+            photos,
+            installed_versions(),
+            run.fit.fingerprint,
+        )
+        facts = facts_of(record, model, run.gathered, is_full=False)
+        write_pages(facts, run.folder, words_of("en"))
 
 
 def _network_notes(network: nn.Module) -> Iterator[str]:

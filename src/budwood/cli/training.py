@@ -132,6 +132,12 @@ OPTIONS = (
         metavar="RUN",
         help="Folder for the result. [default: runs/DATA-MODEL]",
     ),
+    click.option(
+        "--report/--no-report",
+        default=True,
+        show_default=True,
+        help="Write a page with the result to look at, and a model card, into RUN.",
+    ),
 )
 """In the order in which --help shows them."""
 
