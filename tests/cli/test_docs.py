@@ -118,6 +118,8 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
+        "explain": ["explain", trained.json["run"], "photos/red/red-01.png", "--filters"],
+        "report": ["report", trained.json["run"]],
     }
     (place.folder / "mine.toml").write_text(RECIPE)
     outcomes = place.run_several([[*command, "--json"] for command in commands.values()])

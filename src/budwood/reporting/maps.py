@@ -9,7 +9,8 @@ from PIL import Image
 
 from budwood.classifier import Classifier
 from budwood.images.reading import read
-from budwood.judging.attribution import last_map_layer, where_it_looked
+from budwood.judging.attribution import where_it_looked
+from budwood.judging.map_layers import last_map_layer
 from budwood.networks.prepared import normalise
 from budwood.reporting.overlays import overlaid
 from budwood.reporting.thumbnails import SIDE, address_of

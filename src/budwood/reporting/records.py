@@ -53,9 +53,11 @@ class Record:
 
     def shown(self, path: Path | str) -> str:
         """A path, as short as it can be said."""
-        for root in (Path(self.request["data"]), Path(self.request["data"]).resolve()):
-            if Path(path).is_relative_to(root):
-                return Path(path).relative_to(root).as_posix()
+        data = Path(self.request["data"])
+        root = data.parent if data.suffix.lower() == ".csv" else data
+        for base in (root, root.absolute(), root.resolve()):
+            if Path(path).is_relative_to(base):
+                return Path(path).relative_to(base).as_posix()
         return str(path)
 
 
@@ -101,10 +103,17 @@ def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | No
         result = json.loads(file.read_text("utf-8"))
     except ValueError:
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
-    return Record(folder, request, result, _photos(folder, request), versions, fingerprint)
+    return Record(folder, request, result, photos_of(folder, request), versions, fingerprint)
 
 
-def _photos(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
+def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
+    """The photos that a run used, there or not; none if that is not known.
+
+    Runs of before there was a list are split again, as they were then, if the folder is there.
+
+    Raises:
+        ConfigError: If the list is damaged.
+    """
     file = folder / PHOTOS
     if file.is_file():
         try:
@@ -115,7 +124,7 @@ def _photos(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
         except (ValueError, KeyError, TypeError, csv.Error):
             raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
         return tuple(rows)
-    try:  # a run of before there was such a list
+    try:
         return listed(
             load_folder(
                 request["data"],
