@@ -49,7 +49,7 @@ class Run:
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
-    told: Told = Told()
+    told: Told = field(default_factory=Told)
     """What is said beside accuracy."""
     beside: Beside | None = None
     """Of a recipe, the comparison with the chapter."""
