@@ -9,7 +9,6 @@ from budwood.learning.held_out import held_out_by_probe
 from budwood.learning.penalties import spread_folds
 from budwood.learning.probe import Probe, fit_probe, held_out_logits
 
-
 PROBE = Probe()
 
 
