@@ -10,8 +10,8 @@ from budwood.reporting.pages import class_rows, model_card, report_page, write_p
 from budwood.reporting.styling import page_style
 from budwood.reporting.words import words_of
 
+from ..page_checks import check_page  # noqa: TID252
 from .conftest import facts_with, result_of
-from .page_checks import check_page
 
 EN = words_of("en")
 

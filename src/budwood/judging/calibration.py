@@ -140,19 +140,23 @@ def reliability(
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    photos = np.bincount(place, minlength=BINS)
+    sure = np.bincount(place, confidence, BINS)
+    hits = np.bincount(place, right, BINS)
     random = np.random.default_rng(seed)
-    # If confidence were the truth, each photo would be right with that probability.
-    imagined = random.random((DRAWS, len(labels))) < confidence
-    error, by_chance, bins = 0.0, np.zeros(DRAWS), []
-    for i in range(BINS):
-        inside = place == i
-        photos = int(inside.sum())
-        if not photos:
-            continue
-        share, mean = photos / len(labels), float(confidence[inside].mean())
-        hits = int(right[inside].sum())
-        error += share * abs(hits / photos - mean)
-        by_chance += share * np.abs(imagined[:, inside].mean(1) - mean)
-        interval = wilson_interval(hits, photos)
-        bins.append(Bin(i / BINS, (i + 1) / BINS, photos, mean, hits / photos, interval))
-    return Reliability(tuple(bins), error, float(by_chance.mean()))
+    by_chance = 0.0
+    for _ in range(DRAWS):  # were confidence the truth, each photo would be right that often
+        imagined = np.bincount(place, random.random(len(labels)) < confidence, BINS)
+        by_chance += float(np.abs(imagined - sure).sum()) / len(labels) / DRAWS
+    bins = tuple(
+        Bin(
+            low=i / BINS,
+            high=(i + 1) / BINS,
+            photos=int(photos[i]),
+            confidence=float(sure[i] / photos[i]),
+            accuracy=float(hits[i] / photos[i]),
+            interval=wilson_interval(int(hits[i]), int(photos[i])),
+        )
+        for i in np.flatnonzero(photos).tolist()
+    )
+    return Reliability(bins, float(np.abs(hits - sure).sum()) / len(labels), by_chance)

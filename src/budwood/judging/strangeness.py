@@ -21,6 +21,8 @@ from budwood.errors import DataError
 
 AXES = 128
 """Main axes of the spread within classes that are kept at most."""
+ROUNDS, SPARE = 3, 16
+"""Of subspace iteration, and the axes sought beyond those that are kept."""
 COVERAGE = 0.95
 """The share of photos of the known classes that is not to be called strange."""
 
@@ -60,34 +62,31 @@ class Familiar:
 
 
 def familiar(
-    features: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    folds: NDArray[np.integer],
-    coverage: float = COVERAGE,
+    features: NDArray[np.floating], labels: NDArray[np.integer], coverage: float = COVERAGE
 ) -> Familiar:
     """What these training photos look like.
 
-    The limit is read off photos that took no part: each fold is measured with means and axes of
-    the others.
+    The limit is read off photos that took no part: each half of every class is measured with
+    means and axes of the other halves.
 
     Args:
         features: `n d`.
         labels: `n`.
-        folds: `n`, the part that each photo is held out with; at least two.
         coverage: The share of photos of the known classes that is not to be called strange.
 
     Raises:
-        DataError: If there are fewer than two folds or rows, or the lengths differ.
+        DataError: If there are fewer than two rows, or the lengths differ.
     """
-    if len(features) != len(labels) or len(labels) != len(folds) or len(np.unique(folds)) < 2:
+    if len(features) != len(labels) or len(labels) < 2:
         raise DataError(
-            f"{len(features)} rows, {len(labels)} labels and {len(np.unique(folds))} folds do not "
-            "tell what is familiar.",
-            expected="There must be one label and one fold a row, and two folds or more.",
+            f"{len(features)} rows and {len(labels)} labels do not tell what is familiar.",
+            expected="There must be one label a row, and two rows or more.",
         )
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    half = np.empty(len(labels), int)
+    half[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % 2
     distances = np.empty(len(labels))
-    for fold in np.unique(folds):
-        out = folds == fold
+    for out in (half == 0, half == 1):
         others = _described(features[~out], labels[~out], np.inf)
         distances[out] = others.distance(features[out])
     return _described(features, labels, float(np.quantile(distances, coverage)))
@@ -128,19 +127,22 @@ def _directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
 def _main_axes(
     around: NDArray[np.float32], r: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The `r` largest sums of squares along axes, and these axes `r d`: those of the rows, or, of
-    few rows, made from their products with each other."""
-    from scipy.linalg import eigh
+    """The `r` largest sums of squares along axes, largest last, and these axes `r d`.
 
+    By a few rounds of subspace iteration: where axes are as long as each other, any will do.
+
+    Reference: Halko, Martinsson and Tropp, "Finding Structure with Randomness", SIAM Review 2011.
+    """
     n, d = around.shape
-    is_tall = n >= d
-    products = (around.T @ around if is_tall else around @ around.T).astype(np.float64)
-    size = len(products)
-    squares, vectors = eigh(products, subset_by_index=[size - r, size - 1])
-    if is_tall:
-        return squares, vectors.T
-    lengths = np.sqrt(np.maximum(squares, 1e-12 * max(squares.max(), 1e-12)))
-    return squares, (around.T.astype(np.float64) @ vectors / lengths).T
+    wider = min(r + SPARE, n, d)
+    start = np.random.default_rng(0).normal(size=(d, wider)).astype(np.float32)
+    axes = np.linalg.qr(start)[0]
+    for _ in range(ROUNDS):
+        axes = np.linalg.qr(around.T @ (around @ axes))[0]
+    along = (around @ axes).astype(np.float64)
+    squares, turn = np.linalg.eigh(along.T @ along)
+    found: NDArray[np.float64] = (axes @ turn[:, -r:]).T
+    return np.maximum(squares[-r:], 0), found
 
 
 def _squared(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from budwood.learning.fitting import data_fingerprint
 from budwood.reporting.commands import command_of
 from budwood.reporting.facts import Cell, Facts, Found, Growth, Picture
 from budwood.reporting.faults import equal_photos, probably_wrong, small_classes
-from budwood.reporting.growth import Taught, growth_of, held_out_probabilities, taught
+from budwood.reporting.growth import Taught, growth_of, held_out_probabilities, taught, told_growth
 from budwood.reporting.maps import maps_of
 from budwood.reporting.network_drawing import drawn
 from budwood.reporting.records import Listed, Record
@@ -199,6 +199,9 @@ class _Look:
 
     def growth(self) -> Growth | None:
         """What more photos would bring."""
+        told = self.record.result.get("learning_curve")
+        if told is not None:
+            return told_growth(told, self.model.plan.layer is None)
         if self.taught is None:
             self.gaps["growth"] = self.gaps["taught"]
             return None

@@ -1,6 +1,8 @@
 """What a run's stored features say further: held-out answers, and what more photos would bring."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,14 +11,13 @@ from numpy.typing import NDArray
 from budwood.classifier import Classifier
 from budwood.features.gathering import Gathered
 from budwood.judging.calibration import fit_temperature, softmax
+from budwood.judging.learning_curve import learning_curve
 from budwood.learning.penalties import spread_folds
 from budwood.learning.precision_trial import pooled
 from budwood.learning.probe import fit_probe, held_out_logits
-from budwood.reporting.facts import Growth
+from budwood.reporting.facts import Growth, Point
 from budwood.tensors import Features
 
-EXTRA = 100
-"""More photos of each class that the forecast is for."""
 FOLDS = 5
 
 
@@ -67,4 +68,22 @@ def held_out_probabilities(of: Taught, seed: int) -> NDArray[np.float64] | None:
 
 def growth_of(of: Taught, seed: int) -> Growth | None:
     """The learning curve of a linear head; None if there are too few photos for one."""
-    return None
+    curve = learning_curve(
+        of.features, torch.from_numpy(of.labels), of.classes, penalty=of.penalty, seed=seed
+    )
+    return told_growth(curve.to_json(), of.is_stand_in)
+
+
+def told_growth(curve: Mapping[str, Any], is_stand_in: bool) -> Growth | None:
+    """The learning curve that a run wrote down; None if there are too few points for one.
+
+    Args:
+        curve: The object `learning_curve` of `train --json`.
+        is_stand_in: True if the run's own graft is no linear head.
+    """
+    points = tuple(Point(p["photos"], p["top1"], tuple(p["interval"])) for p in curve["points"])
+    if len(points) < 2:
+        return None
+    more = curve["forecast"]
+    forecast = more and Point(more["photos"], more["top1"], tuple(more["interval"]))
+    return Growth(points, forecast, more["extra_per_class"] if more else 0, is_stand_in)
