@@ -53,6 +53,12 @@ def result_of(classes, confusion, **changes):
         "frozen_unchanged": True,
         "notes": ["photos: a note"],
         "warning": None,
+        "kfold": {"top1": 0.8, "folds": [{"photos": 9, "top1": 0.8}]},
+        "abstain": {
+            "promised": 0.02,
+            "test": {"error": 0.01, "interval": [0.0, 0.05], "coverage": 0.9},
+        },
+        "strange": {"called": 2, "photos": 28, "share": 0.07, "expected": 0.05},
     } | changes
 
 

@@ -91,7 +91,7 @@ def facts_of(record: Record, model: Classifier, gathered: Gathered, *, is_full: 
         reliability=look.reliability(),
         growth=growth,
         found=tuple(replace(fault, photos=finished(fault.photos)) for fault in faults),
-        small=small_classes(record.photos, names),
+        small=small_classes(record.photos, names) if record.photos else {},
         missing=look.missing,
         listed=len(record.photos),
         gaps=look.gaps,
