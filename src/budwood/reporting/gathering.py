@@ -23,6 +23,7 @@ from budwood.reporting.growth import Taught, growth_of, held_out_probabilities, 
 from budwood.reporting.maps import maps_of
 from budwood.reporting.network_drawing import drawn
 from budwood.reporting.records import Listed, Record
+from budwood.reporting.reliability import told_reliability
 from budwood.reporting.seen import CLASSES, Seen, in_rows, photos_of_cells, shown_places
 from budwood.reporting.thumbnails import thumbnails
 
@@ -189,7 +190,10 @@ class _Look:
             return None, {}
 
     def reliability(self) -> Reliability | None:
-        """How far its probabilities can be taken at their word."""
+        """How far its probabilities can be taken at their word; by the run itself if it says."""
+        told = self.record.result.get("calibration")
+        if told is not None:
+            return told_reliability(told)
         if self.evaluation is None or self.seen is None:
             self.gaps["reliability"] = next(
                 (self.gaps[name] for name in ("test", "cells") if name in self.gaps), "later"
