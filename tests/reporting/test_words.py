@@ -34,7 +34,7 @@ def test_chinese_is_chinese():
 def test_every_word_that_is_asked_for_is_there_and_no_other():
     sources = [*SOURCE.glob("*.py"), *SOURCE.glob("templates/*")]
     text = "\n".join(path.read_text("utf-8") for path in sources)
-    asked = set(re.findall(r"""(?:w|words)\[["']([^"']+)["']\]""", text))
+    asked = set(re.findall(r"""\b(?:w|words)\[["']([^"']+)["']\]""", text))
     asked |= set(re.findall(r"""(?:say|gap)\(\s*["']([^"']+)["'][,)]""", text))
     known = set(words_of("en").sentences)
     assert asked - known == set()

@@ -39,7 +39,8 @@ class Grid:
             return output.permute(0, 3, 1, 2)
         if self.kind == "n t d":
             patches = output[:, -self.height * self.width :]
-            return patches.transpose(1, 2).unflatten(2, (self.height, self.width))
+            n, _, d = patches.shape
+            return patches.transpose(1, 2).reshape(n, d, self.height, self.width)
         return output
 
 
@@ -155,7 +156,7 @@ def _grid(
     return None
 
 
-def _is_alike(size: torch.Size, photo: torch.Size) -> bool:
+def _is_alike(size: tuple[int, ...], photo: tuple[int, ...]) -> bool:
     """True if a map of this size can be one of the photo."""
     if min(size) < 1 or size[0] > photo[0] or size[1] > photo[1]:
         return False

@@ -2,12 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from importlib.metadata import version
 from itertools import groupby
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -155,13 +156,15 @@ def _environment() -> Environment:
         trim_blocks=False,
         keep_trailing_newline=True,
     )
-    made.filters |= {
+    filters: dict[str, Callable[..., object]] = {
         "percent": _percent,
+        "points": lambda share: f"{100 * share:.1f}",
         "count": lambda number: f"{number:,}",
         "seconds": _duration,
         "has_photos": _has_photos,
         "md": _for_markdown,
     }
+    made.filters.update(filters)
     return made
 
 
@@ -183,9 +186,9 @@ def _layers(facts: Facts, words: Words) -> str:
 
 
 def _shares(test: dict[str, Any] | None) -> Any:
-    """From a cell to its share of its class's photos, in two digits."""
+    """From a cell to how strong its colour is: the root of its share, so that few are seen too."""
     photos = {c["name"]: c["photos"] for c in (test["classes"] if test else ())}
-    return lambda cell: f"{cell.photos / max(1, photos[cell.label]):.2f}"
+    return lambda cell: f"{sqrt(cell.photos / max(1, photos[cell.label])):.2f}"
 
 
 def _has_photos(rows: Iterable[Sequence[Cell]]) -> bool:

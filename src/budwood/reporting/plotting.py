@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from html import escape
 from math import ceil, floor, log10
 
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 44
-"""Room around the place where values are drawn, for the axes and what they are called."""
+LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 44
+LARGEST = 1.2
+"""Room around the place where values are drawn, for the axes and what they are called; and how far
+a chart is enlarged at most."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Chart:
         parts.append(f'text-anchor="middle">{escape(self.y_label)}</text>')
         return (
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
-            f'aria-label="{escape(self.title)}">{"".join(parts + self._parts)}</svg>'
+            f'style="max-width:{LARGEST * self.width:.0f}px" aria-label="{escape(self.title)}">{"".join(parts + self._parts)}</svg>'
         )
 
     def _x(self, value: float) -> float:

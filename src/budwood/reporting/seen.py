@@ -31,7 +31,8 @@ class Seen:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """The most probable class of each."""
-        return self.probabilities.argmax(1)
+        best: NDArray[np.int64] = self.probabilities.argmax(1)
+        return best
 
     def of_cell(self, label: int, predicted: int) -> NDArray[np.int64]:
         """Positions of the photos of a cell, the surest first."""

@@ -29,7 +29,7 @@ class Words:
     def __getitem__(self, name: str) -> str:
         return self.sentences[name]
 
-    def say(self, name: str, **values: object) -> str:
+    def say(self, name: str, /, **values: object) -> str:
         """A sentence with its gaps filled."""
         return self.sentences[name].format(**values)
 
