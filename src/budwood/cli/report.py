@@ -20,7 +20,9 @@ from budwood.cli.output import ProgressLine, common_options, note, show
 )
 @common_options
 def command(run: Path, language: str, as_json: bool, debug: bool) -> None:
-    """Write the report of RUN: one HTML file with everything in it, and a model card.
+    """Write the report of RUN, a page to look at.
+
+    It is one HTML file with everything in it; a model card lies beside it.
 
     The page shows the result with its interval, the network, what is taken for what, the photos
     worth a look and where the network looked on them, how far its probabilities can be trusted,

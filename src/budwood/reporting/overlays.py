@@ -3,12 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-STRENGTH = 0.6
+from budwood.images.preprocessing import luma
+
+STRENGTH = 0.7
 """How much of the colours is laid over the photo where the map is strongest."""
 
 
 def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A photo `h w c` with a map `h w` of 0 to 1 laid over it in colours, `h w 3`.
+    """A photo `h w c` in grey with a map `h w` of 0 to 1 laid over it in colours, `h w 3`.
+
+    The photo loses its own colours, so that those of the map are not taken for them.
 
     Example:
         >>> grey = np.full((2, 2, 1), 100, np.uint8)
@@ -18,7 +22,8 @@ def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[n
     from matplotlib import colormaps
 
     colours = colormaps["inferno"](seen)[..., :3] * 255
-    photo = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.float64)
+    grey = luma(pixels) if pixels.shape[2] == 3 else pixels
+    photo = np.broadcast_to(grey, (*pixels.shape[:2], 3)).astype(np.float64)
     share = STRENGTH * seen[..., None]
     return np.asarray(((1 - share) * photo + share * colours).round().astype(np.uint8))
 

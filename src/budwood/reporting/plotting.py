@@ -139,7 +139,8 @@ class Chart:
         parts.append(f'text-anchor="middle">{escape(self.y_label)}</text>')
         return (
             f'<svg class="chart" viewBox="0 0 {self.width} {self.height}" role="img" '
-            f'style="max-width:{LARGEST * self.width:.0f}px" aria-label="{escape(self.title)}">{"".join(parts + self._parts)}</svg>'
+            f'style="max-width:{LARGEST * self.width:.0f}px" aria-label="{escape(self.title)}">'
+            f"{''.join(parts + self._parts)}</svg>"
         )
 
     def _x(self, value: float) -> float:
