@@ -198,7 +198,7 @@ def run_training(
     model.fit(left.train, val=left.val)
     clock.lap("fit")
     verdict = _verdict(model, left.test, request.abstain)
-    evaluation = verdict and verdict.evaluation
+    evaluation = None if verdict is None else verdict.evaluation
     clock.lap("evaluate")
     curve = model.learning_curve(left.train, request.seed) if request.learning_curve else None
     if curve is not None:
@@ -219,7 +219,7 @@ def run_training(
             model.fit_,
             evaluation,
             parameters,
-            told=Told(verdict and verdict.honesty, crossed, curve),
+            told=Told(None if verdict is None else verdict.honesty, crossed, curve),
             receipt=receipt_of(network),
             warning=warning_of(model),
             int8=trial,

@@ -49,7 +49,7 @@ def test_parts_are_stratified_and_inside_each_other():
 
 def test_parts_of_fewer_than_two_photos_a_class_are_passed_over(clusters):
     x, y = clusters(30, 6, 3)
-    assert [part.share for part in grown(x, y, 3, SHARES, penalty=1.0)] == [0.4, 0.8, 1.0]
+    assert [part.share for part in grown(x, y, 3, SHARES, penalty=1.0)] == [0.2, 0.4, 0.8, 1.0]
     x, y = clusters(4, 6, 2)
     assert list(grown(x, y, 2, SHARES, penalty=1.0)) == []
 

@@ -137,12 +137,15 @@ def honesty_of(
         DataError: If there are no photos.
     """
     probabilities = softmax(logits, 1.0 if trust is None else trust.temperature)
+    promise = None
+    if answering is not None:
+        promise = Promise(answering, kept_promise(answering, probabilities, labels))
     return Honesty(
         None if trust is None else trust.temperature,
         reliability(probabilities, labels),
         len(labels),
         None if strange is None else int(strange.sum()),
-        answering and Promise(answering, kept_promise(answering, probabilities, labels)),
+        promise,
     )
 
 

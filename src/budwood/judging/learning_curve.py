@@ -179,7 +179,7 @@ def learning_curve(
     return LearningCurve(
         tuple(points),
         photos=len(labels),
-        classes=len(labels.unique()),
+        classes=len(np.unique(labels.numpy())),
         judged=judged,
         resampled=_resampled([part.hits for part in parts], judged, seed),
     )

@@ -19,10 +19,16 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 
-AXES = 128
+AXES = 64
 """Main axes of the spread within classes that are kept at most."""
-ROUNDS, SPARE = 3, 16
+ROWS_AN_AXIS = 16
+"""Photos that each axis takes: axes of few photos would lie where just these photos are."""
+MANY = 2000
+"""Photos of which half is enough to measure the other half with; of fewer, four fifths are."""
+ROUNDS, SPARE = 2, 16
 """Of subspace iteration, and the axes sought beyond those that are kept."""
+SAME = 1e-6
+"""Rows of length 1 that differ by less along an axis are the same but for rounding."""
 COVERAGE = 0.95
 """The share of photos of the known classes that is not to be called strange."""
 
@@ -66,8 +72,8 @@ def familiar(
 ) -> Familiar:
     """What these training photos look like.
 
-    The limit is read off photos that took no part: each half of every class is measured with
-    means and axes of the other halves.
+    The limit is read off photos that took no part: each part of every class is measured with
+    means and axes of the others.
 
     Args:
         features: `n d`.
@@ -82,35 +88,36 @@ def familiar(
             f"{len(features)} rows and {len(labels)} labels do not tell what is familiar.",
             expected="There must be one label a row, and two rows or more.",
         )
-    shuffled = np.random.default_rng(0).permutation(len(labels))
-    half = np.empty(len(labels), int)
-    half[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % 2
-    distances = np.empty(len(labels))
-    for out in (half == 0, half == 1):
-        others = _described(features[~out], labels[~out], np.inf)
+    n, parts = len(labels), 2 if len(labels) >= MANY else 5
+    r = max(1, min(AXES, n // ROWS_AN_AXIS, features.shape[1] // 2))
+    shuffled = np.random.default_rng(0).permutation(n)
+    part = np.empty(n, int)
+    part[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(n) % parts
+    distances = np.empty(n)
+    for out in (part == number for number in np.unique(part)):
+        others = _described(features[~out], labels[~out], r, np.inf)
         distances[out] = others.distance(features[out])
-    return _described(features, labels, float(np.quantile(distances, coverage)))
+    limit = max(1.0, float(np.quantile(distances, coverage)))  # of equal photos all is rounding
+    return _described(features, labels, r, limit)
 
 
 def _described(
-    features: NDArray[np.floating], labels: NDArray[np.integer], limit: float
+    features: NDArray[np.floating], labels: NDArray[np.integer], r: int, limit: float
 ) -> Familiar:
     present = np.unique(labels)
     rows = _directions(features)
     means = np.stack([rows[labels == k].mean(0, dtype=np.float64) for k in present])
     around = rows - means.astype(np.float32)[np.searchsorted(present, labels)]
     freedom = max(1, len(rows) - len(present))
-    n, d = around.shape
-    r = max(1, min(AXES, n // 2, d // 2))
     squares, axes = _main_axes(around, r)
     total = float((around.astype(np.float64) ** 2).sum())
-    largest = max(float(squares.max(initial=0.0)), 1e-12)
-    left_over = max((total - float(squares.sum())) / max(1, d - r), 1e-6 * largest)
+    left_over = max(0.0, total - float(squares.sum())) / max(1, around.shape[1] - r)
+    deviations = np.sqrt(np.maximum(squares, left_over) / freedom)
     return Familiar(
         means=means.astype(np.float32),
         axes=axes.astype(np.float32),
-        deviations=np.sqrt(np.maximum(squares, left_over) / freedom).astype(np.float32),
-        rest=float(np.sqrt(left_over / freedom)),
+        deviations=np.maximum(deviations, SAME).astype(np.float32),
+        rest=max(float(np.sqrt(left_over / freedom)), SAME),
         limit=limit,
     )
 
@@ -135,8 +142,7 @@ def _main_axes(
     """
     n, d = around.shape
     wider = min(r + SPARE, n, d)
-    start = np.random.default_rng(0).normal(size=(d, wider)).astype(np.float32)
-    axes = np.linalg.qr(start)[0]
+    axes = np.random.default_rng(0).normal(size=(d, wider)).astype(np.float32)
     for _ in range(ROUNDS):
         axes = np.linalg.qr(around.T @ (around @ axes))[0]
     along = (around @ axes).astype(np.float64)

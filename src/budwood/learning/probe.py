@@ -121,7 +121,9 @@ def fit_probe(
         folds = spread_folds(y.numpy(), config.folds, config.seed)
         choice = choose_penalty(axes, y, num_classes, folds, bias, blocks.width)
         penalty = one_standard_error(choice.candidates)
-    w, loss = _optimum(axes, y, num_classes, penalty, choice and choice.start, bias)
+    w, loss = _optimum(
+        axes, y, num_classes, penalty, None if choice is None else choice.start, bias
+    )
     weight = axes.weights(w[:, :-1]) / blocks.scale  # k d
     offset = w[:, -1] - weight @ blocks.centre
     return FittedProbe(
@@ -130,7 +132,7 @@ def fit_probe(
         penalty,
         loss,
         candidates=() if choice is None else choice.candidates,
-        held_out=choice and choice.held_out,
+        held_out=None if choice is None else choice.held_out,
     )
 
 
