@@ -53,6 +53,8 @@ class Explanation:
     picture: str
     """Where the photo with its map was written to."""
     neighbours: tuple[Neighbour, ...]
+    is_empty: bool = False
+    """True if nothing in that layer speaks for the class."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `explain --json`."""
@@ -62,6 +64,7 @@ class Explanation:
             "probability": self.probability,
             "layer": self.layer,
             "picture": self.picture,
+            "empty": self.is_empty,
             "neighbours": [
                 {"path": n.path, "class": n.label, "cosine": n.cosine} for n in self.neighbours
             ],
@@ -71,7 +74,8 @@ class Explanation:
         near = "".join(f"\n  like {n.path} ({n.label}, {n.cosine:.2f})" for n in self.neighbours)
         return (
             f"{self.path}: {self.named} {self.probability:.3f}; where it looked ({self.layer}): "
-            f"{self.picture}{near}"
+            f"{self.picture}{', which is empty: nothing speaks for it' if self.is_empty else ''}"
+            f"{near}"
         )
 
 
@@ -143,14 +147,11 @@ def explain_run(
     near, note = _neighbours(model, run, photos)
     found = []
     with writing_to(out):
-        for i, (path, seen) in enumerate(_maps(model, photos, layer, chosen.tolist())):
-            name = model.classes_[int(chosen[i])]
-            picture = _write(_unused(out, f"{path.stem}-{name}"), seen)
-            found.append(
-                Explanation(
-                    str(path), name, float(shares[i, chosen[i]]), layer, str(picture), near[i]
-                )
-            )
+        for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
+            path, name = photos[i], model.classes_[int(chosen[i])]
+            picture = str(_write(_unused(out, f"{path.stem}-{name}"), drawn))
+            share = float(shares[i, chosen[i]])
+            found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
         pictures = [str(_write(_unused(out, name), tiled(some))) for name, some in tiles]
     return Explanations(tuple(found), tuple(pictures), note)
 
@@ -167,8 +168,8 @@ def _images(model: Classifier, photos: Sequence[Path]) -> tuple[NDArray[np.uint8
 
 def _maps(
     model: Classifier, photos: Sequence[Path], layer: str, chosen: Sequence[int]
-) -> list[tuple[Path, NDArray[np.uint8]]]:
-    """Each photo with its map laid over it."""
+) -> list[tuple[NDArray[np.uint8], bool]]:
+    """Each photo with its map laid over it, and whether the map is empty."""
     found = []
     for start in range(0, len(photos), AT_ONCE):
         some = photos[start : start + AT_ONCE]
@@ -176,8 +177,8 @@ def _maps(
         classes = chosen[start : start + AT_ONCE]
         seen = where_it_looked(model.network, images, layer, classes).numpy()
         found += [
-            (path, overlaid(photo, where))
-            for path, photo, where in zip(some, pixels, seen, strict=True)
+            (overlaid(photo, where), not where.any())
+            for photo, where in zip(pixels, seen, strict=True)
         ]
     return found
 
@@ -193,6 +194,8 @@ def _neighbours(
         return nothing, "The training photos are not known: there is no config.json beside it."
     train = [photo for photo in photos_of(folder, request) if photo.split == "train"]
     here = [photo for photo in train if photo.path.is_file()]
+    if not model.plan.has_features:
+        return nothing, "Layers that see the photo were trained: no features are stored to compare."
     if not here:
         return nothing, "The training photos are no longer where they were."
     gone = len(train) - len(here)

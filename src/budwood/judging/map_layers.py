@@ -112,8 +112,9 @@ def last_map_layer(network: nn.Module, images: Images) -> str:
 
 
 def _that_count(network: nn.Module, images: Images, layers: list[Layer]) -> list[Layer]:
-    """The layers as wide as the last of them of whose patches the classes depend."""
-    wide = [layer for layer in layers if layer.channels == layers[-1].channels]
+    """The layers of the usual width on whose patches the classes depend."""
+    ((usual, _),) = Counter(layer.channels for layer in layers).most_common(1)
+    wide = [layer for layer in layers if layer.channels == usual]
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

@@ -117,6 +117,11 @@ class Plan:
         return str(self._trained)
 
     @property
+    def has_features(self) -> bool:
+        """True if what is stored has passed a frozen layer: photos can be compared by it."""
+        return next(self._judged.trunk.parameters(), None) is not None
+
+    @property
     def trunk(self) -> Trunk | None:
         """The names by which the trunk is found; None if the graft is no chain of layers."""
         chain = chain_of(self._judged.graft)

@@ -29,7 +29,7 @@ from budwood.reporting.thumbnails import thumbnails
 
 WORST = 12
 """Photos in each list of the worst."""
-MAPPED = 6
+MAPPED = 8
 """Photos of each list whose maps are shown."""
 
 
@@ -236,7 +236,7 @@ class _Look:
             self.gaps["taught"] = "later"
         elif not photos or "train" in self.gone:
             self.gaps["taught"] = "photos.moved"
-        elif all(parameter.requires_grad for parameter in self.model.network.parameters()):
+        elif not self.model.plan.has_features:
             self.gaps["taught"] = "growth.unfrozen"
         elif data_fingerprint(rows.photos, names) != self.record.fingerprint:
             self.gaps["taught"] = "photos.changed"
