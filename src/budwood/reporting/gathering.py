@@ -235,7 +235,7 @@ class _Look:
         if not self.is_full:
             self.gaps["taught"] = "later"
         elif not photos or "train" in self.gone:
-            self.gaps["taught"] = "photos.moved"
+            self.gaps["taught"] = "growth.moved"
         elif not self.model.plan.has_features:
             self.gaps["taught"] = "growth.unfrozen"
         elif data_fingerprint(rows.photos, names) != self.record.fingerprint:
