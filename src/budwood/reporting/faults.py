@@ -13,8 +13,9 @@ from budwood.reporting.records import Listed
 
 FEW = 10
 """Photos; a class with fewer can hardly be learned or judged."""
-SHOWN = 12
-"""Faults of a kind that are shown."""
+SURE = 0.75
+"""Probability of another class from which on a label is called probably wrong: below that, the photo
+is more often hard to tell."""
 
 
 def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[Found]:
@@ -64,6 +65,7 @@ def probably_wrong(
             },
         )
         for suspect in suspects(probabilities, labels)
+        if suspect.probability >= SURE
     ]
 
 

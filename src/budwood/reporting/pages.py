@@ -28,6 +28,8 @@ CLASSES = 30
 """Classes that are listed; of more, those that do worst."""
 LISTED, FOUND, LAYERS = 50, 12, 8
 """Missing photos, faults of a kind and trained layers that are named; of the others the number."""
+EQUAL = 4
+"""Photos that are shown of equal ones."""
 _LEGEND = (
     "frozen",
     "trainable",
@@ -76,6 +78,7 @@ def report_page(facts: Facts, words: Words) -> str:
         "gaps": facts.gaps,
         "most_listed": LISTED,
         "most_found": FOUND,
+        "most_equal": EQUAL,
         "version": version("budwood"),
     }
     return _environment().get_template("report.html").render(context)
