@@ -7,6 +7,8 @@ import pytest
 
 from budwood.judging.cross_validation import CrossValidation, Fold
 
+from .conftest import draw_class
+
 TELLING = ["train", "photos", "--abstain", "0.4", "--kfold", "5", "--learning-curve"]
 """A training of which all is to be told."""
 
@@ -77,6 +79,23 @@ def test_a_test_part_of_its_own_takes_no_part_in_the_folds(place):
     out = place.run("train", "photos", "--test", "photos-to-test", "--kfold", "2", "--json")
     assert out.json["kfold"]["photos"] == 30
     assert out.json["images"] == {"train": 30, "val": 0, "test": 3, "skipped": 0}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_run_is_judged_again_as_it_was_judged_when_it_was_trained(place, precision):
+    folder = place.folder / "other-photos"
+    for name, hue in (("blue", 140), ("green", 100), ("red", 10)):
+        draw_class(folder / name, hue, 4)
+    asked = ["--test", "other-photos", "--precision", precision, "--out", f"runs/{precision}"]
+    trained, judged = place.run_several(
+        [
+            ["train", "photos", *asked, "--json"],
+            ["evaluate", f"runs/{precision}", "other-photos", "--json"],
+        ]
+    )
+    assert judged.json["precision"] == trained.json["precision"]
+    for name in ("test", "calibration", "strange"):
+        assert judged.json[name] == trained.json[name]
 
 
 def test_folds_of_a_head_that_is_trained_are_trained(told):
