@@ -34,7 +34,7 @@ from budwood.judging.honesty import Verdict, honesty_of
 from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.judging.trust import Trust, answering_of, learned_trust
-from budwood.learning.blocks import FeatureRows
+from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
 from budwood.learning.folding import hits_of_folds, require_folds
@@ -49,6 +49,9 @@ from budwood.networks.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
 from budwood.tensors import Logits
+
+JUDGED_AT_ONCE = 1024
+"""Photos whose features are looked at together, to see which are strange."""
 
 
 class Classifier:
@@ -327,9 +330,11 @@ class Classifier:
         known = None if self.trust_ is None else self.trust_.familiar
         if known is None:
             return None
-        if not gathered.paths:
-            return np.empty(0, np.bool_)
-        return known.is_strange(pooled(gathered.rows).numpy())
+        rows = gathered.rows
+        parts = spans(len(gathered.paths), JUDGED_AT_ONCE)
+        some = (Selected(rows, range(part.start, part.stop)) for part in parts)
+        told = [known.is_strange(pooled(each).numpy()) for each in some]
+        return np.concatenate([np.empty(0, np.bool_), *told])
 
     def _logits(self, gathered: Gathered) -> Logits:
         if not gathered.paths:

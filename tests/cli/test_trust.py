@@ -26,12 +26,18 @@ def told(place, run):
         "two text": ["evaluate", run, "runs/told", "photos", "--abstain", "0.4"],
         "predict": ["predict", run, "photos", "--abstain", "0.4", "--json"],
         "mlp": ["train", "photos", "--head", "mlp:8", "--epochs", "3", "--kfold", "3", "--json"],
+        "two photos": ["train", "two-photos", "--abstain", "0.1", "--learning-curve", "--json"],
+        "singles": ["train", "singles", "--abstain", "0.1", "--json"],
         "strict": ["evaluate", run, "photos", "--abstain", "0.0001"],
         "too many folds": ["train", "photos", "--kfold", "11"],
         "one fold": ["train", "photos", "--kfold", "1"],
         "no rate": ["evaluate", run, "photos", "--abstain", "1.5"],
         "no rate to train": ["train", "photos", "--abstain", "0"],
     }
+    for name, hue in (("blue", 160), ("green", 90), ("pink", 200), ("red", 0)):
+        draw_class(place.folder / "singles" / name, hue, 1)
+    for name, hue in (("blue", 160), ("red", 0)):
+        draw_class(place.folder / "two-photos" / name, hue, 1)
     outcomes = place.run_several([*commands.values()])
     return dict(zip(commands, outcomes, strict=True))
 
@@ -153,6 +159,19 @@ def test_strange_photos_are_told_apart_from_unsure_ones(told):
 def test_a_promise_that_no_photo_can_keep_is_said_to_be_none(told):
     assert told["strict"].code == 0
     assert "it answers nothing: 24 held-out photos are too few" in told["strict"].out
+
+
+def test_two_photos_are_trained_on_and_it_is_said_that_nothing_can_be_promised(told):
+    said = told["two photos"].json
+    assert [said[name] for name in ("calibration", "strange", "abstain")] == [None] * 3
+    assert said["learning_curve"]["points"] == []
+    assert said["learning_curve"]["forecast"] is None
+    assert "It cannot tell when to abstain: no photo was held out" in told["two photos"].err
+
+
+def test_a_promise_that_no_photo_tests_is_told_all_the_same(told):
+    assert told["singles"].json["images"]["test"] == 0
+    assert "No photo tests its promise: with --abstain it answers" in told["singles"].err
 
 
 def test_one_run_and_two_say_the_same_of_it(told):
