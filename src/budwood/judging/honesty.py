@@ -52,7 +52,7 @@ class Honesty:
         >>> sure = np.array([[2.0, 0.0]] * 40)
         >>> print(honesty_of(None, sure, np.array([0] * 35 + [1] * 5), None))
         Probabilities are not calibrated; they are off by 0.6 points on average (ECE 0.006, of \
-which chance explains 0.045).
+which chance explains 0.043).
     """
 
     temperature: float | None
