@@ -260,7 +260,8 @@ class Classifier:
                 next="Cross-validate before you fit.",
             )
         require_folds(photos, k)
-        self.plan.settle_precision(photos)
+        if self.plan.trial is None:
+            self.plan.settle_precision(photos)
         training = self.training or Training()
         return crossed(*hits_of_folds(self.plan, photos, k, training, self.probe, seed))
 
@@ -280,6 +281,8 @@ class Classifier:
         gathered = require_readable(self.plan.judging_rows(photos.paths))
         labels, k = torch.from_numpy(photos.targets), len(photos.classes)
         is_solved = self.plan.layer is not None
+        if not is_solved:
+            self.on_note("The learning curve is that of a linear head on the frozen features.")
         rows = self.plan.features(gathered) if is_solved else FeatureRows(pooled(gathered.rows))
         known = self.fit_ and self.fit_.probe
         penalty = known.penalty if known else fit_probe(rows, labels, k, self.probe).penalty
