@@ -224,6 +224,17 @@ def test_folds_of_a_graft_are_trained_and_the_network_stays_as_it_is(photos, tra
         model.fit(split).cross_validate(split, 3)
 
 
+def test_a_trial_of_int8_that_has_decided_is_not_repeated_for_the_folds(photos, monkeypatch):
+    model, tried = built(), []
+    monkeypatch.setattr(model.plan, "settle_precision", tried.append)
+    split = photos(12)
+    model.cross_validate(split, 2)
+    assert tried == [split]
+    model.plan.trial = "decided on the training photos"
+    model.cross_validate(split, 2)
+    assert tried == [split]
+
+
 def test_the_seed_chooses_the_folds(photos):
     split = photos(60, shades=8)
     one, two, other = (built().cross_validate(split, 3, seed) for seed in (1, 1, 2))
@@ -256,6 +267,8 @@ def test_folds_of_photos_of_other_classes_are_refused(photos):
 def test_the_curve_of_a_trained_graft_is_that_of_a_linear_head_on_its_features(photos):
     split = photos(60, shades=15)
     solved = built(extraction=Extraction(precision="fp32")).fit(split).learning_curve(split)
-    trained = built(training=QUICK).fit(split).learning_curve(split)
+    notes = []
+    trained = built(training=QUICK, on_note=notes.append).fit(split).learning_curve(split)
+    assert "The learning curve is that of a linear head on the frozen features." in notes
     assert [point.photos for point in solved.points] == [point.photos for point in trained.points]
     assert solved.judged == trained.judged == 60

@@ -34,7 +34,7 @@ from budwood.judging.honesty import Verdict, honesty_of
 from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.judging.trust import Trust, answering_of, learned_trust
-from budwood.learning.blocks import FeatureRows
+from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
 from budwood.learning.folding import hits_of_folds, require_folds
@@ -49,6 +49,9 @@ from budwood.networks.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
 from budwood.tensors import Logits
+
+JUDGED_AT_ONCE = 1024
+"""Photos whose features are looked at together, to see which are strange."""
 
 
 class Classifier:
@@ -257,7 +260,8 @@ class Classifier:
                 next="Cross-validate before you fit.",
             )
         require_folds(photos, k)
-        self.plan.settle_precision(photos)
+        if self.plan.trial is None:
+            self.plan.settle_precision(photos)
         training = self.training or Training()
         return crossed(*hits_of_folds(self.plan, photos, k, training, self.probe, seed))
 
@@ -277,6 +281,8 @@ class Classifier:
         gathered = require_readable(self.plan.judging_rows(photos.paths))
         labels, k = torch.from_numpy(photos.targets), len(photos.classes)
         is_solved = self.plan.layer is not None
+        if not is_solved:
+            self.on_note("The learning curve is that of a linear head on the frozen features.")
         rows = self.plan.features(gathered) if is_solved else FeatureRows(pooled(gathered.rows))
         known = self.fit_ and self.fit_.probe
         penalty = known.penalty if known else fit_probe(rows, labels, k, self.probe).penalty
@@ -327,9 +333,11 @@ class Classifier:
         known = None if self.trust_ is None else self.trust_.familiar
         if known is None:
             return None
-        if not gathered.paths:
-            return np.empty(0, np.bool_)
-        return known.is_strange(pooled(gathered.rows).numpy())
+        rows = gathered.rows
+        parts = spans(len(gathered.paths), JUDGED_AT_ONCE)
+        some = (Selected(rows, range(part.start, part.stop)) for part in parts)
+        told = [known.is_strange(pooled(each).numpy()) for each in some]
+        return np.concatenate([np.empty(0, np.bool_), *told])
 
     def _logits(self, gathered: Gathered) -> Logits:
         if not gathered.paths:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from budwood.classifier import load
+from budwood.capsule import read_capsule
+from budwood.classifier import unpacked
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction
 from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_test
 from budwood.judging.honesty import Honesty
@@ -27,6 +29,8 @@ class Judgement:
     data: Path
     evaluation: Evaluation
     honesty: Honesty
+    precision: str
+    """Arithmetic of the frozen part."""
     skipped: int
     notes: tuple[str, ...]
     warning: str | None
@@ -38,6 +42,7 @@ class Judgement:
             "data": str(self.data),
             "test": self.evaluation.to_json(),
             **self.honesty.to_json(),
+            "precision": self.precision,
             "images": {"test": self.evaluation.photos, "skipped": self.skipped},
             "notes": list(self.notes),
             "warning": self.warning,
@@ -144,7 +149,10 @@ def _judged(
     abstain: float | None = None,
 ) -> tuple[Judgement, dict[Path, bool]]:
     """What a classifier reaches, and which photos it gets right."""
-    model = load(run, on_note=on_note, on_progress=on_progress)
+    capsule = read_capsule(run)
+    # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
+    exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
+    model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
     if abstain is not None:
         answering_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     split, notes = load_test(data, model.classes_)
@@ -161,6 +169,7 @@ def _judged(
         data,
         judged.evaluation,
         judged.honesty,
+        gathered.engine.precision,
         len(gathered.broken),
         said,
         warning_of(model),

@@ -7,6 +7,8 @@ import pytest
 
 from budwood.judging.cross_validation import CrossValidation, Fold
 
+from .conftest import draw_class
+
 TELLING = ["train", "photos", "--abstain", "0.4", "--kfold", "5", "--learning-curve"]
 """A training of which all is to be told."""
 
@@ -24,12 +26,18 @@ def told(place, run):
         "two text": ["evaluate", run, "runs/told", "photos", "--abstain", "0.4"],
         "predict": ["predict", run, "photos", "--abstain", "0.4", "--json"],
         "mlp": ["train", "photos", "--head", "mlp:8", "--epochs", "3", "--kfold", "3", "--json"],
+        "two photos": ["train", "two-photos", "--abstain", "0.1", "--learning-curve", "--json"],
+        "singles": ["train", "singles", "--abstain", "0.1", "--json"],
         "strict": ["evaluate", run, "photos", "--abstain", "0.0001"],
         "too many folds": ["train", "photos", "--kfold", "11"],
         "one fold": ["train", "photos", "--kfold", "1"],
         "no rate": ["evaluate", run, "photos", "--abstain", "1.5"],
         "no rate to train": ["train", "photos", "--abstain", "0"],
     }
+    for name, hue in (("blue", 160), ("green", 90), ("pink", 200), ("red", 0)):
+        draw_class(place.folder / "singles" / name, hue, 1)
+    for name, hue in (("blue", 160), ("red", 0)):
+        draw_class(place.folder / "two-photos" / name, hue, 1)
     outcomes = place.run_several([*commands.values()])
     return dict(zip(commands, outcomes, strict=True))
 
@@ -77,6 +85,23 @@ def test_a_test_part_of_its_own_takes_no_part_in_the_folds(place):
     out = place.run("train", "photos", "--test", "photos-to-test", "--kfold", "2", "--json")
     assert out.json["kfold"]["photos"] == 30
     assert out.json["images"] == {"train": 30, "val": 0, "test": 3, "skipped": 0}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_run_is_judged_again_as_it_was_judged_when_it_was_trained(place, precision):
+    folder = place.folder / "other-photos"
+    for name, hue in (("blue", 140), ("green", 100), ("red", 10)):
+        draw_class(folder / name, hue, 4)
+    asked = ["--test", "other-photos", "--precision", precision, "--out", f"runs/{precision}"]
+    trained, judged = place.run_several(
+        [
+            ["train", "photos", *asked, "--json"],
+            ["evaluate", f"runs/{precision}", "other-photos", "--json"],
+        ]
+    )
+    assert judged.json["precision"] == trained.json["precision"]
+    for name in ("test", "calibration", "strange"):
+        assert judged.json[name] == trained.json[name]
 
 
 def test_folds_of_a_head_that_is_trained_are_trained(told):
@@ -136,6 +161,19 @@ def test_a_promise_that_no_photo_can_keep_is_said_to_be_none(told):
     assert "it answers nothing: 24 held-out photos are too few" in told["strict"].out
 
 
+def test_two_photos_are_trained_on_and_it_is_said_that_nothing_can_be_promised(told):
+    said = told["two photos"].json
+    assert [said[name] for name in ("calibration", "strange", "abstain")] == [None] * 3
+    assert said["learning_curve"]["points"] == []
+    assert said["learning_curve"]["forecast"] is None
+    assert "It cannot tell when to abstain: no photo was held out" in told["two photos"].err
+
+
+def test_a_promise_that_no_photo_tests_is_told_all_the_same(told):
+    assert told["singles"].json["images"]["test"] == 0
+    assert "No photo tests its promise: with --abstain it answers" in told["singles"].err
+
+
 def test_one_run_and_two_say_the_same_of_it(told):
     one, (first, second) = told["one"].json, told["two"].json["runs"]
     assert first["test"] == one["test"]
@@ -169,4 +207,4 @@ def test_photos_without_labels_are_no_test(place, run):
     (folder / "one.png").write_bytes((place.folder / "photos/red/red-00.png").read_bytes())
     outcome = place.run("evaluate", run, "unlabelled", "--abstain", "0.1")
     assert outcome.code == 1
-    assert "folder" in outcome.err
+    assert "lie in no class folder" in outcome.err

@@ -58,6 +58,14 @@ def test_what_is_kept_does_not_grow_with_the_photos():
     assert small.means.shape == large.means.shape
 
 
+def test_rows_are_measured_alike_one_by_one_and_together(monkeypatch):
+    found, rows = familiar(*drawn(300, 1)), drawn(50, 2)[0]
+    together = found.distance(rows)
+    monkeypatch.setattr(strangeness, "AT_ONCE", 7)
+    np.testing.assert_allclose(found.distance(rows), together, rtol=1e-9)
+    assert found.distance(rows[:0]).shape == (0,)
+
+
 def test_equal_photos_are_no_reason_to_divide_by_zero():
     x = np.ones((20, 5), np.float32)
     found = familiar(x, np.arange(20) % 2)

@@ -56,6 +56,19 @@ def test_held_out_photos_need_not_be_training_photos():
     assert trust.familiar.means.shape == (2, 6)
 
 
+def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
+    monkeypatch.setattr("budwood.judging.trust.MOST_FEATURES", 24 * 50)
+    asked = []
+
+    def features_of(some):
+        asked.append(len(some))
+        return np.random.default_rng(0).normal(size=(len(some), 24)).astype(np.float32)
+
+    labels = np.arange(400) % 2
+    learned_trust(3.0 * np.eye(2)[labels], labels, labels, features_of)
+    assert max(asked) == 50
+
+
 def test_a_classifier_of_which_nothing_is_known_cannot_abstain():
     with pytest.raises(ConfigError, match=r"runs/old cannot tell when to abstain.*--val 0\.2"):
         answering_of(None, 0.02, "runs/old")

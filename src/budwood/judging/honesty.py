@@ -23,16 +23,15 @@ class Promise:
     """What was promised on held-out photos, and what became of it on others."""
 
     answering: Answering
-    kept: Kept | None
-    """None where there were no others."""
+    kept: Kept
 
     def to_json(self) -> dict[str, Any]:
         """The object `abstain` of `train --json` and `evaluate --json`; see docs/json.md."""
-        return self.answering.to_json() | {"test": self.kept and self.kept.to_json()}
+        return self.answering.to_json() | {"test": self.kept.to_json()}
 
     def __str__(self) -> str:
         kept = self.kept
-        if kept is None or not self.answering.answered:
+        if not self.answering.answered:
             return f"With --abstain it {self.answering}."
         if kept.error is None or kept.interval is None:
             return f"With --abstain it answers none of the {kept.photos} photos."
@@ -53,7 +52,7 @@ class Honesty:
         >>> sure = np.array([[2.0, 0.0]] * 40)
         >>> print(honesty_of(None, sure, np.array([0] * 35 + [1] * 5), None))
         Probabilities are not calibrated; they are off by 0.6 points on average (ECE 0.006, of \
-which chance explains 0.045).
+which chance explains 0.043).
     """
 
     temperature: float | None

@@ -29,6 +29,8 @@ ROUNDS, SPARE = 2, 16
 """Of subspace iteration, and the axes sought beyond those that are kept."""
 SAME = 1e-6
 """Rows of length 1 that differ by less along an axis are the same but for rounding."""
+AT_ONCE = 512
+"""Rows that are measured at once."""
 COVERAGE = 0.95
 """The share of photos of the known classes that is not to be called strange."""
 
@@ -51,20 +53,22 @@ class Familiar:
 
     def distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """How far each row of features `n d` is from the nearest class, in deviations."""
-        rows = _directions(features).astype(np.float64)
-        # The squared distance to each mean, split into what lies along the axes and what does not.
-        along = (rows @ self.axes.T) / self.deviations
-        centres = (self.means.astype(np.float64) @ self.axes.T) / self.deviations
-        inside = _squared(along, centres)
-        axes_rows, axes_means = rows @ self.axes.T, self.means @ self.axes.T
-        outside = _squared(rows, self.means) - _squared(axes_rows, axes_means)
-        total = inside + np.maximum(outside, 0) / self.rest**2
-        nearest: NDArray[np.float64] = np.sqrt(total.min(1))
-        return nearest
+        parts = [features[i : i + AT_ONCE] for i in range(0, len(features), AT_ONCE)]
+        return np.concatenate([np.empty(0), *map(self._distance, parts)])
 
     def is_strange(self, features: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which rows of features `n d` lie beyond the limit."""
         return self.distance(features) > self.limit
+
+    def _distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        rows = _directions(features).astype(np.float64)
+        # The squared distance to each mean, split into what lies along the axes and what does not.
+        axes_rows, axes_means = rows @ self.axes.T, self.means.astype(np.float64) @ self.axes.T
+        inside = _squared(axes_rows / self.deviations, axes_means / self.deviations)
+        outside = _squared(rows, self.means) - _squared(axes_rows, axes_means)
+        total = inside + np.maximum(outside, 0) / self.rest**2
+        nearest: NDArray[np.float64] = np.sqrt(np.maximum(total.min(1), 0))
+        return nearest
 
 
 def familiar(
@@ -110,7 +114,7 @@ def _described(
     around = rows - means.astype(np.float32)[np.searchsorted(present, labels)]
     freedom = max(1, len(rows) - len(present))
     squares, axes = _main_axes(around, r)
-    total = float((around.astype(np.float64) ** 2).sum())
+    total = float((np.linalg.norm(around, axis=1).astype(np.float64) ** 2).sum())
     left_over = max(0.0, total - float(squares.sum())) / max(1, around.shape[1] - r)
     deviations = np.sqrt(np.maximum(squares, left_over) / freedom)
     return Familiar(

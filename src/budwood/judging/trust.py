@@ -19,8 +19,9 @@ from budwood.judging.calibration import fit_temperature, softmax
 from budwood.judging.strangeness import Familiar, familiar
 
 MOST = 20_000
-"""Held-out photos that are kept in a capsule, and training photos that the familiar is learned
-from."""
+"""Held-out photos that are kept in a capsule."""
+MOST_FEATURES = 2**24
+"""Features, of all photos together, from which it is learned what is familiar."""
 PREFIX = "trust."
 """What the names of its tensors in a capsule begin with."""
 
@@ -111,7 +112,9 @@ def learned_trust(
     temperature = fit_temperature(held_out, held_out_labels)
     probabilities = softmax(held_out, temperature)
     wrong = probabilities.argmax(1) != held_out_labels
-    kept, some = _some(len(held_out_labels)), _some(len(labels))
+    kept = _spread(len(held_out_labels), MOST)
+    width = features_of(np.zeros(1, np.int64)).shape[1]
+    some = _spread(len(labels), max(2, MOST_FEATURES // width))
     return Trust(
         temperature,
         probabilities.max(1)[kept].astype(np.float32),
@@ -145,6 +148,6 @@ def trust_in(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Tr
     return None if said is None else Trust.from_parts(said, arrays)
 
 
-def _some(n: int) -> NDArray[np.int64]:
-    """Positions of at most so many as are kept, evenly spread."""
-    return np.linspace(0, n - 1, min(MOST, n)).astype(np.int64)
+def _spread(n: int, most: int) -> NDArray[np.int64]:
+    """At most so many of `n` positions, evenly spread."""
+    return np.linspace(0, n - 1, min(most, n)).astype(np.int64)
