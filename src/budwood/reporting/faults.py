@@ -14,8 +14,8 @@ from budwood.reporting.records import Listed
 FEW = 10
 """Photos; a class with fewer can hardly be learned or judged."""
 SURE = 0.75
-"""Probability of another class from which on a label is called probably wrong: below that, the photo
-is more often hard to tell."""
+"""Probability of another class from which on a label is called probably wrong; below that, the
+photo is more often hard to tell."""
 
 
 def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[Found]:
