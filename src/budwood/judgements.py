@@ -18,6 +18,7 @@ from budwood.judging.honesty import Honesty
 from budwood.judging.metrics import Evaluation
 from budwood.judging.pairing import Paired, paired
 from budwood.judging.trust import answering_of
+from budwood.run_folders import request_of
 from budwood.runs import warning_of
 
 
@@ -155,7 +156,8 @@ def _judged(
     model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
     if abstain is not None:
         answering_of(model.trust_, abstain, str(run))  # told before hours go into the photos
-    split, notes = load_test(data, model.classes_)
+    asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
+    split, notes = load_test(data, model.classes_, asked.get("group"))
     photos = ImageFolder(data, model.classes_, split, None, None, notes)
     gathered = model.gather(split.paths)
     photos = leave_out_broken(photos, gathered.broken, strict=strict)

@@ -52,6 +52,8 @@ class Request:
     """Whether it is said what more photos would bring."""
     abstain: float | None = None
     """The rate of error that answered test photos are to have at most; None answers all."""
+    group: str | None = None
+    """Column of the CSV file by which photos are kept on one side; None takes `group`."""
     precision: str = "auto"
     """Arithmetic of the trunk."""
     device: str = "cpu"

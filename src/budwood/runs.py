@@ -158,6 +158,7 @@ def run_training(
         val=request.val,
         test_fraction=request.test_fraction,
         seed=request.seed,
+        group=request.group,
     )
     if request.patience is not None and photos.val is None:
         raise ConfigError(

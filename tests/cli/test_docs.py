@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from budwood.datasets import DATASETS, PhotoFolder
+from budwood.fixes import Fix
 from budwood.judging.abstaining import Answering
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
@@ -104,6 +106,13 @@ def headless(folder: Path) -> Path:
     return folder / "headless.pth"
 
 
+def doubles(place) -> Path:
+    """Photos of which one is in the training and in the test part, too."""
+    for part in ("train", "test"):
+        shutil.copytree(place.folder / "photos", place.folder / "doubles" / part)
+    return place.folder / "doubles"
+
+
 @pytest.fixture(scope="module")
 def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str, Any]]]:
     """Real objects of every section."""
@@ -119,6 +128,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
         "evaluate of two runs": ["evaluate", run, run, "photos", "--abstain", "0.4"],
         "recipe run": ["recipe", "run", "mine.toml", "--data", "photos"],
         "train from a file": ["train", "photos", "--weights", headless(place.folder)],
+        "audit": ["audit", doubles(place)],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
@@ -134,6 +144,8 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["train"].insert(0, trusted)
     parts = ("calibration", "strange", "abstain", "kfold", "learning_curve")
     seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
+    fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
+    seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):

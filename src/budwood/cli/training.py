@@ -109,6 +109,12 @@ OPTIONS = (
         "at most this share may be.",
     ),
     click.option(
+        "--group",
+        metavar="COLUMN",
+        help="Column of a CSV list; photos with the same entry stay on one side of a split that "
+        "Budwood makes. Equal files, copies and bursts do so anyway. [default: group]",
+    ),
+    click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "int8"]),
         default="auto",

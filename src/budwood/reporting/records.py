@@ -132,6 +132,7 @@ def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
                 val=request["val"],
                 test_fraction=request["test_fraction"],
                 seed=request["seed"],
+                group=request.get("group"),
             )
         )
     except BudwoodError:
