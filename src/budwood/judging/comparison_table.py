@@ -1,0 +1,65 @@
+"""A comparison of networks as text, 100 columns wide at most."""
+
+from budwood.judging.comparison import Comparison, Place
+from budwood.surgery.tables import aligned
+
+HEAD = (
+    "cut after", "width", "top-1", "95 % interval", "bal.", "ms", "MB", "fit s", "LogME",
+    "H-score", "",
+)  # fmt: skip
+LEGEND = (
+    "= not told from the best by these photos   * nothing is both quicker and more accurate   "
+    "> recommended\nbal.: balanced accuracy. ms, MB: of one photo up to there, on this machine."
+)
+LONGEST = 23
+"""Letters of a stage's name; of a longer one the end is shown."""
+
+
+def comparison_table(comparison: Comparison) -> str:
+    """A line for each stage under the name of its network, a legend and the recommendation."""
+    by_stage = {place.stage: place for place in comparison.places}
+    rows, titles = [HEAD], {}
+    for network in comparison.networks:
+        titles[len(rows)] = _title(network.title, network.download)
+        rows += [_row(comparison, by_stage[stage]) for stage in network.stages]
+    lines = []
+    for number, line in enumerate(aligned(rows).splitlines()):
+        if number in titles:
+            lines += ["", titles[number]]
+        lines.append(f"  {line}")
+    skipped = [f"Not compared: {name}: {reason}" for name, reason in comparison.skipped]
+    head = (
+        f"{comparison.photos:,} training photos of {len(comparison.classes)} classes in "
+        f"{comparison.folds} folds; {100 * comparison.largest_class:.1f} % are of the largest "
+        "class."
+    )
+    return "\n\n".join(
+        [head, "\n".join(lines), LEGEND, *skipped, f"Recommended: {comparison.recommendation}"]
+    )
+
+
+def _title(name: str, download: int | None) -> str:
+    return name if download is None else f"{name}, {download / 1e6:.1f} MB to download"
+
+
+def _row(comparison: Comparison, place: Place) -> tuple[str, ...]:
+    stage = place.stage
+    low, high = stage.interval
+    marks = (
+        ("=", place.is_tie),
+        ("*", place in comparison.front),
+        (">", place is comparison.recommended),
+    )
+    return (
+        stage.name if len(stage.name) <= LONGEST else f"...{stage.name[3 - LONGEST :]}",
+        str(stage.width),
+        f"{stage.top1:.3f}",
+        f"{low:.3f}-{high:.3f}",
+        f"{stage.balanced_accuracy:.3f}",
+        f"{1000 * stage.seconds:.2f}",
+        f"{stage.memory / 1e6:.1f}",
+        f"{stage.fit_seconds:.1f}",
+        f"{stage.logme:.3f}",
+        f"{stage.h_score:.2f}",
+        "".join(mark if is_so else " " for mark, is_so in marks),
+    )
