@@ -11,6 +11,7 @@ from torch import Tensor, fx
 
 from budwood.features.trunks import trunks_folder
 from budwood.places import whole_file
+from budwood.surgery.stage_costs import before
 
 TIMES = "stage-times.json"
 """Beside a kept trunk: seconds up to each output, for each engine on each processor."""
@@ -36,7 +37,7 @@ def shares(trunk: fx.GraphModule, photo: Tensor) -> tuple[float, ...]:
             timed.run(photo)
     (output,) = trunk.graph.find_nodes(op="output")
     whole = sum(timed.seconds.values())
-    return tuple(sum(timed.seconds[n] for n in _before(end)) / whole for end in output.args[0])
+    return tuple(sum(timed.seconds[n] for n in before(end)) / whole for end in output.args[0])
 
 
 def kept_times(key: str, engine: str) -> tuple[float, ...] | None:
@@ -70,15 +71,3 @@ class _Timed(fx.Interpreter):
         took = time.perf_counter() - started
         self.seconds[n] = min(took, self.seconds.get(n, took))
         return value
-
-
-def _before(end: fx.Node) -> set[fx.Node]:
-    """A node and all that it is computed from."""
-    seen: set[fx.Node] = set()
-    waiting = [end]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(node.all_input_nodes)
-    return seen

@@ -7,9 +7,21 @@ from torch import Tensor, fx
 from budwood.surgery.probing import Shapes
 
 
+def before(end: fx.Node) -> list[fx.Node]:
+    """All that a node is computed from, and the node itself, in the order of the graph."""
+    seen: set[fx.Node] = set()
+    waiting = [end]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            waiting.extend(node.all_input_nodes)
+    return [node for node in end.graph.nodes if node in seen]
+
+
 def macs_up_to(shapes: Shapes, end: fx.Node) -> int:
     """Multiply-adds of one photo."""
-    return sum(shapes.record.macs.get(n, 0) for n in _before(end)) // shapes.batches[0]
+    return sum(shapes.record.macs.get(n, 0) for n in before(end)) // shapes.batches[0]
 
 
 def memory_up_to(shapes: Shapes, end: fx.Node) -> int:
@@ -18,7 +30,7 @@ def memory_up_to(shapes: Shapes, end: fx.Node) -> int:
 
     Values are counted in the type that the network has them in: float32, but for a photo.
     """
-    steps = _before(end)
+    steps = before(end)
     last_use = {source: i for i, node in enumerate(steps) for source in node.all_input_nodes}
     alive: dict[fx.Node, int] = {}
     most = 0
@@ -39,15 +51,3 @@ def _weights(shapes: Shapes, steps: list[fx.Node]) -> Iterator[Tensor]:
             yield from module.buffers()
         elif node.op == "get_attr" and isinstance(w := shapes.traced.attribute(node), Tensor):
             yield w
-
-
-def _before(end: fx.Node) -> list[fx.Node]:
-    """All that a node is computed from, and the node itself, in the order of the graph."""
-    seen: set[fx.Node] = set()
-    waiting = [end]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(node.all_input_nodes)
-    return [node for node in end.graph.nodes if node in seen]

@@ -1,0 +1,195 @@
+"""How long training will take here, and how much memory, from a few seconds with the own photos.
+
+Photos are decoded and run through the frozen network as in training, and a few steps of training
+are timed on noise; nothing is stored. The figures are for a first training, with nothing stored
+yet, at the default epochs and batch size.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from budwood.features.extraction import AHEAD_BYTES
+from budwood.features.rows import IN_MEMORY
+from budwood.learning.blocks import KEPT_BYTES
+from budwood.learning.held_out import PATIENCE
+from budwood.learning.photo_times import PhotoTimes, photo_times
+from budwood.learning.probe_times import probe_seconds
+from budwood.learning.step_times import step_times
+from budwood.learning.training import Training
+from budwood.networks.building import build, preprocessing_of
+from budwood.networks.heads import head_names
+from budwood.networks.prepared import Prepared
+from budwood.surgery.cutting import Cut, cut
+from budwood.surgery.freezing import freeze, unfreeze
+from budwood.surgery.last_stage import last_stage
+from budwood.surgery.stages import Stages, stages_of
+
+STEPPING = 2.5
+"""Seconds for the steps of each graft."""
+SAVED_PHOTOS = 16
+"""Photos' worth of the whole network that saving takes: pictures with its answers are made."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one way of training will take."""
+
+    trains: str
+    """`head`, `last stage` or `whole network`."""
+    unfreeze: tuple[str, ...]
+    """What `--unfreeze` is given."""
+    parameters: int
+    """That train."""
+    seconds: float
+    """From the start of the command to its end."""
+    memory_bytes: int
+    """Beside what the process takes before."""
+    stored_bytes: int
+    """That the feature store will take."""
+
+    def with_process(self, seconds: float, memory: int) -> "Forecast":
+        """The same with what a process takes before it comes to the network."""
+        return replace(
+            self, seconds=self.seconds + seconds, memory_bytes=self.memory_bytes + memory
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self) | {"unfreeze": list(self.unfreeze)}
+
+
+def forecasts(
+    model: str, classes: int, training: Sequence[Path], judged: int
+) -> tuple[tuple[Forecast, ...], PhotoTimes, float]:
+    """What training a head, the last stage or the whole network on these photos will take.
+
+    The network has random weights: they take as long.
+
+    Args:
+        model: Name of the network.
+        classes: Of the photos.
+        training: Photos to train on.
+        judged: How many more are to be judged.
+
+    Returns:
+        The forecasts, without what a command takes before it builds a network; how the photos
+        were; and the seconds that measuring took.
+
+    Raises:
+        UnknownName: If no network is called so.
+        CutError: If it cannot be cut.
+        PhotoError: If none of a sample of the photos can be read.
+    """
+    started = time.perf_counter()
+    network = build(model, weights="none", classes=classes)
+    forecaster = _Forecaster(network, classes, len(training), judged)
+    forecaster.starting = time.perf_counter() - started
+    times = photo_times(forecaster.head_cut().trunk, preprocessing_of(network), training)
+    began = time.perf_counter()
+    found = (
+        forecaster.head(times),
+        forecaster.last_stage(times),
+        forecaster.whole(times),
+    )
+    return found, times, times.measuring + time.perf_counter() - began
+
+
+class _Forecaster:
+    """One network and so many photos."""
+
+    def __init__(self, network: nn.Module, classes: int, training: int, judged: int) -> None:
+        self._network, self._classes = network, classes
+        self._training, self._all = training, training + judged
+        self._prepared = Prepared(network, preprocessing_of(network))
+        self._parameters = sum(p.numel() for p in network.parameters())
+        self.starting = 0.0
+
+    def head_cut(self) -> Cut:
+        """The network cut for a new head."""
+        return self._cut(*head_names(self._network))
+
+    def head(self, times: PhotoTimes) -> Forecast:
+        """Nothing but the head trains: it is solved."""
+        head = self.head_cut()
+        width = sum(torch.Size(tensor.shape).numel() for tensor in head.frontier)
+        seconds = (
+            times.building
+            + self._all * times.running
+            + probe_seconds(self._training, width, self._classes)
+        )
+        kept = min(4 * width * self._training, KEPT_BYTES)
+        return self._forecast("head", (), head, seconds, times, 2 * kept)
+
+    def last_stage(self, times: PhotoTimes) -> Forecast:
+        """The last stage and the head train."""
+        stages = self._stages()
+        share = stages.stages[-2].macs / stages.stages[-1].macs if len(stages.stages) > 1 else 0.0
+        running = times.decoding + share * (times.running - times.decoding)
+        return self._trained("last stage", last_stage(stages), running, times)
+
+    def whole(self, times: PhotoTimes) -> Forecast:
+        """Everything trains: photos are only decoded once."""
+        return self._trained("whole network", ("*",), times.decoding, times)
+
+    def _trained(
+        self, what: str, globs: tuple[str, ...], running: float, times: PhotoTimes
+    ) -> Forecast:
+        this = self._cut(*head_names(self._network), *globs)
+        usual = Training()
+        limit = STEPPING * (2 if what == "whole network" else 1)
+        step = step_times(this.graft, this.frontier, self._classes, usual.batch_size, limit)
+        loop = step.training(self._training, usual.epochs, usual.batch_size)
+        if loop <= PATIENCE:  # it is trained once more, on four photos in five
+            loop += 0.8 * loop
+        seconds = (
+            (times.building if running > times.decoding else 0.0)
+            + self._all * (running + step.forward)
+            + loop
+        )
+        rows = min(this.row_bytes * self._training, IN_MEMORY)
+        memory = rows + 3 * step.parameters + usual.batch_size * step.kept
+        return self._forecast(what, globs, this, seconds, times, memory)
+
+    def _forecast(
+        self,
+        trains: str,
+        globs: tuple[str, ...],
+        this: Cut,
+        seconds: float,
+        times: PhotoTimes,
+        memory: int,
+    ) -> Forecast:
+        saving = SAVED_PHOTOS * max(0.0, times.running - times.decoding)
+        ahead = min(AHEAD_BYTES, self._photo_bytes * self._all)
+        trained = sum(p.numel() for p in self._network.parameters() if p.requires_grad)
+        return Forecast(
+            trains,
+            globs,
+            trained,
+            self.starting + seconds + saving,
+            int(memory + ahead),
+            this.row_bytes * self._all,
+        )
+
+    @property
+    def _photo_bytes(self) -> int:
+        height, width = self._prepared.preprocessing.size
+        return height * width * len(self._prepared.preprocessing.mean)
+
+    def _stages(self) -> Stages:
+        height, width = self._prepared.preprocessing.size
+        channels = len(self._prepared.preprocessing.mean)
+        return stages_of(self._prepared, torch.zeros(1, height, width, channels, dtype=torch.uint8))
+
+    def _cut(self, *globs: str) -> Cut:
+        freeze(self._network, "*")
+        unfreeze(self._network, *globs)
+        if "*" not in globs and globs == tuple(head_names(self._network)):
+            return cut(self._prepared.eval())
+        return cut(self._prepared.train())
