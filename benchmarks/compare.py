@@ -33,7 +33,7 @@ STAGES = {
     "efficientnet_lite2": [*(f"blocks.{i}" for i in range(7)), "conv_head"],
     "vgg16": [f"features.{i}" for i in (4, 9, 16, 23, 30)],
     "resnet18": [f"layer{i}" for i in range(1, 5)],
-    "googlenet": [f"inception{i}" for i in "3a 3b 4a 4b 4c 4d 4e 5a 5b".split()],
+    "googlenet": [f"inception{i}" for i in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")],
 }
 """Blocks of which each must be a stage; there may be more."""
 COLUMNS = (

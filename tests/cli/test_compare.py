@@ -52,7 +52,7 @@ def test_the_text_is_a_table_and_a_sentence_and_everything_is_stored(outcomes):
     assert "lenet5 (random)" in text
     assert "resnet20_cifar (random)" in text
     assert "Recommended: " in text
-    assert width_of(text.partition("= not told")[0]) <= 100
+    assert width_of(text.partition("95 %: ")[0]) <= 100
     assert "extracting" not in outcomes["text"].err
 
 

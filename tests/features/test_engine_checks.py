@@ -8,7 +8,7 @@ def test_the_engines_of_this_machine_agree():
     found = {(one.library, one.precision): one for one in check_engines()}
     exact, converted = found["torch", "fp32"], found["openvino", "fp32"]
     assert exact.is_trusted
-    assert exact.error == 0.0
+    assert 0 <= exact.error < 1e-4
     assert converted.is_trusted
     assert 0 <= converted.error < 0.01
     assert "openvino fp32 agrees" in str(converted)

@@ -101,10 +101,10 @@ def test_the_table_fits_into_100_columns_and_marks_what_counts():
         skipped=(("vgg16", "no weights."),),
     )
     text = str(found)
-    table = text.partition("\n\n= not told")[0]
+    table = text.partition("\n\n95 %: ")[0]
     assert width_of(table) <= 100
     lines = {line.split()[0]: line for line in table.splitlines() if line.startswith("  ")}
-    assert lines["...ers.encoder_layer_11"].endswith(" *")
+    assert lines["...rs.encoder_layer_11"].endswith(" *")
     assert lines["b"].endswith("=*>")
     assert lines["c"].endswith("=*")
     assert "small, 1.0 MB to download" in text

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from budwood.features.trunks import trunks_folder
 from budwood.places import whole_file
@@ -19,15 +19,16 @@ SECONDS = 0.5
 """Layers are timed again until this has passed; the least counts, since machines are shared."""
 
 
-def shares(trunk: fx.GraphModule, photo: Tensor) -> tuple[float, ...]:
+def shares(trunk: nn.Module, photo: Tensor) -> tuple[float, ...]:
     """The share of a trunk's time up to each of its outputs, 0 to 1.
 
     Each layer is timed in torch. Multiply-adds would not do: early layers wait for memory.
 
     Args:
-        trunk: Pixels to a tuple of tensors.
+        trunk: A graph, from pixels to a tuple of tensors.
         photo: One input, `1 ...`.
     """
+    assert isinstance(trunk, fx.GraphModule)
     timed = _Timed(trunk)
     with torch.inference_mode():
         timed.run(photo)  # the first run pays for memory and choices

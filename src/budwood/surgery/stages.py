@@ -22,6 +22,8 @@ from budwood.surgery.splitting import build_trunk
 from budwood.surgery.stage_costs import macs_up_to, memory_up_to
 from budwood.surgery.tracing import UntraceableError, trace
 
+NOTHING = nn.Identity, _DropoutNd
+"""Layers that, at rest, give what they are fed with."""
 WRAPS = 0.9
 """Share of a network's weights from which on a module is the network itself, wrapped."""
 
@@ -121,7 +123,8 @@ def _ends(shapes: Shapes, passages: list[fx.Node]) -> list[tuple[str, fx.Node]]:
             block, following = blocks[layers[before - 1]], blocks[layers[before]]
             found.pop(block, None)  # the later one counts, in its place
             own = [node for node in run if not _is_inside(node, following)] or run
-            found[block] = _end(shapes, block, own, before == last)
+            is_last = before == last
+            found[block] = _end(shapes, block, run if is_last else own, is_last)
     return list(found.values())
 
 
@@ -144,7 +147,7 @@ def _end(shapes: Shapes, block: str, run: list[fx.Node], is_last: bool) -> tuple
         for n in upto
         if n.op == "call_module"
         and targets.count(n.target) == 1
-        and not isinstance(shapes.traced.module(n), _DropoutNd)  # at rest, it gives what it is fed
+        and not isinstance(shapes.traced.module(n), NOTHING)
     ]
     is_named_by_layer = " " in block or (is_layer and not is_last)
     name = str(calls[-1].target) if is_named_by_layer and calls else path
