@@ -17,7 +17,7 @@ from budwood.features.trunks import kept_trunks
 from budwood.images.folder import load_folder
 from budwood.judging.folder_checks import Problem, folder_problems
 from budwood.learning.forecasting import Forecast, forecasts
-from budwood.machine import Machine, machine, most_memory
+from budwood.machine import Machine, machine
 from budwood.networks.at_hand import AtHand, at_hand
 from budwood.surgery.tables import aligned
 
@@ -174,7 +174,7 @@ def _checked(data: Path, model: str, starting: float) -> PhotoCheck:
     folder = load_folder(data)
     judged = len(folder.test or ()) + len(folder.val or ())
     found, times, seconds = forecasts(model, len(folder.classes), folder.train.paths, judged)
-    found = tuple(one.with_process(starting, most_memory()) for one in found)
+    found = tuple(one.after(starting) for one in found)
     return PhotoCheck(
         data,
         model,
@@ -208,22 +208,22 @@ def _shortages(found: tuple[Forecast, ...]) -> Iterator[Problem]:
 
 
 def _forecast_text(photos: PhotoCheck) -> str:
-    head = ("what trains", "parameters", "time", "memory", "stored", "options")
+    head = ("what trains", "options", "parameters", "time", "memory", "stored")
     rows = [
         (
             one.trains,
+            " ".join(f"--unfreeze '{glob}'" for glob in one.unfreeze),
             f"{one.parameters:,}",
             _duration(one.seconds),
             in_words(one.memory_bytes),
             in_words(one.stored_bytes),
-            " ".join(f"--unfreeze '{glob}'" for glob in one.unfreeze),
         )
         for one in photos.forecasts
     ]
     return (
         f"{photos.training:,} photos to train on and {photos.judged:,} to judge by, of "
         f"{len(photos.classes)} classes. A first training of {photos.model} will take about:\n"
-        + aligned([head, *rows])
+        + aligned([head, *rows], words=2)
     )
 
 

@@ -55,12 +55,14 @@ def test_an_unknown_network_is_an_error(photos):
 
 
 def test_what_a_process_takes_is_added():
-    one = Forecast("head", (), 10, 5.0, 100, 7).with_process(2.0, 50)
-    assert (one.seconds, one.memory_bytes, one.stored_bytes) == (7.0, 150, 7)
+    one = Forecast("head", (), 10, 5.0, 100, 7).after(2.0)
+    assert (one.seconds, one.memory_bytes, one.stored_bytes) == (7.0, 100, 7)
 
 
 def test_training_takes_its_photos_and_its_steps():
-    times = StepTimes(photo=0.5, step=2.0, forward=0.1, kept=0, parameters=0)
+    times = StepTimes(
+        photo=0.5, step=2.0, forward=0.1, kept=0, alive=0, parameters=0, measuring=0.0
+    )
     assert times.training(photos=65, epochs=3, batch=32) == 3 * (65 * 0.5 + 3 * 2.0)
 
 
@@ -79,6 +81,7 @@ def test_a_step_keeps_what_the_way_back_needs():
     # Of 8 floats a photo: what goes into the normalisation, and what comes out of the ReLU. The
     # statistics of the batch, log-probabilities and labels come on top.
     assert 64 <= times.kept <= 200
+    assert times.alive == 2 * 8 * 4
     assert times.parameters == 4 * (8 + 8 + 16 + 2)
     assert min(times.photo, times.step, times.forward) > 0
 

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from budwood.features.extraction import AHEAD_BYTES
 from budwood.features.rows import IN_MEMORY
+from budwood.learning.answering import EVALUATION_BYTES
 from budwood.learning.blocks import KEPT_BYTES
 from budwood.learning.held_out import PATIENCE
 from budwood.learning.photo_times import PhotoTimes, photo_times
 from budwood.learning.probe_times import probe_seconds
 from budwood.learning.step_times import step_times
 from budwood.learning.training import Training
+from budwood.machine import most_memory
 from budwood.networks.building import build, preprocessing_of
 from budwood.networks.heads import head_names
 from budwood.networks.prepared import Prepared
@@ -30,7 +31,7 @@ from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.last_stage import last_stage
 from budwood.surgery.stages import Stages, stages_of
 
-STEPPING = 2.5
+STEPPING = 1.5
 """Seconds for the steps of each graft."""
 SAVED_PHOTOS = 16
 """Photos' worth of the whole network that saving takes: pictures with its answers are made."""
@@ -49,15 +50,13 @@ class Forecast:
     seconds: float
     """From the start of the command to its end."""
     memory_bytes: int
-    """Beside what the process takes before."""
+    """At the peak."""
     stored_bytes: int
     """That the feature store will take."""
 
-    def with_process(self, seconds: float, memory: int) -> "Forecast":
-        """The same with what a process takes before it comes to the network."""
-        return replace(
-            self, seconds=self.seconds + seconds, memory_bytes=self.memory_bytes + memory
-        )
+    def after(self, seconds: float) -> "Forecast":
+        """The same with what a command takes before it comes to the network."""
+        return replace(self, seconds=self.seconds + seconds)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -91,13 +90,13 @@ def forecasts(
     forecaster = _Forecaster(network, classes, len(training), judged)
     forecaster.starting = time.perf_counter() - started
     times = photo_times(forecaster.head_cut().trunk, preprocessing_of(network), training)
-    began = time.perf_counter()
+    forecaster.taken = most_memory()
     found = (
         forecaster.head(times),
         forecaster.last_stage(times),
         forecaster.whole(times),
     )
-    return found, times, times.measuring + time.perf_counter() - began
+    return found, times, times.measuring + forecaster.measuring
 
 
 class _Forecaster:
@@ -107,12 +106,16 @@ class _Forecaster:
         self._network, self._classes = network, classes
         self._training, self._all = training, training + judged
         self._prepared = Prepared(network, preprocessing_of(network))
-        self._parameters = sum(p.numel() for p in network.parameters())
         self.starting = 0.0
+        """Seconds until there is a network."""
+        self.taken = 0
+        """Bytes of memory, at the peak, when photos have gone through it."""
+        self.measuring = 0.0
+        """Seconds of training steps."""
 
     def head_cut(self) -> Cut:
         """The network cut for a new head."""
-        return self._cut(*head_names(self._network))
+        return self._cut(trains=False)
 
     def head(self, times: PhotoTimes) -> Forecast:
         """Nothing but the head trains: it is solved."""
@@ -140,10 +143,11 @@ class _Forecaster:
     def _trained(
         self, what: str, globs: tuple[str, ...], running: float, times: PhotoTimes
     ) -> Forecast:
-        this = self._cut(*head_names(self._network), *globs)
+        this = self._cut(*globs)
         usual = Training()
         limit = STEPPING * (2 if what == "whole network" else 1)
         step = step_times(this.graft, this.frontier, self._classes, usual.batch_size, limit)
+        self.measuring += step.measuring
         loop = step.training(self._training, usual.epochs, usual.batch_size)
         if loop <= PATIENCE:  # it is trained once more, on four photos in five
             loop += 0.8 * loop
@@ -152,8 +156,11 @@ class _Forecaster:
             + self._all * (running + step.forward)
             + loop
         )
-        rows = min(this.row_bytes * self._training, IN_MEMORY)
-        memory = rows + 3 * step.parameters + usual.batch_size * step.kept
+        # Rows are copied a few times, and slopes of values come beside the values.
+        rows = 2 * min(this.row_bytes * self._training, IN_MEMORY)
+        answered = min(self._training, 1024, EVALUATION_BYTES // this.row_bytes)
+        values = max(1.25 * usual.batch_size * step.kept, 2 * answered * step.alive)
+        memory = rows + 3 * step.parameters + int(values)
         return self._forecast(what, globs, this, seconds, times, memory)
 
     def _forecast(
@@ -166,30 +173,22 @@ class _Forecaster:
         memory: int,
     ) -> Forecast:
         saving = SAVED_PHOTOS * max(0.0, times.running - times.decoding)
-        ahead = min(AHEAD_BYTES, self._photo_bytes * self._all)
         trained = sum(p.numel() for p in self._network.parameters() if p.requires_grad)
         return Forecast(
             trains,
             globs,
             trained,
             self.starting + seconds + saving,
-            int(memory + ahead),
+            self.taken + memory,
             this.row_bytes * self._all,
         )
-
-    @property
-    def _photo_bytes(self) -> int:
-        height, width = self._prepared.preprocessing.size
-        return height * width * len(self._prepared.preprocessing.mean)
 
     def _stages(self) -> Stages:
         height, width = self._prepared.preprocessing.size
         channels = len(self._prepared.preprocessing.mean)
         return stages_of(self._prepared, torch.zeros(1, height, width, channels, dtype=torch.uint8))
 
-    def _cut(self, *globs: str) -> Cut:
+    def _cut(self, *globs: str, trains: bool = True) -> Cut:
         freeze(self._network, "*")
-        unfreeze(self._network, *globs)
-        if "*" not in globs and globs == tuple(head_names(self._network)):
-            return cut(self._prepared.eval())
-        return cut(self._prepared.train())
+        unfreeze(self._network, *head_names(self._network), *globs)
+        return cut(self._prepared.train(trains))

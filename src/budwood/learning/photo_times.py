@@ -17,7 +17,7 @@ from budwood.features.reading_ahead import Decoded, decoded
 from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing
 
-DECODING, RUNNING = 1.0, 3.0
+DECODING, RUNNING = 1.0, 2.5
 """Seconds for decoding alone, and for decoding with the network."""
 
 

@@ -1,11 +1,13 @@
 """What a step of training takes on this machine, measured on a few photos' worth of noise."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from budwood.features.openvino import cpu_capabilities
 from budwood.learning.precision import FASTER
@@ -28,8 +30,12 @@ class StepTimes:
     """Seconds for a photo that is only answered."""
     kept: int
     """Bytes that are kept for each photo of a batch on the way forwards."""
+    alive: int
+    """Bytes that are needed at once for each photo that is only answered."""
     parameters: int
     """Bytes of what trains; gradients and moments take three times as much again."""
+    measuring: float
+    """Seconds that finding this out took."""
 
     def training(self, photos: int, epochs: int, batch: int) -> float:
         """Seconds of so many passes over so many photos."""
@@ -52,6 +58,7 @@ def step_times(
         batch: Photos in a step.
         limit: Seconds that the timing should take.
     """
+    started = time.perf_counter()
     parameters = [p for p in graft.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, 1e-6, fused=True)
     has_convolutions = any(p.dim() > 2 for p in parameters)
@@ -70,12 +77,14 @@ def step_times(
         optimizer.step()  # makes its moments
         step = _seconds(optimizer.step)
         graft.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), _largest_layer(graft) as most:
             forward = _seconds(graft, rows) / size
         graft.train()
     optimizer.zero_grad()
     bytes_of_all = sum(p.numel() * p.element_size() for p in parameters)
-    return StepTimes(took / size, step, forward, kept // FEWEST, bytes_of_all)
+    measuring = time.perf_counter() - started
+    alive = most[0] // size
+    return StepTimes(took / size, step, forward, kept // FEWEST, alive, bytes_of_all, measuring)
 
 
 def _pass(graft: nn.Module, rows: tuple[Tensor, ...], labels: Tensor, bf16: bool = False) -> None:
@@ -101,6 +110,24 @@ def _kept(
         loss = total_loss(graft(rows), labels)
     loss.backward()  # type: ignore[no-untyped-call]
     return sum(storages.values())
+
+
+@contextmanager
+def _largest_layer(graft: nn.Module) -> Iterator[list[int]]:
+    """The most bytes that a layer takes and gives; known at the end."""
+    most = [0]
+
+    def see(layer: nn.Module, taken: object, given: object) -> None:
+        tensors = [leaf for leaf in tree_leaves((taken, given)) if isinstance(leaf, Tensor)]
+        most[0] = max(most[0], sum(t.numel() * t.element_size() for t in tensors))
+
+    layers = [m for m in graft.modules() if not any(True for _ in m.children())]
+    handles = [layer.register_forward_hook(see) for layer in layers]
+    try:
+        yield most
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _noise(frontier: Sequence[FrontierTensor], photos: int) -> tuple[Tensor, ...]:
