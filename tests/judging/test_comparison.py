@@ -70,6 +70,7 @@ def test_with_many_stages_a_difference_must_be_clearer_to_be_called_one():
     )
     assert "less" not in [place.stage.name for place in few.ties]
     assert "less" in [place.stage.name for place in many.ties]
+    assert many.recommended.stage.name == "s0"  # "less" is quicker, and worse if it stood alone
 
 
 def by_definition(p_values):

@@ -1,9 +1,10 @@
 """Which network suits these photos, and how much of it: a probe on every stage, with its doubt.
 
 Probes of all stages are judged on the same photos in the same folds, so two of them are compared
-pair by pair. What cannot be told from the best is called a tie, and among ties the quickest is
-recommended. Many stages are held against the best, so the level of the test is shared by all of
-them (Holm): no stage is called worse because one of fifty looked so by chance.
+pair by pair. What cannot be told from the best is called a tie. Many stages are held against the
+best, so the level of the test is shared by all of them (Holm): no stage is called worse because one
+of fifty looked so by chance. What is recommended must be close to the best by the test of these two
+alone, which is stricter: a good stage passed over costs time, a bad one taken costs accuracy.
 """
 
 from collections.abc import Sequence
@@ -81,6 +82,11 @@ class Place:
         return self.p_value >= LEVEL
 
     @property
+    def is_close(self) -> bool:
+        """True for a tie that is one also if no other stage had been tried."""
+        return self.against_best.is_tie
+
+    @property
     def is_last(self) -> bool:
         """True for the stage that the network's own classifier is fed with."""
         return self.stage is self.network.stages[-1]
@@ -136,8 +142,9 @@ class Comparison:
 
     @property
     def recommended(self) -> Place:
-        """The quickest of the ties."""
-        return min(self.ties, key=lambda p: (p.stage.seconds, -p.stage.top1))
+        """The quickest of those that are close to the best."""
+        close = [place for place in self.places if place.is_close]
+        return min(close, key=lambda p: (p.stage.seconds, -p.stage.top1))
 
     @property
     def recommendation(self) -> str:

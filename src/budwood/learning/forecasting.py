@@ -33,8 +33,8 @@ from budwood.surgery.stages import Stages, stages_of
 
 STEPPING = 1.5
 """Seconds for the steps of each graft."""
-SAVED_PHOTOS = 16
-"""Photos' worth of the whole network that saving takes: pictures with its answers are made."""
+BESIDES = 2.0
+"""Seconds of what is not measured: the proof that what is frozen has not moved, and saving."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,9 @@ def forecasts(
     started = time.perf_counter()
     network = build(model, weights="none", classes=classes)
     forecaster = _Forecaster(network, classes, len(training), judged)
+    trunk = forecaster.head_cut().trunk
     forecaster.starting = time.perf_counter() - started
-    times = photo_times(forecaster.head_cut().trunk, preprocessing_of(network), training)
+    times = photo_times(trunk, preprocessing_of(network), training)
     forecaster.taken = most_memory()
     found = (
         forecaster.head(times),
@@ -107,7 +108,7 @@ class _Forecaster:
         self._training, self._all = training, training + judged
         self._prepared = Prepared(network, preprocessing_of(network))
         self.starting = 0.0
-        """Seconds until there is a network."""
+        """Seconds until there is a network, and it is cut."""
         self.taken = 0
         """Bytes of memory, at the peak, when photos have gone through it."""
         self.measuring = 0.0
@@ -127,7 +128,7 @@ class _Forecaster:
             + probe_seconds(self._training, width, self._classes)
         )
         kept = min(4 * width * self._training, KEPT_BYTES)
-        return self._forecast("head", (), head, seconds, times, 2 * kept)
+        return self._forecast("head", (), head, seconds, 2 * kept)
 
     def last_stage(self, times: PhotoTimes) -> Forecast:
         """The last stage and the head train."""
@@ -159,9 +160,9 @@ class _Forecaster:
         # Rows are copied a few times, and slopes of values come beside the values.
         rows = 2 * min(this.row_bytes * self._training, IN_MEMORY)
         answered = min(self._training, 1024, EVALUATION_BYTES // this.row_bytes)
-        values = max(1.25 * usual.batch_size * step.kept, 2 * answered * step.alive)
+        values = max(1.25 * usual.batch_size * step.kept, 1.2 * answered * step.alive)
         memory = rows + 3 * step.parameters + int(values)
-        return self._forecast(what, globs, this, seconds, times, memory)
+        return self._forecast(what, globs, this, seconds, memory)
 
     def _forecast(
         self,
@@ -169,16 +170,14 @@ class _Forecaster:
         globs: tuple[str, ...],
         this: Cut,
         seconds: float,
-        times: PhotoTimes,
         memory: int,
     ) -> Forecast:
-        saving = SAVED_PHOTOS * max(0.0, times.running - times.decoding)
         trained = sum(p.numel() for p in self._network.parameters() if p.requires_grad)
         return Forecast(
             trains,
             globs,
             trained,
-            self.starting + seconds + saving,
+            self.starting + seconds + BESIDES,
             self.taken + memory,
             this.row_bytes * self._all,
         )

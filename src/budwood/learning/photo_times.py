@@ -68,11 +68,11 @@ def photo_times(
     began = time.perf_counter()
     specs = preferred_specs("auto", "cpu")
     engine, verdict = trusted_engine(trunk, specs, np.stack(probe), lambda _: None)
-    building = time.perf_counter() - began
     count = int(RUNNING / (decoding + verdict.seconds_per_photo))
     sample = spread[: max(PROBES, count)]
     pace = pace_for(verdict.seconds_per_photo, len(sample))
     engine.expect(pace.size)
+    building = time.perf_counter() - began
     with closing(decoded(sample, preprocessing, broken)) as photos:
         running = _seconds_each(engine.stream(_batches(photos, pace.size)), len(sample))
     measuring = time.perf_counter() - started - building
