@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from budwood.errors import PhotoError, UnknownName
+from budwood.errors import CutError, PhotoError, UnknownName
+from budwood.learning import forecasting
 from budwood.learning.forecasting import Forecast, forecasts
 from budwood.learning.probe_times import probe_seconds
 from budwood.learning.step_times import StepTimes, step_times
@@ -37,6 +38,15 @@ def test_three_ways_of_training_are_forecast(photos):
 def test_a_network_of_few_layers_is_forecast(photos):
     found, _, _ = forecasts("lenet5", 2, photos, 0)
     assert found[2].parameters > found[0].parameters
+
+
+def test_a_network_without_stages_has_no_last_stage(photos, monkeypatch):
+    def stages_of(*given):
+        raise CutError("The stages of this network cannot be found.")
+
+    monkeypatch.setattr(forecasting, "stages_of", stages_of)
+    found, _, _ = forecasts("lenet5", 2, photos, 0)
+    assert [one.trains for one in found] == ["head", "whole network"]
 
 
 def test_broken_photos_of_the_sample_are_named(photos):

@@ -6,7 +6,7 @@ yet, at the default epochs and batch size.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from budwood.errors import CutError
 from budwood.features.rows import IN_MEMORY
 from budwood.learning.answering import EVALUATION_BYTES
 from budwood.learning.blocks import KEPT_BYTES
@@ -77,8 +78,9 @@ def forecasts(
         judged: How many more are to be judged.
 
     Returns:
-        The forecasts, without what a command takes before it builds a network; how the photos
-        were; and the seconds that measuring took.
+        The forecasts, without what a command takes before it builds a network, and without one of
+        the last stage where the network has no stages; how the photos were; and the seconds that
+        measuring took.
 
     Raises:
         UnknownName: If no network is called so.
@@ -92,12 +94,8 @@ def forecasts(
     forecaster.starting = time.perf_counter() - started
     times = photo_times(trunk, preprocessing_of(network), training)
     forecaster.taken = most_memory()
-    found = (
-        forecaster.head(times),
-        forecaster.last_stage(times),
-        forecaster.whole(times),
-    )
-    return found, times, times.measuring + forecaster.measuring
+    found = [forecaster.head(times), *forecaster.last_stage(times), forecaster.whole(times)]
+    return tuple(found), times, times.measuring + forecaster.measuring
 
 
 class _Forecaster:
@@ -130,12 +128,15 @@ class _Forecaster:
         kept = min(4 * width * self._training, KEPT_BYTES)
         return self._forecast("head", (), head, seconds, 2 * kept)
 
-    def last_stage(self, times: PhotoTimes) -> Forecast:
-        """The last stage and the head train."""
-        stages = self._stages()
+    def last_stage(self, times: PhotoTimes) -> Iterator[Forecast]:
+        """The last stage and the head train; nothing, where the network has no stages."""
+        try:
+            stages = self._stages()
+        except CutError:
+            return
         share = stages.stages[-2].macs / stages.stages[-1].macs if len(stages.stages) > 1 else 0.0
         running = times.decoding + share * (times.running - times.decoding)
-        return self._trained("last stage", last_stage(stages), running, times)
+        yield self._trained("last stage", last_stage(stages), running, times)
 
     def whole(self, times: PhotoTimes) -> Forecast:
         """Everything trains: photos are only decoded once."""
