@@ -36,7 +36,7 @@ test_top1 = 0.4
 seconds = 3
 device = "a GPU"
 """
-NAMED = {"classes", "settings", "graft.layers[]", "counts", "receipt.counts"}
+NAMED = {"classes", "settings", "libraries", "graft.layers[]", "counts", "receipt.counts"}
 """Objects whose keys are names from the data; the tables write `*` for them."""
 TYPES = {
     "string": str,
@@ -129,6 +129,8 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
         "recipe run": ["recipe", "run", "mine.toml", "--data", "photos"],
         "train from a file": ["train", "photos", "--weights", headless(place.folder)],
         "audit": ["audit", doubles(place)],
+        "compare": ["compare", "photos", "--models", "lenet5=none,lenet5=nowhere.pth"],
+        "doctor": ["doctor", "problems"],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
@@ -136,6 +138,8 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
         "report": ["report", trained.json["run"]],
     }
     (place.folder / "mine.toml").write_text(RECIPE)
+    shutil.copytree(place.folder / "photos", place.folder / "problems")
+    (place.folder / "problems" / ".hidden").mkdir()
     outcomes = place.run_several([[*command, "--json"] for command in commands.values()])
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}

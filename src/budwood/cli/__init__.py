@@ -31,6 +31,7 @@ COMMANDS = (
     "recipe",
     "lesson",
     "verify",
+    "doctor",
     "cache",
 )
 """In the order in which a newcomer meets them; each is `budwood.cli.NAME`."""
