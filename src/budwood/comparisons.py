@@ -1,78 +1,31 @@
 """Comparing networks on a folder of photos: one pass over them a network, then a probe a stage."""
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from budwood.errors import BudwoodError, ConfigError, UnknownName
-from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered, Gatherer
-from budwood.features.rows import Selected
-from budwood.images.broken import leave_out_broken
-from budwood.images.folder import load_folder
-from budwood.images.splits import Split
-from budwood.judging.comparison import (
-    ComparedNetwork,
-    ComparedStage,
-    Comparison,
-    as_labels,
-    judge_stage,
+from budwood.errors import (
+    BudwoodError,
+    ConfigError,
+    CutError,
+    DataError,
+    EngineError,
+    PhotoError,
+    UnknownName,
+    WeightsError,
 )
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction, Gathered
+from budwood.images.broken import leave_out_broken
+from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.splits import Split
+from budwood.judging.comparison import ComparedNetwork, Comparison
+from budwood.judging.staged_networks import StagedNetwork
+from budwood.learning.cross_validation import require_two_of_two
 from budwood.learning.probe import Probe
-from budwood.networks.at_hand import at_hand
-from budwood.networks.building import build, origin_of, preprocessing_of
-from budwood.networks.catalog import find, models
-from budwood.networks.prepared import Prepared
-from budwood.surgery.stages import Stages, stages_of
+from budwood.networks.candidates import Candidate
 
-TIMED = 32
-"""Photos that a network is timed on."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A network to compare."""
-
-    model: str
-    weights: str = "imagenet"
-
-    def __str__(self) -> str:
-        return self.model + ("" if self.weights == "imagenet" else f"={self.weights}")
-
-
-def candidates(asked: Sequence[str]) -> tuple[Candidate, ...]:
-    """The networks that are meant.
-
-    Args:
-        asked: Names, globs, and `NAME=WEIGHTS`; none: all whose weights are on this machine.
-
-    Raises:
-        UnknownName: If one matches no network.
-
-    Example:
-        >>> [str(c) for c in candidates(["resnet18=none", "efficientnet_lite[01]"])]
-        ['resnet18=none', 'efficientnet_lite0', 'efficientnet_lite1']
-    """
-    found: dict[str, Candidate] = {}
-    for text in asked:
-        pattern, _, weights = text.partition("=")
-        matching = [a.name for a in models(pattern)]
-        if not matching and not set("*?[") & set(pattern):
-            matching = [find(pattern).name]  # or the nearest name is told
-        if not matching:
-            raise UnknownName(
-                f"No network matches {pattern!r}.",
-                next="`budwood models` lists all; quote the glob: 'resnet*'.",
-            )
-        for name in matching:
-            found[f"{name}={weights}"] = Candidate(name, weights or "imagenet")
-    if not asked:
-        found = {a.name: Candidate(a.name) for a in at_hand()}
-    return tuple(found.values())
+OF_THE_NETWORK = (WeightsError, CutError, EngineError, ConfigError, UnknownName)
+"""Errors for which a network is left out; any other would stop the next network too."""
 
 
 def compare(
@@ -100,104 +53,78 @@ def compare(
         on_progress: Told how far the pass of a network is.
 
     Raises:
-        BudwoodError: Of the kind that fits.
+        BudwoodError: Of the kind that fits. A network that cannot be had or cut is left out, if
+            there are others.
     """
     photos = load_folder(data, seed=seed)
     for note in photos.notes:
         on_note(note)
     if not asked:
         raise ConfigError("There is no network to compare.", next="Name some with --models.")
-    config = Probe(seed=seed)
+    require_two_of_two(photos.train.targets)
     networks: list[ComparedNetwork] = []
     skipped: list[tuple[str, str]] = []
     train: Split | None = None
+
+    def leave_out(candidate: Candidate, problem: BudwoodError) -> None:
+        if len(asked) == 1:
+            raise problem
+        on_note(f"{candidate} is left out: {problem.problem}")
+        skipped.append((str(candidate), problem.problem))
+
     for number, candidate in enumerate(asked, 1):
         on_note(f"{candidate} ({number} of {len(asked)})")
         try:
-            passed = _pass(candidate, photos.train.paths, extraction, on_note, on_progress)
-        except BudwoodError as problem:
-            if len(asked) == 1:
-                raise
-            on_note(f"{candidate} is left out: {problem.problem}")
-            skipped.append((str(candidate), problem.problem))
+            network = StagedNetwork(candidate, extraction, on_note, on_progress)
+            gathered = network.gather((train or photos.train).paths)
+        except OF_THE_NETWORK as problem:
+            leave_out(candidate, problem)
             continue
         if train is None:
-            left = leave_out_broken(photos, passed.gathered.broken, strict=strict)
-            for note in left.notes[len(photos.notes) :]:
-                on_note(note)
-            train = left.train
-        networks.append(_judged(candidate, passed, train, config))
-    if train is None:
-        name, reason = skipped[0]
-        raise ConfigError(f"No network could be compared; the first: {name}: {reason}")
-    folds = min(config.folds, len(train))
-    return Comparison(len(train), train.classes, folds, tuple(networks), tuple(skipped))
-
-
-@dataclass(frozen=True)
-class _Passed:
-    """A network that the photos have been through."""
-
-    stages: Stages
-    gathered: Gathered
-    weights: str
-    megabytes: float
-    seconds: float
-    """Of one photo."""
-
-
-def _pass(
-    candidate: Candidate,
-    paths: Sequence[Path],
-    extraction: Extraction,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
-) -> _Passed:
-    network = build(candidate.model, weights=candidate.weights)
-    preprocessing = preprocessing_of(network)
-    height, width = preprocessing.size
-    photo = torch.zeros(1, height, width, len(preprocessing.mean), dtype=torch.uint8)
-    stages = stages_of(Prepared(network, preprocessing), photo)
-    gatherer = Gatherer(stages.cut, preprocessing, extraction, on_note, on_progress)
-    gathered = gatherer.gather(paths)
-    step = max(1, len(gathered.paths) // TIMED)
-    seconds = gatherer.measured(gathered.paths[::step][:TIMED])
-    origin = origin_of(network)
-    return _Passed(
-        stages,
-        gathered,
-        candidate.weights if origin is None else origin.weights,
-        sum(p.numel() * p.element_size() for p in network.parameters()) / 1e6,
-        seconds,
-    )
-
-
-def _judged(candidate: Candidate, passed: _Passed, train: Split, config: Probe) -> ComparedNetwork:
-    place = {path: i for i, path in enumerate(passed.gathered.paths)}
-    positions = [place[path] for path in train.paths]
-    labels = as_labels(train.targets)
-    whole = max(stage.macs for stage in passed.stages.stages)
-    results = []
-    for i, stage in enumerate(passed.stages.stages):
-        started = time.perf_counter()
-        rows = Selected(passed.gathered.rows, positions, [i])
-        judged = judge_stage(rows, labels, len(train.classes), config)
-        results.append(
-            ComparedStage(
-                name=stage.name,
-                width=stage.width,
-                macs=stage.macs,
-                top1=judged.top1,
-                interval=judged.interval,
-                balanced_accuracy=judged.balanced_accuracy,
-                penalty=judged.penalty,
-                logme=judged.logme,
-                h_score=judged.h_score,
-                fit_seconds=time.perf_counter() - started,
-                milliseconds=1000 * passed.seconds * stage.macs / whole,
-                right=np.asarray(judged.right),
-            )
+            train = _readable(photos, gathered, strict, on_note)
+        _require_readable(train, gathered)
+        try:
+            networks.append(network.judged(gathered, train, Probe(seed=seed), on_note))
+        except DataError as problem:  # its features are not finite
+            leave_out(candidate, problem)
+    if train is None or not networks:
+        raise ConfigError(
+            "No network could be compared. "
+            + " ".join(f"{name}: {reason}" for name, reason in skipped),
+            next="Name others with --models, or NAME=none for random weights.",
         )
-    return ComparedNetwork(
-        candidate.model, passed.weights, passed.megabytes, 1000 * passed.seconds, tuple(results)
+    return Comparison(
+        photos=len(train),
+        classes=train.classes,
+        folds=min(Probe().folds, len(train)),
+        largest_class=max(train.counts().values()) / len(train),
+        networks=tuple(networks),
+        skipped=tuple(skipped),
     )
+
+
+def _readable(
+    photos: ImageFolder, gathered: Gathered, strict: bool, on_note: Callable[[object], None]
+) -> Split:
+    """The training photos without the broken ones; what the user should know of them is told."""
+    left = leave_out_broken(photos, gathered.broken, strict=strict)
+    for note in left.notes[len(photos.notes) :]:
+        on_note(note)
+    require_two_of_two(left.train.targets)
+    for name, number in left.train.counts().items():
+        if number == 1:
+            on_note(
+                f"Class {name!r} has one training photo only: while it is held out no other shows "
+                "its class, so it counts as wrong."
+            )
+    return left.train
+
+
+def _require_readable(train: Split, gathered: Gathered) -> None:
+    gone = [path for path in train.paths if path in gathered.broken]
+    if gone:
+        raise PhotoError(
+            f"{gone[0]} can no longer be read: {gathered.broken[gone[0]]}",
+            next="Leave the photos in place while they are compared.",
+            file=gone[0],
+        )

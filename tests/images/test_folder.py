@@ -292,3 +292,23 @@ class TestLoadTest:
     def test_no_known_class_is_an_error(self, class_folders):
         with pytest.raises(DataError, match="The training photos have x, y"):
             load_test(class_folders(a=1, b=2), ("x", "y"))
+
+
+class TestWhatMayBeLearnedFrom:
+    def test_photos_that_were_set_aside_may_be(self, class_folders):
+        folder = load_folder(class_folders(a=10, b=10), val=0.25)
+        assert not folder.has_own_test
+        every = folder.all_but_own_test()
+        assert len(every) == 20
+        assert every.counts() == {"a": 10, "b": 10}
+
+    def test_photos_of_a_test_part_may_not(self, class_folders):
+        folder = load_folder(
+            class_folders(**{"train/a": 4, "train/b": 4, "val/a": 1, "val/b": 2, "test/a": 3})
+        )
+        assert folder.has_own_test
+        assert folder.all_but_own_test().counts() == {"a": 5, "b": 6}
+
+    def test_nor_those_of_a_val_part_that_is_the_test_set(self, class_folders):
+        folder = load_folder(class_folders(**{"train/a": 4, "train/b": 4, "val/a": 1, "val/b": 2}))
+        assert folder.all_but_own_test().paths == folder.train.paths

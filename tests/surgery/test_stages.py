@@ -5,8 +5,39 @@ import torch
 
 import budwood
 from budwood.networks.prepared import Prepared
+from budwood.surgery.last_stage import last_stage
+from budwood.surgery.selection import select
 from budwood.surgery.stages import stages_of
 
+EVERY = {
+    "alexnet": "features.2 features.5 features.12 classifier.2 classifier.5",
+    "convnext_atto": "stem.0 stages.0 stages.1 stages.2 stages.3",
+    "densenet121": "features.pool0 features.denseblock1 features.transition1 "
+    "features.denseblock2 features.transition2 features.denseblock3 features.transition3 "
+    "features.denseblock4",
+    "efficientnet_b0": " ".join(f"features.{i}" for i in range(9)),
+    "efficientnet_lite0": "bn1 " + " ".join(f"blocks.{i}" for i in range(7)) + " conv_head",
+    "googlenet": "conv1 conv2 conv3 "
+    + " ".join(f"inception{i}" for i in ("3a", "3b", "4a", "4b", "4c", "4d", "4e", "5a", "5b")),
+    "lenet5": "s2 s4 c5 f6",
+    "maxvit_t": "stem.0 stem.1 blocks.0 blocks.1 blocks.2 blocks.3 classifier.4",
+    "mobilenet_v3_small": " ".join(f"features.{i}" for i in range(13)) + " classifier.1",
+    "resnet18": "maxpool layer1 layer2 layer3 layer4",
+    "resnet20_cifar": "relu layer1 layer2 layer3",
+    "squeezenet1_1": " ".join(f"features.{i}" for i in (2, 3, 4, 6, 7, 9, 10, 11, 12)),
+    "swin_t": " ".join(f"features.{i}" for i in range(8)),
+    "vgg16": "features.4 features.9 features.16 features.23 features.30 classifier.1 classifier.4",
+    "vit_b_16": "conv_proj " + " ".join(f"encoder.layers.encoder_layer_{i}" for i in range(12)),
+}
+"""All stages of networks of each kind."""
+LAST = {
+    "resnet18": ("layer4",),
+    "efficientnet_lite0": ("conv_head", "bn2"),
+    "vgg16": ("classifier.3",),
+    "densenet121": ("features.denseblock4", "features.norm5"),
+    "lenet5": ("f6",),
+}
+"""What `--unfreeze` takes to train the last stage."""
 EXPECTED = {
     "lenet5": ["s2", "s4"],
     "convnext_atto": ["stages.0", "stages.1", "stages.2"],
@@ -15,6 +46,60 @@ EXPECTED = {
     "vgg16": ["features.4", "features.9", "features.16", "features.23"],
     "googlenet": ["inception3b", "inception4e", "inception5b"],
 }
+
+
+def stages_by_name(name, **options):
+    network = budwood.build(name, weights="none", **options)
+    height, width = network.preprocessing.size
+    size = (1, height, width, len(network.preprocessing.mean))
+    photo = torch.zeros(size, dtype=torch.uint8)
+    return network, stages_of(Prepared(network, network.preprocessing), photo)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_natural_stage_is_found_in_order_with_growing_costs(name):
+    network, found = stages_by_name(name)
+    assert " ".join(stage.name for stage in found.stages) == EVERY[name]
+    macs = [stage.macs for stage in found.stages]
+    assert macs == sorted(macs)
+    assert macs[0] > 0
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    assert found.stages[0].memory < found.stages[-1].memory < 1.2 * weights + 30e6
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_the_layers_of_the_last_stage_have_names(name):
+    network, found = stages_by_name(name)
+    globs = last_stage(found)
+    assert globs == LAST[name]
+    assert all(select(network, glob) for glob in globs)
+
+
+def test_stages_do_not_depend_on_the_number_of_classes():
+    names = [
+        [stage.name for stage in stages_by_name("resnet18", classes=k)[1].stages] for k in (2, 1000)
+    ]
+    assert names[0] == names[1]
+
+
+def test_memory_is_that_of_weights_and_of_values_alive_at_the_same_time():
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Conv2d(3, 4, 3, padding=1, bias=False)
+            self.second = torch.nn.Conv2d(4, 5, 3, padding=1, bias=False)
+            self.last = torch.nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.last(self.second(self.first(x)).mean((2, 3)))
+
+    normal = budwood.Preprocessing(size=(8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    photo = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    first, second = stages_of(Prepared(Two(), normal), photo).stages
+    place, constants = 4 * 8 * 8, 4 * 6
+    # Normalising keeps two values of three channels at a time, the layers their input and output.
+    assert first.memory == 4 * 108 + constants + (3 + 4) * place
+    assert second.memory == 4 * (108 + 180) + constants + (4 + 5) * place
 
 
 @pytest.fixture(scope="module", params=list(EXPECTED))

@@ -22,6 +22,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "explain",
+    "report",
     "compare",
     "audit",
     "models",
@@ -30,6 +31,7 @@ COMMANDS = (
     "recipe",
     "lesson",
     "verify",
+    "doctor",
     "cache",
 )
 """In the order in which a newcomer meets them; each is `budwood.cli.NAME`."""

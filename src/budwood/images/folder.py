@@ -27,6 +27,19 @@ class ImageFolder:
     test: Split | None
     notes: tuple[Note, ...]
     """What was left out or set aside, and how splits differ."""
+    has_own_test: bool = True
+    """False if the test photos were set aside here: they might as well have been trained on."""
+
+    def all_but_own_test(self) -> Split:
+        """The photos of every split, less those of a test part that was there already."""
+        splits = [self.train, self.val, None if self.has_own_test else self.test]
+        kept = [split for split in splits if split is not None]
+        return Split(
+            "photos",
+            tuple(path for split in kept for path in split.paths),
+            tuple(label for split in kept for label in split.labels),
+            self.classes,
+        )
 
 
 def load_folder(
@@ -74,8 +87,8 @@ def load_folder(
     found = parts.with_val_as_test(found, root)
     classes = _classes(found, root)
     found = parts.with_known_classes(found, classes, root if test is None else Path(test))
-    needs_test = "test" not in found.parts and test_fraction is not None
-    if needs_test or (val and "val" not in found.parts):
+    has_own_test = "test" in found.parts
+    if (test_fraction is not None and not has_own_test) or (val and "val" not in found.parts):
         found = parts.with_groups(found, root)
     if test_fraction is not None:
         found = parts.with_test_set_aside(found, test_fraction, seed, root)
@@ -89,6 +102,7 @@ def load_folder(
         splits.get("val"),
         splits.get("test"),
         (*found.notes, *parts.straddling_groups(found, root)),
+        has_own_test,
     )
 
 

@@ -1,24 +1,45 @@
 """How well features suit labels, without fitting a classifier: LogME and the H-score.
 
 Both are quick, and both are worse judges than the probe itself; they stand beside it because the
-literature uses them.
+literature uses them. One decomposition of the features serves both.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import DataError
 
+FLAT = 1e-12
+"""Directions with a smaller share of the largest sum of squares are left out: what lies along them
+is rounding."""
 REACH, STEPS = 1e10, 201
 """Ratios of LogME's two precisions are tried from that much below the least square to that much
 above the greatest, at so many places; the best is then refined."""
 
 
-def logme(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """The logarithm of maximum evidence, a photo and class: higher is better.
+@dataclass(frozen=True)
+class Spectrum:
+    """Features by their principal directions, and what of each class lies along them."""
 
-    For each class, how probable its indicator is under Bayesian linear regression on the features,
-    at the best precisions of weights and noise.
+    squares: NDArray[np.float64]
+    """`m`, the sums of squares along the directions."""
+    along: NDArray[np.float64]
+    """`m k`: what of the indicator of each class lies along each direction."""
+    level: NDArray[np.float64]
+    """`m`: the same of a column of ones."""
+    sizes: NDArray[np.float64]
+    """`k`, photos of each class."""
+
+    @property
+    def photos(self) -> float:
+        """How many there are."""
+        return float(self.sizes.sum())
+
+
+def spectrum(features: NDArray[np.floating], labels: NDArray[np.integer]) -> Spectrum:
+    """The principal directions of features, and the labels as they see them.
 
     Args:
         features: `n d`, as they are: no normalisation is needed.
@@ -26,78 +47,101 @@ def logme(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
 
     Raises:
         DataError: If there are fewer than two photos or classes, or the lengths differ.
+    """
+    x, present = _checked(features, labels)
+    is_class = (labels[:, None] == present).astype(np.float64)  # n k
+    given = np.column_stack([is_class, np.ones(len(x))])
+    is_tall = x.shape[0] >= x.shape[1]
+    squares, directions = np.linalg.eigh(x.T @ x if is_tall else x @ x.T)
+    kept = squares > max(squares[-1], 0.0) * FLAT
+    squares, directions = squares[kept], directions[:, kept]
+    if is_tall:
+        seen = directions.T @ (x.T @ given) / np.sqrt(squares)[:, None]
+    else:
+        seen = directions.T @ given
+    return Spectrum(squares, seen[:, :-1], seen[:, -1], is_class.sum(0))
+
+
+def logme(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.integer]) -> float:
+    """The logarithm of maximum evidence, a photo and class: higher is better.
+
+    For each class, how probable its indicator is under Bayesian linear regression on the features,
+    at the best precisions of weights and noise.
+
+    Args:
+        features: `n d`, or their spectrum.
+        labels: `n`.
+
+    Raises:
+        DataError: As `spectrum`.
 
     Reference: You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer
     Learning", ICML 2021. Their fixed point is replaced by a search in one dimension, which also
     holds where the features can say every label exactly.
     """
-    x, present = _checked(features, labels)
-    n = len(x)
-    left, singular, _ = np.linalg.svd(x, full_matrices=False)
-    squares = singular**2
-    kept = squares > squares.max(initial=0.0) * 1e-14
-    left, squares = left[:, kept], squares[kept]
-    is_class = (labels[:, None] == present).astype(np.float64)  # n k
-    along = (left.T @ is_class) ** 2  # m k
-    sizes = is_class.sum(0)
-    across = np.maximum(sizes - along.sum(0), 1e-12 * sizes) * (len(squares) < n)
-    return float(np.mean([_evidence(squares, *of, n) for of in zip(along.T, across, strict=True)]))
+    seen = features if isinstance(features, Spectrum) else spectrum(features, labels)
+    n, squares, along = seen.photos, seen.squares, seen.along**2
+    constant = n * (np.log(n) - 1 - np.log(2 * np.pi))
+    across = np.maximum(seen.sizes - along.sum(0), 1e-12 * seen.sizes) * (len(squares) < n)
+    if not len(squares):
+        return float(np.mean(constant - n * np.log(across))) / (2 * n)
+    values = [_least(squares, *of, n) for of in zip(along.T, across, strict=True)]
+    return float(np.mean(constant - np.array(values))) / (2 * n)
 
 
-def _evidence(
-    squares: NDArray[np.float64], along: NDArray[np.float64], across: float, n: int
+def _least(
+    squares: NDArray[np.float64], along: NDArray[np.float64], across: float, n: float
 ) -> float:
-    """The greatest log evidence of one class's indicator, divided by the photos.
+    """What is taken off the log evidence of one class's indicator, at its least, twice.
 
     For each ratio of the two precisions (weights over noise) the best noise is known, which leaves
     one number to search. Directions without spread cancel.
 
     Args:
-        squares: `m`, of the features' singular values.
+        squares: `m`, of the features.
         along: `m`, the indicator's squared parts along their directions.
         across: What lies along no direction, squared.
         n: Photos.
     """
     from scipy.optimize import minimize_scalar
 
-    def negative(log_ratio: float) -> float:
+    def loss(log_ratio: float) -> float:
         ratio = np.exp(log_ratio)
         shrunk = ratio / (squares + ratio)
-        misfit = across + float((along * shrunk).sum())
-        return n * float(np.log(misfit)) - float(np.log(shrunk).sum())
+        return n * float(np.log(across + along @ shrunk)) - float(np.log(shrunk).sum())
 
-    constant = n * (np.log(n) - 1 - np.log(2 * np.pi))
-    if not len(squares):
-        return float(constant - negative(0.0)) / (2 * n)
     places = np.linspace(np.log(squares.min() / REACH), np.log(squares.max() * REACH), STEPS)
-    best = int(np.argmin([negative(place) for place in places]))
+    tried = [loss(place) for place in places]
+    best = int(np.argmin(tried))
     around = places[max(0, best - 1)], places[min(STEPS - 1, best + 1)]
-    found = minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-6})
-    return float(constant - min(float(found.fun), negative(places[best]))) / (2 * n)
+    found = minimize_scalar(loss, bounds=around, method="bounded", options={"xatol": 1e-6})
+    return min(float(found.fun), tried[best])
 
 
-def h_score(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+def h_score(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.integer]) -> float:
     """How much of the features' spread lies between classes: higher is better, at most `k - 1`.
 
     The trace of the inverse covariance of the features times the covariance of their class means.
+    With no more photos than features it is always `k - 1`, and says nothing.
 
     Args:
-        features: `n d`.
+        features: `n d`, or their spectrum.
         labels: `n`.
 
     Raises:
-        DataError: As `logme`.
+        DataError: As `spectrum`.
 
     Reference: Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer
     Learning", ICIP 2019.
     """
-    x, present = _checked(features, labels)
-    # In the principal axes, scaled to the same spread, the covariance is the identity: nothing is
-    # left to invert, and what remains are the means of the classes.
-    left, singular, _ = np.linalg.svd(x - x.mean(0), full_matrices=False)
-    even = left[:, singular > singular.max(initial=0.0) * 1e-7]
-    of_classes = [even[labels == k] for k in present]
-    return float(sum(len(rows) * (rows.mean(0) ** 2).sum() for rows in of_classes))
+    seen = features if isinstance(features, Spectrum) else spectrum(features, labels)
+    # It is what of the classes' indicators, scaled to length 1, lies in the span of the centred
+    # features: that of the features and a column of ones, less the latter.
+    inside = (seen.along**2).sum(0)
+    missing = seen.photos - float(seen.level @ seen.level)
+    if missing > 1e-6 * seen.photos:  # ones are not in the span of the features themselves
+        inside = inside + (seen.sizes - seen.level @ seen.along) ** 2 / missing
+    return float((inside / seen.sizes - seen.sizes / seen.photos).sum())
 
 
 def _checked(

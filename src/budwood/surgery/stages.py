@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
@@ -18,7 +19,13 @@ from budwood.surgery.flow import Flow
 from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import Shapes, probe_shapes
 from budwood.surgery.splitting import build_trunk
+from budwood.surgery.stage_costs import macs_up_to, memory_up_to
 from budwood.surgery.tracing import UntraceableError, trace
+
+NOTHING = nn.Identity, _DropoutNd
+"""Layers that, at rest, give what they are fed with."""
+WRAPS = 0.9
+"""Share of a network's weights from which on a module is the network itself, wrapped."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Stage:
     """Features of a row."""
     macs: int
     """Multiply-adds up to here, of one photo."""
+    memory: int
+    """Bytes of the weights up to here, and at most of the values of one photo, in float32."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
             shapes.traced.opaque,
         ),
         tuple(
-            Stage(name, width, _macs_up_to(shapes, node))
+            Stage(name, width, macs_up_to(shapes, node), memory_up_to(shapes, node))
             for (name, node), width in zip(ends, widths, strict=True)
         ),
     )
@@ -101,25 +110,28 @@ def _ends(shapes: Shapes, passages: list[fx.Node]) -> list[tuple[str, fx.Node]]:
     stands for it which the block itself ends with; before the last layer, what that layer is fed
     with.
     """
-    layers = [node for node in shapes.traced.graph.nodes if _has_weights(shapes, node)]
     order = {node: i for i, node in enumerate(shapes.traced.graph.nodes)}
+    blocks = {node: _block(shapes, node) for node in order if _has_weights(shapes, node)}
+    layers = [node for node, block in blocks.items() if block]
     runs: dict[int, list[fx.Node]] = {}
     for node in passages:
         runs.setdefault(sum(order[layer] <= order[node] for layer in layers), []).append(node)
+    last = max((number for number in runs if number < len(layers)), default=0)
     found: dict[str, tuple[str, fx.Node]] = {}
     for before, run in sorted(runs.items()):
         if 0 < before < len(layers):
-            block = _block(shapes, layers[before - 1])
-            is_last = before == max(number for number in runs if number < len(layers))
+            block, following = blocks[layers[before - 1]], blocks[layers[before]]
             found.pop(block, None)  # the later one counts, in its place
-            found[block] = _end(shapes, block, run, is_last)
+            own = [node for node in run if not _is_inside(node, following)] or run
+            is_last = before == last
+            found[block] = _end(shapes, block, run if is_last else own, is_last)
     return list(found.values())
 
 
 def _end(shapes: Shapes, block: str, run: list[fx.Node], is_last: bool) -> tuple[str, fx.Node]:
     """The passage that a block's stage is read from, with the stage's name."""
     path = block.partition(" ")[0]
-    inside = [node for node in run if f"{_path(node)}.".startswith(f"{path}.")]
+    inside = [node for node in run if _is_inside(node, path)]
     is_layer = not list(shapes.traced.root.get_submodule(path).children())
     maps = [node for node in run if len(shapes.rows[node][0]) > 1]
     if is_last:
@@ -130,32 +142,64 @@ def _end(shapes: Shapes, block: str, run: list[fx.Node], is_last: bool) -> tuple
         node = inside[-1]
     targets = [n.target for n in shapes.traced.graph.nodes]  # shared layers name no place
     upto = run[: run.index(node) + 1]
-    calls = [n for n in upto if n.op == "call_module" and targets.count(n.target) == 1]
-    is_named_by_layer = " " in block or is_layer
+    calls = [
+        n
+        for n in upto
+        if n.op == "call_module"
+        and targets.count(n.target) == 1
+        and not isinstance(shapes.traced.module(n), NOTHING)
+    ]
+    is_named_by_layer = " " in block or (is_layer and not is_last)
     name = str(calls[-1].target) if is_named_by_layer and calls else path
     return name.removeprefix("network."), node
 
 
 def _block(shapes: Shapes, node: fx.Node) -> str:
-    """The block that a layer is in: a child of the network, or of a sequence of blocks in it.
+    """The block that a layer is in: a child of the network, or of a sequence of blocks in it; empty
+    for what lies between blocks, such as a token that is put before the others.
 
-    In a plain sequence of layers, as VGG's, all that give maps of one size are a block; its name
-    then holds a space.
+    In a plain sequence of layers, as VGG's, all that give maps of one size are a block, and each
+    that gives no map; its name then holds a space.
     """
     parts = _path(node).split(".")
-    taken = parts[:2] if parts[0] == "network" else parts[:1]
+    outer = _wrapping(shapes.traced.root, parts)
+    taken = parts[: outer + 1]
+    if len(taken) <= outer:
+        return ""
     module = shapes.traced.root.get_submodule(".".join(taken))
     if isinstance(module, nn.Sequential | nn.ModuleList) and len(parts) > len(taken):
         children = list(module.children())
         if all(not list(child.children()) for child in children):
-            return f"{'.'.join(taken)} {shapes.rows[node][0][1:]}"
+            size = shapes.rows[node][0][1:] if node in shapes.rows else ()
+            return f"{'.'.join(taken)} {size or parts[-1]}"
         parent = shapes.traced.root.get_submodule(".".join(taken[:-1]))
         is_only_one = sum(map(_is_sequence_of_blocks, parent.children())) == 1
-        if is_only_one or any(
-            isinstance(child, nn.Sequential | nn.ModuleList) for child in children
-        ):
+        holds_sequences = any(isinstance(c, nn.Sequential | nn.ModuleList) for c in children)
+        if is_only_one or holds_sequences or _wraps(module, shapes.traced.root):
             taken = parts[: len(taken) + 1]
     return ".".join(taken)
+
+
+def _wrapping(root: nn.Module, parts: list[str]) -> int:
+    """How many of the modules on the way to a layer only wrap nearly the whole network."""
+    module, number = root, 0
+    for part in parts:
+        module = module.get_submodule(part)
+        is_sequence = isinstance(module, nn.Sequential | nn.ModuleList)
+        if is_sequence or not list(module.children()) or not _wraps(module, root):
+            break
+        number += 1
+    return number
+
+
+def _wraps(module: nn.Module, root: nn.Module) -> bool:
+    """True for what holds nearly all weights of the network."""
+    own, whole = (sum(p.numel() for p in part.parameters()) for part in (module, root))
+    return own >= WRAPS * whole
+
+
+def _is_inside(node: fx.Node, path: str) -> bool:
+    return f"{_path(node)}.".startswith(f"{path}.")
 
 
 def _is_sequence_of_blocks(module: nn.Module) -> bool:
@@ -206,14 +250,3 @@ def _pool(trunk: fx.GraphModule, places: list[tuple[int, ...]]) -> None:
     output.args = (tuple(pooled),)
     graph.lint()
     trunk.recompile()
-
-
-def _macs_up_to(shapes: Shapes, node: fx.Node) -> int:
-    waiting, seen = [node], set[fx.Node]()
-    while waiting:
-        this = waiting.pop()
-        if this not in seen:
-            seen.add(this)
-            waiting.extend(this.all_input_nodes)
-    total = sum(shapes.record.macs.get(n, 0) for n in seen)
-    return int(total) // shapes.batches[0]

@@ -1,0 +1,97 @@
+"""What is wrong with a folder of photos, as far as it shows at a glance, and how to mend it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from budwood.images.folder import ImageFolder
+from budwood.images.notes import count
+
+LOPSIDED = 10
+"""A class with so many times the photos of another."""
+FEW = 10
+"""Photos; a class with fewer can hardly be learned or judged."""
+
+FIXES = {
+    "hidden": "Nothing, if it is meant to be hidden; else take the dot from its name.",
+    "not-a-photo": "Nothing, if they are no photos; else save them as JPEG or PNG.",
+    "empty-class": "Put photos into it, or remove it.",
+    "not-a-split": "Call it train, val or test, or take it out.",
+    "no-class": "Move them into the folder of their class.",
+    "missing-class": "Add some: nothing says how well this class is known.",
+    "extra-class": "Call the folders of both parts alike, or add training photos of it.",
+    "small-class": "Add photos of it, or join it with another class.",
+    "torn-group": "Put each group into one part.",
+}
+"""What to do about a note of that kind."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something about the photos, and what to do about it.
+
+    Example:
+        >>> print(Problem("few", "Class 'rose' has 2 training photos.", "Add some."))
+        Class 'rose' has 2 training photos. Add some.
+    """
+
+    kind: str
+    """A word for programs."""
+    text: str
+    """One sentence."""
+    fix: str
+    """What to do."""
+    file: Path | None = None
+    """The file or folder that it is about."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self) | {"file": None if self.file is None else str(self.file)}
+
+    def __str__(self) -> str:
+        place = "" if self.file is None else f"{self.file.as_posix()}: "
+        return f"{place}{self.text} {self.fix}"
+
+
+def folder_problems(
+    photos: ImageFolder, broken: Mapping[Path, str], sampled: int
+) -> tuple[Problem, ...]:
+    """All problems of a folder.
+
+    Args:
+        photos: What was found there.
+        broken: Photos of a sample that cannot be read, with the reason.
+        sampled: How many photos were tried.
+    """
+    noted = [
+        Problem(note.kind, note.text, FIXES[note.kind], note.file)
+        for note in photos.notes
+        if note.kind in FIXES
+    ]
+    return (*noted, *_broken(broken, sampled), *_counts(photos))
+
+
+def _broken(broken: Mapping[Path, str], sampled: int) -> Iterator[Problem]:
+    for path, reason in broken.items():
+        yield Problem("broken", reason, "Copy it again, or remove it.", path)
+    if broken:
+        yield Problem(
+            "broken-share",
+            f"{len(broken)} of {count(sampled, 'photo')} that were tried cannot be read.",
+            "`budwood audit` tries all.",
+        )
+
+
+def _counts(photos: ImageFolder) -> Iterator[Problem]:
+    numbers = photos.train.counts()
+    most = max(numbers.values())
+    for name, number in numbers.items():
+        if number < FEW:
+            text = f"Class {name!r} has only {count(number, 'training photo')}."
+            yield Problem("few", text, "Add some, or join it with another class.")
+        elif most >= LOPSIDED * number:
+            text = f"Class {name!r} has {number:,} training photos, the largest has {most:,}."
+            yield Problem(
+                "imbalance", text, "Look at balanced accuracy, and add photos of it if you can."
+            )
