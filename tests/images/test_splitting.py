@@ -47,6 +47,13 @@ def test_every_photo_is_set_aside_about_equally_often():
     assert often.max() < 190
 
 
+def test_photos_of_a_group_are_set_aside_about_as_often_as_others():
+    groups = [str(i // 4) if i < 40 else f"alone {i}" for i in range(200)]
+    often = sum(set_aside([0] * 200, 0.2, seed=seed, groups=groups).astype(int)
+                for seed in range(300))  # fmt: skip
+    assert 0.8 < often[:40].mean() / often[40:].mean() < 1.25
+
+
 def test_what_is_set_aside_never_changes_between_releases_and_platforms():
     aside = set_aside(["cat"] * 8 + ["dog"] * 4, 0.25, seed=7)
     assert np.flatnonzero(aside).tolist() == [3, 6, 11]

@@ -49,7 +49,8 @@ def set_aside(
     aside = np.zeros(len(labels), dtype=bool)
     # Doubles are the part of numpy's random stream that never changed; its shuffles have.
     order = np.random.default_rng(seed).random(len(members))
-    for photos, _ in sorted(zip(members, order, strict=True), key=lambda m: (-len(m[0]), m[1])):
+    # Not the largest group first: it would always be tested on, and never be trained on.
+    for photos, _ in sorted(zip(members, order, strict=True), key=lambda m: m[1]):
         counts = Counter(labels[photo] for photo in photos)
         gain = sum(abs(missing[k]) - abs(missing[k] - number) for k, number in counts.items())
         if gain > 0 and all(number <= spare[k] for k, number in counts.items()):
