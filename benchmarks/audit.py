@@ -24,7 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from measuring import BUDWOOD, Row, asked_for, call, median, options, report, run
+from measuring import BUDWOOD, Ran, Row, asked_for, call, median, options, report, run
 from planting import KINDS, Planted, plant, plant_bursts
 
 BITS = (4, 8)
@@ -126,10 +126,9 @@ def sides(folder: str) -> list[list[str]]:
     return [[str(path) for path in split.paths] for split in parts if split is not None]
 
 
-def audit(folder: Path, home: Path) -> tuple[float, Any]:
-    """Seconds of the whole process, and what it found."""
-    ran = run([BUDWOOD, "audit", folder, "--json"], home)
-    return ran.seconds, ran.result
+def audit(folder: Path, home: Path) -> Ran:
+    """An audit as a whole process."""
+    return run([BUDWOOD, "audit", folder, "--json"], home)
 
 
 def pairs_of(findings: Iterable[dict[str, Any]]) -> set[Pair]:
@@ -176,8 +175,8 @@ def one_seed(data: Path, place: Path, seed: int) -> Row:
     """All figures of one seed."""
     planted = plant(data, place / "photos", seed)
     home = place / "home"
-    first, _ = audit(planted.folder, home)
-    second, result = audit(planted.folder, home)
+    first, second = (audit(planted.folder, home) for _ in range(2))
+    result = second.result
     flagged = {f["photos"][0] for f in result["findings"] if f["kind"] == "label"}
     flipped = {str(path) for path in planted.flipped}
     found = pairs_of(result["findings"])
@@ -185,8 +184,9 @@ def one_seed(data: Path, place: Path, seed: int) -> Row:
     least = set(call(lowest, home=home, folder=str(planted.folder)).result)
     row: Row = {
         "seed": seed,
-        "seconds_first": first,
-        "seconds_full_store": second,
+        "seconds_first": first.seconds,
+        "seconds_full_store": second.seconds,
+        "cpu_seconds_full_store": second.cpu_seconds,
         "label_recall": len(flagged & flipped) / len(flipped),
         "label_precision": len(flagged & flipped) / max(1, len(flagged)),
         **shares,

@@ -130,6 +130,15 @@ def audit(
     return Audit(data, model, len(paths), found, leak_of(audited, alikes), tuple(notes))
 
 
+def require_network(data: Path, model: str) -> None:
+    """Nothing, if an audit by this network can begin.
+
+    Raises:
+        BudwoodError: If it cannot be built, for example because its weights cannot be had.
+    """
+    prepared_network(Request(data=data, model=model), 2)
+
+
 def with_fixes(audit: Audit, fixed: Sequence[dict[str, Any]]) -> Audit:
     """The same audit, telling what was moved before it."""
     return replace(audit, fixed=tuple(fixed))

@@ -81,7 +81,7 @@ def write_findings(file: Path, found: Sequence[Finding]) -> None:
         ) from None
 
 
-def apply_findings(file: Path, data: Path) -> list[Fix]:
+def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix]:
     """Carry out what stands in the column `action` of a list of findings.
 
     `remove` moves a photo out, into a folder beside the data whose name ends in `-removed`; `move
@@ -91,9 +91,10 @@ def apply_findings(file: Path, data: Path) -> list[Fix]:
     Args:
         file: The list, as `write_findings` made it and somebody filled it in.
         data: The folder of photos.
+        group: Refused: a folder has no columns.
 
     Raises:
-        ConfigError: If the data are no folder.
+        ConfigError: If the data are no folder, or a group is given.
         DataError: If the list or one of its lines makes no sense; nothing is moved then. If the
             file system refuses a move: those before it are done, and named.
     """
@@ -104,7 +105,7 @@ def apply_findings(file: Path, data: Path) -> list[Fix]:
             file=data,
         )
     lines = _lines(file)
-    place = _Place(data, load_folder(data, test_fraction=None))
+    place = _Place(data, load_folder(data, test_fraction=None, group=group))
     fixes: dict[Path, Fix] = {}
     for number, line in lines:
         fix = _planned(line, f"Line {number} of {file}", place, file)

@@ -103,6 +103,21 @@ def test_what_is_no_list_or_no_folder_is_refused(outcome, place):
     assert "resnet5O" in model.json["error"]
 
 
+def test_a_network_or_column_that_is_not_there_is_told_before_anything_is_moved(
+    outcome, place, photos
+):
+    (place.folder / "one.csv").write_text("photo,action\naudited/red/red-01.png,remove\n")
+    said = place.run_several(
+        [
+            ["audit", "audited", "--fix", "one.csv", "--model", "vgg11", "--json"],
+            ["audit", "audited", "--fix", "one.csv", "--group", "animal", "--json"],
+        ]
+    )
+    assert [one.code for one in said] == [1, 1]
+    assert "has no column 'animal'" in said[1].json["error"]
+    assert (photos / "red" / "red-01.png").is_file()
+
+
 def test_a_group_needs_a_list(place, outcome):
     said = place.run("audit", "audited", "--group", "animal", "--json")
     assert said.code == 1

@@ -48,7 +48,7 @@ def test_time_and_camera_are_read():
 def test_other_formats_tell_it_too(format):
     exif = Image.Exif()
     exif[ExifTags.Base.Model] = "HC500"
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:01 12:00:03"
+    exif[ExifTags.Base.DateTime] = "2024:05:01 12:00:03"
     file = BytesIO()
     Image.new("RGB", (8, 8)).save(file, format, exif=exif)
     assert moment_of(file.getvalue()).camera == "HC500"

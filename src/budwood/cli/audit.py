@@ -74,13 +74,15 @@ def command(
       budwood audit photos/ --csv findings.csv      # fill in the column action, then
       budwood audit photos/ --fix findings.csv
     """
-    from budwood.audits import audit, with_fixes  # torch is loaded here
+    from budwood.audits import audit, require_network, with_fixes  # torch is loaded here
     from budwood.features.gathering import Extraction
     from budwood.fixes import apply_findings, require_new, write_findings
 
     if table is not None:
         require_new(table)
-    fixes = [] if fix is None else apply_findings(fix, data)
+    if fix is not None:  # what cannot be audited afterwards is not touched
+        require_network(data, model)
+    fixes = [] if fix is None else apply_findings(fix, data, group)
     for one in fixes:
         note(one)
     if fix is not None and not fixes:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from budwood.errors import PhotoError
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import digest, read
+from budwood.images.reading import workers as workers
 
 USUAL_TURN = 16 * 2**20
 """Pixels that are decoded in one turn where the size of the processor's cache is not known."""
@@ -27,12 +28,6 @@ Decoded = tuple[Path, bytes, NDArray[np.uint8]]
 """A photo's path, its digest and its pixels `h w c`."""
 Outcome = tuple[bytes, NDArray[np.uint8]] | PhotoError
 """Digest and pixels of a photo, or why it cannot be decoded."""
-
-
-def workers() -> int:
-    """Threads that decode photos: one for each core this process may use."""
-    available = getattr(os, "sched_getaffinity", None)
-    return max(1, len(available(0)) if available else os.cpu_count() or 1)
 
 
 class Contents:

@@ -1,6 +1,5 @@
 """A glance at a photo: a small grey copy, its size, and when it was taken; all from one reading."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from budwood.errors import PhotoError
 from budwood.images.decoding import decode_reduced
 from budwood.images.likeness import SIDE, SMALL
 from budwood.images.moments import HEAD, Moment, moment_of
-from budwood.images.reading import read
+from budwood.images.reading import read, workers
 
 ENOUGH = 1.75
 """Pixels that are to be left for each of the small copy's, where a photo is decoded at a fraction
@@ -46,7 +45,7 @@ def glance(path: Path) -> Glance:
 
 def glances(paths: Sequence[Path]) -> list[Glance | None]:
     """What is seen of each photo, by all cores; None of a photo that cannot be read."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         return list(pool.map(_glance_if_readable, paths))
 
 
