@@ -1,72 +1,28 @@
-"""An audit of a folder of photos, from its path to what was found; and its findings carried out."""
+"""An audit of a folder of photos, from its path to what was found."""
 
-import csv
-import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from budwood.errors import ConfigError, DataError
+from budwood.classifier import Classifier
+from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gatherer
-from budwood.features.reading_ahead import workers
-from budwood.images.folder import load_folder
-from budwood.images.headers import read_header
-from budwood.images.likeness import SMALL
-from budwood.images.moments import Moment, moment_of
+from budwood.features.gathering import CHANGED, Extraction, Gathered
+from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.glances import Glance, glances
+from budwood.images.likeness import SIDE
 from budwood.images.notes import count
-from budwood.images.reading import read
-from budwood.judging.auditing import Audited, Likenesses, findings, leaked, likenesses
-from budwood.judging.calibration import fit_temperature, softmax
+from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
-from budwood.judging.intervals import wilson_interval
+from budwood.judging.held_out_opinions import held_out_opinions
+from budwood.judging.leaking import Leak, leak_of
 from budwood.learning.precision_trial import pooled
-from budwood.learning.probe import Probe, fit_probe, held_out_logits
-from budwood.networks.building import build, preprocessing_of
-from budwood.networks.prepared import Prepared
-from budwood.surgery.stages import stages_of
-
-REMOVE, RELABEL = "remove", "move to "
-"""What may stand in the column `action` of a list of findings; nothing there changes nothing."""
-COLUMNS = ("id", "kind", "photo", "reason", "advice", "action")
-FOLDS = 5
-
-
-@dataclass(frozen=True)
-class Leak:
-    """What photos of the test split that were trained on are worth."""
-
-    photos: int
-    """Test photos that belong together with a training photo."""
-    top1: float
-    """With them."""
-    interval: tuple[float, float]
-    top1_without: float | None
-    """Without them; None if none is left."""
-    interval_without: tuple[float, float] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As it stands in `audit --json`."""
-        return {
-            "photos": self.photos,
-            "top1": self.top1,
-            "interval": list(self.interval),
-            "top1_without": self.top1_without,
-            "interval_without": self.interval_without and list(self.interval_without),
-        }
-
-    def __str__(self) -> str:
-        without = "-" if self.top1_without is None else f"{self.top1_without:.3f}"
-        return (
-            f"{count(self.photos, 'test photo')} are known from training: top-1 {self.top1:.3f} "
-            f"with them, {without} without."
-        )
+from budwood.preparing import prepared_network
+from budwood.request import Request
 
 
 @dataclass(frozen=True)
@@ -80,6 +36,8 @@ class Audit:
     leak: Leak | None
     """None without a test split."""
     notes: tuple[str, ...] = ()
+    fixed: tuple[dict[str, Any], ...] = ()
+    """Photos that were moved before, as `Fix` tells them."""
 
     def to_json(self) -> dict[str, Any]:
         """The object of `audit --json`; see docs/json.md."""
@@ -89,6 +47,7 @@ class Audit:
             "photos": self.photos,
             "findings": [finding.to_json() for finding in self.findings],
             "leak": self.leak and self.leak.to_json(),
+            "fixed": list(self.fixed),
             "notes": list(self.notes),
         }
 
@@ -113,6 +72,7 @@ def audit(
     model: str = "efficientnet_lite0",
     extraction: Extraction,
     seed: int = 0,
+    group: str | None = None,
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
 ) -> Audit:
@@ -122,210 +82,94 @@ def audit(
         data: Folder or CSV file of photos.
         model: The network by whose features photos are judged.
         extraction: How it is run.
-        seed: Of the split, if there is none, and of the folds.
+        seed: Of the folds in which labels are judged.
+        group: Column of the CSV file to use instead of `group`.
         on_note: Told what the user should know, a line each.
         on_progress: Told how far the pass over the photos is.
 
     Raises:
         BudwoodError: Of the kind that fits.
     """
-    folder = load_folder(data, seed=seed)
-    for note in folder.notes:
+    folder = load_folder(data, test_fraction=None, group=group)
+    notes: list[str] = []
+
+    def say(note: object) -> None:
+        notes.append(str(note))
         on_note(note)
+
+    for note in folder.notes:
+        say(note)
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     paths = [path for split in splits for path in split.paths]
-    labels = {p: k for split in splits for p, k in zip(split.paths, split.labels, strict=True)}
-    parts = {path: split.name for split in splits for path in split.paths}
-    network = build(model)
-    preprocessing = preprocessing_of(network)
-    height, width = preprocessing.size
-    photo = torch.zeros(1, height, width, len(preprocessing.mean), dtype=torch.uint8)
-    stages = stages_of(Prepared(network, preprocessing), photo)
-    gatherer = Gatherer(stages.cut, preprocessing, extraction, on_note, on_progress)
-    gathered = gatherer.gather(paths)
-    if len(gathered.paths) < 2:
-        raise DataError("Fewer than two photos can be read.", file=data)
-    features = pooled(gathered.rows).numpy()[:, -stages.stages[-1].width :]
-    looks = _looked_at(gathered.paths)
-    audited = Audited(
-        root=data,
-        classes=folder.classes,
-        paths=gathered.paths,
-        labels=np.array([labels[path] for path in gathered.paths], np.int64),
-        parts=tuple(parts[path] for path in gathered.paths),
-        digests=gathered.photos,
-        sizes=tuple(look.size for look in looks),
-        small=np.stack([look.small for look in looks]),
-        moments=tuple(look.moment for look in looks),
-        features=features,
-        broken=dict(gathered.broken),
+    judge = Classifier(
+        prepared_network(Request(data=data, model=model), folder.classes),
+        extraction=extraction,
+        on_note=on_note,
+        on_progress=on_progress,
     )
-    alikes = likenesses(audited)
-    probabilities = _held_out(audited, alikes, seed)
-    found = findings(audited, alikes, probabilities)
-    said = tuple(str(note) for note in folder.notes)
-    return Audit(data, model, len(paths), found, _leak(audited, alikes), said)
-
-
-@dataclass(frozen=True)
-class _Look:
-    small: NDArray[np.uint8]
-    size: tuple[int, int]
-    moment: Moment | None
-
-
-def _looked_at(paths: Sequence[Path]) -> list[_Look]:
-    with ThreadPoolExecutor(workers()) as pool:
-        return list(pool.map(_look_at, paths))
-
-
-def _look_at(path: Path) -> _Look:
-    data = read(path)
-    header = read_header(data)
-    small = SMALL.pixels(data)[..., 0]
-    size = header.height or 0, header.width or 0
-    if 0 in size:
-        from budwood.images.decoding import decode
-
-        size = decode(data).shape[:2]
-    return _Look(small, size, moment_of(data))
-
-
-def _held_out(audited: Audited, alikes: Likenesses, seed: int) -> NDArray[np.float64]:
-    """Probabilities of each photo by a probe that has seen no photo of its group."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels, k = torch.from_numpy(audited.labels), len(audited.classes)
-    features = torch.from_numpy(audited.features)
-    folds = np.zeros(len(labels), np.int64)
-    parts = min(FOLDS, len(set(alikes.groups)))
-    if parts < 2:
-        return np.eye(k)[audited.labels]  # all photos are one: nothing can be held out
-    splitter = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
-    for fold, (_, out) in enumerate(splitter.split(features, labels, alikes.groups)):
-        folds[out] = fold
-    penalty = fit_probe(features, labels, k, Probe(seed=seed)).penalty
-    logits = held_out_logits(features, labels, k, folds, penalty).numpy()
-    return softmax(logits, fit_temperature(logits, audited.labels))
-
-
-def _leak(audited: Audited, alikes: Likenesses) -> Leak | None:
-    """Accuracy on the test photos with and without those that are known from training."""
-    parts = np.array(audited.parts)
-    train, test = parts == "train", parts == "test"
-    if not test.any() or len(np.unique(audited.labels[train])) < 2:
-        return None
-    features = torch.from_numpy(audited.features)
-    labels = torch.from_numpy(audited.labels)
-    probe = fit_probe(features[train], labels[train], len(audited.classes))
-    logits = features[test].float() @ probe.weight.T + probe.bias
-    right = (logits.argmax(1) == labels[test]).numpy()
-    known = leaked(audited, alikes.groups)[test]
-    others = right[~known]
-    return Leak(
-        int(known.sum()),
-        float(right.mean()),
-        wilson_interval(int(right.sum()), len(right)),
-        float(others.mean()) if len(others) else None,
-        wilson_interval(int(others.sum()), len(others)) if len(others) else None,
-    )
-
-
-def write_findings(file: Path, found: Sequence[Finding]) -> None:
-    """The findings as a list to look through: one line a photo, with an empty column `action`."""
-    with file.open("w", newline="", encoding="utf-8") as text:
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
-        for finding in found:
-            for path in finding.photos:
-                writer.writerow(
-                    [finding.id, finding.kind, path, finding.reason, finding.advice, ""]
-                )
-
-
-def apply_findings(file: Path, data: Path) -> list[str]:
-    """Carry out what stands in the column `action` of a list of findings.
-
-    `remove` moves a photo out, into a folder beside the data, whose name ends in `-removed`; `move
-    to CLASS` moves it into that class's folder. Nothing is deleted or overwritten.
-
-    Args:
-        file: The list, as `write_findings` made it and somebody filled it in.
-        data: The folder of photos.
-
-    Returns:
-        What was done, a line each.
-
-    Raises:
-        DataError: If the list or one of its lines makes no sense; nothing is done then.
-    """
-    steps = [_step(line, number, file, data) for number, line in enumerate(_lines(file), 2)]
-    taken = [step for step in steps if step is not None]
-    targets = [target for _, target in taken]
-    for source, target in taken:
-        if target.exists() or targets.count(target) > 1:
-            raise DataError(
-                f"{source} cannot be moved to {target}: something is there already.",
-                next="Rename one of them.",
-                file=source,
-            )
-    done = []
-    for source, target in taken:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(source, target)
-        done.append(f"{source} -> {target}")
-    return done
-
-
-def _lines(file: Path) -> list[dict[str, str]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.DictReader(text)
-            lines = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise DataError(f"{file} cannot be read: {problem}.", file=file) from None
-    if not {"photo", "action"} <= set(reader.fieldnames or ()):
+    gathered = judge.gather(paths)
+    seen = glances(gathered.paths)
+    audited = _audited(folder, gathered, _features(judge, gathered), seen)
+    if len(audited.paths) < 2:
         raise DataError(
-            f"{file} is no list of findings: it has no columns photo and action.",
-            next="Write one with `budwood audit DATA --csv FILE`, and fill in its column action.",
-            file=file,
-        )
-    return lines
-
-
-def _step(line: dict[str, str], number: int, file: Path, data: Path) -> tuple[Path, Path] | None:
-    action, photo = (line["action"] or "").strip(), Path(line["photo"])
-    if not action:
-        return None
-    if not photo.is_file():
-        raise DataError(f"Line {number} of {file}: there is no photo {photo}.", file=file)
-    if not photo.resolve().is_relative_to(data.resolve()):
-        raise DataError(f"Line {number} of {file}: {photo} is not in {data}.", file=file)
-    if action == REMOVE:
-        inside = photo.resolve().relative_to(data.resolve())
-        return photo, data.resolve().with_name(f"{data.resolve().name}-removed") / inside
-    if action.startswith(RELABEL):
-        label = action.removeprefix(RELABEL).strip()
-        target = photo.parent.parent / label
-        if target.is_dir():
-            return photo, target / photo.name
-        raise DataError(f"Line {number} of {file}: there is no class folder {target}.", file=file)
-    raise DataError(
-        f"Line {number} of {file}: {action!r} is no action.",
-        expected=f"`{REMOVE}`, `{RELABEL}CLASS`, or nothing.",
-        file=file,
-    )
-
-
-def require_folder(data: Path) -> None:
-    """Nothing, if photos can be moved there.
-
-    Raises:
-        ConfigError: If the data are a list.
-    """
-    if not data.is_dir():
-        raise ConfigError(
-            f"{data} is a list: its photos are not moved.",
-            next="Change the list itself.",
+            f"Of {count(len(paths), 'photo')} in {data}, {len(audited.paths)} can be read.",
+            expected="An audit needs two at least.",
+            next="Copy them again.",
             file=data,
         )
+    alikes = likenesses(audited)
+    probabilities = held_out_opinions(
+        audited.features, audited.labels, alikes.groups, len(folder.classes), seed
+    )
+    if probabilities is None:
+        say(
+            "Labels are not judged: photos that do not belong together are needed in two classes "
+            "or more."
+        )
+    found = findings(audited, alikes, probabilities)
+    return Audit(data, model, len(paths), found, leak_of(audited, alikes), tuple(notes))
+
+
+def with_fixes(audit: Audit, fixed: Sequence[dict[str, Any]]) -> Audit:
+    """The same audit, telling what was moved before it."""
+    return replace(audit, fixed=tuple(fixed))
+
+
+def _audited(
+    folder: ImageFolder,
+    gathered: Gathered,
+    features: NDArray[np.float32],
+    seen: Sequence[Glance | None],
+) -> Audited:
+    """What is known of the photos that could be read by the network and at a glance."""
+    labels, parts = {}, {}
+    for split in (folder.train, folder.val, folder.test):
+        for path, label in zip(split.paths, split.labels, strict=True) if split else ():
+            labels[path], parts[path] = label, split.name if split else ""
+    looks = [one for one in seen if one is not None]
+    kept = [i for i, one in enumerate(seen) if one is not None]
+    lost = {path: CHANGED for path, one in zip(gathered.paths, seen, strict=True) if one is None}
+    paths = tuple(gathered.paths[i] for i in kept)
+    return Audited(
+        root=folder.root if folder.root.is_dir() else folder.root.parent,
+        classes=folder.classes,
+        paths=paths,
+        labels=np.array([labels[path] for path in paths], np.int64),
+        parts=tuple(parts[path] for path in paths),
+        digests=tuple(gathered.photos[i] for i in kept),
+        sizes=tuple(look.size for look in looks),
+        small=np.array([look.small for look in looks], np.uint8).reshape(-1, SIDE, SIDE),
+        moments=tuple(look.moment for look in looks),
+        features=features[kept],
+        broken={**gathered.broken, **lost},
+    )
+
+
+def _features(model: Classifier, gathered: Gathered) -> NDArray[np.float32]:
+    """What the network's last layer is fed with, `n d`."""
+    if not gathered.paths:
+        return np.empty((0, 1), np.float32)
+    is_solved = model.plan.layer is not None
+    rows = model.plan.features(gathered) if is_solved else gathered.rows
+    found: NDArray[np.float32] = pooled(rows).numpy()
+    return found

@@ -22,19 +22,26 @@ from budwood.errors import CapsuleError, ConfigError, EngineError, PhotoError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.features.rows import Selected
+from budwood.features.rows import RowSource, Selected
 from budwood.features.verification import spread_error
 from budwood.golden import draw_golden_images
 from budwood.images.given import Photos, fitted_images, labelled, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
+from budwood.judging.abstaining import Answering
+from budwood.judging.cross_validation import CrossValidation, crossed
+from budwood.judging.honesty import Verdict, honesty_of
+from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
-from budwood.judging.trust import Trust, learned_trust
+from budwood.judging.trust import Trust, answering_of, learned_trust
+from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
+from budwood.learning.folding import hits_of_folds, require_folds
+from budwood.learning.held_out import HeldOut
 from budwood.learning.plan import Plan
 from budwood.learning.precision_trial import pooled
-from budwood.learning.probe import Probe
+from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild
 from budwood.networks.heads import num_outputs
@@ -42,6 +49,9 @@ from budwood.networks.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
 from budwood.tensors import Logits
+
+JUDGED_AT_ONCE = 1024
+"""Photos whose features are looked at together, to see which are strange."""
 
 
 class Classifier:
@@ -182,9 +192,9 @@ class Classifier:
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
         self.plan.settle_precision(train)
-        self.fit_ = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
-        self._names = train.classes
-        self.trust_ = self._learned_trust(train)
+        fit, held_out, rows = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
+        self.fit_, self._names = fit, train.classes
+        self.trust_ = self._learned_trust(train, held_out, rows)
         return self
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -195,11 +205,88 @@ class Classifier:
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
         """
+        return self.judge(split).evaluation
+
+    def judge(self, split: Split, abstain: float | None = None) -> Verdict:
+        """What `evaluate` gives, and how far its word could be taken on these photos.
+
+        Args:
+            split: Labelled photos.
+            abstain: The rate of error that answered photos are to have at most; see `Answering`.
+
+        Raises:
+            DataError: If a photo is broken, or the classes are not the network's.
+            ConfigError: If it cannot abstain, or `abstain` is no rate.
+        """
         split = self._as_split(split, None)
+        answering = None if abstain is None else self.answering(abstain)
         gathered = require_readable(self.plan.judging_rows(split.paths))
-        targets = torch.from_numpy(split.targets)
-        logits = self.plan.logits(gathered) / self.temperature
-        return evaluate_logits(logits, targets, split.classes, split.paths)
+        logits, targets = self.plan.logits(gathered), torch.from_numpy(split.targets)
+        return Verdict(
+            evaluate_logits(logits / self.temperature, targets, split.classes, split.paths),
+            honesty_of(
+                self.trust_, logits.numpy(), split.targets, self.strange(gathered), answering
+            ),
+            (logits.argmax(1) == targets).numpy(),
+        )
+
+    def answering(self, rate: float) -> Answering:
+        """From which confidence on it answers, so that its error is at most `rate`.
+
+        Raises:
+            ConfigError: If it cannot abstain, or `rate` is not between 0 and 1.
+        """
+        return answering_of(self.trust_, rate)
+
+    def cross_validate(self, photos: Split, k: int = 5, seed: int = 0) -> CrossValidation:
+        """Accuracy on each of these photos, by a head that was fitted to other folds.
+
+        The classifier stays as it is. A head that is solved takes seconds; one that is trained is
+        trained `k` times, without early stopping.
+
+        Args:
+            photos: All are judged, and all but a fold are learned from each time.
+            k: Folds.
+            seed: Of the folds.
+
+        Raises:
+            ConfigError: If there cannot be so many folds, or the head has been trained already.
+            DataError: If a photo is broken, or the classes are not the network's.
+        """
+        photos = self._as_split(photos, None)
+        if self.fit_ is not None and self.plan.layer is None:
+            raise ConfigError(
+                "The head has been trained already, on photos that would be judged.",
+                next="Cross-validate before you fit.",
+            )
+        require_folds(photos, k)
+        if self.plan.trial is None:
+            self.plan.settle_precision(photos)
+        training = self.training or Training()
+        return crossed(*hits_of_folds(self.plan, photos, k, training, self.probe, seed))
+
+    def learning_curve(self, photos: Split, seed: int = 0) -> LearningCurve:
+        """Accuracy of a linear head by the number of photos, and what more would bring.
+
+        Where the head is no linear layer that is solved, one on the same features stands for it.
+
+        Args:
+            photos: Training photos.
+            seed: Of folds and draws.
+
+        Raises:
+            DataError: If a photo is broken, or the classes are not the network's.
+        """
+        photos = self._as_split(photos, None)
+        gathered = require_readable(self.plan.judging_rows(photos.paths))
+        labels, k = torch.from_numpy(photos.targets), len(photos.classes)
+        is_solved = self.plan.layer is not None
+        if not is_solved:
+            self.on_note("The learning curve is that of a linear head on the frozen features.")
+        rows = self.plan.features(gathered) if is_solved else FeatureRows(pooled(gathered.rows))
+        known = self.fit_ and self.fit_.probe
+        penalty = known.penalty if known else fit_probe(rows, labels, k, self.probe).penalty
+        return learning_curve(rows, labels, k, penalty=penalty, seed=seed)
 
     def score(self, photos: Split | Sequence[Path], labels: Sequence[str] | None = None) -> float:
         """Top-1 accuracy."""
@@ -246,9 +333,11 @@ class Classifier:
         known = None if self.trust_ is None else self.trust_.familiar
         if known is None:
             return None
-        if not gathered.paths:
-            return np.empty(0, np.bool_)
-        return known.is_strange(pooled(gathered.rows).numpy())
+        rows = gathered.rows
+        parts = spans(len(gathered.paths), JUDGED_AT_ONCE)
+        some = (Selected(rows, range(part.start, part.stop)) for part in parts)
+        told = [known.is_strange(pooled(each).numpy()) for each in some]
+        return np.concatenate([np.empty(0, np.bool_), *told])
 
     def _logits(self, gathered: Gathered) -> Logits:
         if not gathered.paths:
@@ -307,17 +396,16 @@ class Classifier:
         )
         return Path(path)
 
-    def _learned_trust(self, train: Split) -> Trust | None:
-        fit = self.fit_
-        held_out = None if fit is None else fit.held_out
+    def _learned_trust(
+        self, train: Split, held_out: HeldOut | None, rows: RowSource
+    ) -> Trust | None:
         if held_out is None:
             self.on_note("Its probabilities are not calibrated: no photo was held out of training.")
             return None
-        rows = self.plan.judging_rows([train.paths[i] for i in held_out.positions]).rows
         return learned_trust(
             held_out.logits.numpy(),
-            train.targets[held_out.positions],
-            held_out.folds,
+            held_out.labels,
+            train.targets,
             lambda some: pooled(Selected(rows, some.tolist())).numpy(),
         )
 

@@ -10,27 +10,24 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from budwood.arrays import Pixels
 from budwood.classifier import Classifier, load
-from budwood.errors import BudwoodError, ConfigError
-from budwood.images.folder import load_folder
+from budwood.errors import ConfigError
+from budwood.features.extraction import OnProgress
+from budwood.images.notes import count
 from budwood.images.reading import read
-from budwood.images.splits import Split
-from budwood.judging.attribution import (
-    feature_maps,
-    first_filters,
-    last_map_layer,
-    where_it_looked,
-)
+from budwood.judging.attribution import feature_maps, first_filters, where_it_looked
+from budwood.judging.map_layers import last_map_layer
 from budwood.learning.precision_trial import pooled
 from budwood.networks.prepared import normalise
 from budwood.places import whole_file
-from budwood.run_folders import request_of
+from budwood.reporting.overlays import overlaid, tiled
+from budwood.reporting.records import Listed, photos_of
+from budwood.run_folders import request_of, writing_to
 
-STRENGTH = 0.55
-"""How much of the colours is laid over the photo where the map is strongest."""
 NEAREST = 3
 """Training photos that are shown as evidence."""
+AT_ONCE = 8
+"""Photos whose maps are made at once."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,8 @@ class Explanation:
     picture: str
     """Where the photo with its map was written to."""
     neighbours: tuple[Neighbour, ...]
+    is_empty: bool = False
+    """True if nothing in that layer speaks for the class."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `explain --json`."""
@@ -65,6 +64,7 @@ class Explanation:
             "probability": self.probability,
             "layer": self.layer,
             "picture": self.picture,
+            "empty": self.is_empty,
             "neighbours": [
                 {"path": n.path, "class": n.label, "cosine": n.cosine} for n in self.neighbours
             ],
@@ -74,7 +74,8 @@ class Explanation:
         near = "".join(f"\n  like {n.path} ({n.label}, {n.cosine:.2f})" for n in self.neighbours)
         return (
             f"{self.path}: {self.named} {self.probability:.3f}; where it looked ({self.layer}): "
-            f"{self.picture}{near}"
+            f"{self.picture}{', which is empty: nothing speaks for it' if self.is_empty else ''}"
+            f"{near}"
         )
 
 
@@ -86,7 +87,7 @@ class Explanations:
     pictures: tuple[str, ...]
     """Of filters and feature maps, where they were asked for."""
     note: str | None
-    """Why no training photos are shown, if they are not."""
+    """Why no training photos are shown, or not all are compared with."""
 
     def to_json(self) -> dict[str, Any]:
         """The object of `explain --json`; see docs/json.md."""
@@ -111,6 +112,7 @@ def explain_run(
     maps: str | None = None,
     filters: bool = False,
     on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
 ) -> Explanations:
     """Explain what a saved classifier says to photos, in pictures.
 
@@ -123,70 +125,62 @@ def explain_run(
         maps: A layer whose feature maps are drawn too, of the first photo.
         filters: Whether the filters of the first convolution are drawn too.
         on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over training photos is that are not stored.
 
     Raises:
-        BudwoodError: If the run or a photo cannot be read, or there is no such layer or class.
+        PhotoError: If a photo cannot be read.
+        ConfigError: If there is no such layer or class, or the pictures cannot be written.
+        CapsuleError: If the run cannot be read.
     """
-    model = load(run, on_note=on_note)
+    model = load(run, on_note=on_note, on_progress=on_progress)
     if named is not None and named not in model.classes_:
         raise ConfigError(
             f"There is no class {named!r}.", expected=f"There are {', '.join(model.classes_)}."
         )
-    pixels = np.stack([model.preprocessing.pixels(read(path)) for path in photos])
-    images = normalise(torch.from_numpy(pixels), model.preprocessing)
-    layer = layer or last_map_layer(model.network, images)
     shares = model.predict_proba(list(photos))
-    chosen = shares.argmax(1) if named is None else [model.classes_.index(named)] * len(photos)
-    seen = where_it_looked(model.network, images, layer, [int(k) for k in chosen]).numpy()
+    chosen = shares.argmax(1) if named is None else np.full(len(photos), _place(model, named))
+    first = _images(model, photos[:1])[1]
+    layer = layer or last_map_layer(model.network, first)
+    tiles = [("filters", first_filters(model.network).numpy())] if filters else []
+    if maps:
+        tiles.append((f"maps-{maps}", feature_maps(model.network, first, maps)[:, None].numpy()))
     near, note = _neighbours(model, run, photos)
     found = []
-    for i, path in enumerate(photos):
-        k = int(chosen[i])
-        picture = _unused(out, f"{path.stem}-{model.classes_[k]}")
-        _write(picture, overlaid(pixels[i], seen[i]))
-        found.append(
-            Explanation(
-                str(path), model.classes_[k], float(shares[i, k]), layer, str(picture), near[i]
-            )
-        )
-    pictures = []
-    if filters:
-        pictures.append(
-            _write(_unused(out, "filters"), tiled(first_filters(model.network).numpy()))
-        )
-    if maps:
-        grey = feature_maps(model.network, images[:1], maps)[:, None].numpy()
-        pictures.append(_write(_unused(out, f"maps-{maps}"), tiled(grey)))
-    return Explanations(tuple(found), tuple(map(str, pictures)), note)
+    with writing_to(out):
+        for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
+            path, name = photos[i], model.classes_[int(chosen[i])]
+            picture = str(_write(_unused(out, f"{path.stem}-{name}"), drawn))
+            share = float(shares[i, chosen[i]])
+            found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
+        pictures = [str(_write(_unused(out, name), tiled(some))) for name, some in tiles]
+    return Explanations(tuple(found), tuple(pictures), note)
 
 
-def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """A photo `h w c` with a map `h w` of 0 to 1 laid over it in colours, `h w 3`."""
-    from matplotlib import colormaps
-
-    colours = colormaps["inferno"](seen)[..., :3] * 255
-    grey_or_rgb = np.broadcast_to(pixels, (*pixels.shape[:2], 3)).astype(np.float64)
-    share = STRENGTH * seen[..., None]
-    mixed: NDArray[np.uint8] = (
-        ((1 - share) * grey_or_rgb + share * colours).round().astype(np.uint8)
-    )
-    return np.asarray(mixed.round().astype(np.uint8))
+def _place(model: Classifier, name: str) -> int:
+    return model.classes_.index(name)
 
 
-def tiled(tiles: NDArray[np.floating], most: int = 256, least: int = 32) -> NDArray[np.uint8]:
-    """Tiles `n c h w` of 0 to 1 side by side in one picture, each at least `least` pixels wide."""
-    n, _, height, width = tiles.shape
-    n = min(n, most)
-    across = int(np.ceil(np.sqrt(n)))
-    zoom = max(1, -(-least // width))
-    tall, wide = height * zoom + 2, width * zoom + 2
-    sheet = np.full((-(-n // across) * tall, across * wide, 3), 255, np.uint8)
-    for i in range(n):
-        tile = np.moveaxis((tiles[i] * 255).round().astype(np.uint8), 0, 2)
-        top, left = i // across * tall, i % across * wide
-        large = tile.repeat(zoom, 0).repeat(zoom, 1)
-        sheet[top : top + height * zoom, left : left + width * zoom] = large
-    return sheet
+def _images(model: Classifier, photos: Sequence[Path]) -> tuple[NDArray[np.uint8], torch.Tensor]:
+    """Photos as pixels `n h w c`, and as the network takes them."""
+    pixels = np.stack([model.preprocessing.pixels(read(path)) for path in photos])
+    return pixels, normalise(torch.from_numpy(pixels), model.preprocessing)
+
+
+def _maps(
+    model: Classifier, photos: Sequence[Path], layer: str, chosen: Sequence[int]
+) -> list[tuple[NDArray[np.uint8], bool]]:
+    """Each photo with its map laid over it, and whether the map is empty."""
+    found = []
+    for start in range(0, len(photos), AT_ONCE):
+        some = photos[start : start + AT_ONCE]
+        pixels, images = _images(model, some)
+        classes = chosen[start : start + AT_ONCE]
+        seen = where_it_looked(model.network, images, layer, classes).numpy()
+        found += [
+            (overlaid(photo, where), not where.any())
+            for photo, where in zip(pixels, seen, strict=True)
+        ]
+    return found
 
 
 def _neighbours(
@@ -194,41 +188,38 @@ def _neighbours(
 ) -> tuple[list[tuple[Neighbour, ...]], str | None]:
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
-    request = request_of(run)
+    folder = run if run.is_dir() else run.parent
+    request = request_of(folder)
     if request is None:
-        return nothing, "The training photos are not known: name the run's folder, not its capsule."
-    try:
-        train = load_folder(
-            request["data"],
-            test=request["test"],
-            val=request["val"],
-            test_fraction=request["test_fraction"],
-            seed=request["seed"],
-        ).train
-    except BudwoodError as problem:
-        return nothing, f"The training photos are not where they were: {problem.problem}"
-    return _nearest(model, train, photos), None
+        return nothing, "The training photos are not known: there is no config.json beside it."
+    train = [photo for photo in photos_of(folder, request) if photo.split == "train"]
+    here = [photo for photo in train if photo.path.is_file()]
+    if not model.plan.has_features:
+        return nothing, "Layers that see the photo were trained: no features are stored to compare."
+    if not here:
+        return nothing, "The training photos are no longer where they were."
+    gone = len(train) - len(here)
+    note = f"{count(gone, 'training photo')} can no longer be compared with." if gone else None
+    return _nearest(model, here, photos), note
 
 
 def _nearest(
-    model: Classifier, train: Split, photos: Sequence[Path]
+    model: Classifier, train: Sequence[Listed], photos: Sequence[Path]
 ) -> list[tuple[Neighbour, ...]]:
-    stored = model.gather(train.paths)
-    labels = dict(zip(train.paths, train.labels, strict=True))
+    stored = model.gather([photo.path for photo in train])
+    labels = {photo.path: photo.label for photo in train}
     known = pooled(stored.rows)
-    asked = pooled(model.gather(list(photos)).rows)
+    asked = pooled(model.plan.judging_rows(list(photos), keep=False).rows)
     mean = known.mean(0)
     a, b = (torch.nn.functional.normalize(rows - mean, dim=1) for rows in (asked, known))
     found = []
     for path, row in zip(photos, a @ b.T, strict=True):
         same = [i for i, other in enumerate(stored.paths) if other.resolve() == path.resolve()]
         row[same] = -2  # a training photo is not its own evidence
-        best = row.topk(min(NEAREST, len(row)))
+        best = row.topk(min(NEAREST, len(row) - len(same)))
         found.append(
             tuple(
-                Neighbour(
-                    str(stored.paths[i]), train.classes[labels[stored.paths[i]]], float(value)
-                )
+                Neighbour(str(stored.paths[i]), labels[stored.paths[i]], float(value))
                 for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
             )
         )
@@ -245,8 +236,7 @@ def _unused(folder: Path, name: str) -> Path:
     return path
 
 
-def _write(path: Path, picture: Pixels | NDArray[np.uint8]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write(path: Path, picture: NDArray[np.uint8]) -> Path:
     with whole_file(path) as file:
         Image.fromarray(picture).save(file, "PNG")
     return path

@@ -7,13 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from budwood.classifier import load
+from budwood.capsule import read_capsule
+from budwood.classifier import unpacked
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction
 from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_test
+from budwood.judging.honesty import Honesty
 from budwood.judging.metrics import Evaluation
 from budwood.judging.pairing import Paired, paired
+from budwood.judging.trust import answering_of
+from budwood.run_folders import request_of
 from budwood.runs import warning_of
 
 
@@ -24,6 +29,9 @@ class Judgement:
     run: Path
     data: Path
     evaluation: Evaluation
+    honesty: Honesty
+    precision: str
+    """Arithmetic of the frozen part."""
     skipped: int
     notes: tuple[str, ...]
     warning: str | None
@@ -34,13 +42,16 @@ class Judgement:
             "run": str(self.run),
             "data": str(self.data),
             "test": self.evaluation.to_json(),
+            **self.honesty.to_json(),
+            "precision": self.precision,
             "images": {"test": self.evaluation.photos, "skipped": self.skipped},
             "notes": list(self.notes),
             "warning": self.warning,
         }
 
     def __str__(self) -> str:
-        return "\n\n".join(part for part in (str(self.evaluation), self.warning) if part)
+        parts = (str(self.evaluation), str(self.honesty), self.warning)
+        return "\n\n".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,11 @@ class PairedJudgement:
     def __str__(self) -> str:
         lines = [
             f"{name} {run}: top-1 {j.evaluation.top1:.3f} (95 % interval "
-            f"{j.evaluation.top1_interval[0]:.3f} to {j.evaluation.top1_interval[1]:.3f})"
+            f"{j.evaluation.top1_interval[0]:.3f} to {j.evaluation.top1_interval[1]:.3f})\n"
+            f"{j.honesty}"
             for name, run, j in zip(("first ", "second"), self.runs, self.judgements, strict=True)
         ]
-        return "\n".join([*lines, "", str(self.paired)])
+        return "\n\n".join([*lines, str(self.paired)])
 
 
 def evaluate_pair(
@@ -73,14 +85,24 @@ def evaluate_pair(
     strict: bool,
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
+    abstain: float | None = None,
 ) -> PairedJudgement:
     """Judge two classifiers on the same photos: those that both can read and know the class of.
+
+    Args:
+        runs: Their folders or capsules.
+        data: Labelled photos.
+        strict: Whether a single broken photo is an error.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        abstain: The rate of error that answered photos are to have at most; None answers all.
 
     Raises:
         CapsuleError: If a run cannot be read.
         DataError: If the folder cannot, or no photo is left that both can judge.
+        ConfigError: If one cannot abstain, or `abstain` is no rate.
     """
-    judged = [_judged(run, data, strict, on_note, on_progress) for run in runs]
+    judged = [_judged(run, data, strict, on_note, on_progress, abstain) for run in runs]
     first, second = (right for _, right in judged)
     both = sorted(first.keys() & second.keys())
     if not both:
@@ -99,14 +121,24 @@ def evaluate_run(
     strict: bool,
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
+    abstain: float | None = None,
 ) -> Judgement:
     """Judge the classifier of a run on a folder of photos.
+
+    Args:
+        run: Its folder or capsule.
+        data: Labelled photos.
+        strict: Whether a single broken photo is an error.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        abstain: The rate of error that answered photos are to have at most; None answers all.
 
     Raises:
         CapsuleError: If the run cannot be read.
         DataError: If the folder cannot, or a class is largely broken.
+        ConfigError: If it cannot abstain, or `abstain` is no rate.
     """
-    return _judged(run, data, strict, on_note, on_progress)[0]
+    return _judged(run, data, strict, on_note, on_progress, abstain)[0]
 
 
 def _judged(
@@ -115,19 +147,33 @@ def _judged(
     strict: bool,
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
+    abstain: float | None = None,
 ) -> tuple[Judgement, dict[Path, bool]]:
     """What a classifier reaches, and which photos it gets right."""
-    model = load(run, on_note=on_note, on_progress=on_progress)
-    split, notes = load_test(data, model.classes_)
+    capsule = read_capsule(run)
+    # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
+    exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
+    model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
+    if abstain is not None:
+        answering_of(model.trust_, abstain, str(run))  # told before hours go into the photos
+    asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
+    split, notes = load_test(data, model.classes_, asked.get("group"))
     photos = ImageFolder(data, model.classes_, split, None, None, notes)
     gathered = model.gather(split.paths)
     photos = leave_out_broken(photos, gathered.broken, strict=strict)
     for note in photos.notes:
         on_note(note)
     said = tuple(str(note) for note in photos.notes)
-    evaluation = model.evaluate(photos.train)
-    named = model.predict(photos.train.paths)
-    truth = np.array(photos.classes)[photos.train.targets]
-    right = dict(zip(photos.train.paths, (named == truth).tolist(), strict=True))
-    judgement = Judgement(run, data, evaluation, len(gathered.broken), said, warning_of(model))
+    judged = model.judge(photos.train, abstain)
+    right = dict(zip(photos.train.paths, judged.right.tolist(), strict=True))
+    judgement = Judgement(
+        run,
+        data,
+        judged.evaluation,
+        judged.honesty,
+        gathered.engine.precision,
+        len(gathered.broken),
+        said,
+        warning_of(model),
+    )
     return judgement, right

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.compiled import compiled_classifier
-from budwood.errors import ConfigError, DataError
+from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.trees import grow
 from budwood.judging.abstaining import Answering
 from budwood.judging.calibration import softmax
-from budwood.judging.trust import Trust
+from budwood.judging.trust import Trust, answering_of
 from budwood.networks.origins import RANDOM_WEIGHTS
 
 PREDICTED_AT_ONCE = 4096
@@ -110,7 +110,7 @@ def predict_run(
     if not photos:
         raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
     saved = _saved(run, len(photos), on_note, on_progress)
-    answering = None if abstain is None else _answering(saved, abstain, run)
+    answering = None if abstain is None else answering_of(saved.trust, abstain, str(run))
     found: list[Prediction] = []
     skipped: dict[str, str] = {}
     for start in range(0, len(photos), PREDICTED_AT_ONCE):
@@ -171,16 +171,6 @@ def _saved(
 
     model = load(run, on_note=on_note, on_progress=on_progress)
     return _Saved(model.classes_, warning_of(model), model.trust_, model.answers)
-
-
-def _answering(saved: _Saved, rate: float, run: Path) -> Answering:
-    if saved.trust is None:
-        raise ConfigError(
-            f"{run} cannot say what it does not know: no photo was held out of its training.",
-            next="Train it again with this version of Budwood, or with --val 0.2.",
-            file=run,
-        )
-    return saved.trust.answering(rate)
 
 
 def _reasons(

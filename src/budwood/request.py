@@ -46,6 +46,14 @@ class Request:
     """Share of the training photos set aside for early stopping."""
     test_fraction: float = 0.2
     """Share of the photos that is the test set where the folder has none."""
+    kfold: int | None = None
+    """Folds of a cross-validation beside the training; None: there is none."""
+    learning_curve: bool = False
+    """Whether it is said what more photos would bring."""
+    abstain: float | None = None
+    """The rate of error that answered test photos are to have at most; None answers all."""
+    group: str | None = None
+    """Column of the CSV file by which photos are kept on one side; None takes `group`."""
     precision: str = "auto"
     """Arithmetic of the trunk."""
     device: str = "cpu"
@@ -60,6 +68,8 @@ class Request:
     """Bytes that the feature store may take."""
     out: Path | None = None
     """The run's folder."""
+    report: bool = True
+    """Whether a report is written into it."""
 
     @property
     def training(self) -> Training | None:

@@ -15,9 +15,13 @@ from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.images.broken import leave_out_broken
-from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note
+from budwood.judging.abstaining import require_rate
+from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
+from budwood.judging.told import Told
+from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.training import Epoch
 from budwood.networks.building import origin_of
@@ -28,6 +32,7 @@ from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
+from budwood.reporting.leaving import leave_page
 from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
 
@@ -45,6 +50,8 @@ class Run:
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
+    told: Told = field(default_factory=Told)
+    """What is said beside accuracy."""
     beside: Beside | None = None
     """Of a recipe, the comparison with the chapter."""
     receipt: Receipt | None = None
@@ -84,6 +91,7 @@ class Run:
             },
             "train": {"top1": self.fit.train_top1},
             "test": self.evaluation and self.evaluation.to_json(),
+            **self.told.to_json(),
             "seconds": self.seconds,
             "store": {
                 "hits": self.gathered.hits,
@@ -107,6 +115,7 @@ class Run:
             f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes"
             f"{frozen}.",
             str(self.evaluation) if self.evaluation else "There are no test photos.",
+            *self.told.lines(),
             *([self.warning] if self.warning else []),
             *([str(self.beside)] if self.beside else []),
             f"Time: {steps}.\nSaved: {self.folder / CAPSULE}\n"
@@ -138,6 +147,8 @@ def run_training(
     """
     clock = _Clock(started)
     training = request.training
+    if request.abstain is not None:
+        require_rate(request.abstain)
     preferred_specs(request.precision, request.device)
     hidden_widths(request.head)
     require_writable(request.out or RUNS)
@@ -147,12 +158,15 @@ def run_training(
         val=request.val,
         test_fraction=request.test_fraction,
         seed=request.seed,
+        group=request.group,
     )
     if request.patience is not None and photos.val is None:
         raise ConfigError(
             "--patience needs validation photos.", next="Add a val folder or --val 0.1."
         )
     photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
+    if request.kfold is not None:
+        require_folds(photos.all_but_own_test(), request.kfold)
     for note in photos.notes:
         on_note(note)
     network = prepared_network(request, photos.classes)
@@ -178,10 +192,18 @@ def run_training(
     for note in left.notes[len(photos.notes) :]:
         on_note(note)
     clock.lap("features")
+    crossed = None
+    if request.kfold is not None:
+        crossed = model.cross_validate(left.all_but_own_test(), request.kfold, request.seed)
+        clock.lap("kfold")
     model.fit(left.train, val=left.val)
     clock.lap("fit")
-    evaluation = model.evaluate(left.test) if left.test else None
+    verdict = _verdict(model, left.test, request.abstain)
+    evaluation = None if verdict is None else verdict.evaluation
     clock.lap("evaluate")
+    curve = model.learning_curve(left.train, request.seed) if request.learning_curve else None
+    if curve is not None:
+        clock.lap("learning_curve")
     assert model.fit_ is not None
     origin = origin_of(network)
     assert origin is not None
@@ -198,6 +220,7 @@ def run_training(
             model.fit_,
             evaluation,
             parameters,
+            told=Told(None if verdict is None else verdict.honesty, crossed, curve),
             receipt=receipt_of(network),
             warning=warning_of(model),
             int8=trial,
@@ -208,7 +231,18 @@ def run_training(
         write_json(folder / "config.json", request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", run.to_json())
+        leave_page(folder, request.to_json(), run.to_json(), left, model, gathered)
     return run
+
+
+def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Verdict | None:
+    """What it comes to on the test photos; a training is not lost because it cannot abstain."""
+    if abstain is not None and model.trust_ is None:
+        model.on_note("It cannot tell when to abstain: no photo was held out of its training.")
+        abstain = None
+    if abstain is not None and not test:
+        model.on_note(f"No photo tests its promise: with --abstain it {model.answering(abstain)}.")
+    return model.judge(test, abstain) if test else None
 
 
 def _network_notes(network: nn.Module) -> Iterator[str]:

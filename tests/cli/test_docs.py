@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from budwood.datasets import DATASETS, PhotoFolder
+from budwood.fixes import Fix
 from budwood.judging.abstaining import Answering
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
@@ -21,6 +22,8 @@ LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
 INHERITS = re.compile(r"^All fields of \[\w+\]\(#([\w-]+)\)", re.M)
 MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
 """Learns nothing, and so makes mistakes that can be shown."""
+TRUSTED = "train photos --abstain 0.4 --kfold 2 --learning-curve"
+"""Says all that it can about what its word is worth."""
 TRIAL = Trial(photos=9, reference="bf16", both_right=5, gained=1, lost=1, speed=1.5)
 RECIPE = """
 model = "efficientnet_lite0"
@@ -103,8 +106,15 @@ def headless(folder: Path) -> Path:
     return folder / "headless.pth"
 
 
+def doubles(place) -> Path:
+    """Photos of which one is in the training and in the test part, too."""
+    for part in ("train", "test"):
+        shutil.copytree(place.folder / "photos", place.folder / "doubles" / part)
+    return place.folder / "doubles"
+
+
 @pytest.fixture(scope="module")
-def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any]]]:
+def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str, Any]]]:
     """Real objects of every section."""
     commands = {
         "train": [*MISTAKEN.split(), "--val", "0.2"],
@@ -114,13 +124,18 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
         "graft": ["graft", "vgg16-graft"],
         "recipe list": ["recipe", "list"],
         "recipe show": ["recipe", "show", "vgg16-graft"],
+        "trusted": [*TRUSTED.split()],
+        "evaluate of two runs": ["evaluate", run, run, "photos", "--abstain", "0.4"],
         "recipe run": ["recipe", "run", "mine.toml", "--data", "photos"],
         "train from a file": ["train", "photos", "--weights", headless(place.folder)],
+        "audit": ["audit", doubles(place)],
         "compare": ["compare", "photos", "--models", "lenet5=none,lenet5=nowhere.pth"],
         "doctor": ["doctor", "problems"],
         "cache list": ["cache", "list"],
         "cache verify": ["cache", "verify"],
         "error": ["train", "fotos"],
+        "explain": ["explain", trained.json["run"], "photos/red/red-01.png", "--filters"],
+        "report": ["report", trained.json["run"]],
     }
     (place.folder / "mine.toml").write_text(RECIPE)
     shutil.copytree(place.folder / "photos", place.folder / "problems")
@@ -129,6 +144,12 @@ def objects(place, trained, verbs, demo, lesson) -> dict[str, list[dict[str, Any
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
     seen["train"] += [trained.json, *seen.pop("recipe run"), *seen.pop("train from a file")]
+    (trusted,) = seen.pop("trusted")
+    seen["train"].insert(0, trusted)
+    parts = ("calibration", "strange", "abstain", "kfold", "learning_curve")
+    seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
+    fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
+    seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):

@@ -54,7 +54,7 @@ QUICK = {
 SLOW = {
     "one class": (["train", "photos/red"], 1, ["lie in no class folder"]),
     "only one class": (["train", "single"], 1, ["only one class, 'red'", "Add a folder"]),
-    "no layer": (["train", "photos", "--freeze", "layer9.*"], 1, ["'layer9.*'", "are conv_stem"]),
+    "no layer": (["train", "photos", "--freeze", "layer9.*"], 1, ["'layer9.*'", "are pad, conv"]),
     "all frozen": (["train", "photos", "--freeze", "*"], 1, ["Everything is frozen", "--unfreeze"]),
     "pickle": (["train", "photos", "--weights", "bare.pth"], 1, ["would run code", "tensors"]),
     "evil .pth": (["train", "photos", "--weights", "evil.pth"], 1, ["would run code", "tensors"]),

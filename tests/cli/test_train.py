@@ -82,12 +82,15 @@ def test_notes_and_progress_go_to_stderr(trained):
     assert re.search(r"extracting 30 of 30 photos, \d+ a second", trained.err)
 
 
-def test_the_run_holds_its_four_files(trained, run, place):
+def test_the_run_holds_its_files(trained, run, place):
     folder = place.folder / run
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
         "history.json",
+        "model-card.md",
         "model.safetensors",
+        "photos.csv",
+        "report.html",
         "result.json",
     ]
     assert json.loads((folder / "result.json").read_text()) == trained.json

@@ -134,6 +134,63 @@ class TestPartsSetAside:
         assert len(folder.test) == 12
         assert not texts(folder, "torn-group")
 
+    def test_groups_may_be_in_another_column(self, plant, write_list):
+        plant(*(f"{n}.jpg" for n in range(40)))
+        rows = [f"{n}.jpg,{'xy'[n % 2]},{n},dog{n // 4}" for n in range(40)]
+        file = write_list("\n".join(["path,label,group,animal", *rows]))
+        folder = load_folder(file, test_fraction=0.3, group="animal")
+        animals = [{int(p.stem) // 4 for p in part.paths} for part in (folder.train, folder.test)]
+        assert not animals[0] & animals[1]
+        assert load_test(file, ("x", "y"), "animal")[0].counts() == {"x": 20, "y": 20}
+
+    def test_a_folder_has_no_column_of_groups(self, class_folders):
+        with pytest.raises(ConfigError, match=r"no column 'animal'.*Groups are for CSV lists"):
+            load_folder(class_folders(a=5, b=5), group="animal")
+
+    def test_equal_files_stay_on_one_side_and_that_is_said(self, class_folders):
+        root = class_folders(a=20, b=20)
+        for n in range(6):
+            (root / "a" / f"{n:03}.jpg").write_text("the same")
+        for seed in range(5):
+            folder = load_folder(root, test_fraction=0.5, seed=seed)
+            same = {f"{n:03}.jpg" for n in range(6)}
+            sides = [{p.name for p in part.paths if p.parent.name == "a"} & same
+                     for part in (folder.train, folder.test)]  # fmt: skip
+            assert sorted(map(len, sides)) == [0, 6]
+            assert folder.test.counts() == {"a": 10, "b": 10}
+        assert texts(folder, "together") == [
+            "Kept on one side of the split with what they belong to: 6 photos (6 equal files)."
+        ]
+
+    def test_equal_files_of_two_groups_join_these(self, plant, write_list):
+        plant(*(f"{n}.jpg" for n in range(12)))
+        rows = [f"{n}.jpg,{'xy'[n % 2]},g{n // 4}" for n in range(12)]
+        file = write_list("\n".join(["path,label,group", *rows]))
+        for n in (1, 7):
+            (file.parent / f"{n}.jpg").write_text("the same")
+        for seed in range(5):
+            folder = load_folder(file, test_fraction=0.4, seed=seed)
+            test = {int(path.stem) // 4 for path in folder.test.paths} if folder.test else set()
+            assert test in ({2}, {0, 1}, set())
+
+    def test_nothing_is_looked_for_where_nothing_is_divided(self, class_folders):
+        root = class_folders(**{"train/a": 4, "train/b": 4, "test/a": 2, "test/b": 2})
+        for path in root.rglob("*.jpg"):
+            path.write_text("the same")
+        assert texts(load_folder(root), "together") == []
+        assert texts(load_folder(root, val=0.5), "together")
+
+    def test_too_many_bytes_to_look_for_copies_are_said(self, class_folders, monkeypatch):
+        monkeypatch.setattr("budwood.images.together.MOST_PHOTOS", 5)
+        (note,) = texts(load_folder(class_folders(a=5, b=5)), "together")
+        assert "too many or too large" in note
+
+    def test_no_test_part_is_made_where_none_is_asked_for(self, class_folders):
+        folder = load_folder(class_folders(a=5, b=5), test_fraction=None)
+        assert folder.test is None
+        assert len(folder.train) == 10
+        assert folder.notes == ()
+
     @pytest.mark.parametrize("val", [-0.1, 1.0, 5])
     def test_an_impossible_fraction_is_refused(self, class_folders, val):
         with pytest.raises(ConfigError, match="val must be 0 or lie between 0 and 1"):
@@ -235,3 +292,23 @@ class TestLoadTest:
     def test_no_known_class_is_an_error(self, class_folders):
         with pytest.raises(DataError, match="The training photos have x, y"):
             load_test(class_folders(a=1, b=2), ("x", "y"))
+
+
+class TestWhatMayBeLearnedFrom:
+    def test_photos_that_were_set_aside_may_be(self, class_folders):
+        folder = load_folder(class_folders(a=10, b=10), val=0.25)
+        assert not folder.has_own_test
+        every = folder.all_but_own_test()
+        assert len(every) == 20
+        assert every.counts() == {"a": 10, "b": 10}
+
+    def test_photos_of_a_test_part_may_not(self, class_folders):
+        folder = load_folder(
+            class_folders(**{"train/a": 4, "train/b": 4, "val/a": 1, "val/b": 2, "test/a": 3})
+        )
+        assert folder.has_own_test
+        assert folder.all_but_own_test().counts() == {"a": 5, "b": 6}
+
+    def test_nor_those_of_a_val_part_that_is_the_test_set(self, class_folders):
+        folder = load_folder(class_folders(**{"train/a": 4, "train/b": 4, "val/a": 1, "val/b": 2}))
+        assert folder.all_but_own_test().paths == folder.train.paths

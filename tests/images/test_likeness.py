@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from budwood.images.likeness import SMALL, agreement, alike, equal_files, groups, members
+from budwood.images.likeness import SMALL, agreements, alike, equal_files, groups, members
 
 
 def picture(seed, size=(300, 400)):
@@ -42,9 +42,36 @@ def test_a_changed_copy_is_found_among_others(change):
 
 
 def test_different_pictures_do_not_agree():
-    copies = [small(picture(seed)) for seed in range(12)]
-    values = [agreement(a, b) for i, a in enumerate(copies) for b in copies[:i]]
-    assert max(values) < 0.9
+    copies = np.stack([small(picture(seed)) for seed in range(12)])
+    every_pair = [(i, j) for i in range(12) for j in range(i)]
+    assert all(edges < 0.8 for _, _, edges in agreements(copies, every_pair))
+    assert alike(copies, every_pair) == []
+
+
+def test_soft_shapes_that_agree_are_not_one_picture():
+    """Two balls before a dark ground, as dandelions are: grey levels agree, edges do not."""
+    y, x = np.mgrid[-1:1:64j, -1:1:64j]
+    ball = 200 * np.exp(-3 * (x**2 + y**2))
+    random = np.random.default_rng(0)
+    grain = random.normal(0, 12, (2, 16, 16)).repeat(4, 1).repeat(4, 2) * (ball > 60)
+    both = (ball + grain).clip(0, 255).astype(np.uint8)
+    ((_, agreement, edges),) = agreements(both, [(0, 1)])
+    assert agreement > 0.95
+    assert edges < 0.9
+    assert alike(both, [(0, 1)]) == []
+
+
+@pytest.mark.parametrize("cut", [(0.0, 0.08, 0.0, 0.0), (0.07, 0.0, 0.03, 0.1), (0.1,) * 4])
+def test_a_part_cut_out_of_its_own_shape_is_laid_where_it_was(cut):
+    photo = picture(3)
+    width, height = photo.size
+    left, top, right, bottom = cut
+    box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
+    both = np.stack([small(photo), small(photo.crop(tuple(map(round, box))))])
+    for pair in ((0, 1), (1, 0)):
+        ((_, agreement, edges),) = agreements(both[list(pair)], [(0, 1)])
+        assert agreement > 0.98
+        assert edges > 0.95
 
 
 def test_blank_photos_are_not_called_one_picture():

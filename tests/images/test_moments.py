@@ -44,6 +44,21 @@ def test_time_and_camera_are_read():
     assert later.seconds - first.seconds == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF"])
+def test_other_formats_tell_it_too(format):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Model] = "HC500"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:01 12:00:03"
+    file = BytesIO()
+    Image.new("RGB", (8, 8)).save(file, format, exif=exif)
+    assert moment_of(file.getvalue()).camera == "HC500"
+
+
+def test_where_the_camera_is_known_the_time_of_the_file_will_do():
+    said = jpeg(Model="HC500", DateTime="2024:05:01 12:00:00")
+    assert moment_of(said).camera == "HC500"
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -53,8 +68,21 @@ def test_time_and_camera_are_read():
         jpeg(Make="Reconyx"),
         jpeg(DateTimeOriginal="0000:00:00 00:00:00"),
         jpeg(DateTimeOriginal="yesterday"),
+        jpeg(DateTime="2024:05:01 12:00:00"),
+        jpeg(DateTimeOriginal="2024:05:01 12:00:00")[:50],
+        b"\xff\xd8 Exif\0\0 and then nothing that makes sense" * 9,
     ],
-    ids=["empty", "text", "no exif", "no time", "no such time", "words"],
+    ids=[
+        "empty",
+        "text",
+        "no exif",
+        "no time",
+        "no such time",
+        "words",
+        "of a program",
+        "torn",
+        "nonsense",
+    ],
 )
 def test_where_no_time_is_told_there_is_none(data):
     assert moment_of(data) is None

@@ -21,6 +21,20 @@ def test_a_list_may_name_parts_and_groups(write_list):
     assert [photo.group for photo in found.parts["val"]] == [None]
 
 
+def test_another_column_may_tell_the_groups(write_list):
+    file = write_list("path,label,group,Animal\na.jpg,x,g,rex\nb.jpg,y,g,\n")
+    photos = find_in_list(file, "animal").parts["photos"]
+    assert [photo.group for photo in photos] == ["rex", None]
+
+
+def test_a_column_of_groups_that_is_not_there_is_told(write_list):
+    file = write_list("path,label,animals\na.jpg,x,rex\n")
+    with pytest.raises(DataError, match=r"no column 'animal'.*did you mean 'animal'"):
+        find_in_list(file, "animal")
+    without = write_list("path,label\na.jpg,x\n", "without.csv")
+    assert find_in_list(without, "animal", is_needed=False).parts["photos"][0].group is None
+
+
 @pytest.mark.parametrize(
     "text", ["path;label\na.jpg;cat\n", "\ufeffpath\tlabel\r\na.jpg\tcat\r\n\r\n"]
 )

@@ -9,7 +9,6 @@ from budwood.errors import ConfigError
 from budwood.judging.attribution import (
     feature_maps,
     first_filters,
-    last_map_layer,
     where_it_looked,
 )
 
@@ -85,11 +84,9 @@ def test_feature_maps_and_filters_are_stretched():
 
 def test_layers_that_cannot_be_shown_are_told():
     network = Spots()
-    with pytest.raises(ConfigError, match="no layer 'blocks'"):
-        where_it_looked(network, spotted(), "blocks")
+    with pytest.raises(ConfigError, match=r"no layer 'colour'.*Did you mean 'colours'.*inspect"):
+        where_it_looked(network, spotted(), "colour")
     flat = nn.Sequential(nn.Flatten(), nn.Linear(768, 2))
-    with pytest.raises(ConfigError, match="No layer of this network gives a map"):
-        last_map_layer(flat, spotted())
     mixed = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(1024, 2))
     with pytest.raises(ConfigError, match="such as 0"):
         where_it_looked(mixed, spotted(), "2")

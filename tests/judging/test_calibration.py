@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logsumexp
 
 from budwood.errors import DataError
 from budwood.judging.calibration import fit_temperature, reliability, softmax
@@ -21,6 +22,19 @@ def drawn(n, k, sharpness, seed):
 def test_the_temperature_that_was_applied_is_found_again(temperature, seed):
     logits, labels = drawn(20_000, 4, 2.0, seed)
     assert fit_temperature(logits * temperature, labels) == pytest.approx(temperature, rel=0.08)
+
+
+@given(st.integers(0, 1000), st.floats(0.1, 30))
+def test_no_temperature_of_a_fine_grid_is_better(seed, sharpness):
+    logits, labels = drawn(60, 3, 2.0, seed)
+    logits *= sharpness
+
+    def loss(temperature):
+        own = (logits / temperature)[np.arange(60), labels]
+        return float((logsumexp(logits / temperature, axis=1) - own).mean())
+
+    best = min(loss(temperature) for temperature in np.geomspace(0.02, 50, 300))
+    assert loss(fit_temperature(logits, labels)) <= best + 1e-9
 
 
 def test_a_temperature_changes_no_prediction_and_lowers_the_loss():

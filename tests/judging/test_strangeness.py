@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from budwood.errors import DataError
+from budwood.judging import strangeness
 from budwood.judging.strangeness import familiar
 
 
@@ -17,9 +18,9 @@ def drawn(n, seed, d=40, k=3, shift=0.0):
     ), labels
 
 
-def test_the_distance_is_that_of_mahalanobis_where_all_axes_are_kept():
+def test_the_distance_is_that_of_mahalanobis_with_all_but_the_main_axes_taken_as_one():
     x, labels = drawn(600, 0, d=6)
-    found = familiar(x, labels, np.arange(600) % 5)
+    found = familiar(x, labels)
     x = x / np.linalg.norm(x, axis=1, keepdims=True)
     means = np.stack([x[labels == k].mean(0) for k in range(3)])
     around = (x - means[labels]).astype(float)
@@ -33,30 +34,66 @@ def test_the_distance_is_that_of_mahalanobis_where_all_axes_are_kept():
 
 
 def test_about_one_in_twenty_of_the_known_is_called_strange_and_all_of_the_far():
-    found = familiar(*drawn(900, 1), np.arange(900) % 5)
+    found = familiar(*drawn(900, 1))
     assert 0.02 < found.is_strange(drawn(900, 2)[0]).mean() < 0.09
     assert found.is_strange(drawn(100, 3, shift=5.0)[0]).all()
 
 
 def test_fewer_photos_than_features():
-    found = familiar(*drawn(60, 1, d=500), np.arange(60) % 5)
+    found = familiar(*drawn(60, 1, d=500))
     assert np.isfinite(found.limit)
     assert found.is_strange(drawn(60, 3, d=500, shift=9.0)[0]).all()
 
 
+def test_the_limit_holds_for_few_photos_too():
+    for n in (40, 120, 300):
+        found = familiar(*drawn(n, 1, d=200))
+        assert found.is_strange(drawn(900, 2, d=200)[0]).mean() < 0.15
+        assert found.is_strange(drawn(300, 3, d=200, shift=6.0)[0]).mean() > 0.95
+
+
 def test_what_is_kept_does_not_grow_with_the_photos():
-    small, large = (familiar(*drawn(n, 0), np.arange(n) % 5) for n in (300, 3000))
+    small, large = (familiar(*drawn(n, 0)) for n in (1100, 3000))
     assert small.axes.shape == large.axes.shape
     assert small.means.shape == large.means.shape
 
 
+def test_rows_are_measured_alike_one_by_one_and_together(monkeypatch):
+    found, rows = familiar(*drawn(300, 1)), drawn(50, 2)[0]
+    together = found.distance(rows)
+    monkeypatch.setattr(strangeness, "AT_ONCE", 7)
+    np.testing.assert_allclose(found.distance(rows), together, rtol=1e-9)
+    assert found.distance(rows[:0]).shape == (0,)
+
+
 def test_equal_photos_are_no_reason_to_divide_by_zero():
     x = np.ones((20, 5), np.float32)
-    found = familiar(x, np.arange(20) % 2, np.arange(20) % 4)
+    found = familiar(x, np.arange(20) % 2)
     assert not found.is_strange(x).any()
 
 
-def test_a_limit_needs_photos_that_took_no_part():
-    x, labels = drawn(10, 0)
-    with pytest.raises(DataError, match="two folds or more"):
-        familiar(x, labels, np.zeros(10, int))
+def test_the_main_axes_are_nearly_those_of_an_exact_decomposition():
+    scales = 1 / np.sqrt(np.arange(1, 301))
+    around = (scales * np.random.default_rng(4).normal(size=(500, 300))).astype(np.float32)
+    squares, axes = strangeness._main_axes(around, 20)
+    exact = np.linalg.svd(around.astype(float), compute_uv=False)[:20][::-1] ** 2
+    np.testing.assert_allclose(squares, exact, rtol=0.06)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(20), atol=1e-5)
+
+
+def test_the_order_of_the_photos_hardly_matters():
+    x, labels = drawn(900, 1)
+    order = np.argsort(labels, kind="stable")
+    one, two = familiar(x, labels), familiar(x[order], labels[order])
+    assert one.limit == pytest.approx(two.limit, rel=0.05)
+
+
+@pytest.mark.parametrize(("rows", "labels"), [(1, 1), (3, 2)])
+def test_a_limit_needs_photos_that_took_no_part(rows, labels):
+    with pytest.raises(DataError, match="one label a row, and two rows or more"):
+        familiar(np.ones((rows, 4), np.float32), np.zeros(labels, int))
+
+
+def test_two_photos_make_nothing_strange_that_is_like_them():
+    x = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    assert not familiar(x, np.array([0, 1])).is_strange(x).any()

@@ -1,10 +1,10 @@
-"""Suspects: labels that are probably wrong, and photos unlike all others."""
+"""Suspects: labels that are probably wrong, and pairs that may be of one picture."""
 
 import numpy as np
 import pytest
 
 from budwood.errors import DataError
-from budwood.judging.suspects import neighbours, outliers, suspects
+from budwood.judging.suspects import neighbours, suspects
 
 
 def predicted(n, k, flipped, seed=0):
@@ -51,24 +51,16 @@ def test_one_class_cannot_be_judged():
         suspects(np.ones((3, 2)) / 2, np.zeros(3, int))
 
 
-def test_outliers_are_far_from_all_and_told_first():
-    random = np.random.default_rng(0)
-    x = random.normal(size=(300, 32)) @ np.diag(np.linspace(2, 0.1, 32)) + 3
-    x[[5, 70]] = 30 * random.normal(size=(2, 32))
-    found = outliers(x)
-    assert {photo for photo, _ in found[:2]} == {5, 70}
-    assert len(found) < 15
-    distances = [distance for _, distance in found]
-    assert distances == sorted(distances, reverse=True)
-
-
-def test_alike_photos_have_no_outliers():
-    assert outliers(np.ones((20, 4))) == []
-    assert outliers(np.ones((1, 4))) == []
-
-
 def test_neighbours_point_the_same_way():
     random = np.random.default_rng(1)
     x = random.normal(size=(40, 64))
     x[31] = x[4] + 0.05 * random.normal(size=64)
     assert neighbours(x, 0.9) == [(4, 31)]
+
+
+def test_of_many_neighbours_the_nearest_count():
+    x = np.ones((30, 8)) + 0.01 * np.random.default_rng(0).normal(size=(30, 8))
+    pairs = neighbours(x, -1, most=2)
+    assert 30 <= len(pairs) <= 60
+    assert all(first < second for first, second in pairs)
+    assert neighbours(x[:1]) == []

@@ -48,6 +48,8 @@ def logme_by_fixed_point(x, labels):
             m = beta * np.linalg.solve(a, x.T @ y)
             gamma = (beta * sigma / (alpha + beta * sigma)).sum()
             before = alpha / beta
+            if m @ m < 1e-200:  # features that tell nothing: alpha grows without end
+                break
             alpha, beta = gamma / (m @ m), (n - gamma) / ((x @ m - y) ** 2).sum()
             if abs(alpha / beta - before) <= 1e-12 * before:
                 break

@@ -192,3 +192,9 @@ def test_training_what_trains_keeps_the_plan():
         network.fc.weight.zero_()
     network.train().eval()
     assert plan.is_current()
+
+
+def test_photos_can_be_compared_by_what_a_frozen_layer_made_of_them():
+    assert plan_of(headed("resnet18")).has_features
+    network = bw.unfreeze(headed("resnet18"), "*")
+    assert not plan_of(network, solve=False).has_features

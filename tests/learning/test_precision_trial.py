@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budwood.errors import DataError
-from budwood.learning.precision_trial import ALLOWED_LOSS, Trial, trial_sample, try_int8
+from budwood.learning.precision_trial import ALLOWED_LOSS, Trial, pooled, trial_sample, try_int8
 
 COUNTS = st.integers(0, 400)
 
@@ -125,3 +125,17 @@ def test_a_sample_keeps_the_share_of_every_class(sizes, size, seed):
     for k, count in enumerate(sizes):
         share = len(sample) * count / len(labels)
         assert abs(int((labels[sample] == k).sum()) - share) < 1 + 1e-9
+
+
+def test_photos_themselves_are_pooled_to_their_mean_colours():
+    photos = torch.zeros(3, 2, 2, 3, dtype=torch.uint8)
+    photos[1, ..., 2] = 8
+
+    class Rows:
+        def __len__(self):
+            return 3
+
+        def take(self, positions):
+            return (photos[list(positions)],)
+
+    assert pooled(Rows()).tolist() == [[0, 0, 0], [0, 0, 8], [0, 0, 0]]

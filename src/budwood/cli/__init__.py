@@ -22,6 +22,7 @@ COMMANDS = (
     "evaluate",
     "predict",
     "explain",
+    "report",
     "compare",
     "audit",
     "models",

@@ -32,6 +32,11 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     "moved, never deleted.",
 )
 @click.option(
+    "--group",
+    metavar="COLUMN",
+    help="Column of a CSV list that tells which photos belong together. [default: group]",
+)
+@click.option(
     "--seed",
     type=click.IntRange(0),
     default=0,
@@ -51,6 +56,7 @@ def command(
     model: str,
     table: Path | None,
     fix: Path | None,
+    group: str | None,
     seed: int,
     store_limit: int | None,
     as_json: bool,
@@ -68,27 +74,27 @@ def command(
       budwood audit photos/ --csv findings.csv      # fill in the column action, then
       budwood audit photos/ --fix findings.csv
     """
-    from budwood.audits import (  # torch is loaded here
-        apply_findings,
-        audit,
-        require_folder,
-        write_findings,
-    )
+    from budwood.audits import audit, with_fixes  # torch is loaded here
     from budwood.features.gathering import Extraction
+    from budwood.fixes import apply_findings, require_new, write_findings
 
-    if fix is not None:
-        require_folder(data)
-        for line in apply_findings(fix, data):
-            note(line)
+    if table is not None:
+        require_new(table)
+    fixes = [] if fix is None else apply_findings(fix, data)
+    for one in fixes:
+        note(one)
+    if fix is not None and not fixes:
+        note(f"No line of {fix} asks for anything: its column action is empty.")
     found = audit(
         data,
         model=model,
         extraction=Extraction(store_limit=store_limit),
         seed=seed,
+        group=group,
         on_note=note,
         on_progress=ProgressLine("extracting"),
     )
     if table is not None:
         write_findings(table, found.findings)
-        note(f"{len(found.findings)} findings in {table}")
-    show(found, as_json)
+        note(f"{table} lists what was found: fill in its column action, then --fix {table}.")
+    show(with_fixes(found, [one.to_json() for one in fixes]), as_json)

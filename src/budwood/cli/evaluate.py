@@ -4,16 +4,30 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, RUN
+from budwood.cli.options import PHOTOS, RATE, RUN
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("evaluate")
 @click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN [RUN]")
 @click.argument("data", type=PHOTOS)
+@click.option(
+    "--abstain",
+    type=RATE,
+    metavar="RATE",
+    help="Say how many photos are answered, and how many of the answers are wrong, where at most "
+    "this share may be.",
+)
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @common_options
-def command(runs: tuple[Path, ...], data: Path, strict: bool, as_json: bool, debug: bool) -> None:
+def command(
+    runs: tuple[Path, ...],
+    data: Path,
+    abstain: float | None,
+    strict: bool,
+    as_json: bool,
+    debug: bool,
+) -> None:
     """Judge the classifier in RUN on the photos in DATA.
 
     Of two runs it says which is better, if these photos tell.
@@ -32,6 +46,7 @@ def command(runs: tuple[Path, ...], data: Path, strict: bool, as_json: bool, deb
 
     progress = ProgressLine("extracting")
     if len(runs) == 2:
-        show(evaluate_pair((runs[0], runs[1]), data, strict, note, progress), as_json)
+        pair = evaluate_pair((runs[0], runs[1]), data, strict, note, progress, abstain)
+        show(pair, as_json)
     else:
-        show(evaluate_run(runs[0], data, strict, note, progress), as_json)
+        show(evaluate_run(runs[0], data, strict, note, progress, abstain), as_json)

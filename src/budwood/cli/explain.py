@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import RUN, Existing
-from budwood.cli.output import common_options, note, show
+from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("explain")
@@ -58,5 +58,6 @@ def command(
         maps=maps,
         filters=filters,
         on_note=note,
+        on_progress=ProgressLine("extracting"),
     )
     show(found, as_json)

@@ -102,6 +102,10 @@ class Shape(click.ParamType):  # type: ignore[type-arg]
         return int(found[1]), int(found[2]), int(found[3])
 
 
+RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
+"""A share of errors, as `--abstain` takes it."""
+
+
 class SurgeryCommand(click.Command):
     """Remembers in which order --freeze and --unfreeze were given: they are applied in it."""
 

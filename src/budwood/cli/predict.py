@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from budwood.cli.options import RUN, Existing
+from budwood.cli.options import RATE, RUN, Existing
 from budwood.cli.output import ProgressLine, common_options, note, show
 from budwood.errors import ConfigError
 
@@ -33,7 +33,7 @@ DASH = Path("-")
 )
 @click.option(
     "--abstain",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=RATE,
     metavar="RATE",
     help="Answer only where at most this share of the answers is wrong, and say unknown to the "
     "others and to photos of none of the classes.",

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from budwood.cli.options import PHOTOS, NetworkName, Size, surgery_options, surgery_steps
+from budwood.cli.options import PHOTOS, RATE, NetworkName, Size, surgery_options, surgery_steps
 from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, show
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -91,6 +91,30 @@ OPTIONS = (
         help="Share of the photos that is the test set where the folder has none.",
     ),
     click.option(
+        "--kfold",
+        type=click.IntRange(2),
+        metavar="K",
+        help="Cross-validate the head as well, in K folds of all photos that no test folder holds.",
+    ),
+    click.option(
+        "--learning-curve",
+        is_flag=True,
+        help="Say what accuracy parts of the photos give, and what more photos would bring.",
+    ),
+    click.option(
+        "--abstain",
+        type=RATE,
+        metavar="RATE",
+        help="Say how many test photos are answered, and how many of the answers are wrong, where "
+        "at most this share may be.",
+    ),
+    click.option(
+        "--group",
+        metavar="COLUMN",
+        help="Column of a CSV list; photos with the same entry stay on one side of a split that "
+        "Budwood makes. Equal files, copies and bursts do so anyway. [default: group]",
+    ),
+    click.option(
         "--precision",
         type=click.Choice(["auto", "fp32", "bf16", "int8"]),
         default="auto",
@@ -131,6 +155,12 @@ OPTIONS = (
         type=click.Path(path_type=Path, file_okay=False),
         metavar="RUN",
         help="Folder for the result. [default: runs/DATA-MODEL]",
+    ),
+    click.option(
+        "--report/--no-report",
+        default=True,
+        show_default=True,
+        help="Write a page with the result to look at, and a model card, into RUN.",
     ),
 )
 """In the order in which --help shows them."""

@@ -27,6 +27,19 @@ class ImageFolder:
     test: Split | None
     notes: tuple[Note, ...]
     """What was left out or set aside, and how splits differ."""
+    has_own_test: bool = True
+    """False if the test photos were set aside here: they might as well have been trained on."""
+
+    def all_but_own_test(self) -> Split:
+        """The photos of every split, less those of a test part that was there already."""
+        splits = [self.train, self.val, None if self.has_own_test else self.test]
+        kept = [split for split in splits if split is not None]
+        return Split(
+            "photos",
+            tuple(path for split in kept for path in split.paths),
+            tuple(label for split in kept for label in split.labels),
+            self.classes,
+        )
 
 
 def load_folder(
@@ -34,22 +47,27 @@ def load_folder(
     *,
     test: Path | str | None = None,
     val: float = 0.0,
-    test_fraction: float = 0.2,
+    test_fraction: float | None = 0.2,
     seed: int = 0,
+    group: str | None = None,
 ) -> ImageFolder:
-    """The photos at `path` with their classes and splits; no photo is opened.
+    """The photos at `path` with their classes and splits.
 
     `path` is a folder with one folder a class; or with `train`, `val` and `test` folders of these
     (or `training_set`, `valid` and so on); or a CSV file `path,label[,split[,group]]`. Where there
     is `val` and no `test`, `val` is the test set. Where there is neither, a stratified part is set
-    aside for testing.
+    aside for testing. What belongs together, by a list's column `group` or because it is one file,
+    one picture or one burst, is then kept on one side (`together.py`); photos are opened for that
+    only.
 
     Args:
         path: A folder or a CSV file.
         test: Another folder or CSV file to test on.
         val: The share of the training photos to set aside for early stopping, if `path` has none.
-        test_fraction: The share of the photos to set aside for testing, if there is no test set.
+        test_fraction: The share of the photos to set aside for testing, if there is no test set;
+            None sets none aside.
         seed: Chooses what is set aside.
+        group: Column of the CSV file to use instead of `group`.
 
     Raises:
         DataError: If nothing can be learned from what is there; `file` names the place.
@@ -61,15 +79,19 @@ def load_folder(
     """
     root = Path(path)
     _check_val(val)
-    found = parts.with_train(_find(root), root)
+    found = parts.with_train(_find(root, group), root)
     if test is not None:
-        elsewhere = _find(Path(test))
+        elsewhere = _find(Path(test), group, is_needed=False)
         found = parts.with_test(found, parts.photos_to_test_on(elsewhere), Path(test))
         found = replace(found, notes=found.notes + elsewhere.notes)
     found = parts.with_val_as_test(found, root)
     classes = _classes(found, root)
     found = parts.with_known_classes(found, classes, root if test is None else Path(test))
-    found = parts.with_test_set_aside(found, test_fraction, seed, root)
+    has_own_test = "test" in found.parts
+    if (test_fraction is not None and not has_own_test) or (val and "val" not in found.parts):
+        found = parts.with_groups(found, root)
+    if test_fraction is not None:
+        found = parts.with_test_set_aside(found, test_fraction, seed, root)
     if val:
         found = parts.with_val_set_aside(found, val, seed, root)
     splits = {name: parts.as_split(name, found.parts[name], classes) for name in found.parts}
@@ -80,31 +102,41 @@ def load_folder(
         splits.get("val"),
         splits.get("test"),
         (*found.notes, *parts.straddling_groups(found, root)),
+        has_own_test,
     )
 
 
-def load_test(path: Path | str, classes: tuple[str, ...]) -> tuple[Split, tuple[Note, ...]]:
+def load_test(
+    path: Path | str, classes: tuple[str, ...], group: str | None = None
+) -> tuple[Split, tuple[Note, ...]]:
     """The photos to judge a model of `classes` on, and what the user should know about them.
 
     Of a folder or CSV file with parts, that is the test part, or val if there is none; of one
-    without, all photos. Classes are matched by name.
+    without, all photos. Classes are matched by name; a list may have the column `group`.
 
     Raises:
         DataError: If there is no photo of any of the classes.
     """
-    found = _find(Path(path))
+    found = _find(Path(path), group, is_needed=False)
     found = Found({"test": parts.photos_to_test_on(found)}, found.notes)
     found = parts.with_known_classes(found, classes, Path(path))
     return parts.as_split("test", found.parts["test"], classes), found.notes
 
 
-def _find(path: Path) -> Found:
+def _find(path: Path, group: str | None, *, is_needed: bool = True) -> Found:
+    if path.is_dir() and group is not None and is_needed:
+        raise ConfigError(
+            f"{path} is a folder and has no column {group!r}.",
+            next="Groups are for CSV lists: path,label,group. In a folder, equal files, copies and "
+            "bursts are kept together anyway.",
+            file=path,
+        )
     if path.is_dir():
         tree = grow(path)
         refuse_detection(tree)
         return find_in_tree(tree)
     if path.exists():
-        return find_in_list(path)
+        return find_in_list(path, group, is_needed=is_needed)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, siblings, 1)
     raise DataError(

@@ -1,23 +1,20 @@
 """Which photos show the same picture: the same file, or one made from the other.
 
-Made from the other means saved again, resized, mirrored or slightly cropped. Hashes of small grey
-copies name the pairs that may be; each pair is then laid upon each other, mirrored too and a
-little larger or smaller, and counts if the two agree wherever they overlap.
+Made from the other means saved again, resized, mirrored, brightened or slightly cropped. Hashes of
+small grey copies name the pairs that may be; each pair is then laid upon each other
+(`overlaying.py`), and counts if grey levels and edges agree.
 
-References: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010 (the
-hash, from the library imagehash); Lewis, "Fast Normalized Cross-Correlation", 1995 (the laying
-upon each other).
+Reference: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010 (the
+hash, from the library imagehash).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from budwood.images.overlaying import ROUGH_SIDE, overlay, resized, rough_agreement
 from budwood.images.preprocessing import Preprocessing
 
 SIDE = 64
@@ -30,16 +27,15 @@ DIFFERENT_BITS = 20
 """Hashes of 64 bits that differ in more are of different pictures; by chance 32 do."""
 MOST_PAIRS = 20_000
 """If hashes name more pairs than that, only the closest are looked at."""
-AGREEMENT = 0.93
-"""Correlation from which on two copies are of one picture."""
-SCALES = (1.0, 0.95, 0.9, 0.85, 0.8)
-"""Sides of the part of one photo that the other may show."""
+ROUGHLY = 0.8
+"""Correlation of very small copies from which on a pair is worth a closer look."""
+AGREEMENT, EDGES = 0.9, 0.9
+"""Correlations of grey levels and of edges from which on two copies are of one picture. Of edges,
+copies made from another reach 0.96 and more, two dandelions at most 0.88, and other different
+pictures 0.55."""
 FLAT = 4.0
 """Grey levels; a copy that varies less shows nothing that could be compared."""
-ROUGH_SIDE, ROUGH_AGREEMENT = 16, 0.8
-"""Pixels of a still smaller copy, and the correlation of two such from which on it is worth while
-to lay the larger ones upon each other."""
-_ROWS, _PAIRS = 2048, 512
+_CELLS, _PAIRS = 2**23, 256
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Alike:
     first: int
     second: int
     agreement: float
-    """1 for equal files, else the correlation where the two overlap."""
+    """1 for equal files, else the correlation of edges where the two overlap, below 1."""
 
     @property
     def is_exact(self) -> bool:
@@ -67,35 +63,55 @@ def equal_files(digests: Sequence[bytes]) -> list[Alike]:
     return pairs
 
 
-def alike(small: NDArray[np.uint8], candidates: Iterable[tuple[int, int]] = ()) -> list[Alike]:
+def alike(
+    small: NDArray[np.uint8],
+    candidates: Iterable[tuple[int, int]] = (),
+    bits: int = DIFFERENT_BITS,
+) -> list[Alike]:
     """The pairs of one picture among small grey copies.
 
     Args:
         small: `n 64 64`, made by `SMALL`.
         candidates: Further pairs to look at, for example of photos with like features.
+        bits: By how many bits hashes of pairs that are looked at may differ.
     """
-    hashes, mirrored = _hashes(small), _hashes(small[:, :, ::-1])
-    pairs = {tuple(sorted(pair)) for pair in candidates}
-    pairs |= set(_close(hashes, mirrored))
+    pairs = {(min(pair), max(pair)) for pair in candidates} | set(_close(small, bits))
     shows_something = small.reshape(len(small), -1).std(1) >= FLAT
     looked_at = [(a, b) for a, b in sorted(pairs) if shows_something[a] and shows_something[b]]
     found = []
-    for first, second in _roughly_alike(small, looked_at):
-        value = agreement(small[first], small[second])
-        if value >= AGREEMENT:
-            found.append(Alike(first, second, min(value, 1 - 1e-6)))
+    for (first, second), agreement, edges in agreements(small, looked_at):
+        if agreement >= AGREEMENT and edges >= EDGES:
+            found.append(Alike(first, second, min(edges, 1 - 1e-6)))
     return found
 
 
-def agreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """The best correlation of two copies `64 64`: either may be mirrored, or a part of the other.
+def agreements(
+    small: NDArray[np.uint8], pairs: Sequence[tuple[int, int]]
+) -> Iterator[tuple[tuple[int, int], float, float]]:
+    """The pairs that agree roughly, each with the correlations of its grey levels and its edges.
 
     Example:
-        >>> picture = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-        >>> round(agreement(picture, picture[:, ::-1]), 3)
-        1.0
+        >>> picture = np.random.default_rng(0).integers(0, 256, (8, 8)).repeat(8, 0).repeat(8, 1)
+        >>> both = np.stack([picture, picture[:, ::-1]]).astype(np.uint8)
+        >>> [(pair, round(edges, 2)) for pair, _, edges in agreements(both, [(0, 1)])]
+        [((0, 1), 1.0)]
     """
-    return float(_agreements(first[None], second[None], SIDE)[0])
+    copies = small.astype(np.float32)
+    tiny = resized(copies, ROUGH_SIDE)
+    for start in range(0, len(pairs), _PAIRS):
+        some = np.array(pairs[start : start + _PAIRS])
+        values, starts = rough_agreement(tiny[some[:, 0]], tiny[some[:, 1]])
+        which, mirrored = np.nonzero(values >= ROUGHLY)
+        if not len(which):
+            continue
+        first = copies[some[which, 0]]
+        first = np.where(mirrored[:, None, None], first[:, :, ::-1], first)
+        seen = overlay(first, copies[some[which, 1]], starts[which, mirrored])
+        best: dict[int, tuple[float, float]] = {}
+        for pair, edges, agreement in zip(which.tolist(), seen.edges, seen.agreement, strict=True):
+            best[pair] = max(best.get(pair, (-1.0, -1.0)), (float(edges), float(agreement)))
+        for pair, (edges, agreement) in best.items():
+            yield (int(some[pair, 0]), int(some[pair, 1])), agreement, edges
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
@@ -127,79 +143,29 @@ def members(of: Sequence[int]) -> Iterator[list[int]]:
     yield from (photos for photos in found.values() if len(photos) > 1)
 
 
-def _hashes(small: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    from imagehash import phash
-    from PIL import Image
-
-    bits = [phash(Image.fromarray(copy)).hash.ravel() for copy in small]
-    packed = np.packbits(np.array(bits, bool).reshape(len(small), 64), axis=1)
-    return packed.view(np.uint64).ravel()
-
-
-def _close(hashes: NDArray[np.uint64], mirrored: NDArray[np.uint64]) -> list[tuple[int, int]]:
+def _close(small: NDArray[np.uint8], most: int) -> list[tuple[int, int]]:
     """Pairs of photos whose hashes differ in few bits, one of them perhaps mirrored."""
-    found: list[NDArray[np.int64]] = []
-    for start in range(0, len(hashes), _ROWS):
-        rows = hashes[start : start + _ROWS, None]
-        bits = np.minimum(
-            np.bitwise_count(rows ^ hashes[None]), np.bitwise_count(rows ^ mirrored[None])
-        )
-        first, second = np.nonzero(bits <= DIFFERENT_BITS)
-        later = second > first + start
+    hashes, mirrored = _hashes(small), _hashes(small[:, :, ::-1])
+    found = [np.empty((0, 3), np.int64)]
+    step = max(1, _CELLS // max(1, len(hashes)))
+    for start in range(0, len(hashes), step):
+        rows = hashes[start : start + step]
+        equal = np.maximum(rows @ hashes[start:].T, rows @ mirrored[start:].T)
+        bits = (hashes.shape[1] - equal) / 2  # of +1 and -1: the sum is what agrees less the rest
+        first, second = np.nonzero(bits <= most)
+        later = second > first
         chosen = first[later], second[later]
-        found.append(np.stack([chosen[0] + start, chosen[1], bits[chosen].astype(np.int64)], 1))
-    pairs = np.concatenate(found) if found else np.empty((0, 3), np.int64)
+        moved = np.array([start, start, 0])
+        found.append(np.stack([*chosen, bits[chosen]], 1).astype(np.int64) + moved)
+    pairs = np.concatenate(found)
     closest = pairs[np.argsort(pairs[:, 2], kind="stable")][:MOST_PAIRS]
     return [(int(a), int(b)) for a, b, _ in closest]
 
 
-def _roughly_alike(
-    small: NDArray[np.uint8], pairs: Sequence[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
-    """The pairs that agree well enough on still smaller copies, which is quickly found out."""
-    tiny = _resized(small.astype(np.float32), ROUGH_SIDE)
-    for start in range(0, len(pairs), _PAIRS):
-        some = pairs[start : start + _PAIRS]
-        first, second = np.array(some).T
-        values = _agreements(tiny[first], tiny[second], ROUGH_SIDE)
-        yield from (some[i] for i in np.flatnonzero(values >= ROUGH_AGREEMENT).tolist())
+def _hashes(small: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The perceptual hash of each copy: 64 times 1 or -1."""
+    from imagehash import phash
+    from PIL import Image
 
-
-def _agreements(first: NDArray[Any], second: NDArray[Any], side: int) -> NDArray[np.floating]:
-    """The best correlation of each pair of copies `p side side`, at several sizes and places."""
-    best = np.zeros(len(first), np.float32)
-    for wholes, parts in ((first, second), (second, first)):
-        for part_side in sorted({round(scale * side) for scale in SCALES}):
-            seen = _resized(parts.astype(np.float32), part_side)
-            both = np.stack([seen, seen[:, :, ::-1]], -1).reshape(len(seen), -1, 2)  # p pixels 2
-            both = both - both.mean(1, keepdims=True)
-            both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-6)
-            views = sliding_window_view(wholes.astype(np.float32), (part_side, part_side), (1, 2))
-            places = views.reshape(len(wholes), -1, part_side**2)  # p places pixels
-            places = places - places.mean(2, keepdims=True)
-            lengths = np.maximum(np.linalg.norm(places, axis=2), 1e-6)
-            values = (places @ both).max(2) / lengths
-            best = np.maximum(best, values.max(1))
-    return best
-
-
-def _resized(copies: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Copies `n s s` with fewer pixels, each the mean of what it covers."""
-    edges = np.linspace(0, copies.shape[1], side + 1)
-    low, high = edges[:-1, None], edges[1:, None]
-    pixels = np.arange(copies.shape[1])
-    covered = np.clip(np.minimum(high, pixels + 1) - np.maximum(low, pixels), 0, None)
-    weights = (covered / (high - low)).astype(np.float32)  # side s
-    resized: NDArray[np.float32] = weights @ copies @ weights.T
-    return resized
-
-
-def pairs_within(photos: Mapping[object, Sequence[int]]) -> Iterator[tuple[int, int]]:
-    """Every pair of photos of each group.
-
-    Example:
-        >>> list(pairs_within({"a": [1, 4, 6]}))
-        [(1, 4), (1, 6), (4, 6)]
-    """
-    for positions in photos.values():
-        yield from combinations(positions, 2)
+    bits = np.array([phash(Image.fromarray(copy)).hash.ravel() for copy in small], bool)
+    return np.where(bits, 1, -1).astype(np.float32)

@@ -4,11 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
+from typing import Any
 
 from PIL import ExifTags, Image
 
-PAUSE = 10.0
+from budwood.images.pillow import without_pillow_warnings
+
+PAUSE = 5.0
 """Seconds; photos of one camera that follow each other more closely are a burst."""
+_WHEN = (ExifTags.Base.DateTimeOriginal, ExifTags.Base.DateTimeDigitized, ExifTags.Base.DateTime)
+HEAD = 2**18
+"""Bytes of a file that EXIF data of a JPEG begin within."""
+_SEGMENT = 2**16
 
 
 @dataclass(frozen=True)
@@ -28,23 +35,27 @@ def moment_of(data: bytes) -> Moment | None:
         data: The bytes of the file.
     """
     try:
-        with Image.open(BytesIO(data)) as photo:
-            exif = photo.getexif()
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        taken = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-        when = datetime.strptime(_text(taken), "%Y:%m:%d %H:%M:%S")
-    except (OSError, SyntaxError, ValueError, KeyError):  # what Pillow raises of odd files
+        exif, details = _exif(data)
+    except Exception:  # Pillow's readers raise nearly every class there is
         return None
-    fraction = _text(details.get(ExifTags.Base.SubsecTimeOriginal))
-    names = (
+    names = [
         exif.get(ExifTags.Base.Make),
         exif.get(ExifTags.Base.Model),
         details.get(ExifTags.Base.BodySerialNumber),
-    )
+    ]
+    camera = " ".join(text for text in map(_text, names) if text)
+    # Without a camera the last of these is when some program wrote the file.
+    tags = _WHEN if camera else _WHEN[:-1]
+    taken = next((found[tag] for tag in tags for found in (details, exif) if tag in found), None)
+    try:
+        when = datetime.strptime(_text(taken), "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+    fraction = _text(details.get(ExifTags.Base.SubsecTimeOriginal))
     seconds = (when - datetime(1970, 1, 1)).total_seconds()
     if fraction.isdigit():
         seconds += float(f"0.{fraction}")
-    return Moment(" ".join(text for text in map(_text, names) if text), seconds)
+    return Moment(camera, seconds)
 
 
 def bursts(moments: Sequence[Moment | None], pause: float = PAUSE) -> list[list[int]]:
@@ -70,6 +81,20 @@ def bursts(moments: Sequence[Moment | None], pause: float = PAUSE) -> list[list[
             found.append([i])
         before = camera, seconds
     return [burst for burst in found if len(burst) > 1]
+
+
+def _exif(data: bytes) -> tuple[dict[int, Any], dict[int, Any]]:
+    """What is said of the photo, and what of how it was taken."""
+    if data.startswith(b"\xff\xd8"):  # a JPEG need not be opened for it, which takes long
+        start = data.find(b"Exif\0\0", 0, HEAD)
+        if start < 0:
+            return {}, {}
+        exif = Image.Exif()
+        exif.load(data[start : start + _SEGMENT])
+        return dict(exif), exif.get_ifd(ExifTags.IFD.Exif)
+    with without_pillow_warnings(), Image.open(BytesIO(data)) as photo:
+        exif = photo.getexif()
+        return dict(exif), exif.get_ifd(ExifTags.IFD.Exif)
 
 
 def _text(value: object) -> str:

@@ -1,16 +1,19 @@
 """From the parts that were found to train, val and test parts that share one list of classes."""
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 
 from budwood.errors import DataError
 from budwood.images.layouts import WHOLE, Found, LabelledPhoto
+from budwood.images.likeness import groups
 from budwood.images.notes import Note, count, first
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside
+from budwood.images.together import together
 
 
 def with_train(found: Found, root: Path) -> Found:
@@ -107,6 +110,46 @@ def _differences(
         number = count(labels.count(name), "photo")
         text = f"The {part} part has {number} of class {name!r}, which training lacks: left out."
         yield Note("extra-class", text)
+
+
+def with_groups(found: Found, root: Path) -> Found:
+    """Training photos that show one picture or moment are of one group, besides groups given."""
+    photos = found.parts["train"]
+    seen = together([photo.path for photo in photos])
+    notes = list(found.notes)
+    if not seen.is_complete:
+        text = (
+            "The photos are too many or too large to look for copies of a picture before they are "
+            "divided: only equal files and bursts are kept on one side. `budwood audit` finds more."
+        )
+        notes.append(Note("together", text, root))
+    if seen.is_empty:
+        return replace(found, notes=tuple(notes))
+    text = f"Kept on one side of the split with what they belong to: {seen}."
+    notes.append(Note("together", text, root))
+    grouped = [
+        replace(photo, group=group)
+        for photo, group in zip(photos, _joined(photos, seen.groups), strict=True)
+    ]
+    return Found({**found.parts, "train": grouped}, tuple(notes))
+
+
+def _joined(photos: Sequence[LabelledPhoto], of: Sequence[int]) -> list[str | None]:
+    """The group of each photo: photos are in one if they are in a given one or belong together."""
+    first_of: dict[object, int] = {}
+    keys = [(key, i) for i, photo in enumerate(photos) for key in (of[i], photo.group)]
+    linked = [(first_of.setdefault(key, i), i) for key, i in keys if key is not None]
+    numbers = groups(len(photos), linked)
+    names = {
+        number: photo.group
+        for number, photo in reversed(list(zip(numbers, photos, strict=True)))
+        if photo.group
+    }
+    sizes = Counter(numbers)
+    return [
+        names.get(number) or (photos[number].path.as_posix() if sizes[number] > 1 else None)
+        for number in numbers
+    ]
 
 
 def with_test_set_aside(found: Found, fraction: float, seed: int, root: Path) -> Found:

@@ -1,4 +1,4 @@
-"""Photos listed in a CSV file: `path,label[,split[,group]]`."""
+"""Photos listed in a CSV file: `path,label[,split[,group]]`, or another column as group."""
 
 import csv
 import difflib
@@ -22,15 +22,21 @@ class _Row:
     cells: dict[str, str]
 
 
-def find_in_list(file: Path) -> Found:
+def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True) -> Found:
     """The photos a CSV file lists; their paths are relative to the folder of the file.
+
+    Args:
+        file: The list.
+        group: Name of the column that tells which photos belong together; default `group`.
+        is_needed: False if the list may do without that column.
 
     Raises:
         DataError: If it is no CSV, has other columns, names photos that are not there, or describes
             another task than one class a photo.
     """
     columns, rows = _read(file)
-    _check_columns(file, columns)
+    grouping = "group" if group is None else group.strip().lower()
+    _check_columns(file, columns, grouping, is_needed and group is not None)
     if not rows:
         raise DataError(
             f"There are no photos in {file}.", expected="One line a photo was expected.", file=file
@@ -44,7 +50,7 @@ def find_in_list(file: Path) -> Found:
     for row, path in sorted(photos, key=lambda photo: photo[1].as_posix()):
         if is_photo_name(path):
             part = part_of(row.cells["split"]) or WHOLE
-            photo = LabelledPhoto(path, row.cells["label"], row.cells["group"] or None)
+            photo = LabelledPhoto(path, row.cells["label"], row.cells.get(grouping) or None)
             parts.setdefault(part, []).append(photo)
     return Found(parts, (not_photos(others),) if others else ())
 
@@ -89,15 +95,17 @@ def _cells(columns: list[str], values: list[str]) -> dict[str, str]:
     return cells | {name: value.strip() for name, value in zip(columns, values, strict=False)}
 
 
-def _check_columns(file: Path, columns: list[str]) -> None:
-    refuse_label_columns(file, columns)
-    unknown = [name for name in columns if name not in COLUMNS]
-    missing = [name for name in COLUMNS[:2] if name not in columns]
+def _check_columns(file: Path, columns: list[str], grouping: str, is_needed: bool) -> None:
+    known = dict.fromkeys([*COLUMNS, grouping])
+    refuse_label_columns(file, [name for name in columns if name != grouping])
+    unknown = [name for name in columns if name not in known]
+    needed = [*COLUMNS[:2], *([grouping] if is_needed else [])]
+    missing = [name for name in needed if name not in columns]
     if not unknown and not missing and len(set(columns)) == len(columns):
         return
     problems = [f"has no column {name!r}" for name in missing]
     for name in unknown:
-        near = difflib.get_close_matches(name, COLUMNS, 1)
+        near = difflib.get_close_matches(name, known, 1)
         guess = f" (did you mean {near[0]!r}?)" if near else ""
         problems.append(f"has an unknown column {name!r}{guess}")
     problems += [

@@ -48,7 +48,7 @@ def decode_with_pillow(
         PhotoError: If Pillow cannot read it to its end.
     """
     try:
-        with _without_pillow_warnings(), _OPENERS[format](BytesIO(data)) as image:
+        with without_pillow_warnings(), _OPENERS[format](BytesIO(data)) as image:
             check_size(image.height, image.width)
             image.load()
             return rgb(image)
@@ -101,7 +101,7 @@ def _in_plain_words(error: Exception) -> PhotoError:
 
 
 @contextmanager
-def _without_pillow_warnings() -> Iterator[None]:
+def without_pillow_warnings() -> Iterator[None]:
     """Pillow's warnings off, its alone: a photo is read or it is not.
 
     Not `warnings.catch_warnings`: it swaps the filters of the whole process, and where threads

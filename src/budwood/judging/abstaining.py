@@ -124,10 +124,7 @@ def answering_for(
         >>> answering.threshold, answering.answered
         (0.99, 60)
     """
-    if not 0 < rate < 1:
-        raise ConfigError(
-            f"The rate of error is {rate}.", expected="It must lie between 0 and 1, such as 0.02."
-        )
+    require_rate(rate)
     if not len(labels):
         raise DataError("Nothing can be promised without photos.")
     confidence = probabilities.max(1)
@@ -142,6 +139,18 @@ def answering_for(
     last = int(np.flatnonzero(kept)[-1])
     line = float(confidence[order][last])
     return Answering(rate, line, len(labels), last + 1, int(errors[last]))
+
+
+def require_rate(rate: float) -> None:
+    """Nothing, if this is a rate of error that can be promised.
+
+    Raises:
+        ConfigError: If it is not between 0 and 1.
+    """
+    if not 0 < rate < 1:
+        raise ConfigError(
+            f"The rate of error is {rate}.", expected="It must lie between 0 and 1, such as 0.02."
+        )
 
 
 def kept_promise(

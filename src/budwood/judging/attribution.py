@@ -8,6 +8,7 @@ Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks v
 Localization", ICCV 2017.
 """
 
+import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,33 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from budwood.errors import ConfigError
+from budwood.judging.map_layers import Layer, last_map_layer, map_layers
 from budwood.tensors import Images
-
-
-def last_map_layer(network: nn.Module, images: Images) -> str:
-    """The name of the last layer or block whose output is a map `n c h w` of more than one place.
-
-    What runs more than once, as an activation that is shared, is passed over.
-
-    Raises:
-        ConfigError: If there is none.
-    """
-    found: list[str] = []
-    handles = [
-        module.register_forward_hook(_noted(found, name))
-        for name, module in network.named_modules()
-        if name
-    ]
-    try:
-        with torch.inference_mode():
-            network.eval()(images[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
-    once = [name for name in found if found.count(name) == 1]
-    if not once:
-        raise ConfigError("No layer of this network gives a map that could be shown.")
-    return once[-1]
 
 
 def where_it_looked(
@@ -56,7 +32,7 @@ def where_it_looked(
     Args:
         network: Any classifier; it is put into eval mode and is not changed.
         images: `n c h w`, normalised.
-        layer: A layer whose output is a map `n c h w`; default: the last such.
+        layer: A layer whose output is a map; default: the last whose map decides.
         classes: One for each photo; default: the one that the network names.
 
     Returns:
@@ -65,21 +41,17 @@ def where_it_looked(
     Raises:
         ConfigError: If there is no such layer, or its output is no map.
     """
-    layer = last_map_layer(network, images) if layer is None else layer
+    shown = _layer(network, images, layer)
     # A caller's inference mode would leave nothing to take gradients of.
-    with _held(network, layer) as held, torch.inference_mode(False), torch.enable_grad():
+    with _held(network, shown.name) as held, torch.inference_mode(False), torch.enable_grad():
         output = network.eval()(images.clone())
         logits = output if isinstance(output, Tensor) else output[0]
-        if len(held) != 1 or held[0].dim() != 4:
-            raise ConfigError(
-                f"The output of {layer} cannot be shown as a map.",
-                expected="A layer that runs once and gives n c h w, such as "
-                f"{last_map_layer(network, images)}.",
-            )
         chosen = logits.argmax(1) if classes is None else torch.tensor(list(classes))
-        (slope,) = torch.autograd.grad(logits.gather(1, chosen[:, None]).sum(), held[0])
+        asked = logits.gather(1, chosen[:, None]).sum()
+        (slope,) = torch.autograd.grad(asked, held[0], materialize_grads=True)
+    slope, features = shown.grid.as_map(slope), shown.grid.as_map(held[0].detach())
     weights = slope.mean((2, 3), keepdim=True)
-    maps = (weights * held[0].detach()).sum(1, keepdim=True).clamp(min=0)
+    maps = (weights * features).sum(1, keepdim=True).clamp(min=0)
     maps = interpolate(maps, images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
     highest = maps.amax((1, 2), keepdim=True)
     return torch.where(highest > 0, maps / highest.clamp(min=1e-30), 0.0)
@@ -91,11 +63,10 @@ def feature_maps(network: nn.Module, image: Images, layer: str) -> Tensor:
     Raises:
         ConfigError: If there is no such layer, or its output is no map.
     """
+    shown = _layer(network, image, layer)
     with _held(network, layer) as held, torch.no_grad():
         network.eval()(image[:1])
-    if len(held) != 1 or held[0].dim() != 4:
-        raise ConfigError(f"The output of {layer} cannot be shown as maps.")
-    return _stretched(held[0].detach()[0])
+    return _stretched(shown.grid.as_map(held[0].detach())[0])
 
 
 def first_filters(network: nn.Module) -> Tensor:
@@ -119,15 +90,30 @@ def _stretched(maps: Tensor) -> Tensor:
     return (maps - low.view(shape)) / (high - low).clamp(min=1e-30).view(shape)
 
 
+def _layer(network: nn.Module, images: Images, name: str | None) -> Layer:
+    """The layer of a name, or the one that is shown by default."""
+    layers = {layer.name: layer for layer in map_layers(network, images)}
+    if name is None:
+        name = last_map_layer(network, images)
+    if name in layers:
+        return layers[name]
+    names = [known for known, _ in network.named_modules()]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 1)
+        guess = f"Did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(
+            f"This network has no layer {name!r}.", next=f"{guess}`budwood inspect` lists them."
+        )
+    such = f", such as {last_map_layer(network, images)}" if layers else ""
+    raise ConfigError(
+        f"The output of {name} cannot be shown as a map.",
+        expected=f"A layer that runs once and has a value for each place of the photo{such}.",
+    )
+
+
 @contextmanager
 def _held(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     """The outputs of a layer, each as a tensor of its own that gradients are taken of."""
-    try:
-        module = network.get_submodule(layer)
-    except AttributeError:
-        raise ConfigError(
-            f"This network has no layer {layer!r}.", next="`budwood inspect` lists them."
-        ) from None
     held: list[Tensor] = []
 
     def hold(_: nn.Module, __: object, output: object) -> object:
@@ -137,16 +123,8 @@ def _held(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
         held.append(own)
         return own.clone()  # what follows may write to it
 
-    handle = module.register_forward_hook(hold)
+    handle = network.get_submodule(layer).register_forward_hook(hold)
     try:
         yield held
     finally:
         handle.remove()
-
-
-def _noted(found: list[str], name: str) -> object:
-    def note(_: nn.Module, __: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[-2:]) > 1:
-            found.append(name)
-
-    return note

@@ -15,10 +15,9 @@ from budwood.images.likeness import Alike, alike, equal_files, groups, members
 from budwood.images.moments import Moment, bursts
 from budwood.images.notes import count
 from budwood.judging.findings import Finding, in_order
-from budwood.judging.suspects import Suspect, neighbours, outliers, suspects
+from budwood.judging.outlying import outliers
+from budwood.judging.suspects import Suspect, neighbours, suspects
 
-LIKE_FEATURES = 0.9
-"""Cosine of features from which on two photos are laid upon each other."""
 TINY = 64
 """Pixels; a photo whose shorter side has fewer shows little."""
 ODD = 5.0
@@ -67,7 +66,7 @@ def likenesses(audited: Audited) -> Likenesses:
     """Which photos show the same picture or moment."""
     exact = equal_files(audited.digests)
     known = {(pair.first, pair.second) for pair in exact}
-    near = alike(audited.small, neighbours(audited.features, LIKE_FEATURES))
+    near = alike(audited.small, neighbours(audited.features))
     pairs = [*exact, *(p for p in near if (p.first, p.second) not in known)]
     runs = bursts(audited.moments)
     linked = [(p.first, p.second) for p in pairs]
@@ -77,7 +76,7 @@ def likenesses(audited: Audited) -> Likenesses:
 
 
 def findings(
-    audited: Audited, alikes: Likenesses, probabilities: NDArray[np.floating]
+    audited: Audited, alikes: Likenesses, probabilities: NDArray[np.floating] | None
 ) -> tuple[Finding, ...]:
     """Everything worth a look.
 
@@ -85,7 +84,7 @@ def findings(
         audited: The photos.
         alikes: Which of them belong together.
         probabilities: `n k`, of each photo by a classifier that has seen neither it nor any photo
-            of its group.
+            of its group; None if there is no such classifier: then labels are not judged.
     """
     about = _About(audited)
     exact_of = {(p.first, p.second) for p in alikes.pairs if p.is_exact}
@@ -96,10 +95,11 @@ def findings(
             *_poor(audited),
             *(about.alike(photos, exact_of) for photos in members(in_pairs)),
             *about.bursts(alikes.bursts),
-            *about.labels(suspects(probabilities, audited.labels)),
-            *about.outliers(outliers(audited.features)),
+            *about.labels([] if probabilities is None else suspects(probabilities, audited.labels)),
+            *about.outliers(outliers(audited.features, audited.labels, alikes.groups)),
             *_imbalance(audited),
-        ]
+        ],
+        audited.root,
     )
 
 
@@ -127,12 +127,17 @@ class _About:
         are_equal = all((photos[0], other) in exact for other in photos[1:])
         what = "The same file" if are_equal else "The same picture"
         paths = tuple(self._audited.paths[i] for i in photos)
-        if len(labels) > 1:
-            reason = f"{what} is labelled {' and '.join(labels)}."
-            return Finding("duplicate", paths, reason, "Keep the right one and remove the other.")
+        labelled = f"labelled {' and '.join(labels)}"
         if len(parts) > 1:
-            reason = f"{what} is in {' and '.join(parts)}: it is judged on what it was taught."
+            where = f"{what} is in {' and '.join(parts)}"
+            if len(labels) > 1:
+                advice = "Keep it once, with the right label."
+                return Finding("leak", paths, f"{where}, {labelled}.", advice)
+            reason = f"{where}: the model is judged on what it was taught."
             return Finding("leak", paths, reason, "Remove it from one of them.")
+        if len(labels) > 1:
+            advice = "Keep the right one and remove the other."
+            return Finding("duplicate", paths, f"{what} is {labelled}.", advice)
         return Finding("duplicate", paths, f"{what} is there {len(photos)} times.", "Keep one.")
 
     def bursts(self, runs: Iterable[Sequence[int]]) -> Iterator[Finding]:
@@ -201,8 +206,9 @@ def _imbalance(audited: Audited) -> Iterator[Finding]:
     for name, number in zip(audited.classes, numbers.tolist(), strict=True):
         if number < FEW:
             reason = f"Class {name!r} has only {count(number, 'training photo')}."
-            yield Finding("imbalance", (), reason, "Add some, or join it with another class.")
+            advice = "Add some, or join it with another class."
+            yield Finding("imbalance", (), reason, advice, subject=name)
         elif most >= LOPSIDED * number:
             reason = f"Class {name!r} has {number} training photos, the largest has {most}."
             advice = "Look at balanced accuracy, or add photos of it."
-            yield Finding("imbalance", (), reason, advice)
+            yield Finding("imbalance", (), reason, advice, subject=name)

@@ -10,7 +10,7 @@ Climate Dynamics 2012 (why few photos make the error look larger than it is).
 """
 
 from dataclasses import dataclass
-from math import exp, log
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ DRAWS = 200
 """Imagined sets of labels from which the error of a perfectly calibrated classifier is found."""
 COLDEST, HOTTEST = 0.02, 50.0
 """Temperatures between which the best is sought."""
+STEPS, CLOSE = 60, 1e-7
+"""Newton's steps at most, and the part of the result that the last one may change."""
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,23 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
         >>> round(fit_temperature(sure, np.array([0, 0, 0, 1])), 2)  # right 3 times in 4
         3.64
     """
-    from scipy.optimize import minimize_scalar
-    from scipy.special import logsumexp
-
     if not len(labels):
         raise DataError("Probabilities cannot be calibrated without photos.")
     scores = logits.astype(np.float64)
     own = scores[np.arange(len(labels)), labels]
-
-    def loss(log_temperature: float) -> float:
-        cold = exp(-log_temperature)
-        return float((logsumexp(scores * cold, axis=1) - own * cold).mean())
-
-    bounds = (log(COLDEST), log(HOTTEST))
-    return exp(float(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    low, high, cold = 1 / HOTTEST, 1 / COLDEST, 1.0
+    for _ in range(STEPS):  # the loss is convex in what logits are multiplied with
+        p = softmax(scores, 1 / cold)
+        mean = (p * scores).sum(1)
+        slope = float((mean - own).mean())
+        bend = float(((p * scores**2).sum(1) - mean**2).mean())
+        low, high = (low, cold) if slope > 0 else (cold, high)
+        step = cold - slope / bend if bend > 0 else low
+        step = step if low < step < high else sqrt(low * high)
+        if abs(step - cold) <= CLOSE * cold:
+            break
+        cold = step
+    return 1 / cold
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
@@ -140,19 +145,23 @@ def reliability(
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    photos = np.bincount(place, minlength=BINS)
+    sure = np.bincount(place, confidence, BINS)
+    hits = np.bincount(place, right, BINS)
     random = np.random.default_rng(seed)
-    # If confidence were the truth, each photo would be right with that probability.
-    imagined = random.random((DRAWS, len(labels))) < confidence
-    error, by_chance, bins = 0.0, np.zeros(DRAWS), []
-    for i in range(BINS):
-        inside = place == i
-        photos = int(inside.sum())
-        if not photos:
-            continue
-        share, mean = photos / len(labels), float(confidence[inside].mean())
-        hits = int(right[inside].sum())
-        error += share * abs(hits / photos - mean)
-        by_chance += share * np.abs(imagined[:, inside].mean(1) - mean)
-        interval = wilson_interval(hits, photos)
-        bins.append(Bin(i / BINS, (i + 1) / BINS, photos, mean, hits / photos, interval))
-    return Reliability(tuple(bins), error, float(by_chance.mean()))
+    by_chance = 0.0
+    for _ in range(DRAWS):  # were confidence the truth, each photo would be right that often
+        imagined = np.bincount(place, random.random(len(labels)) < confidence, BINS)
+        by_chance += float(np.abs(imagined - sure).sum()) / len(labels) / DRAWS
+    bins = tuple(
+        Bin(
+            low=i / BINS,
+            high=(i + 1) / BINS,
+            photos=int(photos[i]),
+            confidence=float(sure[i] / photos[i]),
+            accuracy=float(hits[i] / photos[i]),
+            interval=wilson_interval(int(hits[i]), int(photos[i])),
+        )
+        for i in np.flatnonzero(photos).tolist()
+    )
+    return Reliability(bins, float(np.abs(hits - sure).sum()) / len(labels), by_chance)

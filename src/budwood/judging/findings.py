@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,14 +28,20 @@ class Finding:
     advice: str
     suggestion: str | None = None
     """The class that a photo may belong to instead."""
+    subject: str = ""
+    """What it is about where that is no photo: a class."""
+    root: Path = Path()
+    """The folder that is audited."""
 
     @property
     def id(self) -> str:
-        """A name that stays the same as long as the photos and the kind do."""
-        import hashlib
-
-        said = "\0".join([self.kind, *(path.as_posix() for path in self.photos)])
-        return f"{self.kind}-{hashlib.blake2b(said.encode(), digest_size=4).hexdigest()}"
+        """A name that stays the same as long as the photos and the kind do, wherever they lie."""
+        names = [
+            (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
+            for path in self.photos
+        ]
+        said = "\0".join([self.kind, self.subject, *names])
+        return f"{self.kind}-{blake2b(said.encode(), digest_size=5).hexdigest()}"
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `findings` of `audit --json`."""
@@ -51,12 +58,13 @@ class Finding:
         names = ", ".join(path.as_posix() for path in self.photos[:4])
         more = len(self.photos) - 4
         shown = names + (f" and {more} more" if more > 0 else "")
-        return f"{shown}: {self.reason} {self.advice}"
+        return f"{shown}: {self.reason} {self.advice}" if shown else f"{self.reason} {self.advice}"
 
 
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings by kind; within one, in the order given."""
-    return tuple(sorted(findings, key=lambda finding: KINDS.index(finding.kind)))
+def in_order(findings: Iterable[Finding], root: Path = Path()) -> tuple[Finding, ...]:
+    """Findings about photos below `root` by kind; within one, in the order given."""
+    found = [replace(finding, root=root) for finding in findings]
+    return tuple(sorted(found, key=lambda finding: KINDS.index(finding.kind)))
 
 
 def counted(findings: Sequence[Finding]) -> str:

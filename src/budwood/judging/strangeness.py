@@ -19,8 +19,18 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 
-AXES = 128
+AXES = 64
 """Main axes of the spread within classes that are kept at most."""
+ROWS_AN_AXIS = 16
+"""Photos that each axis takes: axes of few photos would lie where just these photos are."""
+MANY = 2000
+"""Photos of which half is enough to measure the other half with; of fewer, four fifths are."""
+ROUNDS, SPARE = 2, 16
+"""Of subspace iteration, and the axes sought beyond those that are kept."""
+SAME = 1e-6
+"""Rows of length 1 that differ by less along an axis are the same but for rounding."""
+AT_ONCE = 512
+"""Rows that are measured at once."""
 COVERAGE = 0.95
 """The share of photos of the known classes that is not to be called strange."""
 
@@ -43,75 +53,75 @@ class Familiar:
 
     def distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """How far each row of features `n d` is from the nearest class, in deviations."""
-        rows = _directions(features).astype(np.float64)
-        # The squared distance to each mean, split into what lies along the axes and what does not.
-        along = (rows @ self.axes.T) / self.deviations
-        centres = (self.means.astype(np.float64) @ self.axes.T) / self.deviations
-        inside = _squared(along, centres)
-        axes_rows, axes_means = rows @ self.axes.T, self.means @ self.axes.T
-        outside = _squared(rows, self.means) - _squared(axes_rows, axes_means)
-        total = inside + np.maximum(outside, 0) / self.rest**2
-        nearest: NDArray[np.float64] = np.sqrt(total.min(1))
-        return nearest
+        parts = [features[i : i + AT_ONCE] for i in range(0, len(features), AT_ONCE)]
+        return np.concatenate([np.empty(0), *map(self._distance, parts)])
 
     def is_strange(self, features: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which rows of features `n d` lie beyond the limit."""
         return self.distance(features) > self.limit
 
+    def _distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
+        rows = _directions(features).astype(np.float64)
+        # The squared distance to each mean, split into what lies along the axes and what does not.
+        axes_rows, axes_means = rows @ self.axes.T, self.means.astype(np.float64) @ self.axes.T
+        inside = _squared(axes_rows / self.deviations, axes_means / self.deviations)
+        outside = _squared(rows, self.means) - _squared(axes_rows, axes_means)
+        total = inside + np.maximum(outside, 0) / self.rest**2
+        nearest: NDArray[np.float64] = np.sqrt(np.maximum(total.min(1), 0))
+        return nearest
+
 
 def familiar(
-    features: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    folds: NDArray[np.integer],
-    coverage: float = COVERAGE,
+    features: NDArray[np.floating], labels: NDArray[np.integer], coverage: float = COVERAGE
 ) -> Familiar:
     """What these training photos look like.
 
-    The limit is read off photos that took no part: each fold is measured with means and axes of
-    the others.
+    The limit is read off photos that took no part: each part of every class is measured with
+    means and axes of the others.
 
     Args:
         features: `n d`.
         labels: `n`.
-        folds: `n`, the part that each photo is held out with; at least two.
         coverage: The share of photos of the known classes that is not to be called strange.
 
     Raises:
-        DataError: If there are fewer than two folds or rows, or the lengths differ.
+        DataError: If there are fewer than two rows, or the lengths differ.
     """
-    if len(features) != len(labels) or len(labels) != len(folds) or len(np.unique(folds)) < 2:
+    if len(features) != len(labels) or len(labels) < 2:
         raise DataError(
-            f"{len(features)} rows, {len(labels)} labels and {len(np.unique(folds))} folds do not "
-            "tell what is familiar.",
-            expected="There must be one label and one fold a row, and two folds or more.",
+            f"{len(features)} rows and {len(labels)} labels do not tell what is familiar.",
+            expected="There must be one label a row, and two rows or more.",
         )
-    distances = np.empty(len(labels))
-    for fold in np.unique(folds):
-        out = folds == fold
-        others = _described(features[~out], labels[~out], np.inf)
+    n, parts = len(labels), 2 if len(labels) >= MANY else 5
+    r = max(1, min(AXES, n // ROWS_AN_AXIS, features.shape[1] // 2))
+    shuffled = np.random.default_rng(0).permutation(n)
+    part = np.empty(n, int)
+    part[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(n) % parts
+    distances = np.empty(n)
+    for out in (part == number for number in np.unique(part)):
+        others = _described(features[~out], labels[~out], r, np.inf)
         distances[out] = others.distance(features[out])
-    return _described(features, labels, float(np.quantile(distances, coverage)))
+    limit = max(1.0, float(np.quantile(distances, coverage)))  # of equal photos all is rounding
+    return _described(features, labels, r, limit)
 
 
 def _described(
-    features: NDArray[np.floating], labels: NDArray[np.integer], limit: float
+    features: NDArray[np.floating], labels: NDArray[np.integer], r: int, limit: float
 ) -> Familiar:
     present = np.unique(labels)
     rows = _directions(features)
     means = np.stack([rows[labels == k].mean(0, dtype=np.float64) for k in present])
     around = rows - means.astype(np.float32)[np.searchsorted(present, labels)]
     freedom = max(1, len(rows) - len(present))
-    n, d = around.shape
-    r = max(1, min(AXES, n // 2, d // 2))
     squares, axes = _main_axes(around, r)
-    total = float((around.astype(np.float64) ** 2).sum())
-    largest = max(float(squares.max(initial=0.0)), 1e-12)
-    left_over = max((total - float(squares.sum())) / max(1, d - r), 1e-6 * largest)
+    total = float((np.linalg.norm(around, axis=1).astype(np.float64) ** 2).sum())
+    left_over = max(0.0, total - float(squares.sum())) / max(1, around.shape[1] - r)
+    deviations = np.sqrt(np.maximum(squares, left_over) / freedom)
     return Familiar(
         means=means.astype(np.float32),
         axes=axes.astype(np.float32),
-        deviations=np.sqrt(np.maximum(squares, left_over) / freedom).astype(np.float32),
-        rest=float(np.sqrt(left_over / freedom)),
+        deviations=np.maximum(deviations, SAME).astype(np.float32),
+        rest=max(float(np.sqrt(left_over / freedom)), SAME),
         limit=limit,
     )
 
@@ -128,19 +138,21 @@ def _directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
 def _main_axes(
     around: NDArray[np.float32], r: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The `r` largest sums of squares along axes, and these axes `r d`: those of the rows, or, of
-    few rows, made from their products with each other."""
-    from scipy.linalg import eigh
+    """The `r` largest sums of squares along axes, largest last, and these axes `r d`.
 
+    By a few rounds of subspace iteration: where axes are as long as each other, any will do.
+
+    Reference: Halko, Martinsson and Tropp, "Finding Structure with Randomness", SIAM Review 2011.
+    """
     n, d = around.shape
-    is_tall = n >= d
-    products = (around.T @ around if is_tall else around @ around.T).astype(np.float64)
-    size = len(products)
-    squares, vectors = eigh(products, subset_by_index=[size - r, size - 1])
-    if is_tall:
-        return squares, vectors.T
-    lengths = np.sqrt(np.maximum(squares, 1e-12 * max(squares.max(), 1e-12)))
-    return squares, (around.T.astype(np.float64) @ vectors / lengths).T
+    wider = min(r + SPARE, n, d)
+    axes = np.random.default_rng(0).normal(size=(d, wider)).astype(np.float32)
+    for _ in range(ROUNDS):
+        axes = np.linalg.qr(around.T @ (around @ axes))[0]
+    along = (around @ axes).astype(np.float64)
+    squares, turn = np.linalg.eigh(along.T @ along)
+    found: NDArray[np.float64] = (axes @ turn[:, -r:]).T
+    return np.maximum(squares[-r:], 0), found
 
 
 def _squared(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Photos whose label is probably wrong, and photos unlike all others."""
+"""Photos whose label is probably wrong, and pairs that may be of one picture, by their features."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,8 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 
-NEIGHBOURS = 10
-"""Nearest photos by which it is told how far one lies from the others."""
-FAR = 6.0
-"""Times the median deviation that a photo's distance must lie above the median."""
+LIKE, NEAREST = 0.6, 4
+"""Cosine of features, and how many of the nearest: pairs that may be copies of one picture."""
 _ROWS = 1024
 
 
@@ -54,7 +52,13 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     among /= among.sum(1, keepdims=True)
     own = np.searchsorted(present, labels)
     worst = find_label_issues(
-        own, among, return_indices_ranked_by="self_confidence", n_jobs=1, verbose=False
+        own,
+        among,
+        filter_by="prune_by_class",
+        min_examples_per_class=0,
+        return_indices_ranked_by="self_confidence",
+        n_jobs=1,
+        verbose=False,
     )
     found = []
     for photo in worst:
@@ -72,53 +76,27 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     return found
 
 
-def outliers(features: NDArray[np.floating]) -> list[tuple[int, float]]:
-    """Photos unlike all others, the farthest first, each with its distance.
-
-    The distance is the mean distance to the ten nearest photos. How far is far is told by the
-    median and the deviation of all photos' distances, which outliers hardly move.
-
-    Args:
-        features: `n d`.
-
-    Example:
-        >>> alike = np.random.default_rng(0).normal(size=(50, 8)) * 0.1 + 1
-        >>> [photo for photo, _ in outliers(np.vstack([alike, [[9, -9, 9, -9, 9, -9, 9, -9]]]))]
-        [50]
-    """
-    count = min(NEIGHBOURS, len(features) - 1)
-    if count < 1:
-        return []
-    rows = (features - features.mean(0, dtype=np.float64)).astype(np.float32)
-    lengths = (rows**2).sum(1)
-    distances = np.empty(len(rows))
-    for start in range(0, len(rows), _ROWS):
-        some = slice(start, start + _ROWS)
-        squares = lengths[some, None] + lengths - 2 * rows[some] @ rows.T
-        own = np.arange(len(squares))
-        squares[own, own + start] = np.inf
-        nearest = np.partition(squares, count - 1, axis=1)[:, :count]
-        distances[some] = np.sqrt(np.maximum(nearest, 0)).mean(1)
-    middle = float(np.median(distances))
-    deviation = 1.4826 * float(np.median(np.abs(distances - middle)))
-    limit = middle + FAR * max(deviation, 1e-6)
-    return [(int(i), float(distances[i])) for i in np.argsort(-distances) if distances[i] > limit]
-
-
-def neighbours(features: NDArray[np.floating], least: float) -> list[tuple[int, int]]:
-    """Pairs of photos whose features point nearly the same way: those with a cosine above `least`.
+def neighbours(
+    features: NDArray[np.floating], least: float = LIKE, most: int = NEAREST
+) -> list[tuple[int, int]]:
+    """Pairs of photos of which one is among the other's nearest by the direction of features.
 
     Args:
         features: `n d`.
-        least: The cosine, after the mean of all photos has been taken off.
+        least: The cosine of a pair at least, after the mean of all photos has been taken off.
+        most: How many of the nearest count.
     """
     rows = features - features.mean(0, dtype=np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     rows = rows.astype(np.float32)
-    found = []
-    for start in range(0, len(rows), _ROWS):
-        first, second = np.nonzero(rows[start : start + _ROWS] @ rows.T > least)
-        found += [
-            (int(a) + start, int(b)) for a, b in zip(first, second, strict=True) if b > a + start
-        ]
-    return found
+    found = set()
+    count = min(most, len(rows) - 1)
+    for start in range(0, len(rows), _ROWS) if count > 0 else ():
+        cosines = rows[start : start + _ROWS] @ rows.T
+        own = np.arange(len(cosines))
+        cosines[own, own + start] = -2
+        nearest = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        first, place = np.nonzero(np.take_along_axis(cosines, nearest, 1) > least)
+        for a, b in zip((first + start).tolist(), nearest[first, place].tolist(), strict=True):
+            found.add((min(a, b), max(a, b)))
+    return sorted(found)

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.errors import ConfigError
 from budwood.judging.abstaining import Answering, answering_for
 from budwood.judging.calibration import fit_temperature, softmax
 from budwood.judging.strangeness import Familiar, familiar
 
 MOST = 20_000
 """Held-out photos that are kept in a capsule."""
+MOST_FEATURES = 2**24
+"""Features, of all photos together, from which it is learned what is familiar."""
 PREFIX = "trust."
 """What the names of its tensors in a capsule begin with."""
 
@@ -91,36 +94,60 @@ class Trust:
 
 def learned_trust(
     held_out: NDArray[np.floating],
+    held_out_labels: NDArray[np.integer],
     labels: NDArray[np.integer],
-    folds: NDArray[np.integer],
     features_of: Callable[[NDArray[np.integer]], NDArray[np.floating]],
 ) -> Trust:
-    """What held-out logits say of a classifier.
+    """What held-out logits and the features of the training photos say of a classifier.
 
     Args:
-        held_out: `n k`, logits of each training photo by a classifier that has not seen it.
-        labels: `n`.
-        folds: `n`, the part that each photo was held out with.
-        features_of: Features `m d` of some of these photos, by position; strange photos are told
-            by them.
+        held_out: `n k`, logits of photos by a classifier that has not learned from them.
+        held_out_labels: `n`, their classes.
+        labels: `m`, the classes of the training photos.
+        features_of: Features of some of the training photos, by position.
 
     Raises:
-        DataError: If there are no photos.
+        DataError: If there are no photos, or fewer than two training photos.
     """
-    temperature = fit_temperature(held_out, labels)
+    temperature = fit_temperature(held_out, held_out_labels)
     probabilities = softmax(held_out, temperature)
-    wrong = probabilities.argmax(1) != labels
-    some = np.linspace(0, len(labels) - 1, min(MOST, len(labels))).astype(int)
-    halves = np.unique(folds, return_inverse=True)[1][some] % 2
+    wrong = probabilities.argmax(1) != held_out_labels
+    kept = _spread(len(held_out_labels), MOST)
+    width = features_of(np.zeros(1, np.int64)).shape[1]
+    some = _spread(len(labels), max(2, MOST_FEATURES // width))
     return Trust(
         temperature,
-        probabilities.max(1)[some].astype(np.float32),
-        wrong[some],
-        familiar(features_of(some), labels[some], halves) if len(np.unique(halves)) > 1 else None,
+        probabilities.max(1)[kept].astype(np.float32),
+        wrong[kept],
+        familiar(features_of(some), labels[some]),
     )
+
+
+def answering_of(trust: Trust | None, rate: float, whose: str = "This classifier") -> Answering:
+    """From which confidence on a classifier answers, so that its error is at most `rate`.
+
+    Args:
+        trust: What held-out photos said of it.
+        rate: The promise, for example 0.02.
+        whose: What the error calls it.
+
+    Raises:
+        ConfigError: If it cannot abstain, or `rate` is not between 0 and 1.
+    """
+    if trust is None:
+        raise ConfigError(
+            f"{whose} cannot tell when to abstain: no photo was held out of its training.",
+            next="Train it again, with --val 0.2 or on more photos.",
+        )
+    return trust.answering(rate)
 
 
 def trust_in(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Trust | None:
     """What a capsule says of it; None of one that says nothing."""
     said = about.get("trust")
     return None if said is None else Trust.from_parts(said, arrays)
+
+
+def _spread(n: int, most: int) -> NDArray[np.int64]:
+    """At most so many of `n` positions, evenly spread."""
+    return np.linspace(0, n - 1, min(most, n)).astype(np.int64)

@@ -87,8 +87,9 @@ def cross_validated(rows: RowSource, labels: Labels, k: int, config: Probe) -> C
     held_out = torch.stack([torch.from_numpy(folds == fold) for fold in np.unique(folds)])
     penalty, start = config.penalty, None
     if penalty is None:
-        candidates, columns = choose_penalty(axes, labels, k, folds, True, width)
-        penalty, start = one_standard_error(candidates), columns.expand(len(held_out), -1, -1)
+        choice = choose_penalty(axes, labels, k, folds, True, width)
+        penalty = one_standard_error(choice.candidates)
+        start = choice.start.expand(len(held_out), -1, -1)
     fits = Regressions(axes, labels, k, (~held_out).float(), True, torch.float32)
     w = fits.minimise(penalty, start, CLOSE, steps=300)
     logits = torch.empty(len(labels), k)

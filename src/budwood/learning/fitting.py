@@ -1,6 +1,5 @@
 """Fitting a network to photos: what trains is solved or trained, what is frozen is proven still."""
 
-import copy
 import hashlib
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from budwood.errors import FrozenChanged, PhotoError
 from budwood.features.gathering import Gathered
+from budwood.features.rows import RowSource
 from budwood.images.splits import Split
 from budwood.learning.held_out import HeldOut, held_out_by_probe, held_out_by_training
 from budwood.learning.plan import Plan
@@ -35,8 +35,6 @@ class Fit:
     fingerprint: str
     """Digest of the training photos and their classes."""
     seconds: float
-    held_out: HeldOut | None = None
-    """What it says of training photos that it has not seen; None if that is not known."""
 
 
 def fit_plan(
@@ -46,8 +44,11 @@ def fit_plan(
     training: Training,
     probe: Probe,
     on_epoch: Callable[[Epoch], None] | None = None,
-) -> Fit:
+) -> tuple[Fit, HeldOut | None, RowSource]:
     """Train what is not frozen in a plan's network, which ends in eval mode.
+
+    With it come what such a network says of photos that it has not learned from, or None if that
+    is not known, and the rows that the training photos are judged by.
 
     Args:
         plan: How the network is cut, and whether its head is solved.
@@ -69,21 +70,22 @@ def fit_plan(
     if plan.layer is not None:
         solved, held_out = _solve(plan, plan.layer, gathered, targets, probe)
     else:
-        untrained = copy.deepcopy(plan.graft)
+        untrained = plan.copied_grafts()
         history = _train(plan, gathered, targets, val, training, on_epoch)
     if changed := changed_tensors(before, plan.network):
         raise FrozenChanged(
             f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
             next="Please report this: frozen tensors must never change.",
         )
+    judged = gathered
     if solved is None:
         took = time.perf_counter() - started
+        judged = plan.judging_rows(train.paths)
         held_out = held_out_by_training(
-            untrained, gathered.rows, plan.row_bytes, targets, training, took
-        )
-    judged = gathered if solved else plan.judging_rows(train.paths)
+            untrained, gathered.rows, judged.rows, targets, training, took
+        ) or _validated(plan, val)
     names = [train.classes[label] for label in train.labels]
-    return Fit(
+    fit = Fit(
         history=tuple(history),
         probe=solved,
         train_top1=plan.top1(judged, targets),
@@ -91,8 +93,15 @@ def fit_plan(
         photos=len(train),
         fingerprint=data_fingerprint(gathered.photos, names),
         seconds=time.perf_counter() - started,
-        held_out=held_out,
     )
+    return fit, held_out, judged.rows
+
+
+def _validated(plan: Plan, val: Split | None) -> HeldOut | None:
+    """What the network says of validation photos, which steered no more than when it stopped."""
+    if val is None:
+        return None
+    return HeldOut(val.targets, plan.logits(require_readable(plan.judging_rows(val.paths))))
 
 
 def require_readable(gathered: Gathered) -> Gathered:

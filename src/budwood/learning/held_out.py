@@ -1,19 +1,19 @@
 """What a classifier says of training photos that it has not seen.
 
-For a head that is solved, every photo is answered by the head fitted to the other folds. For a
-graft that is trained, a copy is trained on four photos in five and answers the fifth, if that takes
-no longer than people will wait.
+For a head that is solved, every photo is answered by the head fitted to the other folds: the choice
+of the penalty has fitted them already. For a graft that is trained, a copy is trained on four
+photos in five and answers the fifth, if that takes no longer than people will wait.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from budwood.features.rows import RowSource, Selected
 from budwood.learning.answering import predict_logits
 from budwood.learning.penalties import spread_folds
+from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
 from budwood.learning.training import Training, train_graft
 from budwood.tensors import Labels, Logits
@@ -24,56 +24,86 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Logits of training photos by a classifier that has not seen them."""
+    """What a classifier says of photos that it has not learned from."""
 
-    positions: NDArray[np.int64]
-    """Which photos, by their place in the training split."""
+    labels: NDArray[np.int64]
+    """Their classes."""
     logits: Logits
-    folds: NDArray[np.int64]
-    """The part that each of them was held out with."""
 
 
 def held_out_by_probe(
     features: RowSource, labels: Labels, k: int, solved: FittedProbe, config: Probe, bias: bool
 ) -> HeldOut | None:
-    """All photos, in the folds that the penalty was chosen with; None where a class would be
-    missing from all that is learned from."""
-    folds = spread_folds(labels.numpy(), config.folds, config.seed)
-    if not _can_be_learned(labels.numpy(), folds):
+    """All training photos, or 10,000 and more of them; None where a class would be missing from all
+    that is learned from.
+
+    Only for a penalty that was given, and so not chosen in folds, are folds fitted here.
+    """
+    truth = labels.numpy()
+    folds = spread_folds(truth, config.folds, config.seed)
+    if not _can_be_learned(truth, folds):
         return None
-    logits = held_out_logits(features, labels, k, folds, solved.penalty, bias)
-    return HeldOut(np.arange(len(labels)), logits, folds.astype(np.int64))
+    known = solved.held_out
+    if known is not None:
+        return HeldOut(truth[known.positions], known.logits)
+    return HeldOut(truth, held_out_logits(features, labels, k, folds, solved.penalty, bias))
 
 
 def held_out_by_training(
-    untrained: nn.Module,
+    untrained: Grafts,
     rows: RowSource,
-    row_bytes: int,
+    judged: RowSource,
     labels: Labels,
     config: Training,
     seconds: float,
 ) -> HeldOut | None:
-    """One photo in five, by a second training; None if that would take too long.
+    """One training photo in five, by a second training; None if that would take too long.
 
     Args:
-        untrained: The graft as it was before the first; it is trained here.
-        rows: The frontier of the training photos.
-        row_bytes: Bytes of one photo's frontier.
+        untrained: Copies of the graft as it was before the first; they are trained here.
+        rows: What the training photos are trained on.
+        judged: What they are judged by.
         labels: Their classes.
         config: As in the first training; there is no early stopping.
         seconds: What the first took.
     """
-    folds = spread_folds(labels.numpy(), 5, config.seed)
-    seen = np.flatnonzero(folds != 0)
-    if seconds > PATIENCE or not _can_be_learned(labels.numpy(), np.minimum(folds, 1)):
+    truth = labels.numpy()
+    folds = spread_folds(truth, 5, config.seed)
+    if seconds > PATIENCE or not _can_be_learned(truth, np.minimum(folds, 1)):
         return None
-    untrained.train()
-    train_graft(
-        untrained, Selected(rows, seen.tolist()), labels[seen], replace(config, patience=None)
-    )
-    out = np.flatnonzero(folds == 0)
-    logits = predict_logits(untrained, Selected(rows, out.tolist()), row_bytes)
-    return HeldOut(out, logits, np.arange(len(out)) % 2)
+    out, seen = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
+    logits = answers_after_training(untrained, rows, judged, labels, config, seen, out)
+    return HeldOut(truth[out], logits)
+
+
+def answers_after_training(
+    untrained: Grafts,
+    rows: RowSource,
+    judged: RowSource,
+    labels: Labels,
+    config: Training,
+    seen: NDArray[np.integer],
+    out: NDArray[np.integer],
+) -> Logits:
+    """Logits of some photos after a training on others, without early stopping.
+
+    Args:
+        untrained: Copies of a graft; they are trained here.
+        rows: What photos are trained on.
+        judged: What they are judged by.
+        labels: The class of every photo.
+        config: How it is trained.
+        seen: Photos that are trained on, by position.
+        out: Photos that are answered, by position.
+    """
+    untrained.training.train()
+    config = replace(config, patience=None)
+    train_graft(untrained.training, _selected(rows, seen), labels[seen], config)
+    return predict_logits(untrained.judging, _selected(judged, out), untrained.row_bytes)
+
+
+def _selected(rows: RowSource, positions: NDArray[np.integer]) -> RowSource:
+    return Selected(rows, positions.tolist())
 
 
 def _can_be_learned(labels: NDArray[np.integer], folds: NDArray[np.integer]) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from budwood.learning.axes import Axes
 from budwood.learning.minimising import Regressions, log_probabilities
-from budwood.tensors import Labels
+from budwood.tensors import Labels, Logits
 
 PENALTIES_PER_FEATURE = tuple(10.0 ** (exponent / 2) for exponent in range(2, -7, -1))
 """Penalties, strongest first, as multiples of the number of features: with a penalty equal to it,
@@ -24,15 +24,39 @@ Candidate = dict[str, float]
 
 
 @dataclass(frozen=True)
-class _Predictions:
-    """What a penalty says of the held-out photos, in any order that is always the same."""
+class HeldOutAnswers:
+    """What rows get from fits that have not seen them."""
 
+    positions: NDArray[np.int64]
+    """Of the rows that were held out, rising."""
+    logits: Logits
+    """`n k`, their log-probabilities."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The penalties that were tried, and the fits at the chosen one."""
+
+    candidates: tuple[Candidate, ...]
+    start: Tensor
+    """Columns `k m+1`: the mean over the folds."""
+    held_out: HeldOutAnswers
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """A penalty, and what its fits say of the rows that are held out."""
+
+    penalty: float
+    columns: Tensor
+    answers: Logits
     losses: Tensor
     hits: Tensor
 
-    def candidate(self, penalty: float) -> Candidate:
+    @property
+    def candidate(self) -> Candidate:
         return {
-            "penalty": penalty,
+            "penalty": self.penalty,
             "loss": float(self.losses.mean()),
             "standard_error": _standard_error(self.losses),
             "top1": float(self.hits.mean()),
@@ -41,7 +65,7 @@ class _Predictions:
 
 def choose_penalty(
     axes: Axes, labels: Labels, k: int, folds: NDArray[np.integer], bias: bool, features: int
-) -> tuple[tuple[Candidate, ...], Tensor]:
+) -> Choice:
     """Held-out loss, its standard error and top-1 of each penalty tried, strongest first.
 
     All folds are fitted side by side, each penalty from where the last one ended. No weaker
@@ -55,27 +79,26 @@ def choose_penalty(
         folds: A fold for each row.
         bias: Whether the layer has one.
         features: Their number.
-
-    Returns:
-        The candidates, and the columns at the chosen one, `k m+1`: the mean over the folds.
     """
-    held_out = _held_out(folds)
+    held_out = held_out_folds(folds)
     fits = Regressions(axes, labels, k, (~held_out).float(), bias, torch.float32)
-    found: list[tuple[Candidate, Tensor]] = []
-    best: _Predictions | None = None
+    found: list[_Tried] = []
+    best: _Tried | None = None
     w = None
     for penalty in (features * share for share in PENALTIES_PER_FEATURE):
         w = fits.minimise(penalty, w, CLOSE, steps=40)
-        seen = _predictions(axes, labels, w, held_out)
-        found.append((seen.candidate(penalty), w.mean(0)))
-        if best is None or seen.losses.mean() < best.losses.mean():
-            best = seen
-        rise = seen.losses - best.losses
+        tried = _tried(axes, labels, w, held_out, penalty)
+        found.append(tried)
+        if best is None or tried.losses.mean() < best.losses.mean():
+            best = tried
+        rise = tried.losses - best.losses
         if rise.mean() > 2 * _standard_error(rise):
             break
-    candidates = tuple(candidate for candidate, _ in found)
-    chosen = one_standard_error(candidates)
-    return candidates, next(w for c, w in found if c["penalty"] == chosen)
+    candidates = tuple(tried.candidate for tried in found)
+    penalty = one_standard_error(candidates)
+    chosen = next(tried for tried in found if tried.penalty == penalty)
+    positions = held_out.any(0).nonzero()[:, 0].numpy()
+    return Choice(candidates, chosen.columns, HeldOutAnswers(positions, chosen.answers))
 
 
 def one_standard_error(candidates: tuple[Candidate, ...]) -> float:
@@ -100,8 +123,8 @@ def spread_folds(y: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.in
     return fold
 
 
-def _held_out(folds: NDArray[np.integer]) -> Tensor:
-    """Whether each photo is held out, `p n`, a row for each fold that is."""
+def held_out_folds(folds: NDArray[np.integer]) -> Tensor:
+    """Whether each photo is held out, `p n`, a row for each fold that is: none once 10,000 are."""
     kept: list[Tensor] = []
     for fold in np.unique(folds):
         if sum(int(mask.sum()) for mask in kept) < HELD_OUT:
@@ -124,16 +147,20 @@ def answers_of_own_fold(axes: Axes, w: Tensor, held_out: Tensor) -> Iterator[tup
         yield part, log_probabilities(w, rows)[own, :, torch.arange(len(rows))]  # p k b -> b k
 
 
-def _predictions(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor) -> _Predictions:
+def _tried(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor, penalty: float) -> _Tried:
     # Made in one piece: many small ones among the blocks would keep the blocks' memory from being
     # given back.
-    losses, hits = torch.zeros(len(labels)), torch.zeros(len(labels))
-    for part, log_p in answers_of_own_fold(axes, w, held_out):
-        truth = labels[part]
-        losses[part] = -log_p.gather(1, truth.unsqueeze(1))[:, 0]
-        hits[part] = (log_p.argmax(1) == truth).float()
     out = held_out.any(0)
-    return _Predictions(losses[out].double(), hits[out].double())
+    answers = torch.empty(int(out.sum()), w.shape[1])
+    done = 0
+    for part, log_p in answers_of_own_fold(axes, w, held_out):
+        own = log_p[out[part]]
+        answers[done : done + len(own)] = own
+        done += len(own)
+    truth = labels[out]
+    losses = -answers.gather(1, truth.unsqueeze(1))[:, 0].double()
+    hits = (answers.argmax(1) == truth).double()
+    return _Tried(penalty, w.mean(0), answers, losses, hits)
 
 
 def _standard_error(values: Tensor) -> float:

@@ -1,5 +1,6 @@
 """How a network is trained and judged: a cut for each mode, and where its rows come from."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,16 @@ TIMED = 32
 """Photos that two engines are timed on."""
 ROUNDS = 3
 """Times that each is timed, in turns; the least counts, since machines are shared."""
+
+
+@dataclass(frozen=True)
+class Grafts:
+    """A graft in the forms of both modes, which share their layers."""
+
+    training: nn.Module
+    judging: nn.Module
+    row_bytes: int
+    """Bytes of one photo's rows that it is judged by."""
 
 
 class Plan:
@@ -95,15 +106,20 @@ class Plan:
         """The part that trains, in train mode's form."""
         return self._trained.graft
 
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one photo's rows that the graft is trained on."""
-        return self._trained.row_bytes
+    def copied_grafts(self) -> Grafts:
+        """Copies of the graft with its present weights."""
+        trained, judged = copy.deepcopy((self._trained.graft, self._judged.graft))
+        return Grafts(trained, judged, self._judged.row_bytes)
 
     @property
     def frontier(self) -> str:
         """The tensors that are stored, for people."""
         return str(self._trained)
+
+    @property
+    def has_features(self) -> bool:
+        """True if what is stored has passed a frozen layer: photos can be compared by it."""
+        return next(self._judged.trunk.parameters(), None) is not None
 
     @property
     def trunk(self) -> Trunk | None:

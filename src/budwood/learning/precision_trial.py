@@ -168,12 +168,14 @@ def trial_sample(labels: Labels, size: int = SAMPLE, seed: int = 0) -> list[int]
 def pooled(rows: RowSource) -> Features:
     """One vector a photo from frontier rows of any shape: a map's mean over its positions.
 
-    Maps are `n c h w`, sequences `n t d`; several tensors are put side by side.
+    Maps are `n c h w`, sequences `n t d`; several tensors are put side by side. Where nothing but
+    the photos themselves is stored, `n h w c`, it is their mean colours.
     """
     parts = []
     for start in range(0, len(rows), POOLED):
         tensors = rows.take(range(start, min(start + POOLED, len(rows))))
-        parts.append(torch.cat([_flat(t.float()) for t in tensors if t.is_floating_point()], 1))
+        maps = [_flat(t.float()) for t in tensors if t.is_floating_point()]
+        parts.append(torch.cat(maps or [t.float().mean((1, 2)) for t in tensors], 1))
     return torch.cat(parts)
 
 

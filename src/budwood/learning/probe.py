@@ -11,7 +11,7 @@ precision is enough to compare penalties: only the last steps to the optimum are
 Features are read a block of rows at a time (`blocks.py`), so that they may be larger than memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from budwood.learning.blocks import BLOCK_BYTES, Blocks, FeatureRows, standardis
 from budwood.learning.minimising import Regressions
 from budwood.learning.penalties import (
     Candidate,
+    HeldOutAnswers,
     answers_of_own_fold,
     choose_penalty,
     one_standard_error,
@@ -66,6 +67,9 @@ class FittedProbe:
     """Mean cross entropy on the training features."""
     candidates: tuple[Candidate, ...] = ()
     """For each penalty tried: its cross-validated mean loss, standard error and top-1."""
+    held_out: HeldOutAnswers | None = field(default=None, repr=False, compare=False)
+    """What the folds' fits at the chosen penalty say of photos that they have not seen; None if
+    the penalty was given."""
 
     @property
     def cross_validated_top1(self) -> float | None:
@@ -110,18 +114,26 @@ def fit_probe(
         [0, 0, 1, 1]
     """
     y = labels.detach().cpu()
-    blocks = _blocks(features, y, num_classes, bias)
+    blocks = blocks_for(features, y, num_classes, bias)
     axes = axes_of(blocks)
-    candidates: tuple[Candidate, ...] = ()
-    start, penalty = None, config.penalty
+    choice, penalty = None, config.penalty
     if penalty is None:
         folds = spread_folds(y.numpy(), config.folds, config.seed)
-        candidates, start = choose_penalty(axes, y, num_classes, folds, bias, blocks.width)
-        penalty = one_standard_error(candidates)
-    w, loss = _optimum(axes, y, num_classes, penalty, start, bias)
+        choice = choose_penalty(axes, y, num_classes, folds, bias, blocks.width)
+        penalty = one_standard_error(choice.candidates)
+    w, loss = _optimum(
+        axes, y, num_classes, penalty, None if choice is None else choice.start, bias
+    )
     weight = axes.weights(w[:, :-1]) / blocks.scale  # k d
     offset = w[:, -1] - weight @ blocks.centre
-    return FittedProbe(weight.float(), offset.float(), penalty, loss, candidates)
+    return FittedProbe(
+        weight.float(),
+        offset.float(),
+        penalty,
+        loss,
+        candidates=() if choice is None else choice.candidates,
+        held_out=None if choice is None else choice.held_out,
+    )
 
 
 def held_out_logits(
@@ -149,7 +161,7 @@ def held_out_logits(
         DataError: As `fit_probe`, and if there are not at least two folds.
     """
     y = labels.detach().cpu()
-    blocks = _blocks(features, y, num_classes, bias)
+    blocks = blocks_for(features, y, num_classes, bias)
     numbers = np.unique(folds)
     if len(numbers) < 2:
         raise DataError(f"Photos are held out in turn, and there are {len(numbers)} folds.")
@@ -163,7 +175,12 @@ def held_out_logits(
     return answers
 
 
-def _blocks(features: Features | RowSource, y: Labels, k: int, bias: bool) -> Blocks:
+def blocks_for(features: Features | RowSource, y: Labels, k: int, bias: bool) -> Blocks:
+    """Standardised features in blocks of a size that suits `k` classes.
+
+    Raises:
+        DataError: As `fit_probe`.
+    """
     rows = FeatureRows(features) if isinstance(features, Tensor) else features
     _require_classes(len(rows), y, k)
     d = rows.take(range(1))[0].shape[1]

@@ -128,7 +128,7 @@ def scale_by(phi: float) -> Scale:
 
     Example:
         >>> scale_by(1)
-        Scale(width=1.1, depth=1.2, resolution=256, dropout=0.243)
+        Scale(width=1.1, depth=1.2, resolution=256, dropout=0.243, lite=False)
     """
     return Scale(
         width=BETA**phi,
@@ -182,8 +182,8 @@ def end_width(channels: int, scale: Scale) -> int:
     """Channels of the first or the last convolution in a network of that size.
 
     Example:
-        >>> end_width(STEM, PUBLISHED["b2"]), end_width(STEM, LITE["lite2"])
-        (40, 32)
+        >>> end_width(STEM, PUBLISHED["b4"]), end_width(STEM, LITE["lite2"])
+        (48, 32)
     """
     return channels if scale.lite else round_width(channels, scale.width)
 

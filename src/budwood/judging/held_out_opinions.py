@@ -1,0 +1,96 @@
+"""What is thought of each photo's class by those who have not seen it, for judging its label.
+
+Two opinions are averaged, since they err on different photos: a linear probe, fitted without the
+photo and everything that belongs together with it, and the labels of the nearest photos. The probe
+is fitted twice: what the first doubts, the second does not learn from, so that wrong labels vouch
+for each other less.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from budwood.images.splitting import grouped_folds
+from budwood.judging.calibration import fit_temperature, softmax
+from budwood.judging.suspects import Suspect, suspects
+from budwood.learning.probe import Probe, fit_probe, held_out_logits
+
+FOLDS = 5
+NEAREST, VOICE = 15, 1 / 3
+"""Photos whose labels are asked, and the weight of their opinion."""
+SHARPNESS = 8.0
+"""How much more a nearer one counts: by the exponential of so many times the cosine."""
+DOUBT = 0.02
+"""Added to the vote for each class, so that none is impossible."""
+_ROWS = 1024
+
+
+def held_out_opinions(
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: Sequence[int],
+    k: int,
+    seed: int = 0,
+) -> NDArray[np.float64] | None:
+    """Probabilities `n k` of each photo, by those who have seen nothing of its group.
+
+    Args:
+        features: `n d`.
+        labels: `n`, the labels given.
+        groups: The group of each photo.
+        k: Classes.
+        seed: Of the folds.
+
+    Returns:
+        None if nothing can be held out: there are photos of less than two groups, or of less than
+        two classes besides those of some fold.
+    """
+    folds = grouped_folds(labels.tolist(), groups, FOLDS, seed=seed)
+    if not _can_be_held_out(labels, folds):
+        return None
+    x, y = torch.from_numpy(features), torch.from_numpy(labels)
+    penalty = fit_probe(x, y, k, Probe(seed=seed)).penalty
+    logits = held_out_logits(x, y, k, folds, penalty)
+    doubted = _with_their_groups(suspects(_calibrated(logits, labels), labels), groups)
+    if doubted.any() and _can_be_held_out(labels[~doubted], folds[~doubted]):
+        trusted = torch.from_numpy(~doubted)
+        logits[trusted] = held_out_logits(x[trusted], y[trusted], k, folds[~doubted], penalty)
+        probe = fit_probe(x[trusted], y[trusted], k, Probe(penalty=penalty))
+        logits[~trusted] = x[~trusted] @ probe.weight.T + probe.bias
+    votes = _votes(x, y, groups, k)
+    return (1 - VOICE) * _calibrated(logits, labels) + VOICE * votes
+
+
+def _can_be_held_out(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> bool:
+    """True if there are two folds, and two classes besides each."""
+    numbers = np.unique(folds)
+    return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)
+
+
+def _calibrated(logits: Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    return softmax(logits.numpy(), fit_temperature(logits.numpy(), labels))
+
+
+def _with_their_groups(found: Sequence[Suspect], groups: Sequence[int]) -> NDArray[np.bool_]:
+    of = np.array(groups)
+    return np.isin(of, of[[suspect.photo for suspect in found]])
+
+
+def _votes(x: Tensor, y: Tensor, groups: Sequence[int], k: int) -> NDArray[np.float64]:
+    """The share `n k` of each class among the nearest photos of other groups, by direction."""
+    rows = torch.nn.functional.normalize(x - x.mean(0), dim=1)
+    of = torch.tensor(groups)
+    votes = torch.zeros(len(x), k)
+    for start in range(0, len(x), _ROWS):
+        some = slice(start, start + _ROWS)
+        cosines = rows[some] @ rows.T
+        cosines[of[some, None] == of] = -torch.inf
+        nearest = cosines.topk(min(NEAREST, len(x)), 1)
+        weights = (SHARPNESS * nearest.values).softmax(1)
+        votes[some].scatter_add_(1, y[nearest.indices], weights)
+    votes += DOUBT
+    shares: NDArray[np.float64] = (votes / votes.sum(1, keepdim=True)).double().numpy()
+    return shares

@@ -1,0 +1,94 @@
+"""Cross-validation of a head: every photo is answered by one that has not seen its fold."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from budwood.errors import ConfigError
+from budwood.features.rows import RowSource, Selected
+from budwood.images.splits import Split
+from budwood.learning.blocks import spans
+from budwood.learning.fitting import require_readable
+from budwood.learning.held_out import answers_after_training
+from budwood.learning.penalties import spread_folds
+from budwood.learning.plan import Plan
+from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.training import Training
+from budwood.tensors import Labels, Logits
+
+ANSWERED_AT_ONCE = 4096
+"""Rows whose features are in memory at once."""
+
+
+def hits_of_folds(
+    plan: Plan, photos: Split, k: int, training: Training, probe: Probe, seed: int = 0
+) -> tuple[NDArray[np.bool_], NDArray[np.integer]]:
+    """Which photos are named rightly by a head that was fitted to the other folds, and the folds.
+
+    Each fold's head is fitted as the whole one is, the choice of its penalty included; a graft that
+    is trained starts from the plan's present weights each time, and without early stopping. The
+    plan's network stays as it is.
+
+    Args:
+        plan: How the network is cut, and whether its head is solved.
+        photos: Every one is answered.
+        k: Folds; every class is spread evenly over them.
+        training: How a graft is trained.
+        probe: How a linear head is solved.
+        seed: Of the folds.
+
+    Raises:
+        ConfigError: If there cannot be so many folds.
+        PhotoError: If a photo is broken.
+    """
+    require_folds(photos, k)
+    gathered = require_readable(plan.training_rows(photos.paths))
+    labels = torch.from_numpy(photos.targets)
+    folds = spread_folds(photos.targets, k, seed)
+    right = np.empty(len(photos), np.bool_)
+    if plan.layer is not None:
+        judged = plan.features(gathered)
+    else:
+        judged = require_readable(plan.judging_rows(photos.paths)).rows
+    for fold in range(k):
+        seen, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if plan.layer is not None:
+            logits = _answers_after_solving(judged, labels, plan.layer, probe, seen, out)
+        else:
+            copies = plan.copied_grafts()
+            logits = answers_after_training(
+                copies, gathered.rows, judged, labels, training, seen, out
+            )
+        right[out] = (logits.argmax(1) == labels[out]).numpy()
+    return right, folds
+
+
+def require_folds(photos: Split, k: int) -> None:
+    """Nothing, if photos can be put into so many folds.
+
+    Raises:
+        ConfigError: If they cannot.
+    """
+    if k < 2:
+        raise ConfigError(f"{k} folds were asked for.", expected="There must be at least 2.")
+    name, least = min(photos.counts().items(), key=lambda item: item[1])
+    if least < k:
+        raise ConfigError(
+            f"{k} folds are too many: there are {least} photos of class {name!r}.",
+            expected="Every fold needs a photo of every class.",
+            next=f"Ask for at most {least} folds." if least > 1 else f"Add photos of {name!r}.",
+        )
+
+
+def _answers_after_solving(
+    features: RowSource,
+    labels: Labels,
+    layer: torch.nn.Linear,
+    config: Probe,
+    seen: NDArray[np.integer],
+    out: NDArray[np.integer],
+) -> Logits:
+    rows, bias = Selected(features, seen.tolist()), layer.bias is not None
+    solved = fit_probe(rows, labels[seen], layer.out_features, config, bias)
+    parts = [features.take(out[part].tolist())[0] for part in spans(len(out), ANSWERED_AT_ONCE)]
+    return torch.cat([part.float() @ solved.weight.T + solved.bias for part in parts])

@@ -1,0 +1,213 @@
+"""The report and the model card, written from facts: one HTML file, and Markdown beside it."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from html import escape
+from importlib.metadata import version
+from itertools import groupby
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from budwood.judging.intervals import wilson_interval
+from budwood.places import whole_file
+from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
+from budwood.reporting.facts import Cell, Facts
+from budwood.reporting.styling import page_style
+from budwood.reporting.words import Words
+
+REPORT, CARD = "report.html", "model-card.md"
+"""What they are called in the folder of a run."""
+CLASSES = 30
+"""Classes that are listed; of more, those that do worst."""
+LISTED, FOUND, LAYERS = 50, 12, 8
+"""Missing photos, faults of a kind and trained layers that are named; of the others the number."""
+EQUAL = 4
+"""Photos that are shown of equal ones."""
+_LEGEND = (
+    "frozen",
+    "trainable",
+    "frozen in part",
+    "no parameters",
+    "identity shortcut",
+    "projection shortcut",
+)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """A class with the interval of its recall."""
+
+    name: str
+    recall: float | None
+    precision: float | None
+    photos: int
+    low: float
+    high: float
+
+
+def report_page(facts: Facts, words: Words) -> str:
+    """The report as one HTML file that needs no other."""
+    result, test = facts.result, facts.result["test"]
+    probe, curve = result["probe"], facts.growth
+    context = _shared(facts, words) | {
+        "style": Markup(page_style()),
+        "drawing": facts.drawing and Markup(_translated(facts.drawing, words)),
+        "settings": json.dumps(dict(facts.request), indent=2, ensure_ascii=False),
+        "layers_said": _layers(facts, words),
+        "trained_share": result["parameters"]["trainable"] / max(1, result["parameters"]["total"]),
+        "epochs_chart": result["epochs"] and Markup(epoch_chart(result["epochs"], words)),
+        "penalty_chart": probe
+        and probe["candidates"]
+        and Markup(penalty_chart(probe["candidates"], probe["penalty"], words)),
+        "cross_validated": probe and _percent(probe["cross_validated_top1"]),
+        "reliability_chart": facts.reliability
+        and Markup(reliability_chart(facts.reliability.bins, words)),
+        "growth_chart": curve and Markup(growth_chart(curve, words)),
+        "share": _shares(test),
+        "steps": [(name, s) for name, s in result["seconds"].items() if name != "total"],
+        "longest": max((s for n, s in result["seconds"].items() if n != "total"), default=1) or 1,
+        "store": result["store"],
+        "audit_command": shlex.join(["budwood", "audit", str(facts.request["data"])]),
+        "gaps": facts.gaps,
+        "most_listed": LISTED,
+        "most_found": FOUND,
+        "most_equal": EQUAL,
+        "version": version("budwood"),
+    }
+    return _environment().get_template("report.html").render(context)
+
+
+def model_card(facts: Facts, words: Words) -> str:
+    """What a user of the classifier should know, as Markdown."""
+    context = _shared(facts, words) | {"run_word": shlex.quote(facts.run)}
+    return _environment().get_template("card.md").render(context)
+
+
+def write_pages(facts: Facts, folder: Path, words: Words) -> tuple[Path, Path]:
+    """Put the report and the card into a folder, each whole or not at all.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    made = (folder / REPORT, report_page(facts, words)), (folder / CARD, model_card(facts, words))
+    for path, text in made:
+        with whole_file(path) as file:
+            file.write(text.encode())
+    return made[0][0], made[1][0]
+
+
+def _shared(facts: Facts, words: Words) -> dict[str, Any]:
+    """What both are made from."""
+    result = facts.result
+    weights = result["weights"]
+    return {
+        "facts": facts,
+        "result": result,
+        "request": facts.request,
+        "test": result["test"],
+        "images": result["images"],
+        "parameters": result["parameters"],
+        "seconds": result["seconds"],
+        "classes": result["classes"],
+        "model": result["model"],
+        "weights": words["weights.random"]
+        if weights == "none"
+        else words.say("weights.named", weights=weights),
+        "data": Path(facts.request["data"]).resolve().stem,
+        "preprocessing": facts.preprocessing,
+        "class_rows": class_rows(result["test"]),
+        "by_kind": [(k, list(f)) for k, f in groupby(facts.found, lambda found: found.kind)],
+        "w": words,
+        "say": words.say,
+    }
+
+
+def class_rows(test: dict[str, Any] | None) -> list[ClassRow]:
+    """The classes with their intervals; of very many the worst."""
+    rows = [
+        ClassRow(
+            c["name"],
+            c["recall"],
+            c["precision"],
+            c["photos"],
+            *(
+                wilson_interval(round(c["recall"] * c["photos"]), c["photos"])
+                if c["photos"]
+                else (0.0, 0.0)
+            ),
+        )
+        for c in (test["classes"] if test else ())
+    ]
+    if len(rows) <= CLASSES:
+        return rows
+    return sorted(rows, key=lambda row: 1.0 if row.recall is None else row.recall)[:CLASSES]
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("budwood.reporting"),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=False,
+        keep_trailing_newline=True,
+    )
+    filters: dict[str, Callable[..., object]] = {
+        "percent": _percent,
+        "points": lambda share: f"{100 * share:.1f}",
+        "count": lambda number: f"{number:,}",
+        "seconds": _duration,
+        "has_photos": _has_photos,
+        "md": _for_markdown,
+    }
+    made.filters.update(filters)
+    return made
+
+
+def _translated(drawing: str, words: Words) -> str:
+    """A drawing whose legend is in the reader's language."""
+    for name in _LEGEND:
+        drawing = drawing.replace(f">{name}</text>", f">{escape(words[f'drawn.{name}'])}</text>")
+    return drawing
+
+
+def _layers(facts: Facts, words: Words) -> str:
+    """What trains, in words."""
+    parameters = facts.result["parameters"]
+    if parameters["trainable"] == parameters["total"]:
+        return words["network.all"]
+    more = len(facts.layers) - LAYERS
+    named = [*facts.layers[:LAYERS], *([words.say("more", more=more)] if more > 0 else [])]
+    return ", ".join(named) or "–"
+
+
+def _shares(test: dict[str, Any] | None) -> Any:
+    """From a cell to how strong its colour is: the root of its share, so that few are seen too."""
+    photos = {c["name"]: c["photos"] for c in (test["classes"] if test else ())}
+    return lambda cell: f"{sqrt(cell.photos / max(1, photos[cell.label])):.2f}"
+
+
+def _has_photos(rows: Iterable[Sequence[Cell]]) -> bool:
+    return any(cell.shown for row in rows for cell in row)
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+    return f"{seconds / 60:.1f}\N{NO-BREAK SPACE}min"
+
+
+def _for_markdown(text: object) -> str:
+    """Text that means itself in Markdown."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in str(text))

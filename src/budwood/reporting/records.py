@@ -1,0 +1,139 @@
+"""What a run left behind: what was asked, what it came to, and which photos it used."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from budwood.errors import BudwoodError, ConfigError
+from budwood.images.folder import ImageFolder, load_folder
+from budwood.places import whole_file
+from budwood.run_folders import request_of
+
+PHOTOS = "photos.csv"
+"""The photos of a run: path, label and split. `budwood train` takes such a list, too."""
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A photo of a run."""
+
+    path: Path
+    label: str
+    split: str
+    """train, val or test."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run left behind."""
+
+    folder: Path
+    request: Mapping[str, Any]
+    result: Mapping[str, Any]
+    photos: tuple[Listed, ...]
+    """Empty if they are not known any more."""
+    versions: Mapping[str, str]
+    fingerprint: str | None
+    """Of the training photos and their classes."""
+
+    @property
+    def confusion(self) -> tuple[tuple[int, ...], ...]:
+        """Photos by class and prediction; nothing without test photos."""
+        test = self.result["test"]
+        return () if test is None else tuple(tuple(row) for row in test["confusion"])
+
+    def here(self) -> tuple[Listed, ...]:
+        """The photos that are still where they were."""
+        return tuple(photo for photo in self.photos if photo.path.is_file())
+
+    def shown(self, path: Path | str) -> str:
+        """A path, as short as it can be said."""
+        data = Path(self.request["data"])
+        root = data.parent if data.suffix.lower() == ".csv" else data
+        for base in (root, root.absolute(), root.resolve()):
+            if Path(path).is_relative_to(base):
+                return Path(path).relative_to(base).as_posix()
+        return str(path)
+
+
+def listed(photos: ImageFolder) -> tuple[Listed, ...]:
+    """The photos of a folder, with where they are whatever the working folder is."""
+    splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
+    return tuple(
+        Listed(path.absolute(), split.classes[label], split.name)
+        for split in splits
+        for path, label in zip(split.paths, split.labels, strict=True)
+    )
+
+
+def write_photos(file: Path, photos: Sequence[Listed]) -> None:
+    """Put the list of a run's photos into a file, whole or not at all."""
+    text = StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "label", "split"])
+    writer.writerows([photo.path, photo.label, photo.split] for photo in photos)
+    with whole_file(file) as made:
+        made.write(text.getvalue().encode())
+
+
+def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | None) -> Record:
+    """What is in the folder of a run, but for its capsule.
+
+    Args:
+        folder: That `budwood train` wrote.
+        versions: Of the capsule.
+        fingerprint: Likewise.
+
+    Raises:
+        ConfigError: If it is no folder of a run, or a file in it is damaged.
+    """
+    request, file = request_of(folder), folder / RESULT
+    if request is None or not file.is_file():
+        raise ConfigError(
+            f"There is no {RESULT if request else 'config.json'} in {folder}: a report needs it.",
+            expected="Name a folder that `budwood train` wrote.",
+            file=folder,
+        )
+    try:
+        result = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
+    return Record(folder, request, result, photos_of(folder, request), versions, fingerprint)
+
+
+def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
+    """The photos that a run used, there or not; none if that is not known.
+
+    Runs of before there was a list are split again, as they were then, if the folder is there.
+
+    Raises:
+        ConfigError: If the list is damaged.
+    """
+    file = folder / PHOTOS
+    if file.is_file():
+        try:
+            with file.open(newline="", encoding="utf-8") as lines:
+                rows = [
+                    Listed(Path(r["path"]), r["label"], r["split"]) for r in csv.DictReader(lines)
+                ]
+        except (ValueError, KeyError, TypeError, csv.Error):
+            raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
+        return tuple(rows)
+    try:
+        return listed(
+            load_folder(
+                request["data"],
+                test=request["test"],
+                val=request["val"],
+                test_fraction=request["test_fraction"],
+                seed=request["seed"],
+                group=request.get("group"),
+            )
+        )
+    except BudwoodError:
+        return ()

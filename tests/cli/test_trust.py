@@ -1,0 +1,210 @@
+"""How far a classifier's word can be taken: train, evaluate and predict say it, as asked for."""
+
+import json
+import math
+
+import pytest
+
+from budwood.judging.cross_validation import CrossValidation, Fold
+
+from .conftest import draw_class
+
+TELLING = ["train", "photos", "--abstain", "0.4", "--kfold", "5", "--learning-curve"]
+"""A training of which all is to be told."""
+
+
+@pytest.fixture(scope="module")
+def told(place, run):
+    """Commands on a training of which everything is told, as JSON and for people."""
+    commands = {
+        "train": [*TELLING, "--json", "--out", "runs/told"],
+        "train text": [*TELLING, "--out", "runs/told-again"],
+        "evaluate": ["evaluate", run, "photos", "--abstain", "0.4", "--json"],
+        "evaluate text": ["evaluate", run, "photos", "--abstain", "0.4"],
+        "one": ["evaluate", run, "photos", "--json"],
+        "two": ["evaluate", run, "runs/told", "photos", "--abstain", "0.4", "--json"],
+        "two text": ["evaluate", run, "runs/told", "photos", "--abstain", "0.4"],
+        "predict": ["predict", run, "photos", "--abstain", "0.4", "--json"],
+        "mlp": ["train", "photos", "--head", "mlp:8", "--epochs", "3", "--kfold", "3", "--json"],
+        "two photos": ["train", "two-photos", "--abstain", "0.1", "--learning-curve", "--json"],
+        "singles": ["train", "singles", "--abstain", "0.1", "--json"],
+        "strict": ["evaluate", run, "photos", "--abstain", "0.0001"],
+        "too many folds": ["train", "photos", "--kfold", "11"],
+        "one fold": ["train", "photos", "--kfold", "1"],
+        "no rate": ["evaluate", run, "photos", "--abstain", "1.5"],
+        "no rate to train": ["train", "photos", "--abstain", "0"],
+    }
+    for name, hue in (("blue", 160), ("green", 90), ("pink", 200), ("red", 0)):
+        draw_class(place.folder / "singles" / name, hue, 1)
+    for name, hue in (("blue", 160), ("red", 0)):
+        draw_class(place.folder / "two-photos" / name, hue, 1)
+    outcomes = place.run_several([*commands.values()])
+    return dict(zip(commands, outcomes, strict=True))
+
+
+def test_a_training_says_whether_its_probabilities_mean_what_they_say(told):
+    said = told["train"].json["calibration"]
+    assert said["temperature"] > 0
+    assert 0 <= said["ece_debiased"] <= said["ece"] <= 1
+    assert sum(part["photos"] for part in said["bins"]) == told["train"].json["images"]["test"]
+    assert "Probabilities are calibrated (temperature" in told["train text"].out
+
+
+def test_a_training_says_what_its_promise_came_to(told):
+    said = told["train"].json["abstain"]
+    assert said["promised"] == 0.4
+    assert said["photos"] == told["train"].json["images"]["train"]
+    assert said["test"]["photos"] == 6
+    assert "With --abstain it answers" in told["train text"].out
+
+
+def test_what_a_run_says_is_kept_in_its_folder(told, place):
+    kept = json.loads((place.folder / "runs/told/result.json").read_text())
+    assert kept == told["train"].json
+
+
+def test_folds_take_the_test_photos_too_where_they_were_set_aside(told):
+    said = told["train"].json["kfold"]
+    assert said["photos"] == 30
+    assert [fold["photos"] for fold in said["folds"]] == [6] * 5
+    assert said["interval"][0] < said["top1"] <= said["interval"][1]
+    folds = tuple(Fold(fold["photos"], round(6 * fold["top1"])) for fold in said["folds"])
+    assert str(CrossValidation(folds)) in told["train text"].out
+
+
+def test_a_test_part_of_its_own_takes_no_part_in_the_folds(place):
+    out = place.run("train", "photos", "--test", "photos-to-test", "--kfold", "2", "--json")
+    assert out.code == 1
+    (place.folder / "photos-to-test").mkdir()
+    for name in ("blue", "green", "red"):
+        folder = place.folder / "photos-to-test" / name
+        folder.mkdir()
+        (folder / "copy.png").write_bytes(
+            (place.folder / f"photos/{name}/{name}-00.png").read_bytes()
+        )
+    out = place.run("train", "photos", "--test", "photos-to-test", "--kfold", "2", "--json")
+    assert out.json["kfold"]["photos"] == 30
+    assert out.json["images"] == {"train": 30, "val": 0, "test": 3, "skipped": 0}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "auto"])
+def test_a_run_is_judged_again_as_it_was_judged_when_it_was_trained(place, precision):
+    folder = place.folder / "other-photos"
+    for name, hue in (("blue", 140), ("green", 100), ("red", 10)):
+        draw_class(folder / name, hue, 4)
+    asked = ["--test", "other-photos", "--precision", precision, "--out", f"runs/{precision}"]
+    trained, judged = place.run_several(
+        [
+            ["train", "photos", *asked, "--json"],
+            ["evaluate", f"runs/{precision}", "other-photos", "--json"],
+        ]
+    )
+    assert judged.json["precision"] == trained.json["precision"]
+    for name in ("test", "calibration", "strange"):
+        assert judged.json[name] == trained.json[name]
+
+
+def test_folds_of_a_head_that_is_trained_are_trained(told):
+    said = told["mlp"].json
+    assert said["kfold"]["photos"] == 30
+    assert said["probe"] is None
+    assert said["seconds"]["kfold"] > 0
+
+
+def test_folds_change_nothing_of_the_training(told, trained):
+    same = ("test", "train", "probe", "calibration", "strange")
+    assert [told["train"].json[name] for name in same] == [trained.json[name] for name in same]
+
+
+def test_a_learning_curve_is_told(told):
+    said = told["train"].json["learning_curve"]
+    photos = [point["photos"] for point in said["points"]]
+    assert photos == sorted(photos)
+    assert said["judged"] == 24
+    low, high = said["forecast"]["interval"]
+    assert low <= said["forecast"]["top1"] <= high
+    assert said["forecast"]["photos"] == 24 + 300
+    assert "With 100 more photos of each class (324 in all)" in told["train text"].out
+
+
+def test_without_being_asked_neither_folds_nor_a_curve_nor_a_promise_are_told(trained):
+    assert (
+        trained.json["kfold"] is trained.json["learning_curve"] is trained.json["abstain"] is None
+    )
+    assert {"kfold", "learning_curve"}.isdisjoint(trained.json["seconds"])
+
+
+def test_evaluate_measures_the_promise_on_its_photos(told):
+    said = told["evaluate"].json["abstain"]
+    assert said["test"]["photos"] == 30
+    assert said["test"]["coverage"] == said["test"]["answered"] / 30
+    assert said["test"]["interval"][0] <= said["test"]["error"] <= said["test"]["interval"][1]
+    assert "% of the answers are wrong" in told["evaluate text"].out
+
+
+def test_evaluate_and_predict_are_as_sure(told):
+    (sure,) = {told[verb].json["abstain"]["threshold"] for verb in ("evaluate", "predict")}
+    answered = [p for p in told["predict"].json["predictions"] if p["probability"] >= sure]
+    assert told["evaluate"].json["abstain"]["test"]["answered"] == len(answered)
+
+
+def test_strange_photos_are_told_apart_from_unsure_ones(told):
+    said = told["evaluate"].json["strange"]
+    named = [p["unknown"] for p in told["predict"].json["predictions"]]
+    assert said["called"] == named.count("unlike all training photos")
+    assert said["share"] == said["called"] / 30
+    assert "were called unlike all training photos" in told["evaluate text"].out
+
+
+def test_a_promise_that_no_photo_can_keep_is_said_to_be_none(told):
+    assert told["strict"].code == 0
+    assert "it answers nothing: 24 held-out photos are too few" in told["strict"].out
+
+
+def test_two_photos_are_trained_on_and_it_is_said_that_nothing_can_be_promised(told):
+    said = told["two photos"].json
+    assert [said[name] for name in ("calibration", "strange", "abstain")] == [None] * 3
+    assert said["learning_curve"]["points"] == []
+    assert said["learning_curve"]["forecast"] is None
+    assert "It cannot tell when to abstain: no photo was held out" in told["two photos"].err
+
+
+def test_a_promise_that_no_photo_tests_is_told_all_the_same(told):
+    assert told["singles"].json["images"]["test"] == 0
+    assert "No photo tests its promise: with --abstain it answers" in told["singles"].err
+
+
+def test_one_run_and_two_say_the_same_of_it(told):
+    one, (first, second) = told["one"].json, told["two"].json["runs"]
+    assert first["test"] == one["test"]
+    assert first["calibration"] == one["calibration"]
+    paired = told["two"].json["paired"]
+    for side, name in ((first, "first_only"), (second, "second_only")):
+        assert math.isclose(side["test"]["top1"], (paired["both"] + paired[name]) / 30)
+    assert told["two text"].out.count("With --abstain it answers") == 2
+
+
+def test_more_folds_than_photos_of_a_class_are_refused_before_anything_runs(told):
+    assert told["too many folds"].code == 1
+    assert "there are 10 photos of class 'blue'" in told["too many folds"].err
+    assert "Ask for at most 10 folds." in told["too many folds"].err
+
+
+def test_one_fold_is_refused(told):
+    assert told["one fold"].code == 2
+    assert "--kfold" in told["one fold"].err
+
+
+@pytest.mark.parametrize("command", ["no rate", "no rate to train"])
+def test_a_rate_out_of_range_is_refused(told, command):
+    assert told[command].code == 2
+    assert "--abstain" in told[command].err
+
+
+def test_photos_without_labels_are_no_test(place, run):
+    folder = place.folder / "unlabelled"
+    folder.mkdir()
+    (folder / "one.png").write_bytes((place.folder / "photos/red/red-00.png").read_bytes())
+    outcome = place.run("evaluate", run, "unlabelled", "--abstain", "0.1")
+    assert outcome.code == 1
+    assert "lie in no class folder" in outcome.err

@@ -1,0 +1,42 @@
+"""A glance at a photo: a small grey copy, its size, when it was taken."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from budwood.errors import PhotoError
+from budwood.images.glances import glance, glances, moments_of
+from budwood.images.likeness import SMALL
+
+
+@pytest.mark.parametrize("size", [(120, 160), (700, 900), (64, 64), (20, 30), (2000, 300)])
+def test_the_small_copy_is_that_of_the_whole_photo(tmp_path, scene, encoded, size):
+    data = encoded(scene(*size), "JPEG", quality=95)
+    (tmp_path / "a.jpg").write_bytes(data)
+    seen = glance(tmp_path / "a.jpg")
+    assert seen.size == size
+    whole = SMALL.pixels(data)[..., 0].astype(int)
+    assert np.abs(seen.small.astype(int) - whole).mean() < 4
+
+
+def test_a_photo_on_its_side_is_seen_upright(tmp_path, scene, encoded):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "a.jpg").write_bytes(encoded(scene(120, 160), "JPEG", exif=exif))
+    assert glance(tmp_path / "a.jpg").size == (160, 120)
+
+
+def test_other_formats_are_seen_too(tmp_path, scene, encoded):
+    for ending in ("PNG", "WEBP", "GIF"):
+        (tmp_path / f"a.{ending}").write_bytes(encoded(scene(), ending))
+        assert glance(tmp_path / f"a.{ending}").size == (120, 160)
+
+
+def test_of_many_the_unreadable_are_none(tmp_path, scene, encoded):
+    (tmp_path / "good.jpg").write_bytes(encoded(scene(), "JPEG"))
+    (tmp_path / "torn.jpg").write_bytes(encoded(scene(), "JPEG")[:500])
+    paths = [tmp_path / name for name in ("good.jpg", "torn.jpg", "gone.jpg")]
+    assert [one is None for one in glances(paths)] == [False, True, True]
+    assert moments_of(paths) == [None, None, None]
+    with pytest.raises(PhotoError, match="truncated"):
+        glance(tmp_path / "torn.jpg")

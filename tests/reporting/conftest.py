@@ -1,0 +1,116 @@
+"""Facts of an imagined run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from budwood.judging.calibration import reliability
+from budwood.judging.metrics import evaluate_logits
+from budwood.reporting.facts import Cell, Facts, Found, Growth, Picture, Point
+
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
+CLASSES = ("daisy", "dog & <b>cat</b>", "rose")
+
+
+def picture(label="daisy", predicted="rose", thumbnail=PIXEL, map=None):
+    """A photo that is taken for another class."""
+    return Picture(f"{label}/1.jpg", label, predicted, 0.9, thumbnail, map)
+
+
+def result_of(classes, confusion, **changes):
+    """What `train --json` prints of a run with such a matrix."""
+    labels, logits = [], []
+    for i, row in enumerate(confusion):
+        for j, photos in enumerate(row):
+            labels += [i] * photos
+            logits += [np.eye(len(classes))[j].tolist()] * photos
+    names = [f"{i}.jpg" for i in range(len(labels))]
+    test = evaluate_logits(torch.tensor(logits), torch.tensor(labels), classes, names)
+    return {
+        "model": "resnet50",
+        "weights": "imagenet",
+        "classes": list(classes),
+        "precision": "bf16",
+        "engine": "openvino",
+        "images": {"train": 90, "val": 0, "test": len(labels), "skipped": 1},
+        "parameters": {"total": 1000, "trainable": 30},
+        "epochs": [],
+        "probe": {
+            "penalty": 10.0,
+            "loss": 0.1,
+            "cross_validated_top1": 0.9,
+            "candidates": [
+                {"penalty": p, "loss": 0.3 + p / 500, "standard_error": 0.02, "top1": 0.9}
+                for p in (100.0, 10.0, 1.0)
+            ],
+        },
+        "train": {"top1": 1.0},
+        "test": test.to_json(),
+        "seconds": {"total": 12.0, "startup": 3.0, "features": 8.0, "fit": 1.0},
+        "store": {"hits": 3, "misses": 100, "bytes": 5},
+        "frozen_unchanged": True,
+        "notes": ["photos: a note"],
+        "warning": None,
+        "kfold": {"top1": 0.8, "folds": [{"photos": 9, "top1": 0.8}]},
+        "abstain": {
+            "promised": 0.02,
+            "test": {"error": 0.01, "interval": [0.0, 0.05], "coverage": 0.9},
+        },
+        "strange": {"called": 2, "photos": 28, "share": 0.07, "expected": 0.05},
+    } | changes
+
+
+def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **changes):
+    """Facts of a run with such a matrix."""
+    result = changes.pop("result", None) or result_of(classes, confusion)
+    cells = tuple(
+        tuple(
+            Cell(label, predicted, photos, (picture(label, predicted),) if photos else ())
+            for predicted, photos in zip(classes, row, strict=True)
+        )
+        for label, row in zip(classes, confusion, strict=True)
+    )
+    random = np.random.default_rng(0)
+    shares = random.dirichlet(np.ones(3), 28)
+    facts = Facts(
+        run="runs/x",
+        request={"data": "photos", "seed": 0, "graft": None, "recipe": None},
+        result=result,
+        command="budwood train photos --unfreeze 'layer4*'",
+        versions={"python": "3.11.7"},
+        fingerprint="abcd",
+        preprocessing="shorter side to 256",
+        drawing='<svg class="drawing"><text class="small">frozen</text></svg>',
+        layers=("fc",),
+        cells=cells,
+        wrong=(picture(), picture(thumbnail=None)),
+        unsure=(picture(map=PIXEL),),
+        layer="layer4",
+        reliability=reliability(shares, random.integers(0, 3, 28)),
+        growth=Growth(
+            (Point(9, 0.5, (0.4, 0.6)), Point(90, 0.8, (0.7, 0.9))),
+            Point(390, 0.85, (0.7, 0.95)),
+            100,
+            True,
+        ),
+        found=(
+            Found("leak", (picture(), picture()), {"splits": "train / test"}),
+            Found(
+                "label",
+                (picture(),),
+                {"label": "daisy", "better": "rose", "probability": "0.9", "against": "0.1"},
+            ),
+        ),
+        small={"rose": 3},
+        missing=("daisy/9.jpg",),
+        listed=118,
+    )
+    return replace(facts, **changes)
+
+
+@pytest.fixture
+def facts() -> Facts:
+    """A run of three classes, with something in every part of its report."""
+    return facts_with()

@@ -1,0 +1,83 @@
+"""What a run left behind is read again, and what is damaged or gone is told."""
+
+import json
+
+import pytest
+
+from budwood.errors import ConfigError
+from budwood.images.folder import load_folder
+from budwood.reporting.records import Listed, Record, listed, photos_of, read_record, write_photos
+from budwood.request import Request
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run's folder, and a folder of photos beside it."""
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(5):
+            (tmp_path / "photos" / name / f"{i}.jpg").write_bytes(b"")
+    run = tmp_path / "run"
+    run.mkdir()
+    request = Request(data=tmp_path / "photos").to_json()
+    (run / "config.json").write_text(json.dumps(request))
+    (run / "result.json").write_text(json.dumps({"test": None}))
+    return run
+
+
+def test_the_list_of_photos_is_read_again_and_can_be_trained_on(folder):
+    photos = listed(load_folder(folder.parent / "photos"))
+    write_photos(folder / "photos.csv", photos)
+    assert read_record(folder, {}, None).photos == photos
+    again = load_folder(folder / "photos.csv")
+    assert {p.path for p in photos if p.split == "test"} == set(again.test.paths)
+    assert again.classes == ("a", "b")
+
+
+def test_a_run_without_a_list_is_split_as_it_was(folder):
+    assert read_record(folder, {}, None).photos == listed(load_folder(folder.parent / "photos"))
+
+
+def test_a_run_without_a_list_whose_photos_have_gone_knows_none(folder):
+    (folder.parent / "photos").rename(folder.parent / "moved")
+    assert read_record(folder, {}, None).photos == ()
+
+
+def test_photos_that_are_there_are_told_from_others(folder):
+    photos = listed(load_folder(folder.parent / "photos"))
+    photos[0].path.unlink()
+    record = Record(folder, {"data": str(folder.parent / "photos")}, {"test": None}, photos, {}, "")
+    assert record.here() == photos[1:]
+    assert record.shown(photos[0].path) == f"{photos[0].label}/{photos[0].path.name}"
+    assert record.shown("elsewhere/1.jpg") == "elsewhere/1.jpg"
+    assert record.confusion == ()
+
+
+def test_paths_of_a_list_are_short_too(folder):
+    record = Record(folder, {"data": str(folder / "photos.csv")}, {"test": None}, (), {}, "")
+    assert record.shown(folder / "a/1.jpg") == "a/1.jpg"
+
+
+@pytest.mark.parametrize("name", ["config.json", "result.json"])
+def test_what_is_no_run_is_told(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(ConfigError, match=rf"no {name} in .*a folder that `budwood train` wrote"):
+        read_record(folder, {}, None)
+
+
+def test_a_damaged_result_is_told(folder):
+    (folder / "result.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"result.json is damaged.*Train again"):
+        read_record(folder, {}, None)
+
+
+def test_a_damaged_list_is_told(folder):
+    (folder / "photos.csv").write_text("path,label\na.jpg,a\n")
+    with pytest.raises(ConfigError, match=r"photos.csv is damaged.*Train again"):
+        photos_of(folder, {})
+
+
+def test_names_with_commas_and_quotes_survive(tmp_path):
+    photos = (Listed(tmp_path / 'a, "b".jpg', "c,d", "train"),)
+    write_photos(tmp_path / "photos.csv", photos)
+    assert photos_of(tmp_path, {}) == photos

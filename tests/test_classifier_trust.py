@@ -1,0 +1,274 @@
+"""What a classifier knows of its own word: trust, folds and curve, with few and odd photos too."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import budwood as bw
+from budwood.capsule import read_capsule, write_capsule
+from budwood.classifier import Classifier
+from budwood.errors import ConfigError, DataError
+from budwood.features.engines import EngineSpec
+from budwood.features.gathering import Extraction
+from budwood.images.splits import Split
+from budwood.judgements import evaluate_run
+from budwood.learning import held_out
+from budwood.learning.probe import Probe
+from budwood.learning.training import Training
+from budwood.predictions import predict_run
+
+CLASSES = ("blue", "green", "red")
+QUICK = Training(epochs=3, lr=0.01, batch_size=8)
+
+
+@pytest.fixture(autouse=True)
+def torch_engine(monkeypatch):
+    """Trunks run in fp32 torch only: exact, and quick to build."""
+    specs = [EngineSpec("torch", "fp32")]
+    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """`photos(n)`: a split of n noisy pictures, each of the colour that its class is called."""
+
+    def draw(count=30, seed=0, shades=100, noise=120):
+        random = np.random.default_rng(seed)
+        paths, labels = [], [i % 3 for i in range(count)]
+        for i, label in enumerate(labels):
+            picture = random.integers(0, noise, (40, 52, 3))
+            picture[..., 2 - label] += shades
+            paths.append(tmp_path / f"{seed}/{CLASSES[label]}/{i}.png")
+            paths[-1].parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.astype(np.uint8)).save(paths[-1])
+        return Split("train", tuple(paths), tuple(labels), CLASSES)
+
+    return draw
+
+
+def built(*trained, head="linear", **options):
+    torch.manual_seed(0)
+    network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
+    network.preprocessing = network.preprocessing.at_size(48)
+    return Classifier(bw.unfreeze(bw.freeze(network, "*"), *(trained or ("fc",))), **options)
+
+
+def same_state(network, before):
+    now = network.state_dict()
+    return all(torch.equal(now[name], tensor) for name, tensor in before.items())
+
+
+# Trust
+
+
+def test_held_out_photos_calibrate_a_head_that_is_solved(photos):
+    model = built().fit(photos(60, shades=20))
+    assert len(model.trust_.confidence) == 60
+    assert model.temperature == model.trust_.temperature > 0
+
+
+def test_the_penalty_may_be_given(photos):
+    model = built(probe=Probe(penalty=100.0)).fit(photos(30))
+    assert len(model.trust_.confidence) == 30
+
+
+@pytest.mark.parametrize("trained", [("fc",), ("layer4", "fc")])
+def test_one_photo_in_five_calibrates_a_graft_that_is_trained(photos, trained):
+    model = built(*trained, training=QUICK).fit(photos(30))
+    assert len(model.trust_.confidence) == 6
+    assert model.trust_.familiar.means.shape[0] == 3
+
+
+def test_where_a_second_training_takes_too_long_validation_photos_calibrate(photos, monkeypatch):
+    monkeypatch.setattr(held_out, "PATIENCE", 0.0)
+    notes = []
+    without = built(training=QUICK, on_note=notes.append).fit(photos(30))
+    assert without.trust_ is None
+    assert without.temperature == 1
+    assert any("no photo was held out of training" in note for note in notes)
+    model = built(training=QUICK).fit(photos(30), val=photos(9, seed=1))
+    assert len(model.trust_.confidence) == 9
+
+
+def test_a_second_training_changes_nothing_of_the_first(photos, monkeypatch):
+    split = photos(30)
+    one = built("layer4", "fc", training=QUICK).fit(split)
+    monkeypatch.setattr(held_out, "PATIENCE", 0.0)
+    two = built("layer4", "fc", training=QUICK).fit(split)
+    assert same_state(one.network, two.network.state_dict())
+
+
+def test_the_forms_of_both_modes_are_copied_with_one_set_of_layers(photos):
+    network = bw.build("googlenet", weights="none", classes=CLASSES, aux_heads=True)
+    network.preprocessing = network.preprocessing.at_size(64)
+    trained = ("fc", "aux1.fc2", "aux2.fc2")
+    model = Classifier(bw.unfreeze(bw.freeze(network, "*"), *trained), training=QUICK)
+    copies, own = model.plan.copied_grafts(), dict(network.named_parameters())
+    of_training = {id(p) for p in copies.training.parameters() if p.requires_grad}
+    of_judging = {id(p) for p in copies.judging.parameters() if p.requires_grad}
+    assert of_judging < of_training
+    assert of_training.isdisjoint(map(id, own.values()))
+    model.fit(photos(15))
+    assert len(model.trust_.confidence) == 3
+
+
+def test_a_fitted_and_a_loaded_classifier_say_the_same(photos, tmp_path):
+    model, test = built().fit(photos(30, shades=20)), photos(30, seed=1, shades=20)
+    again = bw.load(model.save(tmp_path / "model.safetensors"))
+    one, two = model.judge(test, 0.3), again.judge(test, 0.3)
+    assert one.honesty == two.honesty
+    assert one.evaluation == two.evaluation
+    np.testing.assert_array_equal(one.right, two.right)
+
+
+def test_judging_and_predicting_agree_photo_by_photo(photos):
+    model, test = built().fit(photos(30, shades=20)), photos(60, seed=1, shades=10)
+    verdict = model.judge(test)
+    named = model.predict(test.paths) == np.array(CLASSES)[test.targets]
+    np.testing.assert_array_equal(verdict.right, named)
+    assert verdict.evaluation.top1 == verdict.right.mean()
+
+
+# Photos that are few, or odd
+
+
+def test_a_class_of_one_photo_is_fitted_and_calibrated(photos):
+    split = photos(21)
+    kept = [i for i in range(21) if split.labels[i] != 2] + [2]
+    few = Split(
+        "x", tuple(split.paths[i] for i in kept), tuple(split.labels[i] for i in kept), CLASSES
+    )
+    model = built().fit(few)
+    assert model.trust_ is not None
+    assert 0 < model.judge(split, 0.5).honesty.reliability.error < 1
+
+
+def test_two_photos_in_all_are_fitted_and_nothing_is_promised(photos):
+    split, notes = photos(2), []
+    model = built(on_note=notes.append).fit(split)
+    assert model.trust_ is None
+    assert "Its probabilities are not calibrated: no photo was held out of training." in notes
+    assert model.judge(split).honesty.temperature is None
+    with pytest.raises(ConfigError, match="cannot tell when to abstain"):
+        model.judge(split, 0.1)
+    assert "too few photos" in str(model.learning_curve(split))
+    with pytest.raises(ConfigError, match=r"2 folds are too many: there are \d photos? of class"):
+        model.cross_validate(split, 2)
+
+
+def test_equal_photos_are_answered_by_chance_and_none_is_strange(photos):
+    split = photos(30, shades=0, noise=1)
+    model = built().fit(split)
+    verdict = model.judge(split, 0.05)
+    assert verdict.honesty.promise.answering.answered == 0
+    assert verdict.honesty.strange == 0
+    np.testing.assert_allclose(model.predict_proba(split.paths), 1 / 3, atol=0.05)
+    curve = model.learning_curve(split)
+    assert curve.forecast(100).top1 < 0.6
+
+
+def test_a_rate_that_is_none_is_refused(photos):
+    model = built().fit(photos(12))
+    with pytest.raises(ConfigError, match="It must lie between 0 and 1"):
+        model.judge(photos(3, seed=1), 1.0)
+
+
+def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, tmp_path):
+    test = photos(9, seed=1)
+    path = built().fit(photos(30)).save(tmp_path / "model.safetensors")
+    capsule = read_capsule(path)
+    object.__setattr__(capsule, "trust", None)
+    write_capsule(path, capsule)
+    folder = test.paths[0].parents[1]
+    judgement = evaluate_run(path, folder, False, print, None)
+    assert judgement.honesty.temperature is None
+    assert judgement.to_json()["strange"] is None
+    assert "not calibrated" in str(judgement)
+    for ask in (
+        lambda: evaluate_run(path, folder, False, print, None, 0.1),
+        lambda: predict_run(path, [folder], 1, print, None, 0.1),
+    ):
+        with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):
+            ask()
+
+
+# Folds
+
+
+def test_every_photo_is_in_one_fold_and_the_network_stays_as_it_is(photos):
+    model = built()
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    found = model.cross_validate(photos(31), 4)
+    assert sorted(fold.photos for fold in found.folds) == [7, 8, 8, 8]
+    assert found.top1 > 0.9
+    assert same_state(model.network, before)
+
+
+def test_folds_of_a_solved_head_are_as_good_as_its_own_cross_validation(photos):
+    split = photos(90, shades=12)
+    model = built().fit(split)
+    found = model.cross_validate(split, 5)
+    assert found.top1 == pytest.approx(model.fit_.probe.cross_validated_top1, abs=0.1)
+
+
+@pytest.mark.parametrize("trained", [("fc",), ("layer4", "fc")])
+def test_folds_of_a_graft_are_trained_and_the_network_stays_as_it_is(photos, trained):
+    split, model = photos(30), built(*trained, training=Training(epochs=10, lr=0.01, batch_size=8))
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    found = model.cross_validate(split, 3)
+    assert found.photos == 30
+    assert found.top1 > 0.5
+    assert same_state(model.network, before)
+    with pytest.raises(ConfigError, match=r"trained already.*Cross-validate before you fit"):
+        model.fit(split).cross_validate(split, 3)
+
+
+def test_a_trial_of_int8_that_has_decided_is_not_repeated_for_the_folds(photos, monkeypatch):
+    model, tried = built(), []
+    monkeypatch.setattr(model.plan, "settle_precision", tried.append)
+    split = photos(12)
+    model.cross_validate(split, 2)
+    assert tried == [split]
+    model.plan.trial = "decided on the training photos"
+    model.cross_validate(split, 2)
+    assert tried == [split]
+
+
+def test_the_seed_chooses_the_folds(photos):
+    split = photos(60, shades=8)
+    one, two, other = (built().cross_validate(split, 3, seed) for seed in (1, 1, 2))
+    assert one == two
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    ("k", "text"),
+    [
+        (1, "1 folds were asked for.*at least 2"),
+        (0, "0 folds were asked for.*at least 2"),
+        (5, r"5 folds are too many: there are 4 photos.*Ask for at most 4 folds"),
+    ],
+)
+def test_impossible_folds_are_refused(photos, k, text):
+    with pytest.raises(ConfigError, match=text):
+        built().cross_validate(photos(12), k)
+
+
+def test_folds_of_photos_of_other_classes_are_refused(photos):
+    split = photos(12)
+    with pytest.raises(DataError, match="The photos have classes a, b, c"):
+        built().cross_validate(Split("x", split.paths, split.labels, ("a", "b", "c")), 2)
+
+
+# The curve
+
+
+def test_the_curve_of_a_trained_graft_is_that_of_a_linear_head_on_its_features(photos):
+    split = photos(60, shades=15)
+    solved = built(extraction=Extraction(precision="fp32")).fit(split).learning_curve(split)
+    notes = []
+    trained = built(training=QUICK, on_note=notes.append).fit(split).learning_curve(split)
+    assert "The learning curve is that of a linear head on the frozen features." in notes
+    assert [point.photos for point in solved.points] == [point.photos for point in trained.points]
+    assert solved.judged == trained.judged == 60
