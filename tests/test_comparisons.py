@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from budwood.comparisons import compare
 from budwood.errors import ConfigError, DataError, PhotoError, WeightsError
 from budwood.features import extraction as extracting
+from budwood.features import stage_times
 from budwood.features.gathering import Extraction
 from budwood.images.folder import load_folder
 from budwood.judging import staged_networks
@@ -41,6 +42,11 @@ def photos(tmp_path):
         draw(root / part / "dark", count, 0, len(part))
         draw(root / part / "light", count, 120, len(part))
     return root
+
+
+@pytest.fixture(autouse=True)
+def layers_are_timed_once(monkeypatch):
+    monkeypatch.setattr(stage_times, "SECONDS", 0.0)
 
 
 def compared(data, *networks, **changes):

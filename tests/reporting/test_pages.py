@@ -72,7 +72,7 @@ def test_what_is_not_there_is_said_in_its_place(facts):
     gaps = {"maps": "later", "growth": "growth.unfrozen", "reliability": "photos.moved"}
     bare = replace(facts, reliability=None, growth=None, layer=None, drawing=None, gaps=gaps)
     page = said(bare)
-    for name in ("later", "growth.unfrozen", "photos.moved", "network.undrawn"):
+    for name in ("later.maps", "growth.unfrozen", "photos.moved", "network.undrawn"):
         assert EN[name] in page
 
 

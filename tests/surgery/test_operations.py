@@ -45,7 +45,7 @@ from budwood.surgery.operations import operation
         (nn.LeakyReLU(), "leaky ReLU, slope 0.01"),
         (nn.MultiheadAttention(8, 2), "attention, 2 heads"),
         (nn.Upsample(scale_factor=2), "upsampling, nearest"),
-        (SamePadding(3, 2), "zero padding to fit a stride of 2"),
+        (SamePadding(3, 2), "padding for stride 2"),
         (nn.ReLU(), "ReLU"),
         (nn.Sigmoid(), "sigmoid"),
         (StochasticDepth(0.1, "row"), "StochasticDepth"),

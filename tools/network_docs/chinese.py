@@ -91,7 +91,7 @@ _PHRASES = {
     r"any size to (\d+)": r"任意大小变为 \1",
     "local response normalisation": "局部响应归一化",
     "batch normalisation": "批归一化",
-    r"zero padding to fit a stride of (\d)": r"按步长 \1 补零",
+    r"padding for stride (\d)": r"按步长 \1 补零",
     "linear": "全连接",
     "flatten": "扁平化",
     r"sum of (\d+x\d+)": r"\1 求和",

@@ -1,13 +1,13 @@
 """When a classifier should say "unknown": at a promised rate of error among what it does answer.
 
 The photos that it is least sure of are left unanswered. Where to draw the line is read off photos
-that it has not learned from, sorted by confidence: the line that answers most of them and still
-keeps the promise with one more error than was seen, so that the promise holds for the next photo
-and not only for those.
+that it has not learned from, sorted by confidence: the line that answers most of them and keeps the
+promise even if the true rate of error is one standard error above what was seen. Without that
+margin the line would lie where these photos were lucky, and break the promise on the next ones.
 
-Reference for the one more: Angelopoulos et al., "Conformal Risk Control", ICLR 2024. The idea of
-answering only above a confidence: Geifman and El-Yaniv, "Selective Classification for Deep Neural
-Networks", NeurIPS 2017.
+References: Geifman and El-Yaniv, "Selective Classification for Deep Neural Networks", NeurIPS 2017
+(a promise with a margin for chance). With no error seen, the margin is one error in one photo more,
+as in Angelopoulos et al., "Conformal Risk Control", ICLR 2024.
 """
 
 from dataclasses import dataclass
@@ -133,12 +133,27 @@ def answering_for(
     errors = np.cumsum(wrong[order])
     answered = np.arange(1, len(labels) + 1)
     ends = np.append(np.diff(confidence[order]) != 0, True)  # equal confidence, equal fate
-    kept = ends & ((errors + 1) / (answered + 1) <= rate)
+    kept = ends & (standard_error_above(errors, answered) <= rate)
     if not kept.any():
         return Answering(rate, 2.0, len(labels), 0, 0)
     last = int(np.flatnonzero(kept)[-1])
     line = float(confidence[order][last])
     return Answering(rate, line, len(labels), last + 1, int(errors[last]))
+
+
+def standard_error_above(
+    wrong: NDArray[np.integer], answered: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Rates of error one standard error above those seen: the upper ends of Wilson's intervals.
+
+    Example:
+        >>> standard_error_above(np.array([0, 2]), np.array([99, 100])).round(4)
+        array([0.01  , 0.0395])
+    """
+    share, n = wrong / answered, answered.astype(np.float64)
+    reach = np.sqrt(share * (1 - share) / n + 1 / (4 * n**2))
+    above: NDArray[np.float64] = (share + 1 / (2 * n) + reach) / (1 + 1 / n)
+    return above
 
 
 def require_rate(rate: float) -> None:

@@ -52,7 +52,7 @@ def operation(layer: nn.Module) -> str:
         case nn.AdaptiveMaxPool2d():
             return f"adaptive max pooling to {_by(layer.output_size)}"
         case SamePadding():
-            return f"zero padding to fit a stride of {layer.stride}"
+            return f"padding for stride {layer.stride}"
         case nn.GroupNorm():
             return f"group normalisation, {layer.num_groups} groups"
         case nn.ChannelShuffle():
