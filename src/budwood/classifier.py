@@ -9,22 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from budwood.arrays import Pixels
-from budwood.capsule import (
-    TOLERANCES,
-    Capsule,
-    Golden,
-    installed_versions,
-    read_capsule,
-    write_capsule,
-)
-from budwood.errors import CapsuleError, ConfigError, EngineError, PhotoError
-from budwood.features.engines import preferred_specs
+from budwood.capsule import Capsule, read_capsule, write_capsule
+from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.rows import RowSource, Selected
-from budwood.features.verification import spread_error
-from budwood.golden import draw_golden_images
 from budwood.images.given import Photos, fitted_images, labelled, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -46,6 +35,7 @@ from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild
 from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
+from budwood.packing import packed
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
 from budwood.tensors import Logits
@@ -362,38 +352,15 @@ class Classifier:
             CapsuleError: If the network was not made by `build`, so that no other machine could
                 make it again.
         """
-        origin = origin_of(self.network)
-        if origin is None:
-            raise CapsuleError(
-                f"A capsule needs to say how its network is made, and this "
-                f"{type(self.network).__name__} does not.",
-                next="Make it with budwood.build() or budwood.graft().",
-            )
-        images = [p.read_bytes() for p in golden] if golden else draw_golden_images()
-        pixels = np.stack([self.preprocessing.pixels(image) for image in images])
-        logits = self.plan.answers_exactly(pixels)
-        goldens = [
-            Golden(image, tuple(row)) for image, row in zip(images, logits.tolist(), strict=True)
-        ]
-        fit = self.fit_
-        write_capsule(
-            Path(path),
-            Capsule(
-                origin=origin,
-                preprocessing=self.preprocessing,
-                classes=self.classes_,
-                state=self.network.state_dict(),
-                trainable=tuple(n for n, p in self.network.named_parameters() if p.requires_grad),
-                precision=self.plan.spec.precision,
-                golden=tuple(goldens),
-                tolerances=self._tolerances(pixels, logits),
-                trunk=self.plan.trunk,
-                trust=self.trust_,
-                data={} if fit is None else {"photos": fit.photos, "fingerprint": fit.fingerprint},
-                metrics=_figures(evaluation, fit),
-                versions=installed_versions(),
-            ),
+        capsule = packed(
+            self.plan,
+            self.classes_,
+            fit=self.fit_,
+            trust=self.trust_,
+            evaluation=evaluation,
+            golden=golden,
         )
+        write_capsule(Path(path), capsule)
         return Path(path)
 
     def _learned_trust(
@@ -408,20 +375,6 @@ class Classifier:
             train.targets,
             lambda some: pooled(Selected(rows, some.tolist())).numpy(),
         )
-
-    def _tolerances(self, pixels: Pixels, exact: Logits) -> dict[str, float]:
-        """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
-        spec = self.plan.spec
-        if spec.precision == "int8":  # its scales stay here; elsewhere bf16 or fp32 predicts
-            spec = preferred_specs("auto", "cpu")[0]
-        if spec.precision == "fp32":
-            return dict(TOLERANCES)
-        try:
-            answers = self.plan.answers(pixels, spec)
-        except EngineError:  # met only if nothing ran yet; `verify` says so too
-            return dict(TOLERANCES)
-        error = spread_error(exact.numpy(), answers.numpy())
-        return TOLERANCES | {spec.precision: round(max(0.05, 2 * error), 3)}
 
     def _as_split(
         self, photos: Split | Sequence[Path | str], labels: Sequence[str] | None
@@ -455,17 +408,3 @@ def unpacked(capsule: Capsule, **options: Any) -> Classifier:
     model._names = capsule.classes
     model.trust_ = capsule.trust
     return model
-
-
-def _figures(evaluation: Evaluation | None, fit: Fit | None) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    if fit is not None:
-        figures["train"] = {"top1": fit.train_top1}
-    if evaluation is not None:
-        interval = list(evaluation.top1_interval)
-        figures["test"] = {
-            "photos": evaluation.photos,
-            "top1": evaluation.top1,
-            "top1_interval": interval,
-        }
-    return figures
