@@ -78,7 +78,7 @@ def test_train_writes_the_quick_part(quick, place, run):
     page = check_page(quick)
     said = " ".join("".join(page.words).split())
     assert "Of 6 test photos, efficientnet_lite0 names the right one of 3 classes" in said
-    assert "adds it" in said
+    assert "adds them" in said
     assert (place.folder / run / "model-card.md").read_text().startswith("# Model card")
     images = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(images) >= 6
@@ -98,7 +98,7 @@ def test_the_whole_report_has_maps_and_all_else(outcomes, place, run):
     assert found["en"].json["bytes"] == len(page.encode())
     alts = [a["alt"] for tag, a in read.elements if tag == "img"]
     assert any("what speaks for" in alt for alt in alts)
-    assert "adds it" not in page
+    assert "adds them" not in page
 
 
 def test_it_is_chinese_if_asked(outcomes, place):

@@ -8,6 +8,7 @@ Importing everything once and forking makes the processes cheap. Each line of st
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -81,6 +82,8 @@ def wait(child):
 
 
 def main():
+    # Started in the background by a shell, a process is born deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         order = json.loads(line)
         answer = start(order) if isinstance(order, dict) else wait(order)
