@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 # Machines are shared: how long an example takes says nothing.
@@ -28,3 +29,16 @@ def real_photos() -> Path:
     if not (folder / "flowers" / "train").is_dir():
         pytest.skip(f"needs real photos: no flowers/train in {folder} (set BUDWOOD_DATA)")
     return folder
+
+
+@pytest.fixture
+def clusters():
+    """`clusters(n, d, k)`: separable features and labels, the same for the same seed."""
+
+    def make(n: int = 60, d: int = 8, k: int = 3, seed: int = 0, spread: float = 0.3):
+        random = torch.Generator().manual_seed(seed)
+        centres = 2 * torch.randn(k, d, generator=random)
+        labels = torch.arange(n) % k
+        return centres[labels] + spread * torch.randn(n, d, generator=random), labels
+
+    return make

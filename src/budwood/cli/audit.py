@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, NetworkName, Size
+from budwood.cli.options import PHOTOS, NetworkName, seed_option, store_limit_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
@@ -36,20 +36,8 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     metavar="COLUMN",
     help="Column of a CSV list that tells which photos belong together. [default: group]",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Same seed, same findings.",
-)
-@click.option(
-    "--store-limit",
-    type=Size(),
-    metavar="SIZE",
-    help="Store no features if all stored ones would exceed this, for example 20GB.",
-)
+@seed_option("findings")
+@store_limit_option()
 @common_options
 def command(
     data: Path,

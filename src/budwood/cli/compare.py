@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, Size
+from budwood.cli.options import PHOTOS, seed_option, store_limit_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
@@ -32,21 +32,9 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     metavar="cpu|cuda|mps",
     help="Where the networks run.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Same seed, same numbers.",
-)
+@seed_option()
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
-@click.option(
-    "--store-limit",
-    type=Size(),
-    metavar="SIZE",
-    help="Store no features if all stored ones would exceed this, for example 20GB.",
-)
+@store_limit_option()
 @common_options
 def command(
     data: Path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS
+from budwood.cli.options import PHOTOS, seed_option
 from budwood.cli.output import EpochTable, ProgressLine, common_options, note, show
 
 
@@ -43,14 +43,7 @@ def command() -> None:
     show_default=True,
     help="Folder for degradation.svg, the chart, and degradation.json, the figures.",
 )
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Same seed, same numbers.",
-)
+@seed_option()
 @common_options
 def degradation(
     data: Path | None,

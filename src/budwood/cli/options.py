@@ -138,3 +138,25 @@ def surgery_steps() -> tuple[tuple[str, str], ...]:
     """The --freeze and --unfreeze options of the running command, in their order."""
     steps: tuple[tuple[str, str], ...] = click.get_current_context().meta["surgery"]
     return steps
+
+
+def seed_option(same: str = "numbers") -> Callable[[Command], Command]:
+    """`--seed N`: with the same seed come the same numbers, or whatever else."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0),
+        metavar="N",
+        default=0,
+        show_default=True,
+        help=f"Same seed, same {same}.",
+    )
+
+
+def store_limit_option() -> Callable[[Command], Command]:
+    """`--store-limit SIZE`."""
+    return click.option(
+        "--store-limit",
+        type=Size(),
+        metavar="SIZE",
+        help="Store no features if all stored ones would exceed this, for example 20GB.",
+    )

@@ -7,7 +7,15 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from budwood.cli.options import PHOTOS, RATE, NetworkName, Size, surgery_options, surgery_steps
+from budwood.cli.options import (
+    PHOTOS,
+    RATE,
+    NetworkName,
+    seed_option,
+    store_limit_option,
+    surgery_options,
+    surgery_steps,
+)
 from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, show
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -135,21 +143,9 @@ OPTIONS = (
         metavar="PX",
         help="Input size. [default: that of the weights]",
     ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0),
-        metavar="N",
-        default=0,
-        show_default=True,
-        help="Same seed, same numbers.",
-    ),
+    seed_option(),
     click.option("--strict", is_flag=True, help="A single broken photo is an error."),
-    click.option(
-        "--store-limit",
-        type=Size(),
-        metavar="SIZE",
-        help="Store no features if all stored ones would exceed this, for example 20GB.",
-    ),
+    store_limit_option(),
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),

@@ -7,25 +7,19 @@ no head is fitted to all photos, since none is wanted.
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
 from budwood.learning.axes import axes_of
-from budwood.learning.blocks import BLOCK_BYTES, standardised
-from budwood.learning.minimising import Regressions
 from budwood.learning.penalties import (
-    answers_of_own_fold,
+    answers_at,
     choose_penalty,
     one_standard_error,
     spread_folds,
 )
-from budwood.learning.probe import Probe
+from budwood.learning.probe import Probe, blocks_for
 from budwood.tensors import Labels, Logits
-
-CLOSE = 1e-4
-"""Slope, as a part of that at zero, at which folds are solved: to the last photo or two."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +65,7 @@ def cross_validated(rows: RowSource, labels: Labels, k: int, config: Probe) -> C
         DataError: If two classes do not have two photos, or a feature is not finite.
 
     Example:
+        >>> import torch
         >>> from budwood.learning.blocks import FeatureRows
         >>> x = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
         >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -78,21 +73,12 @@ def cross_validated(rows: RowSource, labels: Labels, k: int, config: Probe) -> C
         [0, 0, 0, 1, 1, 1]
     """
     require_two_of_two(labels.numpy())
-    width = rows.take(range(1))[0].shape[1]
-    blocks = standardised(rows, True, max(1, BLOCK_BYTES // (4 * max(width, k))))
-    if not bool(blocks.scale.isfinite().all()):
-        raise DataError("Some features are not finite.", next="Check the weights of the network.")
+    blocks = blocks_for(rows, labels, k, bias=True)
     axes = axes_of(blocks)
     folds = spread_folds(labels.numpy(), config.folds, config.seed)
-    held_out = torch.stack([torch.from_numpy(folds == fold) for fold in np.unique(folds)])
     penalty, start = config.penalty, None
     if penalty is None:
-        choice = choose_penalty(axes, labels, k, folds, True, width)
-        penalty = one_standard_error(choice.candidates)
-        start = choice.start.expand(len(held_out), -1, -1)
-    fits = Regressions(axes, labels, k, (~held_out).float(), True, torch.float32)
-    w = fits.minimise(penalty, start, CLOSE, steps=300)
-    logits = torch.empty(len(labels), k)
-    for part, log_p in answers_of_own_fold(axes, w, held_out):
-        logits[part] = log_p
+        choice = choose_penalty(axes, labels, k, folds, True, blocks.width)
+        penalty, start = one_standard_error(choice.candidates), choice.start
+    logits = answers_at(axes, labels, k, folds, penalty, True, start)
     return CrossValidated(logits, folds.astype(np.int64), penalty)

@@ -26,7 +26,7 @@ from budwood.learning.minimising import Regressions
 from budwood.learning.penalties import (
     Candidate,
     HeldOutAnswers,
-    answers_of_own_fold,
+    answers_at,
     choose_penalty,
     one_standard_error,
     spread_folds,
@@ -165,14 +165,7 @@ def held_out_logits(
     numbers = np.unique(folds)
     if len(numbers) < 2:
         raise DataError(f"Photos are held out in turn, and there are {len(numbers)} folds.")
-    held_out = torch.stack([torch.from_numpy(folds == number) for number in numbers])
-    axes = axes_of(blocks)
-    problem = Regressions(axes, y, num_classes, (~held_out).float(), bias, torch.float32)
-    w = problem.minimise(penalty, None, 1e-4, steps=300)
-    answers = torch.empty(len(y), num_classes)
-    for part, log_p in answers_of_own_fold(axes, w, held_out):
-        answers[part] = log_p
-    return answers
+    return answers_at(axes_of(blocks), y, num_classes, folds, penalty, bias)
 
 
 def blocks_for(features: Features | RowSource, y: Labels, k: int, bias: bool) -> Blocks:
