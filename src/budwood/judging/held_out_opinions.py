@@ -16,6 +16,7 @@ from torch import Tensor
 from budwood.images.splitting import grouped_folds
 from budwood.judging.calibration import fit_temperature, softmax
 from budwood.judging.suspects import Suspect, suspects
+from budwood.learning.penalties import can_be_held_out
 from budwood.learning.probe import Probe, fit_probe, held_out_logits
 
 FOLDS = 5
@@ -49,25 +50,19 @@ def held_out_opinions(
         two classes besides those of some fold.
     """
     folds = grouped_folds(labels.tolist(), groups, FOLDS, seed=seed)
-    if not _can_be_held_out(labels, folds):
+    if not can_be_held_out(labels, folds):
         return None
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
     penalty = fit_probe(x, y, k, Probe(seed=seed)).penalty
     logits = held_out_logits(x, y, k, folds, penalty)
     doubted = _with_their_groups(suspects(_calibrated(logits, labels), labels), groups)
-    if doubted.any() and _can_be_held_out(labels[~doubted], folds[~doubted]):
+    if doubted.any() and can_be_held_out(labels[~doubted], folds[~doubted]):
         trusted = torch.from_numpy(~doubted)
         logits[trusted] = held_out_logits(x[trusted], y[trusted], k, folds[~doubted], penalty)
         probe = fit_probe(x[trusted], y[trusted], k, Probe(penalty=penalty))
         logits[~trusted] = x[~trusted] @ probe.weight.T + probe.bias
     votes = _votes(x, y, groups, k)
     return (1 - VOICE) * _calibrated(logits, labels) + VOICE * votes
-
-
-def _can_be_held_out(labels: NDArray[np.int64], folds: NDArray[np.int64]) -> bool:
-    """True if there are two folds, and two classes besides each."""
-    numbers = np.unique(folds)
-    return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)
 
 
 def _calibrated(logits: Tensor, labels: NDArray[np.int64]) -> NDArray[np.float64]:

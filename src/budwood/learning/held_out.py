@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from budwood.features.rows import RowSource, Selected
 from budwood.learning.answering import predict_logits
-from budwood.learning.penalties import spread_folds
+from budwood.learning.penalties import can_be_held_out, spread_folds
 from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
 from budwood.learning.training import Training, train_graft
@@ -41,7 +41,7 @@ def held_out_by_probe(
     """
     truth = labels.numpy()
     folds = spread_folds(truth, config.folds, config.seed)
-    if not _can_be_learned(truth, folds):
+    if not can_be_held_out(truth, folds):
         return None
     known = solved.held_out
     if known is not None:
@@ -69,7 +69,7 @@ def held_out_by_training(
     """
     truth = labels.numpy()
     folds = spread_folds(truth, 5, config.seed)
-    if seconds > PATIENCE or not _can_be_learned(truth, np.minimum(folds, 1)):
+    if seconds > PATIENCE or not can_be_held_out(truth, np.minimum(folds, 1)):
         return None
     out, seen = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
     logits = answers_after_training(untrained, rows, judged, labels, config, seen, out)
@@ -104,9 +104,3 @@ def answers_after_training(
 
 def _selected(rows: RowSource, positions: NDArray[np.integer]) -> RowSource:
     return Selected(rows, positions.tolist())
-
-
-def _can_be_learned(labels: NDArray[np.integer], folds: NDArray[np.integer]) -> bool:
-    """True if every fold's others have photos of two classes, and it is not empty."""
-    numbers = np.unique(folds)
-    return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)

@@ -125,6 +125,17 @@ def spread_folds(y: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.in
     return fold
 
 
+def can_be_held_out(labels: NDArray[np.integer], folds: NDArray[np.integer]) -> bool:
+    """True if there are two folds or more, and two classes besides each.
+
+    Example:
+        >>> can_be_held_out(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+        True
+    """
+    numbers = np.unique(folds)
+    return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)
+
+
 def held_out_folds(folds: NDArray[np.integer]) -> Tensor:
     """Whether each photo is held out, `p n`, a row for each fold that is: none once 10,000 are."""
     kept: list[Tensor] = []

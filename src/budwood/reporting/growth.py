@@ -12,7 +12,7 @@ from budwood.classifier import Classifier
 from budwood.features.gathering import Gathered
 from budwood.judging.calibration import fit_temperature, softmax
 from budwood.judging.learning_curve import learning_curve
-from budwood.learning.penalties import spread_folds
+from budwood.learning.penalties import can_be_held_out, spread_folds
 from budwood.learning.precision_trial import pooled
 from budwood.learning.probe import fit_probe, held_out_logits
 from budwood.reporting.facts import Growth, Point
@@ -59,7 +59,7 @@ def taught(
 def held_out_probabilities(of: Taught, seed: int) -> NDArray[np.float64] | None:
     """`n k`, of each photo by a head that has not seen it; None where a class would be missing."""
     folds = spread_folds(of.labels, min(FOLDS, len(of.labels)), seed)
-    if any(len(np.unique(of.labels[folds != fold])) < 2 for fold in np.unique(folds)):
+    if not can_be_held_out(of.labels, folds):
         return None
     labels = torch.from_numpy(of.labels)
     logits = held_out_logits(of.features, labels, of.classes, folds, of.penalty).numpy()
