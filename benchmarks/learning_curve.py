@@ -30,7 +30,7 @@ def measured(data: str, seeds: int) -> list[Row]:
     """A row for each seed."""
     import torch
 
-    from budwood.judging.intervals import wilson_interval
+    from budwood.intervals import wilson_interval
     from budwood.judging.learning_curve import learning_curve
     from budwood.learning.penalties import spread_folds
     from budwood.learning.probe import Probe, fit_probe

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from budwood.images.folder import Split as Split
     from budwood.images.folder import load_folder as load_folder
     from budwood.images.preprocessing import Preprocessing as Preprocessing
-    from budwood.judging.intervals import wilson_interval as wilson_interval
+    from budwood.intervals import wilson_interval as wilson_interval
     from budwood.judging.metrics import Evaluation as Evaluation
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
@@ -49,7 +49,7 @@ _HOMES = {
     "load_folder": "images.folder",
     "Preprocessing": "images.preprocessing",
     "Evaluation": "judging.metrics",
-    "wilson_interval": "judging.intervals",
+    "wilson_interval": "intervals",
     "fit_probe": "learning.probe",
     "Training": "learning.training",
     "build": "networks.building",

@@ -20,7 +20,7 @@ from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.splits import Split
 from budwood.judging.comparison import ComparedNetwork, Comparison
 from budwood.judging.staged_networks import StagedNetwork
-from budwood.learning.cross_validation import require_two_of_two
+from budwood.learning.cross_validation import folds_to_hold_out
 from budwood.learning.probe import Probe
 from budwood.networks.candidates import Candidate
 
@@ -61,7 +61,7 @@ def compare(
         on_note(note)
     if not asked:
         raise ConfigError("There is no network to compare.", next="Name some with --models.")
-    require_two_of_two(photos.train.targets)
+    folds_to_hold_out(photos.train.targets, photos.train.group_numbers, seed=seed)
     networks: list[ComparedNetwork] = []
     skipped: list[tuple[str, str]] = []
     train: Split | None = None
@@ -110,7 +110,7 @@ def _readable(
     left = leave_out_broken(photos, gathered.broken, strict=strict)
     for note in left.notes[len(photos.notes) :]:
         on_note(note)
-    require_two_of_two(left.train.targets)
+    folds_to_hold_out(left.train.targets, left.train.group_numbers)
     for name, number in left.train.counts().items():
         if number == 1:
             on_note(

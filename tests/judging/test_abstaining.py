@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from budwood.errors import ConfigError, DataError
 from budwood.judging.abstaining import answering_for, kept_promise
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 
 ONE_SIGMA = 2 * NormalDist().cdf(1) - 1
 

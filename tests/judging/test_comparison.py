@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison, holm
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.surgery.tables import width_of
 
 PHOTOS = 400

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from budwood.judging.cross_validation import crossed
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 
 
 def test_the_whole_is_the_sum_of_its_folds():

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from sklearn import metrics as reference
 
 from budwood.errors import ConfigError, DataError
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.judging.metrics import evaluate_logits
 
 

@@ -34,11 +34,13 @@ class ImageFolder:
         """The photos of every split, less those of a test part that was there already."""
         splits = [self.train, self.val, None if self.has_own_test else self.test]
         kept = [split for split in splits if split is not None]
+        groups = [group for split in kept for group in split.groups or ()]
         return Split(
             "photos",
             tuple(path for split in kept for path in split.paths),
             tuple(label for split in kept for label in split.labels),
             self.classes,
+            tuple(groups) or None,
         )
 
 
@@ -50,6 +52,7 @@ def load_folder(
     test_fraction: float | None = 0.2,
     seed: int = 0,
     group: str | None = None,
+    find_groups: bool = True,
 ) -> ImageFolder:
     """The photos at `path` with their classes and splits.
 
@@ -57,8 +60,9 @@ def load_folder(
     (or `training_set`, `valid` and so on); or a CSV file `path,label[,split[,group]]`. Where there
     is `val` and no `test`, `val` is the test set. Where there is neither, a stratified part is set
     aside for testing. What belongs together, by a list's column `group` or because it is one file,
-    one picture or one burst, is then kept on one side (`together.py`); photos are opened for that
-    only.
+    one picture or one burst (`together.py`), has one number in `Split.groups`: it is kept on one
+    side of a part that is set aside here, and of all that is held out later. Photos are opened for
+    that only.
 
     Args:
         path: A folder or a CSV file.
@@ -68,6 +72,7 @@ def load_folder(
             None sets none aside.
         seed: Chooses what is set aside.
         group: Column of the CSV file to use instead of `group`.
+        find_groups: False leaves photos closed: only groups that a list names are kept together.
 
     Raises:
         DataError: If nothing can be learned from what is there; `file` names the place.
@@ -88,13 +93,13 @@ def load_folder(
     classes = _classes(found, root)
     found = parts.with_known_classes(found, classes, root if test is None else Path(test))
     has_own_test = "test" in found.parts
-    if (test_fraction is not None and not has_own_test) or (val and "val" not in found.parts):
+    if find_groups:
         found = parts.with_groups(found, root)
     if test_fraction is not None:
         found = parts.with_test_set_aside(found, test_fraction, seed, root)
     if val:
         found = parts.with_val_set_aside(found, val, seed, root)
-    splits = {name: parts.as_split(name, found.parts[name], classes) for name in found.parts}
+    splits = parts.as_splits(found, classes)
     return ImageFolder(
         root,
         classes,
@@ -112,7 +117,8 @@ def load_test(
     """The photos to judge a model of `classes` on, and what the user should know about them.
 
     Of a folder or CSV file with parts, that is the test part, or val if there is none; of one
-    without, all photos. Classes are matched by name; a list may have the column `group`.
+    without, all photos. Classes are matched by name; a list may have the column `group`, and copies
+    and bursts are found as by `load_folder`.
 
     Raises:
         DataError: If there is no photo of any of the classes.
@@ -120,7 +126,8 @@ def load_test(
     found = _find(Path(path), group, is_needed=False)
     found = Found({"test": parts.photos_to_test_on(found)}, found.notes)
     found = parts.with_known_classes(found, classes, Path(path))
-    return parts.as_split("test", found.parts["test"], classes), found.notes
+    found = parts.with_groups(found, Path(path))
+    return parts.as_splits(found, classes)["test"], found.notes
 
 
 def _find(path: Path, group: str | None, *, is_needed: bool = True) -> Found:

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from budwood.arrays import Photo, Pixels
 from budwood.errors import DataError
+from budwood.images.folds import as_groups
 from budwood.images.pillow import rgb
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -53,6 +54,7 @@ def labelled(
     labels: Sequence[str] | None,
     classes: tuple[str, ...],
     *,
+    groups: Sequence[object] | None = None,
     are_named: bool = True,
 ) -> Split:
     """The photos with their classes as a split whose classes are those of the network.
@@ -61,6 +63,7 @@ def labelled(
         photos: A split, or the paths of photos.
         labels: The class name of each photo, if `photos` are paths.
         classes: Those of the network, in its order.
+        groups: Of each photo, if `photos` are paths: photos of one group have one name.
         are_named: False if these are numbers for want of names: then a split names them.
 
     Raises:
@@ -78,8 +81,14 @@ def labelled(
         raise DataError(
             f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
         )
+    if groups is not None and len(groups) != len(photos):
+        raise DataError(
+            f"There are {len(photos)} photos and {len(groups)} groups.",
+            next="Pass a group for each photo, or none.",
+        )
     paths = tuple(Path(photo) for photo in photos)
-    return Split("photos", paths, tuple(index[name] for name in labels), classes)
+    numbers = None if groups is None else tuple(as_groups(groups).tolist())
+    return Split("photos", paths, tuple(index[name] for name in labels), classes, numbers)
 
 
 def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool) -> None:

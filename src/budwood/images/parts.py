@@ -113,25 +113,27 @@ def _differences(
 
 
 def with_groups(found: Found, root: Path) -> Found:
-    """Training photos that show one picture or moment are of one group, besides groups given."""
-    photos = found.parts["train"]
+    """Photos that show one picture or moment are of one group, besides groups given; photos of all
+    parts are looked at together."""
+    photos = [photo for part in found.parts.values() for photo in part]
     seen = together([photo.path for photo in photos])
     notes = list(found.notes)
     if not seen.is_complete:
         text = (
-            "The photos are too many or too large to look for copies of a picture before they are "
-            "divided: only equal files and bursts are kept on one side. `budwood audit` finds more."
+            "The photos are too many or too large to look for copies of a picture: only equal "
+            "files and bursts are kept together. `budwood audit` finds more."
         )
         notes.append(Note("together", text, root))
     if seen.is_empty:
         return replace(found, notes=tuple(notes))
-    text = f"Kept on one side of the split with what they belong to: {seen}."
+    text = f"Kept together wherever photos are held out: {seen}."
     notes.append(Note("together", text, root))
-    grouped = [
-        replace(photo, group=group)
-        for photo, group in zip(photos, _joined(photos, seen.groups), strict=True)
-    ]
-    return Found({**found.parts, "train": grouped}, tuple(notes))
+    named = iter(_joined(photos, seen.groups))
+    parts = {
+        name: [replace(photo, group=next(named)) for photo in part]
+        for name, part in found.parts.items()
+    }
+    return Found(parts, tuple(notes))
 
 
 def _joined(photos: Sequence[LabelledPhoto], of: Sequence[int]) -> list[str | None]:
@@ -209,12 +211,23 @@ def straddling_groups(found: Found, root: Path) -> Iterator[Note]:
         yield Note("torn-group", text, root)
 
 
-def as_split(name: str, photos: list[LabelledPhoto], classes: tuple[str, ...]) -> Split:
-    """The photos of a part with the indices of their classes."""
+def as_splits(found: Found, classes: tuple[str, ...]) -> dict[str, Split]:
+    """The photos of each part with the indices of their classes and the numbers of their groups,
+    which all parts share."""
     index = {label: number for number, label in enumerate(classes)}
-    return Split(
-        name,
-        paths=tuple(photo.path for photo in photos),
-        labels=tuple(index[photo.label] for photo in photos),
-        classes=classes,
-    )
+    photos = [photo for part in found.parts.values() for photo in part]
+    has_groups = any(photo.group for photo in photos)
+    number: dict[str, int] = {}
+    splits = {}
+    for name, part in found.parts.items():
+        groups = [
+            number.setdefault(photo.group or f"\0{photo.path}", len(number)) for photo in part
+        ]
+        splits[name] = Split(
+            name,
+            paths=tuple(photo.path for photo in part),
+            labels=tuple(index[photo.label] for photo in part),
+            classes=classes,
+            groups=tuple(groups) if has_groups else None,
+        )
+    return splits

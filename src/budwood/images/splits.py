@@ -26,12 +26,21 @@ class Split:
     labels: tuple[int, ...]
     """Each photo's index in `classes`."""
     classes: tuple[str, ...]
+    groups: tuple[int, ...] | None = None
+    """A number for each image, the same for all that belong together: equal files, copies of one
+    picture, a burst, what the user says. Never torn where images are held out. None: each image
+    stands for itself. Splits of one folder share their numbers."""
 
     def __post_init__(self) -> None:
         if len(self.paths) != len(self.labels):
             raise ConfigError(
                 f"Split {self.name!r} has {len(self.paths)} paths and {len(self.labels)} labels.",
                 next="Give each photo one label.",
+            )
+        if self.groups is not None and len(self.groups) != len(self.paths):
+            raise ConfigError(
+                f"Split {self.name!r} has {len(self.paths)} paths and {len(self.groups)} groups.",
+                next="Give each photo one group, or none at all.",
             )
         if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.classes):
             raise ConfigError(
@@ -47,6 +56,11 @@ class Split:
         """The labels as an array."""
         return np.array(self.labels, dtype=np.int64)
 
+    @property
+    def group_numbers(self) -> npt.NDArray[np.int64] | None:
+        """The groups as an array; None where each image stands for itself."""
+        return None if self.groups is None else np.array(self.groups, dtype=np.int64)
+
     def counts(self) -> dict[str, int]:
         """How many photos each class has, in the order of `classes`."""
         numbers = np.bincount(self.targets, minlength=len(self.classes))
@@ -55,11 +69,10 @@ class Split:
     def without(self, paths: Collection[Path]) -> "Split":
         """The same split less the photos at `paths`."""
         left_out = frozenset(paths)
-        kept = [
-            (path, label)
-            for path, label in zip(self.paths, self.labels, strict=True)
-            if path not in left_out
-        ]
+        kept = [i for i, path in enumerate(self.paths) if path not in left_out]
         return replace(
-            self, paths=tuple(path for path, _ in kept), labels=tuple(label for _, label in kept)
+            self,
+            paths=tuple(self.paths[i] for i in kept),
+            labels=tuple(self.labels[i] for i in kept),
+            groups=None if self.groups is None else tuple(self.groups[i] for i in kept),
         )

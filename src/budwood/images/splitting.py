@@ -1,4 +1,7 @@
-"""Setting photos aside for testing: stratified, seeded, the same on every machine."""
+"""Setting photos aside for testing: stratified, seeded, the same on every machine.
+
+Photos that are held out in turn are in `folds.py`.
+"""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -59,37 +62,6 @@ def set_aside(
                 missing[label] -= number
                 spare[label] -= number
     return aside
-
-
-def grouped_folds(
-    labels: Sequence[Hashable], groups: Sequence[Hashable], folds: int, *, seed: int = 0
-) -> npt.NDArray[np.int64]:
-    """A fold for each photo: photos of a group in one, every class spread evenly over all.
-
-    The largest groups choose first, each the fold that has fewest photos of its classes. There are
-    fewer folds if there are fewer groups.
-
-    Args:
-        labels: The class of each photo.
-        groups: The group of each photo.
-        folds: Their number.
-        seed: Another seed spreads otherwise.
-
-    Example:
-        >>> grouped_folds(["cat", "cat", "cat", "dog", "dog"], [0, 0, 1, 2, 3], 2).tolist()
-        [0, 0, 1, 0, 1]
-    """
-    members = _members(groups)
-    number = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    held = np.zeros((max(1, min(folds, len(members))), len(number)), np.int64)
-    fold_of = np.zeros(len(labels), np.int64)
-    order = np.random.default_rng(seed).random(len(members))
-    for photos, _ in sorted(zip(members, order, strict=True), key=lambda m: (-len(m[0]), m[1])):
-        classes = [number[labels[photo]] for photo in photos]
-        fold = min(range(len(held)), key=lambda f: (held[f, classes].sum(), held[f].sum()))
-        fold_of[photos] = fold
-        np.add.at(held[fold], classes, 1)
-    return fold_of
 
 
 def _members(groups: Sequence[Hashable]) -> list[list[int]]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import ConfigError, DataError
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 
 
 @dataclass(frozen=True)

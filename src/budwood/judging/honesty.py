@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from budwood.judging.abstaining import Answering, Kept, kept_promise
 from budwood.judging.calibration import Reliability, reliability, softmax
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.judging.metrics import Evaluation
 from budwood.judging.strangeness import COVERAGE
 from budwood.judging.trust import Trust

@@ -8,7 +8,7 @@ import torch
 
 from budwood.images.notes import count
 from budwood.judging.auditing import Audited, Likenesses, leaked
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.learning.probe import fit_probe
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.learning.growing import grown
 from budwood.surgery.tables import aligned
 from budwood.tensors import Features, Labels

@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from budwood.errors import ConfigError, DataError
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.judging.mistakes import (
     Mistake,
     judged_photos,

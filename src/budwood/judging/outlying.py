@@ -9,18 +9,15 @@ Adversarial Attacks", NeurIPS 2018; Ledoit and Wolf, "A well-conditioned estimat
 large-dimensional covariance matrices", 2004 (the shape that the spread is drawn towards).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.images.splitting import grouped_folds
+from budwood.images.folds import make_folds
 
 FAR = 3.2
 """Deviations above the median from which on a photo is an outlier."""
 FEW = 50
 """Of fewer photos it cannot be told what is usual."""
-FOLDS = 5
 DRAWN = 0.2
 """How much the spread is drawn towards one that is the same along all axes."""
 WIDE = 4096
@@ -28,22 +25,24 @@ WIDE = 4096
 
 
 def outliers(
-    features: NDArray[np.floating], labels: NDArray[np.integer], groups: Sequence[int]
+    features: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
 ) -> list[tuple[int, float]]:
     """Photos unlike all others, the farthest first, each with its deviations above the median.
 
     Args:
         features: `n d`.
         labels: `n`.
-        groups: The group of each photo.
+        groups: The group of each photo; None: each stands for itself.
 
     Example:
         >>> rows = np.random.default_rng(0).normal(size=(90, 8)) * 0.2 + 1
         >>> rows[70] = [5, -5, 5, -5, 5, -5, 5, -5]
-        >>> [photo for photo, _ in outliers(rows, np.arange(90) % 2, range(90))]
+        >>> [photo for photo, _ in outliers(rows, np.arange(90) % 2)]
         [70]
     """
-    folds = grouped_folds(labels.tolist(), groups, FOLDS)
+    folds = make_folds(labels, groups=groups)
     if len(labels) < FEW or len(np.unique(folds)) < 2:
         return []
     rows = _directions(features)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import DataError
-from budwood.judging.intervals import paired_interval
+from budwood.intervals import paired_interval
 
 LEVEL = 0.05
 """Below this probability a difference is called one."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.features.rows import RowSource
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.judging.transferability import h_score, logme, spectrum
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe

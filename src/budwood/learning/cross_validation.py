@@ -11,13 +11,9 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
+from budwood.images.folds import FOLDS, can_be_held_out, make_folds
 from budwood.learning.axes import axes_of
-from budwood.learning.penalties import (
-    answers_at,
-    choose_penalty,
-    one_standard_error,
-    spread_folds,
-)
+from budwood.learning.penalties import answers_at, choose_penalty
 from budwood.learning.probe import Probe, blocks_for
 from budwood.tensors import Labels, Logits
 
@@ -34,22 +30,36 @@ class CrossValidated:
     """Chosen as for a head that is fitted."""
 
 
-def require_two_of_two(labels: NDArray[np.integer]) -> None:
-    """Check that two classes have two photos: then two are left whichever is held out.
+def folds_to_hold_out(
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+    folds: int = FOLDS,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """The folds in which these photos are held out in turn, if they can be.
 
     Raises:
-        DataError: If they have not.
+        DataError: If they cannot: whichever fold is held out, two classes must be left.
     """
-    numbers = np.unique(labels, return_counts=True)[1]
-    if (numbers > 1).sum() < 2:
+    found = make_folds(labels, folds, groups=groups, seed=seed)
+    if not can_be_held_out(labels, found):
+        classes = len(np.unique(labels))
         raise DataError(
-            f"{len(labels)} photos of {len(numbers)} classes cannot be held out in turn.",
-            expected="Two classes must have two training photos each, at least.",
+            f"{len(labels)} photos of {classes} classes cannot be held out in turn.",
+            expected="Two classes must have two training photos each, at least"
+            + (", that do not belong together." if groups is not None else "."),
             next="Add photos.",
         )
+    return found
 
 
-def cross_validated(rows: RowSource, labels: Labels, k: int, config: Probe) -> CrossValidated:
+def cross_validated(
+    rows: RowSource,
+    labels: Labels,
+    k: int,
+    config: Probe,
+    groups: NDArray[np.integer] | None = None,
+) -> CrossValidated:
     """What the probe of each fold says of the photos of that fold.
 
     Features are standardised with all rows; labels of a fold are seen by no probe that answers
@@ -60,6 +70,7 @@ def cross_validated(rows: RowSource, labels: Labels, k: int, config: Probe) -> C
         labels: `n`, 0 to `k` - 1.
         k: Classes.
         config: Folds and seed, and the penalty, if it is not to be chosen.
+        groups: `n`, photos of one group are held out together; None: each stands for itself.
 
     Raises:
         DataError: If two classes do not have two photos, or a feature is not finite.
@@ -72,13 +83,12 @@ def cross_validated(rows: RowSource, labels: Labels, k: int, config: Probe) -> C
         >>> cross_validated(FeatureRows(x), labels, 2, Probe(folds=3)).logits.argmax(1).tolist()
         [0, 0, 0, 1, 1, 1]
     """
-    require_two_of_two(labels.numpy())
+    folds = folds_to_hold_out(labels.numpy(), groups, config.folds, config.seed)
     blocks = blocks_for(rows, labels, k, bias=True)
     axes = axes_of(blocks)
-    folds = spread_folds(labels.numpy(), config.folds, config.seed)
     penalty, start = config.penalty, None
     if penalty is None:
-        choice = choose_penalty(axes, labels, k, folds, True, blocks.width)
-        penalty, start = one_standard_error(choice.candidates), choice.start
+        choice = choose_penalty(axes, labels, k, folds, True, blocks.width, groups)
+        penalty, start = choice.penalty, choice.start
     logits = answers_at(axes, labels, k, folds, penalty, True, start)
-    return CrossValidated(logits, folds.astype(np.int64), penalty)
+    return CrossValidated(logits, folds, penalty)

@@ -5,20 +5,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from budwood.errors import FrozenChanged, PhotoError
 from budwood.features.gathering import Gathered
 from budwood.features.rows import RowSource
 from budwood.images.splits import Split
-from budwood.learning.held_out import HeldOut, held_out_by_probe, held_out_by_training
-from budwood.learning.plan import Plan
+from budwood.learning.held_out import (
+    HeldOut,
+    Validation,
+    held_out_by_probe,
+    held_out_by_training,
+)
+from budwood.learning.plan import Grafts, Plan
 from budwood.learning.probe import FittedProbe, Probe, fit_probe
-from budwood.learning.training import Epoch, Training, train_graft
+from budwood.learning.training import Epoch, Training, train_graft, validation_of
 from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tensors
-from budwood.tensors import Labels
+from budwood.tensors import Labels, Logits
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ def fit_plan(
     Args:
         plan: How the network is cut, and whether its head is solved.
         train: Photos to learn from.
-        val: Photos that steer early stopping and nothing else.
+        val: Photos that steer early stopping, and that probabilities are calibrated on where they
+            stopped nothing.
         training: How a graft is trained.
         probe: How a linear head is solved.
         on_epoch: Told each epoch's row of the history.
@@ -65,25 +72,22 @@ def fit_plan(
     before = {name: digest_of(tensor) for name, tensor in frozen_tensors(plan.network).items()}
     gathered = require_readable(plan.training_rows(train.paths))
     started = time.perf_counter()
-    targets = torch.from_numpy(train.targets)
+    targets, groups = torch.from_numpy(train.targets), train.group_numbers
     solved, history = None, list[Epoch]()
+    judged = gathered
     if plan.layer is not None:
-        solved, held_out = _solve(plan, plan.layer, gathered, targets, probe)
+        solved, held_out = _solve(plan, plan.layer, gathered, targets, groups, probe)
     else:
-        untrained = plan.copied_grafts()
-        history = _train(plan, gathered, targets, val, training, on_epoch)
+        untrained, validation = plan.copied_grafts(), _validation(plan, val)
+        history = _train(plan, gathered, targets, validation, training, on_epoch)
+        judged = plan.judging_rows(train.paths)
     if changed := changed_tensors(before, plan.network):
         raise FrozenChanged(
             f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
             next="Please report this: frozen tensors must never change.",
         )
-    judged = gathered
     if solved is None:
-        took = time.perf_counter() - started
-        judged = plan.judging_rows(train.paths)
-        held_out = held_out_by_training(
-            untrained, gathered.rows, judged.rows, targets, training, took
-        ) or _validated(plan, val)
+        held_out = _held_out(plan, untrained, gathered, judged, train, val, validation, training)
     names = [train.classes[label] for label in train.labels]
     fit = Fit(
         history=tuple(history),
@@ -97,11 +101,38 @@ def fit_plan(
     return fit, held_out, judged.rows
 
 
-def _validated(plan: Plan, val: Split | None) -> HeldOut | None:
-    """What the network says of validation photos, which steered no more than when it stopped."""
-    if val is None:
-        return None
-    return HeldOut(val.targets, plan.logits(require_readable(plan.judging_rows(val.paths))))
+def _held_out(
+    plan: Plan,
+    untrained: Grafts,
+    gathered: Gathered,
+    judged: Gathered,
+    train: Split,
+    val: Split | None,
+    validation: Validation | None,
+    training: Training,
+) -> HeldOut | None:
+    """What a graft that was trained says of photos that it has not learned from.
+
+    Validation photos that chose its best epoch are photos that it fits best: they are asked only
+    where nothing else can be.
+    """
+    answered = None
+    if val is not None and validation is not None:
+        logits = _answers(plan, validation)
+        answered = HeldOut(val.targets, logits, val.group_numbers)
+        if training.patience is None:
+            return answered
+    targets = torch.from_numpy(train.targets)
+    stopping = None if training.patience is None else validation
+    held_out = held_out_by_training(
+        untrained, gathered.rows, judged.rows, targets, training, train.group_numbers, stopping
+    )
+    if held_out is None and answered is not None:
+        plan.on_note(
+            "Its probabilities are calibrated on the validation photos, which chose its best "
+            "epoch too: they will be somewhat too sure."
+        )
+    return held_out or answered
 
 
 def require_readable(gathered: Gathered) -> Gathered:
@@ -129,24 +160,31 @@ def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
 
 
 def _solve(
-    plan: Plan, layer: nn.Linear, gathered: Gathered, targets: Labels, config: Probe
+    plan: Plan,
+    layer: nn.Linear,
+    gathered: Gathered,
+    targets: Labels,
+    groups: NDArray[np.int64] | None,
+    config: Probe,
 ) -> tuple[FittedProbe, HeldOut | None]:
-    features, bias = plan.features(gathered), layer.bias is not None
-    solved = fit_probe(features, targets, layer.out_features, config, bias)
+    features, bias, k = plan.features(gathered), layer.bias is not None, layer.out_features
+    solved = fit_probe(features, targets, k, config, bias, groups)
     solved.write_to(layer)
-    held_out = held_out_by_probe(features, targets, layer.out_features, solved, config, bias)
-    return solved, held_out
+    return solved, held_out_by_probe(features, targets, k, solved, config, bias, groups)
 
 
 def _train(
     plan: Plan,
     gathered: Gathered,
     targets: Labels,
-    val: Split | None,
+    validation: Validation | None,
     config: Training,
     on_epoch: Callable[[Epoch], None] | None,
 ) -> list[Epoch]:
-    validate = None if val is None else _validation(plan, val)
+    validate = None
+    if validation is not None:
+        known = validation
+        validate = validation_of(lambda: _answers(plan, known), known.labels)
     try:
         plan.network.train()
         return train_graft(
@@ -156,15 +194,17 @@ def _train(
         plan.network.eval()
 
 
-def _validation(plan: Plan, val: Split) -> Callable[[], tuple[float, float]]:
+def _validation(plan: Plan, val: Split | None) -> Validation | None:
+    if val is None:
+        return None
     gathered = require_readable(plan.judging_rows(val.paths))
-    targets = torch.from_numpy(val.targets)
+    return Validation(gathered.rows, torch.from_numpy(val.targets))
 
-    def loss_and_top1() -> tuple[float, float]:
-        plan.network.eval()
-        logits = plan.logits(gathered)
-        plan.network.train()
-        loss = cross_entropy(logits, targets)
-        return float(loss), float((logits.argmax(1) == targets).float().mean())
 
-    return loss_and_top1
+def _answers(plan: Plan, validation: Validation) -> Logits:
+    """What the network says now of validation photos; it is left in the mode it was in."""
+    mode = plan.network.training
+    plan.network.eval()
+    logits = plan.logits_of(validation.rows)
+    plan.network.train(mode)
+    return logits

@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 
 from budwood.errors import ConfigError
 from budwood.features.rows import RowSource, Selected
+from budwood.images.folds import can_be_held_out, make_folds, rare_classes
+from budwood.images.notes import count
 from budwood.images.splits import Split
 from budwood.learning.blocks import spans
 from budwood.learning.fitting import require_readable
 from budwood.learning.held_out import answers_after_training
-from budwood.learning.penalties import spread_folds
 from budwood.learning.plan import Plan
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.training import Training
@@ -44,16 +45,17 @@ def hits_of_folds(
     require_folds(photos, k)
     gathered = require_readable(plan.training_rows(photos.paths))
     labels = torch.from_numpy(photos.targets)
-    folds = spread_folds(photos.targets, k, seed)
+    groups = photos.group_numbers
+    folds = make_folds(photos.targets, k, groups=groups, seed=seed)
     right = np.empty(len(photos), np.bool_)
     if plan.layer is not None:
         judged = plan.features(gathered)
     else:
         judged = require_readable(plan.judging_rows(photos.paths)).rows
-    for fold in range(k):
+    for fold in np.unique(folds):
         seen, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if plan.layer is not None:
-            logits = _answers_after_solving(judged, labels, plan.layer, probe, seen, out)
+            logits = _answers_after_solving(judged, labels, plan.layer, probe, seen, out, groups)
         else:
             copies = plan.copied_grafts()
             logits = answers_after_training(
@@ -63,8 +65,8 @@ def hits_of_folds(
     return right, folds
 
 
-def require_folds(photos: Split, k: int) -> None:
-    """Nothing, if photos can be put into so many folds.
+def require_folds(photos: Split, k: int) -> list[str]:
+    """Check that photos can be put into so many folds; what the user should know of them.
 
     Raises:
         ConfigError: If they cannot.
@@ -78,6 +80,25 @@ def require_folds(photos: Split, k: int) -> None:
             expected="Every fold needs a photo of every class.",
             next=f"Ask for at most {least} folds." if least > 1 else f"Add photos of {name!r}.",
         )
+    folds = make_folds(photos.targets, k, groups=photos.group_numbers)
+    if not can_be_held_out(photos.targets, folds):
+        raise ConfigError(
+            "Photos that belong together are never torn apart, and so none can be held out: "
+            "some fold would hold out all photos of all classes but one.",
+            expected="Two classes must have photos of two groups or more.",
+            next="Add photos of other scenes, or correct the column of groups.",
+        )
+    rare = rare_classes(photos.targets, k, photos.group_numbers)
+    return [
+        f"Class {photos.classes[label]!r} has photos of {count(number, 'group')} only, and groups "
+        f"are not torn: "
+        + (
+            "while it is held out no other shows the class, so it counts as wrong."
+            if number == 1
+            else f"{k - number} of {k} folds hold out none of them."
+        )
+        for label, number in rare.items()
+    ]
 
 
 def _answers_after_solving(
@@ -87,8 +108,10 @@ def _answers_after_solving(
     config: Probe,
     seen: NDArray[np.integer],
     out: NDArray[np.integer],
+    groups: NDArray[np.int64] | None,
 ) -> Logits:
     rows, bias = Selected(features, seen.tolist()), layer.bias is not None
-    solved = fit_probe(rows, labels[seen], layer.out_features, config, bias)
+    own = None if groups is None else groups[seen]
+    solved = fit_probe(rows, labels[seen], layer.out_features, config, bias, own)
     parts = [features.take(out[part].tolist())[0] for part in spans(len(out), ANSWERED_AT_ONCE)]
     return torch.cat([part.float() @ solved.weight.T + solved.bias for part in parts])

@@ -18,7 +18,6 @@ from budwood.errors import CutError
 from budwood.features.rows import IN_MEMORY
 from budwood.learning.answering import EVALUATION_BYTES
 from budwood.learning.blocks import KEPT_BYTES
-from budwood.learning.held_out import PATIENCE
 from budwood.learning.photo_times import PhotoTimes, photo_times
 from budwood.learning.probe_times import probe_seconds
 from budwood.learning.step_times import step_times
@@ -151,8 +150,7 @@ class _Forecaster:
         step = step_times(this.graft, this.frontier, self._classes, usual.batch_size, limit)
         self.measuring += step.measuring
         loop = step.training(self._training, usual.epochs, usual.batch_size)
-        if loop <= PATIENCE:  # it is trained once more, on four photos in five
-            loop += 0.8 * loop
+        loop += 0.8 * loop  # it is trained once more, on four photos in five
         seconds = (
             (times.building if running > times.decoding else 0.0)
             + self._all * (running + step.forward)

@@ -16,7 +16,8 @@ from torch import Tensor
 from budwood.features.rows import RowSource
 from budwood.learning.axes import Axes, axes_of
 from budwood.learning.minimising import Regressions, log_probabilities
-from budwood.learning.penalties import held_out_folds, spread_folds
+from budwood.images.folds import make_folds
+from budwood.learning.penalties import held_out_folds
 from budwood.learning.probe import blocks_for
 from budwood.tensors import Features, Labels
 
@@ -67,7 +68,7 @@ def grown(
     """
     y = labels.detach().cpu()
     axes = axes_of(blocks_for(rows, y, num_classes, True))
-    held_out = held_out_folds(spread_folds(y.numpy(), FOLDS, seed))
+    held_out = held_out_folds(make_folds(y.numpy(), FOLDS, seed=seed))
     least = 2 * len(torch.unique(y))
     places = np.stack(
         [

@@ -1,8 +1,10 @@
-"""What a classifier says of training photos that it has not seen.
+"""What a classifier says of photos that it has not learned from.
 
-For a head that is solved, every photo is answered by the head fitted to the other folds: the choice
-of the penalty has fitted them already. For a graft that is trained, a copy is trained on four
-photos in five and answers the fifth, if that takes no longer than people will wait.
+For a head that is solved, every training photo is answered by the head fitted to the other folds:
+the choice of the penalty has fitted them already. For a graft that is trained, validation photos
+are answered by it where they steered nothing; where they chose its best epoch, or there are none, a
+copy is trained on four photos in five and answers the fifth, with early stopping where the first
+had it. Which of these it is depends on what was asked for, and never on how long something took.
 """
 
 from dataclasses import dataclass, replace
@@ -11,15 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.features.rows import RowSource, Selected
+from budwood.images.folds import can_be_held_out, make_folds
 from budwood.learning.answering import predict_logits
-from budwood.learning.penalties import can_be_held_out, spread_folds
 from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
-from budwood.learning.training import Training, train_graft
+from budwood.learning.training import Training, train_graft, validation_of
 from budwood.tensors import Labels, Logits
-
-PATIENCE = 30.0
-"""Seconds that a second training may take."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,29 @@ class HeldOut:
     labels: NDArray[np.int64]
     """Their classes."""
     logits: Logits
+    groups: NDArray[np.int64] | None = None
+    """Of each; None where each stands for itself."""
+    positions: NDArray[np.int64] | None = None
+    """Which of the training photos they are; None if they are validation photos."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Photos that a graft does not learn from while it is trained."""
+
+    rows: RowSource
+    """That they are judged by."""
+    labels: Labels
 
 
 def held_out_by_probe(
-    features: RowSource, labels: Labels, k: int, solved: FittedProbe, config: Probe, bias: bool
+    features: RowSource,
+    labels: Labels,
+    k: int,
+    solved: FittedProbe,
+    config: Probe,
+    bias: bool,
+    groups: NDArray[np.int64] | None = None,
 ) -> HeldOut | None:
     """All training photos, or 10,000 and more of them; None where a class would be missing from all
     that is learned from.
@@ -40,13 +58,15 @@ def held_out_by_probe(
     Only for a penalty that was given, and so not chosen in folds, are folds fitted here.
     """
     truth = labels.numpy()
-    folds = spread_folds(truth, config.folds, config.seed)
+    folds = make_folds(truth, config.folds, groups=groups, seed=config.seed)
     if not can_be_held_out(truth, folds):
         return None
     known = solved.held_out
-    if known is not None:
-        return HeldOut(truth[known.positions], known.logits)
-    return HeldOut(truth, held_out_logits(features, labels, k, folds, solved.penalty, bias))
+    if known is None:
+        logits = held_out_logits(features, labels, k, folds, solved.penalty, bias)
+        return HeldOut(truth, logits, groups, np.arange(len(truth)))
+    own = known.positions
+    return HeldOut(truth[own], known.logits, None if groups is None else groups[own], own)
 
 
 def held_out_by_training(
@@ -55,25 +75,27 @@ def held_out_by_training(
     judged: RowSource,
     labels: Labels,
     config: Training,
-    seconds: float,
+    groups: NDArray[np.int64] | None = None,
+    validation: Validation | None = None,
 ) -> HeldOut | None:
-    """One training photo in five, by a second training; None if that would take too long.
+    """One training photo in five, by a second training; None where nothing can be held out.
 
     Args:
         untrained: Copies of the graft as it was before the first; they are trained here.
         rows: What the training photos are trained on.
         judged: What they are judged by.
         labels: Their classes.
-        config: As in the first training; there is no early stopping.
-        seconds: What the first took.
+        config: As in the first training.
+        groups: Of each training photo; None: each stands for itself.
+        validation: Where the first training stopped early, the photos that told it when.
     """
     truth = labels.numpy()
-    folds = spread_folds(truth, 5, config.seed)
-    if seconds > PATIENCE or not can_be_held_out(truth, np.minimum(folds, 1)):
+    folds = make_folds(truth, groups=groups, seed=config.seed)
+    if not can_be_held_out(truth, np.minimum(folds, 1)):
         return None
     out, seen = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
-    logits = answers_after_training(untrained, rows, judged, labels, config, seen, out)
-    return HeldOut(truth[out], logits)
+    logits = answers_after_training(untrained, rows, judged, labels, config, seen, out, validation)
+    return HeldOut(truth[out], logits, None if groups is None else groups[out], out)
 
 
 def answers_after_training(
@@ -84,8 +106,9 @@ def answers_after_training(
     config: Training,
     seen: NDArray[np.integer],
     out: NDArray[np.integer],
+    validation: Validation | None = None,
 ) -> Logits:
-    """Logits of some photos after a training on others, without early stopping.
+    """Logits of some photos after a training on others.
 
     Args:
         untrained: Copies of a graft; they are trained here.
@@ -95,10 +118,19 @@ def answers_after_training(
         config: How it is trained.
         seen: Photos that are trained on, by position.
         out: Photos that are answered, by position.
+        validation: By which it stops early; without any it does not.
     """
     untrained.training.train()
-    config = replace(config, patience=None)
-    train_graft(untrained.training, _selected(rows, seen), labels[seen], config)
+    validate = None
+    if validation is None:
+        config = replace(config, patience=None)
+    else:
+        known = validation
+        validate = validation_of(
+            lambda: predict_logits(untrained.judging, known.rows, untrained.row_bytes),
+            known.labels,
+        )
+    train_graft(untrained.training, _selected(rows, seen), labels[seen], config, validate)
     return predict_logits(untrained.judging, _selected(judged, out), untrained.row_bytes)
 
 

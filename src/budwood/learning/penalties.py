@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from budwood.intervals import standard_error
 from budwood.learning.axes import Axes
 from budwood.learning.minimising import Regressions, log_probabilities
 from budwood.tensors import Labels, Logits
@@ -39,6 +40,8 @@ class HeldOutAnswers:
 class Choice:
     """The penalties that were tried, and the fits at the chosen one."""
 
+    penalty: float
+    """The chosen one."""
     candidates: tuple[Candidate, ...]
     start: Tensor
     """Columns `k m+1`: the mean over the folds."""
@@ -52,23 +55,24 @@ class _Tried:
     penalty: float
     columns: Tensor
     answers: Logits
-    losses: Tensor
-    hits: Tensor
-
-    @property
-    def candidate(self) -> Candidate:
-        return {
-            "penalty": self.penalty,
-            "loss": float(self.losses.mean()),
-            "standard_error": _standard_error(self.losses),
-            "top1": float(self.hits.mean()),
-        }
+    losses: NDArray[np.float64]
+    hits: NDArray[np.bool_]
 
 
 def choose_penalty(
-    axes: Axes, labels: Labels, k: int, folds: NDArray[np.integer], bias: bool, features: int
+    axes: Axes,
+    labels: Labels,
+    k: int,
+    folds: NDArray[np.integer],
+    bias: bool,
+    features: int,
+    groups: NDArray[np.integer] | None = None,
 ) -> Choice:
     """Held-out loss, its standard error and top-1 of each penalty tried, strongest first.
+
+    The strongest penalty is taken whose loss is not above the least by more than the standard error
+    of the difference of the two, photo by photo: what they have in common, that some photos are
+    hard, cancels out.
 
     All folds are fitted side by side, each penalty from where the last one ended. No weaker
     penalty is tried once the held-out loss has clearly risen, that is, by two standard errors of
@@ -81,8 +85,15 @@ def choose_penalty(
         folds: A fold for each row.
         bias: Whether the layer has one.
         features: Their number.
+        groups: Of each row: those of one group count as little more than one; None: each row
+            stands for itself.
+
+    Reference: Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3 (the rule,
+    with the standard error of the loss itself).
     """
     held_out = held_out_folds(folds)
+    out = held_out.any(0).numpy()
+    own = None if groups is None else groups[out]
     fits = Regressions(axes, labels, k, (~held_out).float(), bias, torch.float32)
     found: list[_Tried] = []
     best: _Tried | None = None
@@ -94,46 +105,26 @@ def choose_penalty(
         if best is None or tried.losses.mean() < best.losses.mean():
             best = tried
         rise = tried.losses - best.losses
-        if rise.mean() > 2 * _standard_error(rise):
+        if rise.mean() > 2 * standard_error(rise, own):
             break
-    candidates = tuple(tried.candidate for tried in found)
-    penalty = one_standard_error(candidates)
-    chosen = next(tried for tried in found if tried.penalty == penalty)
-    positions = held_out.any(0).nonzero()[:, 0].numpy()
-    return Choice(candidates, chosen.columns, HeldOutAnswers(positions, chosen.answers))
-
-
-def one_standard_error(candidates: tuple[Candidate, ...]) -> float:
-    """The strongest penalty whose loss is within one standard error of the least loss.
-
-    Reference: Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
-    """
-    best = min(candidates, key=lambda c: c["loss"])
-    limit = best["loss"] + best["standard_error"]
-    return max(c["penalty"] for c in candidates if c["loss"] <= limit)
-
-
-def spread_folds(y: NDArray[np.integer], folds: int, seed: int) -> NDArray[np.integer]:
-    """A fold for each photo; every class is spread evenly over the folds."""
-    rng = np.random.default_rng(seed)
-    fold = np.empty(len(y), np.int64)
-    start = 0
-    for label in np.unique(y):
-        members = rng.permutation(np.flatnonzero(y == label))
-        fold[members] = (start + np.arange(len(members))) % folds
-        start += len(members)
-    return fold
-
-
-def can_be_held_out(labels: NDArray[np.integer], folds: NDArray[np.integer]) -> bool:
-    """True if there are two folds or more, and two classes besides each.
-
-    Example:
-        >>> can_be_held_out(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
-        True
-    """
-    numbers = np.unique(folds)
-    return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)
+    assert best is not None
+    least = best.losses
+    chosen = next(
+        tried
+        for tried in found  # the strongest first
+        if (tried.losses - least).mean() <= standard_error(tried.losses - least, own)
+    )
+    candidates = tuple(
+        {
+            "penalty": tried.penalty,
+            "loss": float(tried.losses.mean()),
+            "standard_error": standard_error(tried.losses, own),
+            "top1": float(tried.hits.mean()),
+        }
+        for tried in found
+    )
+    answers = HeldOutAnswers(np.flatnonzero(out), chosen.answers)
+    return Choice(chosen.penalty, candidates, chosen.columns, answers)
 
 
 def held_out_folds(folds: NDArray[np.integer]) -> Tensor:
@@ -177,7 +168,7 @@ def answers_at(
         labels: A class for each row.
         k: Classes.
         folds: A fold for each row, at least two.
-        penalty: Of every fit.
+        penalty: That of all rows; each fit has its part of it.
         bias: Whether the layer has one.
         start: Columns `k m+1` to begin from.
     """
@@ -202,10 +193,7 @@ def _tried(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor, penalty: flo
         answers[done : done + len(own)] = own
         done += len(own)
     truth = labels[out]
-    losses = -answers.gather(1, truth.unsqueeze(1))[:, 0].double()
-    hits = (answers.argmax(1) == truth).double()
+    losses = -answers.gather(1, truth.unsqueeze(1))[:, 0].double().numpy()
+    hits = (answers.argmax(1) == truth).numpy()
     return _Tried(penalty, w.mean(0), answers, losses, hits)
 
-
-def _standard_error(values: Tensor) -> float:
-    return float(values.std() / len(values) ** 0.5)

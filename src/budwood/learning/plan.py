@@ -150,7 +150,7 @@ class Plan:
         sample = trial_sample(torch.from_numpy(train.targets))
         before = self._plain.judging_rows([train.paths[i] for i in sample])
         readable = [i for i in sample if train.paths[i] not in before.broken]
-        labels = torch.from_numpy(train.targets[readable])
+        labels, groups = torch.from_numpy(train.targets[readable]), train.group_numbers
         chosen = trial_sample(labels, CALIBRATION)
         calibration = Calibration.of(
             [before.paths[i] for i in chosen], [before.photos[i] for i in chosen]
@@ -164,6 +164,7 @@ class Plan:
             len(train.classes),
             named=before.engine.precision,
             speed=self._speed(calibration, int8.judging, before.engine.precision),
+            groups=None if groups is None else groups[readable],
         )
         self._tried_for = frozenset(train.paths)
         self._now = int8 if self.trial.accepted else self._plain
@@ -185,7 +186,11 @@ class Plan:
 
     def logits(self, gathered: Gathered) -> Logits:
         """What the network answers to photos, from their rows for judging."""
-        return predict_logits(self._judged.graft, gathered.rows, self._judged.row_bytes)
+        return self.logits_of(gathered.rows)
+
+    def logits_of(self, rows: RowSource) -> Logits:
+        """The same, from the rows alone."""
+        return predict_logits(self._judged.graft, rows, self._judged.row_bytes)
 
     def top1(self, gathered: Gathered, labels: Labels) -> float:
         """The share of photos that the network gets right, from their rows for judging."""

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
-from budwood.learning.probe import Probe, fit_probe
+from budwood.intervals import difference_interval
+from budwood.learning.blocks import FeatureRows
+from budwood.learning.cross_validation import cross_validated
+from budwood.learning.probe import Probe
 from budwood.tensors import Features, Labels
 
 ALLOWED_LOSS = 0.003
@@ -33,7 +36,8 @@ class Trial:
 
     Example:
         >>> trial = Trial(
-        ...     photos=1000, reference="bf16", both_right=880, gained=14, lost=12, speed=1.9
+        ...     photos=1000, reference="bf16", both_right=880, gained=14, lost=12, speed=1.9,
+        ...     interval=(-0.008, 0.012),
         ... )
         >>> str(trial).split("; ")
         ['int8 is used: top-1 on 1000 photos 89.4 %, with bf16 89.2 % (+0.2 points, \
@@ -49,6 +53,8 @@ class Trial:
     """Photos that only int8 gets right."""
     lost: int
     """Photos that only the reference gets right."""
+    interval: tuple[float, float]
+    """The 95 % interval of the top-1 won by int8; photos that belong together count as such."""
     speed: float
     """Photos a second in int8, as a multiple of the reference's."""
 
@@ -68,35 +74,25 @@ class Trial:
         return (self.both_right + self.gained) / self.photos
 
     @property
-    def difference(self) -> tuple[float, float, float]:
-        """Top-1 won by int8, and its 95 % interval, from the photos on which the two differ.
-
-        Reference: Agresti and Min, "Simple improved confidence intervals for comparing matched
-        proportions", Statistics in Medicine, 2005.
-        """
-        n = self.photos + 2
-        gained, lost = self.gained + 0.5, self.lost + 0.5
-        middle = (gained - lost) / n
-        half = 1.96 * np.sqrt(gained + lost - (gained - lost) ** 2 / n) / n
-        won = (self.gained - self.lost) / self.photos
-        return won, float(middle - half), float(middle + half)
+    def difference(self) -> float:
+        """Top-1 won by int8."""
+        return (self.gained - self.lost) / self.photos
 
     def to_json(self) -> dict[str, Any]:
         """The object `int8` of `train --json`; see docs/json.md."""
-        won, low, high = self.difference
         return {
             "accepted": self.accepted,
             "photos": self.photos,
             "reference": self.reference,
             "reference_top1": self.reference_top1,
             "int8_top1": self.int8_top1,
-            "difference": won,
-            "interval": [low, high],
+            "difference": self.difference,
+            "interval": list(self.interval),
             "speed": self.speed,
         }
 
     def __str__(self) -> str:
-        won, low, high = (100 * share for share in self.difference)
+        won, low, high = (100 * share for share in (self.difference, *self.interval))
         return (
             f"int8 is {'used' if self.accepted else 'not used'}: top-1 on {self.photos} photos "
             f"{100 * self.int8_top1:.1f} %, with {self.reference} "
@@ -115,6 +111,7 @@ def try_int8(
     named: str,
     speed: float,
     config: Probe = PROBE,
+    groups: NDArray[np.integer] | None = None,
 ) -> Trial:
     """How well a probe does on int8 rows, beside one on the rows of another precision.
 
@@ -128,6 +125,8 @@ def try_int8(
         named: The precision of `reference`.
         speed: Photos a second in int8 over those of the reference.
         config: How probes are fitted.
+        groups: Of each photo: those of one group are held out together; None: each stands for
+            itself.
 
     Raises:
         DataError: If the two are not of the same photos, or a probe cannot be fitted to them.
@@ -138,15 +137,16 @@ def try_int8(
             f"{len(labels)} labels.",
             expected="They must be of the same photos.",
         )
-    fold = _folds(labels.cpu().numpy(), config)
-    before = _held_out_hits(reference, labels, num_classes, fold, config)
-    after = _held_out_hits(int8, labels, num_classes, fold, config)
+    before, after = (
+        _held_out_hits(rows, labels, num_classes, config, groups) for rows in (reference, int8)
+    )
     return Trial(
         photos=len(labels),
         reference=named,
         both_right=int((before & after).sum()),
         gained=int((after & ~before).sum()),
         lost=int((before & ~after).sum()),
+        interval=difference_interval(before, after, groups),
         speed=speed,
     )
 
@@ -186,25 +186,15 @@ def _flat(tensor: torch.Tensor) -> Features:
 
 
 def _held_out_hits(
-    features: Features, labels: Labels, k: int, fold: NDArray[np.int64], config: Probe
+    features: Features,
+    labels: Labels,
+    k: int,
+    config: Probe,
+    groups: NDArray[np.integer] | None,
 ) -> NDArray[np.bool_]:
     """For each photo, whether the probe that has not seen it gets it right."""
-    penalty = fit_probe(features, labels, k, config).penalty
-    fixed = Probe(penalty=penalty)
-    hits = np.zeros(len(labels), np.bool_)
-    for held_out in (fold == f for f in np.unique(fold)):
-        seen, unseen = torch.from_numpy(~held_out), torch.from_numpy(held_out)
-        probe = fit_probe(features[seen], labels[seen], k, fixed)
-        logits = features[unseen] @ probe.weight.T + probe.bias
-        hits[held_out] = (logits.argmax(1) == labels[unseen]).numpy()
-    return hits
-
-
-def _folds(labels: NDArray[np.int64], config: Probe) -> NDArray[np.int64]:
-    """A fold for each photo; every class is spread evenly over the folds."""
-    fold = np.empty(len(labels), np.int64)
-    fold[_by_class(labels, config.seed)] = np.arange(len(labels)) % config.folds
-    return fold
+    answers = cross_validated(FeatureRows(features), labels, k, config, groups).logits
+    return (answers.argmax(1) == labels).numpy()
 
 
 def _by_class(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

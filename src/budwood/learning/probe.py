@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
+from budwood.images.folds import make_folds
 from budwood.learning.axes import Axes, axes_of
 from budwood.learning.blocks import BLOCK_BYTES, Blocks, FeatureRows, standardised
 from budwood.learning.minimising import Regressions
@@ -28,8 +29,6 @@ from budwood.learning.penalties import (
     HeldOutAnswers,
     answers_at,
     choose_penalty,
-    one_standard_error,
-    spread_folds,
 )
 from budwood.tensors import Features, Labels, Logits
 
@@ -90,6 +89,7 @@ def fit_probe(
     num_classes: int,
     config: Probe = Probe(),
     bias: bool = True,
+    groups: NDArray[np.integer] | None = None,
 ) -> FittedProbe:
     """The linear classifier of least regularised loss on these features; no randomness in it.
 
@@ -102,6 +102,7 @@ def fit_probe(
         num_classes: Outputs of the layer.
         config: The penalty, or how it is chosen.
         bias: False for a layer without one.
+        groups: `n`, photos of one group are held out together; None: each stands for itself.
 
     Raises:
         DataError: If there are fewer than two photos or classes, a label is no class, or a
@@ -118,9 +119,9 @@ def fit_probe(
     axes = axes_of(blocks)
     choice, penalty = None, config.penalty
     if penalty is None:
-        folds = spread_folds(y.numpy(), config.folds, config.seed)
-        choice = choose_penalty(axes, y, num_classes, folds, bias, blocks.width)
-        penalty = one_standard_error(choice.candidates)
+        folds = make_folds(y.numpy(), config.folds, groups=groups, seed=config.seed)
+        choice = choose_penalty(axes, y, num_classes, folds, bias, blocks.width, groups)
+        penalty = choice.penalty
     w, loss = _optimum(
         axes, y, num_classes, penalty, None if choice is None else choice.start, bias
     )
@@ -146,6 +147,9 @@ def held_out_logits(
 ) -> Logits:
     """What each photo gets from a probe that was fitted to the other folds: log-probabilities.
 
+    Each probe has the part of the penalty that it has of the rows, so that it is as sharp as one of
+    all rows.
+
     All folds are fitted side by side. Features are standardised with all rows; labels of a fold
     are seen by no probe that answers for it.
 
@@ -153,8 +157,8 @@ def held_out_logits(
         features: As in `fit_probe`.
         labels: Likewise.
         num_classes: Outputs of the layer.
-        folds: `n`, a fold for each row, at least two; see `spread_folds`.
-        penalty: That of a fitted probe, or any other.
+        folds: `n`, a fold for each row, at least two; see `make_folds`.
+        penalty: That of a probe fitted to all rows, or any other.
         bias: False for a layer without one.
 
     Raises:

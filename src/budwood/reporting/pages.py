@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from budwood.judging.intervals import wilson_interval
+from budwood.intervals import wilson_interval
 from budwood.places import whole_file
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
 from budwood.reporting.facts import Cell, Facts

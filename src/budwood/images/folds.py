@@ -1,0 +1,126 @@
+"""Folds: the one way in which images are held out in turn.
+
+Every class is spread evenly over the folds, and a group lies in one. All that holds images out
+(the choice of a penalty, calibration, cross-validation, learning curves, audits) asks here.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+FOLDS = 5
+"""Where nothing else is asked for."""
+
+
+def make_folds(
+    labels: NDArray[np.integer],
+    folds: int = FOLDS,
+    *,
+    groups: NDArray[np.integer] | None = None,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """A fold for each image: every class spread evenly over the folds, no group in two of them.
+
+    Groups of several images choose first, the largest before the others, each the fold that has
+    fewest images of its classes. Single images then fill every class up. There are fewer folds if
+    there are fewer groups.
+
+    Args:
+        labels: `n`, the class of each image.
+        folds: Their number.
+        groups: `n`, images of one group have one number; None: each image stands for itself.
+        seed: Another seed spreads otherwise; the same seed the same, on any platform.
+
+    Example:
+        >>> labels, groups = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 2, 3])
+        >>> make_folds(labels, 2, groups=groups).tolist()
+        [0, 0, 1, 1, 0]
+    """
+    n = len(labels)
+    _, kind = np.unique(labels, return_inverse=True)
+    _, own, sizes = np.unique(
+        np.arange(n) if groups is None else groups, return_inverse=True, return_counts=True
+    )
+    held = np.zeros((max(1, min(folds, len(sizes))), int(kind.max(initial=-1)) + 1), np.int64)
+    fold = np.zeros(n, np.int64)
+    # Doubles are the part of numpy's random stream that never changed; its shuffles have.
+    order = np.random.default_rng(seed).random(len(sizes))
+    by_group = np.argsort(own, kind="stable")
+    ends = np.cumsum(sizes)
+    large = np.flatnonzero(sizes > 1)
+    for group in large[np.lexsort((order[large], -sizes[large]))]:
+        members = by_group[ends[group] - sizes[group] : ends[group]]
+        classes, numbers = np.unique(kind[members], return_counts=True)
+        chosen = np.lexsort((held.sum(1), held[:, classes] @ numbers))[0]
+        fold[members] = chosen
+        held[chosen, classes] += numbers
+    alone = np.flatnonzero(sizes[own] == 1)
+    alone = alone[np.argsort(order[own[alone]], kind="stable")]
+    for k in range(held.shape[1]):
+        members = alone[kind[alone] == k]
+        given = _filled_up(held[:, k], held.sum(1), len(members))
+        fold[members] = np.repeat(np.arange(len(held)), given)
+        held[:, k] += given
+    return fold
+
+
+def rare_classes(
+    labels: NDArray[np.integer], folds: int, groups: NDArray[np.integer] | None
+) -> dict[int, int]:
+    """Classes that are in fewer groups than there are folds, with the number of their groups.
+
+    No group is torn for them: some folds hold none of their images out, and a class of one group
+    has no image to learn from while that group is held out.
+
+    Example:
+        >>> rare_classes(np.array([0, 0, 0, 1, 1]), 2, np.array([0, 0, 1, 2, 2]))
+        {1: 1}
+    """
+    found = {}
+    for k in np.unique(labels).tolist():
+        members = np.flatnonzero(labels == k)
+        number = len(members) if groups is None else len(np.unique(groups[members]))
+        if number < folds:
+            found[k] = number
+    return found
+
+
+def can_be_held_out(labels: NDArray[np.integer], folds: NDArray[np.integer]) -> bool:
+    """True if there are two folds or more, and two classes besides each.
+
+    Example:
+        >>> can_be_held_out(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+        True
+    """
+    numbers = np.unique(folds)
+    return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)
+
+
+def as_groups(groups: Sequence[object]) -> NDArray[np.int64]:
+    """Names of groups as numbers, in order of first appearance.
+
+    Example:
+        >>> as_groups(["plant 7", "plant 2", "plant 7"]).tolist()
+        [0, 1, 0]
+    """
+    number: dict[object, int] = {}
+    return np.array([number.setdefault(group, len(number)) for group in groups], np.int64)
+
+
+def _filled_up(
+    held: NDArray[np.int64], total: NDArray[np.int64], more: int
+) -> NDArray[np.int64]:
+    """How many of `more` images each fold gets, so that what it then holds is as even as can be;
+    of folds that hold as many, the one with fewest images in all comes first."""
+    first = np.lexsort((total, held))
+    given = np.zeros_like(held)
+    rising = held[first]
+    # The folds that hold fewest are filled to a level: as many of them as `more` reaches.
+    room = np.arange(1, len(rising) + 1) * rising - np.cumsum(rising)
+    reached = int((room <= more).sum())
+    level, over = divmod(more + int(rising[:reached].sum()), reached)
+    given[first[:reached]] = level - rising[:reached]
+    lowest = first[:reached]
+    given[lowest[np.argsort(total[lowest] + given[lowest], kind="stable")[:over]]] += 1
+    return given
