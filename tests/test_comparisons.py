@@ -17,7 +17,7 @@ from budwood.features.gathering import Extraction
 from budwood.images.folder import load_folder
 from budwood.judging import staged_networks
 from budwood.judging.staged_networks import StagedNetwork
-from budwood.learning.penalties import spread_folds
+from budwood.images.folds import make_folds
 from budwood.learning.probe import Probe
 from budwood.networks.candidates import Candidate
 
@@ -107,13 +107,13 @@ def test_figures_are_those_of_scikit_learn_on_the_stored_features(photos, candid
     network = StagedNetwork(candidate, Extraction(precision="fp32"), lambda note: None, None)
     gathered = network.gather(train.paths)
     judged = network.judged(gathered, train, Probe(seed=4), lambda note: None)
-    folds = spread_folds(train.targets, 5, 4)
+    folds = make_folds(train.targets, seed=4)
     for stage, features in zip(judged.stages, gathered.rows.take(range(len(train))), strict=True):
         z = StandardScaler().fit_transform(features.double().numpy())
         right = 0
         for fold in range(5):
             out = folds == fold
-            model = LogisticRegression(C=1 / stage.penalty, max_iter=10_000, tol=1e-8)
+            model = LogisticRegression(C=1 / stage.penalty / (~out).mean(), max_iter=10_000, tol=1e-8)
             model.fit(z[~out], train.targets[~out])
             right += int((model.predict(z[out]) == train.targets[out]).sum())
         assert abs(right - stage.right.sum()) <= 1

@@ -20,7 +20,6 @@ from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.leaking import Leak, leak_of
-from budwood.learning.precision_trial import pooled
 from budwood.preparing import prepared_network
 from budwood.request import Request
 
@@ -90,7 +89,7 @@ def audit(
     Raises:
         BudwoodError: Of the kind that fits.
     """
-    folder = load_folder(data, test_fraction=None, group=group)
+    folder = load_folder(data, test_fraction=None, group=group, find_groups=False)
     notes: list[str] = []
 
     def say(note: object) -> None:
@@ -109,7 +108,7 @@ def audit(
     )
     gathered = judge.gather(paths)
     seen = glances(gathered.paths)
-    audited = _audited(folder, gathered, _features(judge, gathered), seen)
+    audited = _audited(folder, gathered, judge.head_features(gathered), seen)
     if len(audited.paths) < 2:
         raise DataError(
             f"Of {count(len(paths), 'photo')} in {data}, {len(audited.paths)} can be read.",
@@ -118,8 +117,9 @@ def audit(
             file=data,
         )
     alikes = likenesses(audited)
+    groups = np.array(alikes.groups, np.int64)
     probabilities = held_out_opinions(
-        audited.features, audited.labels, alikes.groups, len(folder.classes), seed
+        audited.features, audited.labels, groups, len(folder.classes), seed
     )
     if probabilities is None:
         say(
@@ -127,7 +127,7 @@ def audit(
             "or more."
         )
     found = findings(audited, alikes, probabilities)
-    return Audit(data, model, len(paths), found, leak_of(audited, alikes), tuple(notes))
+    return Audit(data, model, len(paths), found, leak_of(audited, groups, seed), tuple(notes))
 
 
 def require_network(data: Path, model: str) -> None:
@@ -152,9 +152,12 @@ def _audited(
 ) -> Audited:
     """What is known of the photos that could be read by the network and at a glance."""
     labels, parts = {}, {}
+    own: dict[Path, int] = {}
     for split in (folder.train, folder.val, folder.test):
         for path, label in zip(split.paths, split.labels, strict=True) if split else ():
             labels[path], parts[path] = label, split.name if split else ""
+        if split is not None and split.groups is not None:
+            own |= dict(zip(split.paths, split.groups, strict=True))
     looks = [one for one in seen if one is not None]
     kept = [i for i, one in enumerate(seen) if one is not None]
     lost = {path: CHANGED for path, one in zip(gathered.paths, seen, strict=True) if one is None}
@@ -171,14 +174,5 @@ def _audited(
         moments=tuple(look.moment for look in looks),
         features=features[kept],
         broken={**gathered.broken, **lost},
+        given_groups=tuple(own.get(path) for path in paths),
     )
-
-
-def _features(model: Classifier, gathered: Gathered) -> NDArray[np.float32]:
-    """What the network's last layer is fed with, `n d`."""
-    if not gathered.paths:
-        return np.empty((0, 1), np.float32)
-    is_solved = model.plan.layer is not None
-    rows = model.plan.features(gathered) if is_solved else gathered.rows
-    found: NDArray[np.float32] = pooled(rows).numpy()
-    return found

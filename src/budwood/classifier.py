@@ -17,12 +17,12 @@ from budwood.features.rows import RowSource, Selected
 from budwood.images.given import Photos, fitted_images, labelled, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
-from budwood.judging.abstaining import Answering
 from budwood.judging.cross_validation import CrossValidation, crossed
 from budwood.judging.honesty import Verdict, honesty_of
 from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
-from budwood.judging.trust import Trust, answering_of, learned_trust
+from budwood.judging.selective import SelectiveRule
+from budwood.judging.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
 from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
@@ -165,20 +165,27 @@ class Classifier:
         photos: Split | Sequence[Path | str],
         labels: Sequence[str] | None = None,
         *,
+        groups: Sequence[object] | None = None,
         val: Split | None = None,
     ) -> "Classifier":
         """Train what is not frozen. Frozen tensors are proven unchanged at the end.
 
+        Photos of one group (copies, a burst, one plant) are held out together wherever some are
+        held out: to choose the penalty, to calibrate, to find the threshold for "unknown". A split
+        of `load_folder` knows its groups.
+
         Args:
             photos: A split, or the paths of photos.
             labels: The class name of each photo, if `photos` are paths.
-            val: Photos that steer early stopping and nothing else.
+            groups: The group of each photo, if `photos` are paths; None: each stands for itself.
+            val: Photos that steer early stopping. Where they stop nothing, a graft that is trained
+                is calibrated on them.
 
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
             FrozenChanged: If a frozen tensor changed.
         """
-        train = self._as_split(photos, labels)
+        train = self._as_split(photos, labels, groups)
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
         self.plan.settle_precision(train)
@@ -202,31 +209,31 @@ class Classifier:
 
         Args:
             split: Labelled photos.
-            abstain: The rate of error that answered photos are to have at most; see `Answering`.
+            abstain: The target error rate of answered photos; see `SelectiveRule`.
 
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         split = self._as_split(split, None)
-        answering = None if abstain is None else self.answering(abstain)
+        rule = None if abstain is None else self.rule(abstain)
         gathered = require_readable(self.plan.judging_rows(split.paths))
         logits, targets = self.plan.logits(gathered), torch.from_numpy(split.targets)
+        scaled, groups = logits / self.temperature, split.group_numbers
+        ood = self.out_of_distribution(gathered)
         return Verdict(
-            evaluate_logits(logits / self.temperature, targets, split.classes, split.paths),
-            honesty_of(
-                self.trust_, logits.numpy(), split.targets, self.strange(gathered), answering
-            ),
+            evaluate_logits(scaled, targets, split.classes, split.paths, groups=groups),
+            honesty_of(self.trust_, logits.numpy(), split.targets, ood, rule, groups),
             (logits.argmax(1) == targets).numpy(),
         )
 
-    def answering(self, rate: float) -> Answering:
-        """From which confidence on it answers, so that its error is at most `rate`.
+    def rule(self, target_error: float) -> SelectiveRule:
+        """Which photos it answers, so that with 90 % confidence its error is at most the target.
 
         Raises:
-            ConfigError: If it cannot abstain, or `rate` is not between 0 and 1.
+            ConfigError: If it cannot abstain, or the target is not between 0 and 1.
         """
-        return answering_of(self.trust_, rate)
+        return rule_of(self.trust_, target_error)
 
     def cross_validate(self, photos: Split, k: int = 5, seed: int = 0) -> CrossValidation:
         """Accuracy on each of these photos, by a head that was fitted to other folds.
@@ -249,11 +256,13 @@ class Classifier:
                 "The head has been trained already, on photos that would be judged.",
                 next="Cross-validate before you fit.",
             )
-        require_folds(photos, k)
+        for note in require_folds(photos, k):
+            self.on_note(note)
         if self.plan.trial is None:
             self.plan.settle_precision(photos)
         training = self.training or Training()
-        return crossed(*hits_of_folds(self.plan, photos, k, training, self.probe, seed))
+        right, folds = hits_of_folds(self.plan, photos, k, training, self.probe, seed)
+        return crossed(right, folds, photos.group_numbers)
 
     def learning_curve(self, photos: Split, seed: int = 0) -> LearningCurve:
         """Accuracy of a linear head by the number of photos, and what more would bring.
@@ -278,13 +287,39 @@ class Classifier:
         penalty = known.penalty if known else fit_probe(rows, labels, k, self.probe).penalty
         return learning_curve(rows, labels, k, penalty=penalty, seed=seed)
 
+    def head_features(self, gathered: Gathered) -> NDArray[np.float32]:
+        """What the last layer is fed with, `n d`; where it is not the only one that trains, the
+        means of what is frozen."""
+        if not gathered.paths:
+            return np.empty((0, 1), np.float32)
+        is_solved = self.plan.layer is not None
+        rows = self.plan.features(gathered) if is_solved else gathered.rows
+        found: NDArray[np.float32] = pooled(rows).numpy()
+        return found
+
     def score(self, photos: Split | Sequence[Path], labels: Sequence[str] | None = None) -> float:
         """Top-1 accuracy."""
         return self.evaluate(self._as_split(photos, labels)).top1
 
-    def predict(self, photos: Photos) -> NDArray[np.str_]:
-        """The name of the most probable class of each photo."""
-        best: NDArray[np.str_] = np.array(self.classes_)[self.predict_proba(photos).argmax(1)]
+    def predict(self, photos: Photos, abstain: float | None = None) -> NDArray[Any]:
+        """The name of the most probable class of each photo.
+
+        Args:
+            photos: Files, Pillow images, or arrays.
+            abstain: The target error rate of answered photos: the others are None, and the array
+                is one of objects. Without it all are answered.
+
+        Raises:
+            PhotoError: If a photo is broken; the error names it.
+            ConfigError: If it cannot abstain, or `abstain` is no rate.
+        """
+        rule = None if abstain is None else self.rule(abstain)
+        answers = self._answers_to_all(photos)
+        shares = (torch.from_numpy(answers.logits) / self.temperature).softmax(1).numpy()
+        best: NDArray[Any] = np.array(self.classes_)[shares.argmax(1)]
+        if rule is not None:
+            best = best.astype(object)
+            best[~rule.answers(shares, answers.ood)] = None
         return best
 
     def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
@@ -293,41 +328,42 @@ class Classifier:
         Raises:
             PhotoError: If a photo is broken; the error names it.
         """
-        logits, broken = self.logits(photos)
-        if broken:
-            where, reason = next(iter(broken.items()))
-            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
+        logits = torch.from_numpy(self._answers_to_all(photos).logits)
         probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
         return probabilities
 
-    def logits(self, photos: Photos) -> tuple[Logits, dict[Path, str]]:
-        """Logits of the photos that can be read, in order, and the others with the reason."""
+    def answers(self, photos: Photos) -> Answers:
+        """Logits of the photos that can be read, in order, which of them are out of distribution,
+        and the files that cannot be read."""
         paths = photo_files(photos)
         if not len(photos):
-            return torch.empty(0, len(self.classes_)), {}
+            return Answers(np.empty((0, len(self.classes_)), np.float32), None, {})
         if paths is None:
-            return self.plan.answers_exactly(fitted_images(photos, self.preprocessing)), {}
+            rows = self.plan.rows_exactly(fitted_images(photos, self.preprocessing))
+            return Answers(self.plan.logits_of(rows).numpy(), self._ood_of(rows), {})
         gathered = self.plan.judging_rows(paths, keep=False)
-        return self._logits(gathered), gathered.broken
+        ood = self.out_of_distribution(gathered)
+        return Answers(self._logits(gathered).numpy(), ood, gathered.broken)
 
-    def answers(
-        self, paths: Sequence[Path]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, dict[Path, str]]:
-        """Logits of the photos that can be read, in order; which of them are of none of the
-        classes, if that is known; and the others with the reason."""
-        gathered = self.plan.judging_rows(paths, keep=False)
-        return self._logits(gathered).numpy(), self.strange(gathered), gathered.broken
-
-    def strange(self, gathered: Gathered) -> NDArray[np.bool_] | None:
+    def out_of_distribution(self, gathered: Gathered) -> NDArray[np.bool_] | None:
         """Which photos are of none of the classes, by their rows; None if that is not known."""
+        return self._ood_of(gathered.rows)
+
+    def _ood_of(self, rows: RowSource) -> NDArray[np.bool_] | None:
         known = None if self.trust_ is None else self.trust_.familiar
         if known is None:
             return None
-        rows = gathered.rows
-        parts = spans(len(gathered.paths), JUDGED_AT_ONCE)
+        parts = spans(len(rows), JUDGED_AT_ONCE)
         some = (Selected(rows, range(part.start, part.stop)) for part in parts)
-        told = [known.is_strange(pooled(each).numpy()) for each in some]
-        return np.concatenate([np.empty(0, np.bool_), *told])
+        found = [known.is_strange(pooled(each).numpy()) for each in some]
+        return np.concatenate([np.empty(0, np.bool_), *found])
+
+    def _answers_to_all(self, photos: Photos) -> Answers:
+        answers = self.answers(photos)
+        if answers.unreadable:
+            where, reason = next(iter(answers.unreadable.items()))
+            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
+        return answers
 
     def _logits(self, gathered: Gathered) -> Logits:
         if not gathered.paths:
@@ -369,18 +405,32 @@ class Classifier:
         if held_out is None:
             self.on_note("Its probabilities are not calibrated: no photo was held out of training.")
             return None
-        return learned_trust(
+        answered = rows if held_out.rows is None else held_out.rows
+        places = np.arange(len(answered)) if held_out.positions is None else held_out.positions
+        images = HeldOutImages(
             held_out.logits.numpy(),
             held_out.labels,
-            train.targets,
-            lambda some: pooled(Selected(rows, some.tolist())).numpy(),
+            held_out.groups,
+            held_out.positions,
+            lambda some: _pooled(answered, places[some]),
+        )
+        return learned_trust(
+            images, train.targets, train.group_numbers, lambda some: _pooled(rows, some)
         )
 
     def _as_split(
-        self, photos: Split | Sequence[Path | str], labels: Sequence[str] | None
+        self,
+        photos: Split | Sequence[Path | str],
+        labels: Sequence[str] | None,
+        groups: Sequence[object] | None = None,
     ) -> Split:
         are_named = self._known_classes is not None
-        return labelled(photos, labels, self.classes_, are_named=are_named)
+        return labelled(photos, labels, self.classes_, groups=groups, are_named=are_named)
+
+
+def _pooled(rows: RowSource, some: NDArray[np.integer]) -> NDArray[np.floating]:
+    features: NDArray[np.float32] = pooled(Selected(rows, some.tolist())).numpy()
+    return features
 
 
 def load(path: Path | str, **options: Any) -> Classifier:

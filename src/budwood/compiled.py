@@ -23,7 +23,7 @@ from budwood.features.openvino import OpenVINOEngine
 from budwood.features.reading_ahead import decoded
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
-from budwood.judging.trust import Trust, trust_in
+from budwood.judging.trust import Answers, Trust, trust_in
 from budwood.places import CAPSULE
 
 
@@ -42,14 +42,12 @@ class CompiledClassifier:
     trust: Trust | None = None
     """How far its word can be taken."""
 
-    def logits(
-        self, paths: Sequence[Path], on_progress: OnProgress | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None, dict[Path, str]]:
-        """Logits `n k` of the photos that can be read, in order; which of them are of none of the
-        classes, if that is known; and the others with the reason."""
+    def answers(self, paths: Sequence[Path], on_progress: OnProgress | None = None) -> Answers:
+        """Logits of the photos that can be read, in order, which of them are out of distribution,
+        and the files that cannot be read."""
         broken: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
-        strange = [np.empty(0, np.bool_)]
+        ood = [np.empty(0, np.bool_)]
         known = None if self.trust is None else self.trust.familiar
         with closing(decoded(paths, self.preprocessing, broken)) as photos:
             batches = in_batches(photos, len(paths), SLOW_BATCH, broken, on_progress)
@@ -57,9 +55,10 @@ class CompiledClassifier:
                 for _, (rows, *_) in results:
                     parts.append(self._head(rows))
                     if known is not None:
-                        strange.append(known.is_strange(rows))
-        told = None if known is None else np.concatenate(strange)
-        return np.concatenate(parts), told, broken
+                        ood.append(known.is_strange(rows))
+        return Answers(
+            np.concatenate(parts), None if known is None else np.concatenate(ood), broken
+        )
 
     def _head(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """The chain's answer to rows `n d`."""

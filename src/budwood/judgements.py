@@ -17,7 +17,7 @@ from budwood.images.folder import ImageFolder, load_test
 from budwood.judging.honesty import Honesty
 from budwood.judging.metrics import Evaluation
 from budwood.judging.pairing import Paired, paired
-from budwood.judging.trust import answering_of
+from budwood.judging.trust import rule_of
 from budwood.run_folders import request_of
 from budwood.runs import warning_of
 
@@ -79,6 +79,14 @@ class PairedJudgement:
         return "\n\n".join([*lines, str(self.paired)])
 
 
+@dataclass(frozen=True)
+class _Judged:
+    """What became of one photo."""
+
+    is_right: bool
+    group: int
+
+
 def evaluate_pair(
     runs: tuple[Path, Path],
     data: Path,
@@ -95,15 +103,16 @@ def evaluate_pair(
         strict: Whether a single broken photo is an error.
         on_note: Told what the user should know, a line each.
         on_progress: Told how far the pass over the photos is.
-        abstain: The rate of error that answered photos are to have at most; None answers all.
+        abstain: The target error rate of answered photos; None answers all.
 
     Raises:
         CapsuleError: If a run cannot be read.
         DataError: If the folder cannot, or no photo is left that both can judge.
         ConfigError: If one cannot abstain, or `abstain` is no rate.
     """
-    judged = [_judged(run, data, strict, on_note, on_progress, abstain) for run in runs]
-    first, second = (right for _, right in judged)
+    (one, first), (other, second) = (
+        _judged(run, data, strict, on_note, on_progress, abstain) for run in runs
+    )
     both = sorted(first.keys() & second.keys())
     if not both:
         raise DataError(
@@ -111,8 +120,9 @@ def evaluate_pair(
             expected="Both must know its classes by the same names.",
             file=data,
         )
-    sides = [np.array([right[path] for path in both]) for right in (first, second)]
-    return PairedJudgement(runs, (judged[0][0], judged[1][0]), paired(*sides))
+    sides = [np.array([found[path].is_right for path in both]) for found in (first, second)]
+    groups = np.array([first[path].group for path in both])
+    return PairedJudgement(runs, (one, other), paired(*sides, groups))
 
 
 def evaluate_run(
@@ -131,7 +141,7 @@ def evaluate_run(
         strict: Whether a single broken photo is an error.
         on_note: Told what the user should know, a line each.
         on_progress: Told how far the pass over the photos is.
-        abstain: The rate of error that answered photos are to have at most; None answers all.
+        abstain: The target error rate of answered photos; None answers all.
 
     Raises:
         CapsuleError: If the run cannot be read.
@@ -148,14 +158,14 @@ def _judged(
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
     abstain: float | None = None,
-) -> tuple[Judgement, dict[Path, bool]]:
-    """What a classifier reaches, and which photos it gets right."""
+) -> tuple[Judgement, dict[Path, _Judged]]:
+    """What a classifier reaches, on the whole and of each photo."""
     capsule = read_capsule(run)
     # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
     exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
     model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
     if abstain is not None:
-        answering_of(model.trust_, abstain, str(run))  # told before hours go into the photos
+        rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
     split, notes = load_test(data, model.classes_, asked.get("group"))
     photos = ImageFolder(data, model.classes_, split, None, None, notes)
@@ -165,7 +175,13 @@ def _judged(
         on_note(note)
     said = tuple(str(note) for note in photos.notes)
     judged = model.judge(photos.train, abstain)
-    right = dict(zip(photos.train.paths, judged.right.tolist(), strict=True))
+    groups = photos.train.groups or range(len(photos.train))
+    of_each = {
+        path: _Judged(is_right, group)
+        for path, is_right, group in zip(
+            photos.train.paths, judged.right.tolist(), groups, strict=True
+        )
+    }
     judgement = Judgement(
         run,
         data,
@@ -176,4 +192,4 @@ def _judged(
         said,
         warning_of(model),
     )
-    return judgement, right
+    return judgement, of_each

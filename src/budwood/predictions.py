@@ -5,16 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from budwood.compiled import compiled_classifier
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.trees import grow
-from budwood.judging.abstaining import Answering
 from budwood.judging.calibration import softmax
-from budwood.judging.trust import Trust, answering_of
+from budwood.judging.selective import SelectiveRule
+from budwood.judging.trust import Answers, Trust, rule_of
 from budwood.networks.origins import RANDOM_WEIGHTS
 
 PREDICTED_AT_ONCE = 4096
@@ -45,14 +42,14 @@ class Predictions:
     skipped: dict[str, str]
     """Photos that cannot be read, with the reason."""
     warning: str | None
-    answering: Answering | None = None
-    """From which confidence on photos are answered, where abstaining was asked for."""
+    rule: SelectiveRule | None = None
+    """Which photos are answered, where abstaining was asked for."""
 
     def to_json(self) -> dict[str, Any]:
         """The object of `predict --json`."""
         return {
             "classes": list(self.classes),
-            "abstain": self.answering and self.answering.to_json(),
+            "abstain": self.rule and self.rule.to_json(),
             "predictions": [
                 {
                     "path": photo.path,
@@ -74,7 +71,7 @@ class Predictions:
             + ", ".join(f"{name} {p:.3f}" for name, p in photo.top)
             for photo in self.photos
         ]
-        said = [] if self.answering is None else [f"The classifier {self.answering}."]
+        said = [] if self.rule is None else [f"{str(self.rule).capitalize()}."]
         return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
 
 
@@ -98,8 +95,8 @@ def predict_run(
         top: Classes named per photo.
         on_note: Told of photos that cannot be read, a line each.
         on_progress: Told how far it is.
-        abstain: The rate of error that answered photos are to have at most; the others are
-            unknown. None answers all.
+        abstain: The target error rate of answered photos; the others are unknown. None answers
+            all.
 
     Raises:
         CapsuleError: If the run cannot be read.
@@ -110,16 +107,16 @@ def predict_run(
     if not photos:
         raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
     saved = _saved(run, len(photos), on_note, on_progress)
-    answering = None if abstain is None else answering_of(saved.trust, abstain, str(run))
+    rule = None if abstain is None else rule_of(saved.trust, abstain, str(run))
     found: list[Prediction] = []
     skipped: dict[str, str] = {}
     for start in range(0, len(photos), PREDICTED_AT_ONCE):
         part = photos[start : start + PREDICTED_AT_ONCE]
-        logits, strange, broken = saved.answers(part)
-        good = [path for path in part if path not in broken]
-        skipped |= {str(path): reason for path, reason in broken.items()}
-        shares = softmax(logits, 1.0 if saved.trust is None else saved.trust.temperature)
-        reasons = _reasons(shares, strange, answering)
+        answers = saved.answers(part)
+        good = [path for path in part if path not in answers.unreadable]
+        skipped |= {str(path): reason for path, reason in answers.unreadable.items()}
+        shares = softmax(answers.logits, 1.0 if saved.trust is None else saved.trust.temperature)
+        reasons = [None] * len(good) if rule is None else rule.reasons(shares, answers.ood)
         for path, row, reason in zip(good, shares.tolist(), reasons, strict=True):
             ranked = sorted(zip(saved.classes, row, strict=True), key=lambda pair: -pair[1])
             found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row), reason))
@@ -127,14 +124,7 @@ def predict_run(
         raise _none_readable(skipped)
     for name, reason in skipped.items():
         on_note(f"{name} is passed over: {reason}")
-    return Predictions(saved.classes, tuple(found), skipped, saved.warning, answering)
-
-
-Answers = Callable[
-    [Sequence[Path]], tuple[NDArray[np.float32], NDArray[np.bool_] | None, dict[Path, str]]
-]
-"""Logits of the photos that can be read, in order; which of them are of none of the classes, if
-that is known; and the others with the reason."""
+    return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule)
 
 
 @dataclass(frozen=True)
@@ -144,7 +134,7 @@ class _Saved:
     classes: tuple[str, ...]
     warning: str | None
     trust: Trust | None
-    answers: Answers
+    answers: Callable[[Sequence[Path]], Answers]
 
 
 def _saved(
@@ -164,27 +154,13 @@ def _saved(
             compiled.classes,
             warning,
             compiled.trust,
-            lambda part: compiled.logits(part, on_progress),
+            lambda part: compiled.answers(part, on_progress),
         )
     from budwood.classifier import load  # torch is loaded here
     from budwood.runs import warning_of
 
     model = load(run, on_note=on_note, on_progress=on_progress)
     return _Saved(model.classes_, warning_of(model), model.trust_, model.answers)
-
-
-def _reasons(
-    shares: NDArray[np.float64], strange: NDArray[np.bool_] | None, answering: Answering | None
-) -> list[str | None]:
-    """Why each photo is not answered; None if it is."""
-    if answering is None:
-        return [None] * len(shares)
-    unsure = ~answering.answers(shares)
-    far = np.zeros(len(shares), bool) if strange is None else strange
-    return [
-        "unlike all training photos" if is_far else "too unsure" if is_unsure else None
-        for is_far, is_unsure in zip(far, unsure, strict=True)
-    ]
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

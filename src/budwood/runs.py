@@ -17,12 +17,13 @@ from budwood.features.gathering import Extraction, Gathered
 from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note
-from budwood.judging.abstaining import require_rate
 from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
+from budwood.judging.selective import require_target
 from budwood.judging.told import Told
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
+from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch
 from budwood.networks.building import origin_of
 from budwood.networks.heads import hidden_widths
@@ -148,7 +149,7 @@ def run_training(
     clock = _Clock(started)
     training = request.training
     if request.abstain is not None:
-        require_rate(request.abstain)
+        require_target(request.abstain)
     preferred_specs(request.precision, request.device)
     hidden_widths(request.head)
     require_writable(request.out or RUNS)
@@ -173,6 +174,7 @@ def run_training(
     model = Classifier(
         network,
         training=training,
+        probe=Probe(seed=request.seed),
         extraction=Extraction(
             precision=request.precision, device=request.device, store_limit=request.store_limit
         ),
@@ -241,7 +243,10 @@ def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Ve
         model.on_note("It cannot tell when to abstain: no photo was held out of its training.")
         abstain = None
     if abstain is not None and not test:
-        model.on_note(f"No photo tests its promise: with --abstain it {model.answering(abstain)}.")
+        model.on_note(
+            f"There is no test set to check the target error rate on. Abstaining, "
+            f"{model.rule(abstain)}."
+        )
     return model.judge(test, abstain) if test else None
 
 

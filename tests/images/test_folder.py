@@ -159,7 +159,7 @@ class TestPartsSetAside:
             assert sorted(map(len, sides)) == [0, 6]
             assert folder.test.counts() == {"a": 10, "b": 10}
         assert texts(folder, "together") == [
-            "Kept on one side of the split with what they belong to: 6 photos (6 equal files)."
+            "Kept together wherever photos are held out: 6 photos (6 equal files)."
         ]
 
     def test_equal_files_of_two_groups_join_these(self, plant, write_list):
@@ -173,12 +173,30 @@ class TestPartsSetAside:
             test = {int(path.stem) // 4 for path in folder.test.paths} if folder.test else set()
             assert test in ({2}, {0, 1}, set())
 
-    def test_nothing_is_looked_for_where_nothing_is_divided(self, class_folders):
+    def test_copies_are_found_in_given_parts_too_and_those_in_two_are_reported(self, class_folders):
         root = class_folders(**{"train/a": 4, "train/b": 4, "test/a": 2, "test/b": 2})
+        for path in root.rglob("train/*/*.jpg"):
+            path.write_text(f"the same {path.parent.name} {int(path.stem) // 2}")
+        (root / "test" / "a" / "000.jpg").write_text("the same a 1")
+        folder = load_folder(root)
+        assert folder.train.groups == (0, 0, 1, 1, 2, 2, 3, 3)
+        assert folder.test.groups[0] == 1
+        assert len(set(folder.test.groups)) == 4
+        assert texts(folder, "together") == [
+            "Kept together wherever photos are held out: 9 photos (9 equal files)."
+        ]
+        (torn,) = texts(folder, "torn-group")
+        assert "Photos of 1 group lie in more than one part" in torn
+        assert load_folder(root, find_groups=False).train.groups is None
+
+    def test_splits_less_some_photos_keep_the_groups_of_the_others(self, class_folders):
+        root = class_folders(a=4, b=4)
         for path in root.rglob("*.jpg"):
-            path.write_text("the same")
-        assert texts(load_folder(root), "together") == []
-        assert texts(load_folder(root, val=0.5), "together")
+            path.write_text(f"the same {path.parent.name} {int(path.stem) // 2}")
+        train = load_folder(root, test_fraction=None).train
+        left = train.without([train.paths[1]])
+        assert left.groups == (train.groups[0], *train.groups[2:])
+        np.testing.assert_array_equal(left.group_numbers, left.groups)
 
     def test_too_many_bytes_to_look_for_copies_are_said(self, class_folders, monkeypatch):
         monkeypatch.setattr("budwood.images.together.MOST_PHOTOS", 5)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budwood.errors import ConfigError
-from budwood.images.splitting import grouped_folds, set_aside
+from budwood.images.splitting import set_aside
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=120)
 fractions = st.floats(0.01, 0.99)
@@ -83,30 +83,3 @@ def test_a_fraction_out_of_range_is_refused(fraction):
 def test_a_negative_seed_is_refused():
     with pytest.raises(ConfigError, match="must be 0 or more"):
         set_aside([0, 0], 0.5, seed=-1)
-
-
-grouped = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), min_size=1, max_size=80)
-
-
-@given(grouped, st.integers(2, 6), seeds)
-def test_folds_never_tear_a_group_and_none_is_empty(photos, folds, seed):
-    labels, groups = zip(*photos, strict=True)
-    fold_of = grouped_folds(labels, groups, folds, seed=seed)
-    assert all(len({f for f, g in zip(fold_of, groups, strict=True) if g == one}) == 1
-               for one in set(groups))  # fmt: skip
-    assert sorted(set(fold_of.tolist())) == list(range(min(folds, len(set(groups)))))
-
-
-@given(labels, st.integers(2, 6), seeds)
-def test_without_groups_folds_are_stratified(labels, folds, seed):
-    fold_of = grouped_folds(labels, range(len(labels)), folds, seed=seed)
-    for label in set(labels):
-        of_class = fold_of[np.array(labels) == label]
-        counts = np.bincount(of_class, minlength=min(folds, len(labels)))
-        assert counts.max() - counts.min() <= 1
-
-
-def test_the_same_seed_gives_the_same_folds_and_another_others():
-    labels, groups = [0, 1] * 20, [i // 2 for i in range(40)]
-    folds = [grouped_folds(labels, groups, 4, seed=seed).tolist() for seed in (1, 1, 2)]
-    assert folds[0] == folds[1] != folds[2]

@@ -6,7 +6,7 @@ import torch
 
 from budwood.learning import growing
 from budwood.learning.growing import grown
-from budwood.learning.penalties import spread_folds
+from budwood.images.folds import make_folds
 from budwood.learning.probe import Probe, fit_probe
 
 SHARES = (0.1, 0.2, 0.4, 0.8, 1.0)
@@ -15,7 +15,7 @@ SHARES = (0.1, 0.2, 0.4, 0.8, 1.0)
 def test_all_photos_of_the_other_folds_give_the_hits_of_probes_fitted_one_by_one(clusters):
     x, y = clusters(200, 12, 4, spread=2.5)
     *_, last = grown(x, y, 4, SHARES, penalty=5.0)
-    folds, right = spread_folds(y.numpy(), growing.FOLDS, 0), np.empty(200)
+    folds, right = make_folds(y.numpy(), growing.FOLDS), np.empty(200)
     scaled = (x - x.mean(0)) / x.std(0, correction=0)
     for fold in range(growing.FOLDS):
         seen, out = torch.from_numpy(folds != fold), torch.from_numpy(folds == fold)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.images.folds import make_folds
 from budwood.judging.calibration import fit_temperature
 from budwood.learning import held_out
 from budwood.learning.held_out import held_out_by_probe
-from budwood.learning.penalties import spread_folds
 from budwood.learning.probe import Probe, fit_probe, held_out_logits
 
 PROBE = Probe()
@@ -22,7 +22,7 @@ def probed(features, labels, k, config=PROBE):
 def test_the_answers_of_the_penalty_search_are_those_of_folds_fitted_anew(clusters, rows, spread):
     x, y = clusters(300, 40, 4, spread=spread)
     solved, answers = probed(rows(x), y, 4)
-    anew = held_out_logits(x, y, 4, spread_folds(y.numpy(), 5, 0), solved.penalty)
+    anew = held_out_logits(x, y, 4, make_folds(y.numpy()), solved.penalty)
     np.testing.assert_array_equal(answers.labels, y.numpy())
     apart = (answers.logits.exp() - anew.exp()).abs()
     assert apart.mean() < 2e-3
@@ -44,7 +44,7 @@ def test_folds_are_fitted_where_the_penalty_was_given(clusters, rows):
     x, y = clusters(60, 8, 3, spread=2.0)
     solved, answers = probed(rows(x), y, 3, Probe(penalty=2.0))
     assert solved.held_out is None
-    anew = held_out_logits(x, y, 3, spread_folds(y.numpy(), 5, 0), 2.0)
+    anew = held_out_logits(x, y, 3, make_folds(y.numpy()), 2.0)
     assert torch.equal(answers.logits, anew)
 
 
@@ -52,7 +52,7 @@ def test_of_very_many_photos_those_that_were_held_out_answer(clusters, rows, mon
     monkeypatch.setattr("budwood.learning.penalties.HELD_OUT", 25)
     x, y = clusters(100, 8, 4, spread=2.0)
     solved, answers = probed(rows(x), y, 4)
-    folds = spread_folds(y.numpy(), 5, 0)
+    folds = make_folds(y.numpy())
     out = folds < 2
     np.testing.assert_array_equal(solved.held_out.positions, np.flatnonzero(out))
     np.testing.assert_array_equal(answers.labels, y.numpy()[out])

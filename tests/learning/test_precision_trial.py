@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budwood.errors import DataError
+from budwood.intervals import paired_interval
 from budwood.learning.precision_trial import ALLOWED_LOSS, Trial, pooled, trial_sample, try_int8
 
 COUNTS = st.integers(0, 400)
@@ -21,6 +22,7 @@ def trial(both_right=900, gained=0, lost=0, photos=1000, speed=1.9):
         both_right=both_right,
         gained=gained,
         lost=lost,
+        interval=paired_interval(gained, lost, photos),
         speed=speed,
     )
 
@@ -86,19 +88,21 @@ def test_it_is_accepted_exactly_within_the_allowed_loss(gained, lost, both, neit
     if not photos:
         return
     result = trial(both, gained, lost, photos)
-    won, low, high = result.difference
+    won, (low, high) = result.difference, result.interval
     assert low <= won <= high or abs(won) > 0.9  # shrunk towards 0 at the very ends
     assert np.isclose(won, result.int8_top1 - result.reference_top1)
     assert result.accepted == (1000 * (lost - gained) <= 1000 * ALLOWED_LOSS * photos)
 
 
-def test_the_interval_is_that_of_the_paper():
-    # Agresti and Min (2005), section 2: 0.5 added to each of the four counts.
-    won, low, high = trial(both_right=794, gained=86, lost=150, photos=1600).difference
-    assert won == -0.04
-    n, b, c = 1602, 86.5, 150.5
-    half = 1.96 * ((b + c) - (b - c) ** 2 / n) ** 0.5 / n
-    assert (low, high) == pytest.approx(((b - c) / n - half, (b - c) / n + half))
+def test_bursts_are_not_torn_and_widen_the_interval(clusters):
+    features, labels = clusters(n=90, spread=2.0)
+    copies, groups = features.repeat_interleave(4, 0), np.repeat(np.arange(90), 4)
+    coarse, named = copies.round(), labels.repeat_interleave(4)
+    torn = try_int8(copies, coarse, named, 3, named="bf16", speed=1.0)
+    whole = try_int8(copies, coarse, named, 3, named="bf16", speed=1.0, groups=groups)
+    assert torn.reference_top1 > whole.reference_top1 + 0.1
+    wide, narrow = (np.diff(one.interval)[0] for one in (whole, torn))
+    assert wide > narrow
 
 
 def test_the_sentence_says_what_was_decided_why_and_what_it_gains():

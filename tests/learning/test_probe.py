@@ -11,10 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from budwood.errors import ConfigError, DataError
+from budwood.images.folds import make_folds
 from budwood.learning.penalties import (
     PENALTIES_PER_FEATURE,
+    Tried,
     one_standard_error,
-    spread_folds,
 )
 from budwood.learning.probe import Probe, fit_probe
 
@@ -165,12 +166,12 @@ def test_held_out_loss_is_that_of_folds_fitted_without_the_photos(clusters):
     x, y = clusters(60, 8, 3, spread=2.0)
     probe = fit_probe(x, y, 3)
     chosen = probe.candidates[4]
-    fold = spread_folds(y.numpy(), 5, 0)
+    fold = make_folds(y.numpy())
     z = StandardScaler().fit_transform(x.double().numpy())
     losses = np.empty(60)
     for f in range(5):
         out = fold == f
-        model = LogisticRegression(C=1 / chosen["penalty"], tol=1e-8, max_iter=5000)
+        model = LogisticRegression(C=60 / (~out).sum() / chosen["penalty"], tol=1e-8, max_iter=5000)
         log_p = model.fit(z[~out], y.numpy()[~out]).predict_log_proba(z[out])
         losses[out] = -log_p[np.arange(out.sum()), y.numpy()[out]]
     assert chosen["loss"] == pytest.approx(losses.mean(), rel=1e-2)
@@ -184,36 +185,24 @@ def test_features_without_meaning_get_a_strong_penalty():
     assert probe.penalty == max(candidate["penalty"] for candidate in probe.candidates)
 
 
+def tried(penalty, losses):
+    losses = np.array(losses)
+    return Tried(penalty, torch.zeros(1), torch.zeros(1), losses, losses < 1)
+
+
 def test_the_strongest_penalty_within_one_standard_error_of_the_best_is_chosen():
-    rows = [(100.0, 0.50, 0.01), (10.0, 0.42, 0.01), (1.0, 0.41, 0.02), (0.1, 0.4, 0.02)]
-    rows.append((0.01, 0.6, 0.5))
-    candidates = tuple(
-        {"penalty": p, "loss": loss, "standard_error": e, "top1": 0.9} for p, loss, e in rows
-    )
-    assert one_standard_error(candidates) == 10.0
-    sharp = tuple(c | {"standard_error": 0.001} for c in candidates)
-    assert one_standard_error(sharp) == 0.1
+    hard = np.tile([0.0, 0.8], 50)  # its mean has a standard error of 0.04
+    rows = [tried(100.0, hard + 0.1), tried(10.0, hard + 0.02), tried(1.0, hard), tried(0.1, hard + 1)]
+    assert one_standard_error(rows).penalty == 10.0
+    easy = [tried(t.penalty, t.losses - hard + 0.4 + 0.001 * hard) for t in rows]
+    assert one_standard_error(easy).penalty == 1.0
 
 
-@given(
-    labels=st.lists(st.integers(0, 4), min_size=1, max_size=60),
-    folds=st.integers(2, 7),
-    seed=st.integers(0, 100),
-)
-def test_every_class_and_every_photo_is_spread_evenly_over_the_folds(labels, folds, seed):
-    y = np.array(labels)
-    fold = spread_folds(y, folds, seed)
-    counts = np.bincount(fold, minlength=folds)
-    assert len(counts) == folds
-    assert counts.max() - counts.min() <= 1
-    for label in np.unique(y):
-        own = np.bincount(fold[y == label], minlength=folds)
-        assert own.max() - own.min() <= 1
-
-
-def test_the_seed_changes_the_folds():
-    y = np.arange(40) % 2
-    assert not np.array_equal(spread_folds(y, 5, 0), spread_folds(y, 5, 1))
+def test_images_of_one_group_count_as_one_for_the_standard_error():
+    hard = np.repeat(np.tile([0.0, 0.8], 10), 5)  # 20 groups of 5
+    rows = [tried(100.0, hard + 0.06), tried(1.0, hard)]
+    assert one_standard_error(rows).penalty == 1.0
+    assert one_standard_error(rows, np.repeat(np.arange(20), 5)).penalty == 100.0
 
 
 def test_more_folds_than_photos_leave_one_out():

@@ -54,6 +54,20 @@ class StoredRows:
         return [store.at(places[where]) for store, places in located]
 
 
+class RowsInMemory:
+    """Rows that are at hand."""
+
+    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
+        self._tensors = tensors
+
+    def __len__(self) -> int:
+        return len(self._tensors[0])
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """Rows by position, copied."""
+        return tuple(tensor[list(positions)] for tensor in self._tensors)
+
+
 class LiveRows:
     """Rows that are computed each time they are asked for: for frontiers too large to store."""
 

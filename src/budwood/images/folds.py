@@ -108,9 +108,7 @@ def as_groups(groups: Sequence[object]) -> NDArray[np.int64]:
     return np.array([number.setdefault(group, len(number)) for group in groups], np.int64)
 
 
-def _filled_up(
-    held: NDArray[np.int64], total: NDArray[np.int64], more: int
-) -> NDArray[np.int64]:
+def _filled_up(held: NDArray[np.int64], total: NDArray[np.int64], more: int) -> NDArray[np.int64]:
     """How many of `more` images each fold gets, so that what it then holds is as even as can be;
     of folds that hold as many, the one with fewest images in all comes first."""
     first = np.lexsort((total, held))

@@ -50,6 +50,8 @@ class Audited:
     """`n d`."""
     broken: dict[Path, str]
     """Photos that cannot be read, which have no row, with the reason."""
+    given_groups: tuple[int | None, ...] = ()
+    """The group that the user gave each photo; nothing where there is none."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Likenesses:
     pairs: tuple[Alike, ...]
     bursts: tuple[tuple[int, ...], ...]
     groups: tuple[int, ...]
-    """A group for each photo: photos of a pair or a burst are in one."""
+    """A group for each photo: photos of a pair, of a burst, or of a group that the user gave are in
+    one."""
 
 
 def likenesses(audited: Audited) -> Likenesses:
@@ -71,6 +74,9 @@ def likenesses(audited: Audited) -> Likenesses:
     runs = bursts(audited.moments)
     linked = [(p.first, p.second) for p in pairs]
     linked += [(run[0], other) for run in runs for other in run[1:]]
+    first: dict[int, int] = {}
+    given = enumerate(audited.given_groups)
+    linked += [(first.setdefault(group, i), i) for i, group in given if group is not None]
     of = groups(len(audited.paths), linked)
     return Likenesses(tuple(pairs), tuple(map(tuple, runs)), tuple(of))
 
@@ -96,7 +102,9 @@ def findings(
             *(about.alike(photos, exact_of) for photos in members(in_pairs)),
             *about.bursts(alikes.bursts),
             *about.labels([] if probabilities is None else suspects(probabilities, audited.labels)),
-            *about.outliers(outliers(audited.features, audited.labels, alikes.groups)),
+            *about.outliers(
+                outliers(audited.features, audited.labels, np.array(alikes.groups, np.int64))
+            ),
             *_imbalance(audited),
         ],
         audited.root,

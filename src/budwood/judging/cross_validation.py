@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.intervals import wilson_interval
+from budwood.intervals import accuracy_interval
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,15 @@ class CrossValidation:
     """Accuracy on every photo, each by a head that was fitted to the other folds.
 
     Example:
-        >>> print(CrossValidation((Fold(50, 45), Fold(50, 47))))
+        >>> print(CrossValidation((Fold(50, 45), Fold(50, 47)), (0.850, 0.959)))
         Cross-validated top-1 accuracy 0.920 (95 % interval 0.850 to 0.959) on 100 photos in 2 \
 folds (0.900 to 0.940, standard deviation 0.028).
     """
 
     folds: tuple[Fold, ...]
+    interval: tuple[float, float]
+    """The 95 % interval of the accuracy on images of new groups, as if all photos had been judged
+    by one head."""
 
     @property
     def photos(self) -> int:
@@ -44,11 +47,6 @@ folds (0.900 to 0.940, standard deviation 0.028).
     def top1(self) -> float:
         """Accuracy on all of them."""
         return sum(fold.right for fold in self.folds) / self.photos
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of that, as if all photos had been judged by one head."""
-        return wilson_interval(sum(fold.right for fold in self.folds), self.photos)
 
     def to_json(self) -> dict[str, Any]:
         """The object `kfold` of `train --json`; see docs/json.md."""
@@ -69,12 +67,19 @@ folds (0.900 to 0.940, standard deviation 0.028).
         )
 
 
-def crossed(right: NDArray[np.bool_], folds: NDArray[np.integer]) -> CrossValidation:
+def crossed(
+    right: NDArray[np.bool_],
+    folds: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+) -> CrossValidation:
     """Hits by fold.
 
     Args:
         right: `n`, whether each photo was named rightly.
         folds: `n`, the fold of each.
+        groups: `n`; None: each photo stands for itself.
     """
     parts = [right[folds == fold] for fold in np.unique(folds)]
-    return CrossValidation(tuple(Fold(len(part), int(part.sum())) for part in parts))
+    return CrossValidation(
+        tuple(Fold(len(part), int(part.sum())) for part in parts), accuracy_interval(right, groups)
+    )

@@ -7,9 +7,10 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
+from numpy.typing import NDArray
 
 from budwood.errors import ConfigError, DataError
-from budwood.intervals import wilson_interval
+from budwood.intervals import accuracy_interval
 from budwood.judging.mistakes import (
     Mistake,
     judged_photos,
@@ -34,6 +35,8 @@ class ClassResult:
     """Share of this class's photos that are predicted as it."""
     f1: float | None
     photos: int
+    recall_interval: tuple[float, float] | None = None
+    """The 95 % interval of the recall; each class by itself, whatever their number."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Evaluation:
     photos: int
     top1: float
     top1_interval: tuple[float, float]
-    """Wilson's 95 % interval."""
+    """Wilson's 95 % interval, of as many independent photos as these are worth."""
     top5: float | None
     """Share of photos whose class is among the best five; None with fewer than 10 classes."""
     balanced_accuracy: float
@@ -90,6 +93,7 @@ def evaluate_logits(
     classes: Sequence[str],
     photos: Sequence[str | Path],
     worst: int = 10,
+    groups: NDArray[np.integer] | None = None,
 ) -> Evaluation:
     """The figures of a classifier that gave these logits to photos of these labels.
 
@@ -102,6 +106,7 @@ def evaluate_logits(
         classes: Class names in the order of the columns.
         photos: What each row is called in the lists of worst photos.
         worst: How many photos these lists hold at most.
+        groups: The group of each photo, by which intervals are wider; None: each stands for itself.
 
     Raises:
         DataError: If there are no photos or fewer than two classes, lengths differ, a label is no
@@ -122,7 +127,8 @@ def evaluate_logits(
 
     predicted = scores.argmax(1)
     confusion = _confusion(truth, predicted, len(classes))
-    results = _class_results(confusion, classes)
+    right = predicted == truth
+    results = _class_results(confusion, classes, right, truth, groups)
     log_probabilities = _log_softmax(scores)
     correct = int(confusion.trace())
     probabilities = np.exp(log_probabilities)
@@ -130,7 +136,7 @@ def evaluate_logits(
     return Evaluation(
         photos=len(names),
         top1=correct / len(names),
-        top1_interval=wilson_interval(correct, len(names)),
+        top1_interval=accuracy_interval(right, groups),
         top5=_top5(scores, truth) if len(classes) >= _TOP5_FROM else None,
         balanced_accuracy=fmean(r.recall for r in results if r.recall is not None),
         loss=fsum(-log_probabilities[np.arange(len(truth)), truth]) / len(names),
@@ -179,7 +185,13 @@ def _confusion(truth: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
     return np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
 
 
-def _class_results(confusion: np.ndarray, classes: Sequence[str]) -> tuple[ClassResult, ...]:
+def _class_results(
+    confusion: np.ndarray,
+    classes: Sequence[str],
+    right: np.ndarray,
+    truth: np.ndarray,
+    groups: NDArray[np.integer] | None,
+) -> tuple[ClassResult, ...]:
     hits, photos, predictions = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     return tuple(
         ClassResult(
@@ -188,9 +200,18 @@ def _class_results(confusion: np.ndarray, classes: Sequence[str]) -> tuple[Class
             recall=_ratio(int(hits[i]), int(photos[i])),
             f1=_ratio(2 * int(hits[i]), int(photos[i] + predictions[i])),
             photos=int(photos[i]),
+            recall_interval=_recall_interval(truth == i, right, groups),
         )
         for i, name in enumerate(classes)
     )
+
+
+def _recall_interval(
+    own: np.ndarray, right: np.ndarray, groups: NDArray[np.integer] | None
+) -> tuple[float, float] | None:
+    if not own.any():
+        return None
+    return accuracy_interval(right[own], None if groups is None else groups[own])
 
 
 def _ratio(part: int, whole: int) -> float | None:

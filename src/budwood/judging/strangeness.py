@@ -13,11 +13,13 @@ Principal Component Analysis", 1999.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import DataError
+from budwood.images.folds import make_folds
 
 AXES = 64
 """Main axes of the spread within classes that are kept at most."""
@@ -71,21 +73,39 @@ class Familiar:
         return nearest
 
 
-def familiar(
-    features: NDArray[np.floating], labels: NDArray[np.integer], coverage: float = COVERAGE
-) -> Familiar:
+@dataclass(frozen=True)
+class FamiliarFit:
+    """What training photos look like, and how far each lies from the others."""
+
+    familiar: Familiar
+    distances: NDArray[np.float64]
+    """`n`, of each photo from means and axes that it took no part in."""
+
+
+def fit_familiar(
+    features: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+    coverage: float = COVERAGE,
+) -> FamiliarFit:
     """What these training photos look like.
 
     The limit is read off photos that took no part: each part of every class is measured with
-    means and axes of the others.
+    means and axes of the others, photos of one group together. It is the distance that keeps its
+    promise for a next group, be there few of them: of `m` groups, the (m + 1) * coverage-th
+    distance, or the largest where there is none so large.
 
     Args:
         features: `n d`.
         labels: `n`.
+        groups: `n`; None: each photo stands for itself.
         coverage: The share of photos of the known classes that is not to be called strange.
 
     Raises:
         DataError: If there are fewer than two rows, or the lengths differ.
+
+    Reference: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005 (the
+    correction for few).
     """
     if len(features) != len(labels) or len(labels) < 2:
         raise DataError(
@@ -94,15 +114,24 @@ def familiar(
         )
     n, parts = len(labels), 2 if len(labels) >= MANY else 5
     r = max(1, min(AXES, n // ROWS_AN_AXIS, features.shape[1] // 2))
-    shuffled = np.random.default_rng(0).permutation(n)
-    part = np.empty(n, int)
-    part[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(n) % parts
-    distances = np.empty(n)
+    part = make_folds(labels, parts, groups=groups)
+    distances = np.full(n, np.inf)
     for out in (part == number for number in np.unique(part)):
-        others = _described(features[~out], labels[~out], r, np.inf)
-        distances[out] = others.distance(features[out])
-    limit = max(1.0, float(np.quantile(distances, coverage)))  # of equal photos all is rounding
-    return _described(features, labels, r, limit)
+        if not out.all():
+            others = _described(features[~out], labels[~out], r, np.inf)
+            distances[out] = others.distance(features[out])
+    limit = max(1.0, _limit(distances, groups, coverage))  # of equal photos all is rounding
+    return FamiliarFit(_described(features, labels, r, limit), distances)
+
+
+def _limit(
+    distances: NDArray[np.float64], groups: NDArray[np.integer] | None, coverage: float
+) -> float:
+    """The distance within which a photo of a next group lies, with probability `coverage`."""
+    m = len(distances) if groups is None else len(np.unique(groups))
+    share = min(1.0, ceil((m + 1) * coverage) / m)
+    known = distances[np.isfinite(distances)]
+    return float(np.quantile(known, share, method="inverted_cdf")) if len(known) else np.inf
 
 
 def _described(

@@ -1,22 +1,23 @@
-"""How far a classifier's word can be taken, learned from photos held out of its training.
+"""What a classifier says besides a class, learned from images held out of its training.
 
-One temperature makes its probabilities mean what they say. How sure it was of held-out photos, and
-whether it was right, tells from which confidence on it may answer at a promised rate of error. And
-where the training photos lie tells which photos are of none of its classes. All of it is small and
-travels in the capsule; nothing here needs torch.
+One temperature makes its probabilities mean what they say. How sure it was of held-out images, and
+whether it was right, tells which images it may answer at a target error rate. And where the
+training images lie tells which are out of distribution. All of it is small and travels in the
+capsule; nothing here needs torch.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import ConfigError
-from budwood.judging.abstaining import Answering, answering_for
 from budwood.judging.calibration import fit_temperature, softmax
-from budwood.judging.strangeness import Familiar, familiar
+from budwood.judging.selective import SelectiveRule, fit_rule
+from budwood.judging.strangeness import Familiar, FamiliarFit, fit_familiar
 
 MOST = 20_000
 """Held-out photos that are kept in a capsule."""
@@ -24,6 +25,21 @@ MOST_FEATURES = 2**24
 """Features, of all photos together, from which it is learned what is familiar."""
 PREFIX = "trust."
 """What the names of its tensors in a capsule begin with."""
+
+Features = Callable[[NDArray[np.integer]], NDArray[np.floating]]
+"""Features `m d` of some photos, by position."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier says to files, of those that can be read, in order."""
+
+    logits: NDArray[np.float32]
+    """`n k`, not yet calibrated."""
+    ood: NDArray[np.bool_] | None
+    """`n`, whether a photo is out of distribution; None where that is not known."""
+    unreadable: dict[Path, str]
+    """The other files, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -38,20 +54,23 @@ class Trust:
     """`n`, whether the classifier was wrong there."""
     familiar: Familiar | None = None
     """Where the training photos lie; None where that is not known."""
+    ood: NDArray[np.bool_] | None = None
+    """`n`, whether each held-out photo is called out of distribution; None where that is not
+    known."""
+    groups: NDArray[np.int32] | None = None
+    """`n`, of the held-out photos; None where each stands for itself."""
 
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Calibrated probabilities `n k`."""
         return softmax(logits, self.temperature)
 
-    def answering(self, rate: float) -> Answering:
-        """From which confidence on the error is at most `rate`.
+    def rule(self, target_error: float) -> SelectiveRule:
+        """Which photos are answered, so that with 90 % confidence the error is at most the target.
 
         Raises:
-            ConfigError: If `rate` is not between 0 and 1.
+            ConfigError: If the target is not between 0 and 1.
         """
-        sure = self.confidence.astype(np.float64)
-        pretended = np.stack([sure, np.minimum(1 - sure, sure)], 1)
-        return answering_for(rate, pretended, self.wrong.astype(int))
+        return fit_rule(target_error, self.confidence, self.wrong, self.ood, self.groups)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The parts that are arrays, by their names in a capsule."""
@@ -63,6 +82,10 @@ class Trust:
             found["means"] = self.familiar.means
             found["axes"] = self.familiar.axes
             found["deviations"] = self.familiar.deviations
+        if self.ood is not None:
+            found["ood"] = self.ood.astype(np.uint8)
+        if self.groups is not None:
+            found["groups"] = self.groups
         return {f"{PREFIX}{name}": values for name, values in found.items()}
 
     def to_json(self) -> dict[str, Any]:
@@ -76,70 +99,108 @@ class Trust:
 
     @classmethod
     def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> "Trust":
-        """What `to_json` and `arrays` gave, again."""
+        """What `to_json` and `arrays` gave, again; capsules of 0.1.0 have neither `ood` nor
+        `groups`."""
 
         def part(name: str) -> NDArray[Any]:
             return arrays[f"{PREFIX}{name}"]
 
-        known = about["limit"] is not None
+        has_ood, has_groups = (f"{PREFIX}{name}" in arrays for name in ("ood", "groups"))
+        familiar = None
+        if about["limit"] is not None:
+            parts = part("means"), part("axes"), part("deviations")
+            familiar = Familiar(*parts, about["rest"], about["limit"])
         return cls(
             float(about["temperature"]),
             part("confidence"),
             part("wrong").astype(bool),
-            Familiar(part("means"), part("axes"), part("deviations"), about["rest"], about["limit"])
-            if known
-            else None,
+            familiar,
+            part("ood").astype(bool) if has_ood else None,
+            part("groups") if has_groups else None,
         )
 
 
+@dataclass(frozen=True)
+class HeldOutImages:
+    """Images that a classifier has not learned from, and what it says to them."""
+
+    logits: NDArray[np.floating]
+    """`n k`."""
+    labels: NDArray[np.integer]
+    groups: NDArray[np.integer] | None
+    positions: NDArray[np.integer] | None
+    """Which of the training photos they are; None if they are others."""
+    features_of: Features
+    """By position among themselves."""
+
+
 def learned_trust(
-    held_out: NDArray[np.floating],
-    held_out_labels: NDArray[np.integer],
+    held_out: HeldOutImages,
     labels: NDArray[np.integer],
-    features_of: Callable[[NDArray[np.integer]], NDArray[np.floating]],
+    groups: NDArray[np.integer] | None,
+    features_of: Features,
 ) -> Trust:
-    """What held-out logits and the features of the training photos say of a classifier.
+    """What held-out images and the features of the training images say of a classifier.
 
     Args:
-        held_out: `n k`, logits of photos by a classifier that has not learned from them.
-        held_out_labels: `n`, their classes.
+        held_out: Images that it has not learned from.
         labels: `m`, the classes of the training photos.
-        features_of: Features of some of the training photos, by position.
+        groups: `m`; None: each stands for itself.
+        features_of: Of the training photos.
 
     Raises:
         DataError: If there are no photos, or fewer than two training photos.
     """
-    temperature = fit_temperature(held_out, held_out_labels)
-    probabilities = softmax(held_out, temperature)
-    wrong = probabilities.argmax(1) != held_out_labels
-    kept = _spread(len(held_out_labels), MOST)
+    temperature = fit_temperature(held_out.logits, held_out.labels, held_out.groups)
+    kept = _spread(len(held_out.labels), MOST)
+    probabilities = softmax(held_out.logits[kept], temperature)
     width = features_of(np.zeros(1, np.int64)).shape[1]
     some = _spread(len(labels), max(2, MOST_FEATURES // width))
+    fit = fit_familiar(features_of(some), labels[some], None if groups is None else groups[some])
     return Trust(
         temperature,
-        probabilities.max(1)[kept].astype(np.float32),
-        wrong[kept],
-        familiar(features_of(some), labels[some]),
+        probabilities.max(1).astype(np.float32),
+        probabilities.argmax(1) != held_out.labels[kept],
+        fit.familiar,
+        _distances(held_out, kept, some, fit) > fit.familiar.limit,
+        None if held_out.groups is None else held_out.groups[kept].astype(np.int32),
     )
 
 
-def answering_of(trust: Trust | None, rate: float, whose: str = "This classifier") -> Answering:
-    """From which confidence on a classifier answers, so that its error is at most `rate`.
+def _distances(
+    held_out: HeldOutImages, kept: NDArray[np.int64], some: NDArray[np.int64], fit: FamiliarFit
+) -> NDArray[np.float64]:
+    """Of the held-out images that are kept, from what they took no part in where that is known."""
+    known = dict(zip(some.tolist(), fit.distances.tolist(), strict=True))
+    positions = [None] * len(kept)
+    if held_out.positions is not None:
+        positions = held_out.positions[kept].tolist()
+    found = np.array([known.get(position, np.nan) for position in positions])
+    rest = np.flatnonzero(np.isnan(found))
+    if len(rest):
+        found[rest] = fit.familiar.distance(held_out.features_of(kept[rest]))
+    return found
+
+
+def rule_of(
+    trust: Trust | None, target_error: float, whose: str = "This classifier"
+) -> SelectiveRule:
+    """Which images a classifier answers at a target error rate.
 
     Args:
         trust: What held-out photos said of it.
-        rate: The promise, for example 0.02.
+        target_error: For example 0.02.
         whose: What the error calls it.
 
     Raises:
-        ConfigError: If it cannot abstain, or `rate` is not between 0 and 1.
+        ConfigError: If it cannot abstain, or the target is not between 0 and 1.
     """
     if trust is None:
         raise ConfigError(
             f"{whose} cannot tell when to abstain: no photo was held out of its training.",
             next="Train it again, with --val 0.2 or on more photos.",
         )
-    return trust.answering(rate)
+    return trust.rule(target_error)
 
 
 def trust_in(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Trust | None:

@@ -119,7 +119,7 @@ def _held_out(
     answered = None
     if val is not None and validation is not None:
         logits = _answers(plan, validation)
-        answered = HeldOut(val.targets, logits, val.group_numbers)
+        answered = HeldOut(val.targets, logits, val.group_numbers, rows=validation.rows)
         if training.patience is None:
             return answered
     targets = torch.from_numpy(train.targets)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from budwood.features.rows import RowSource
+from budwood.images.folds import make_folds
 from budwood.learning.axes import Axes, axes_of
 from budwood.learning.minimising import Regressions, log_probabilities
-from budwood.images.folds import make_folds
 from budwood.learning.penalties import held_out_folds
 from budwood.learning.probe import blocks_for
 from budwood.tensors import Features, Labels

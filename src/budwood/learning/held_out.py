@@ -32,6 +32,8 @@ class HeldOut:
     """Of each; None where each stands for itself."""
     positions: NDArray[np.int64] | None = None
     """Which of the training photos they are; None if they are validation photos."""
+    rows: RowSource | None = None
+    """Of validation photos: what they are judged by."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The penalty of a probe, chosen by how well photos that it was not fitted to are predicted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +49,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class _Tried:
+class Tried:
     """A penalty, and what its fits say of the rows that are held out."""
 
     penalty: float
@@ -70,14 +70,6 @@ def choose_penalty(
 ) -> Choice:
     """Held-out loss, its standard error and top-1 of each penalty tried, strongest first.
 
-    The strongest penalty is taken whose loss is not above the least by more than the standard error
-    of the difference of the two, photo by photo: what they have in common, that some photos are
-    hard, cancels out.
-
-    All folds are fitted side by side, each penalty from where the last one ended. No weaker
-    penalty is tried once the held-out loss has clearly risen, that is, by two standard errors of
-    the rise; and no further fold is held out once 10,000 photos are.
-
     Args:
         axes: The features.
         labels: A class for each row.
@@ -87,33 +79,12 @@ def choose_penalty(
         features: Their number.
         groups: Of each row: those of one group count as little more than one; None: each row
             stands for itself.
-
-    Reference: Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3 (the rule,
-    with the standard error of the loss itself).
     """
     held_out = held_out_folds(folds)
     out = held_out.any(0).numpy()
     own = None if groups is None else groups[out]
-    fits = Regressions(axes, labels, k, (~held_out).float(), bias, torch.float32)
-    found: list[_Tried] = []
-    best: _Tried | None = None
-    w = None
-    for penalty in (features * share for share in PENALTIES_PER_FEATURE):
-        w = fits.minimise(penalty, w, CLOSE, steps=40)
-        tried = _tried(axes, labels, w, held_out, penalty)
-        found.append(tried)
-        if best is None or tried.losses.mean() < best.losses.mean():
-            best = tried
-        rise = tried.losses - best.losses
-        if rise.mean() > 2 * standard_error(rise, own):
-            break
-    assert best is not None
-    least = best.losses
-    chosen = next(
-        tried
-        for tried in found  # the strongest first
-        if (tried.losses - least).mean() <= standard_error(tried.losses - least, own)
-    )
+    found = list(tried_penalties(axes, labels, k, held_out, bias, features, own))
+    chosen = one_standard_error(found, own)
     candidates = tuple(
         {
             "penalty": tried.penalty,
@@ -125,6 +96,62 @@ def choose_penalty(
     )
     answers = HeldOutAnswers(np.flatnonzero(out), chosen.answers)
     return Choice(chosen.penalty, candidates, chosen.columns, answers)
+
+
+def tried_penalties(
+    axes: Axes,
+    labels: Labels,
+    k: int,
+    held_out: Tensor,
+    bias: bool,
+    features: int,
+    groups: NDArray[np.integer] | None = None,
+) -> Iterator[Tried]:
+    """What the fits of each penalty say of the rows that are held out, strongest first.
+
+    All folds are fitted side by side, each penalty from where the last one ended. No weaker
+    penalty is tried once the held-out loss has clearly risen, that is, by two standard errors of
+    the rise.
+
+    Args:
+        axes: The features.
+        labels: A class for each row.
+        k: Classes.
+        held_out: `p n`, see `held_out_folds`.
+        bias: Whether the layer has one.
+        features: Their number.
+        groups: Of each row that is held out; None: each stands for itself.
+    """
+    fits = Regressions(axes, labels, k, (~held_out).float(), bias, torch.float32)
+    best: Tried | None = None
+    w = None
+    for penalty in (features * share for share in PENALTIES_PER_FEATURE):
+        w = fits.minimise(penalty, w, CLOSE, steps=40)
+        tried = _tried(axes, labels, w, held_out, penalty)
+        yield tried
+        if best is None or tried.losses.mean() < best.losses.mean():
+            best = tried
+        rise = tried.losses - best.losses
+        if rise.mean() > 2 * standard_error(rise, groups):
+            break
+
+
+def one_standard_error(found: Sequence[Tried], groups: NDArray[np.integer] | None = None) -> Tried:
+    """The strongest penalty whose loss is within one standard error of the least loss.
+
+    It is the standard error of the loss itself, which is several times that of a difference of two
+    losses: so the penalty is stronger than the best, and its answers, once calibrated, are better
+    (`benchmarks/regularisation.py`).
+
+    Args:
+        found: The strongest first.
+        groups: Of each row; None: each stands for itself.
+
+    Reference: Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
+    """
+    best = min(found, key=lambda tried: float(tried.losses.mean()))
+    limit = best.losses.mean() + standard_error(best.losses, groups)
+    return next(tried for tried in found if tried.losses.mean() <= limit)
 
 
 def held_out_folds(folds: NDArray[np.integer]) -> Tensor:
@@ -182,7 +209,7 @@ def answers_at(
     return answers
 
 
-def _tried(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor, penalty: float) -> _Tried:
+def _tried(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor, penalty: float) -> Tried:
     # Made in one piece: many small ones among the blocks would keep the blocks' memory from being
     # given back.
     out = held_out.any(0)
@@ -195,5 +222,4 @@ def _tried(axes: Axes, labels: Labels, w: Tensor, held_out: Tensor, penalty: flo
     truth = labels[out]
     losses = -answers.gather(1, truth.unsqueeze(1))[:, 0].double().numpy()
     hits = (answers.argmax(1) == truth).numpy()
-    return _Tried(penalty, w.mean(0), answers, losses, hits)
-
+    return Tried(penalty, w.mean(0), answers, losses, hits)

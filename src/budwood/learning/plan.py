@@ -16,7 +16,7 @@ from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.quantising import CALIBRATION
-from budwood.features.rows import RowSource, Selected
+from budwood.features.rows import RowsInMemory, RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import Trunk, trunk_key
 from budwood.images.preprocessing import Preprocessing
@@ -208,6 +208,13 @@ class Plan:
         with torch.inference_mode():
             output = self._judged.graft.eval()(rows)
         return (output if isinstance(output, torch.Tensor) else output[0]).float()
+
+    def rows_exactly(self, pixels: Pixels) -> RowSource:
+        """The rows of a few decoded photos, as fp32 torch computes them."""
+        engine = TorchEngine(self._judged.trunk, EngineSpec("torch", "fp32"))
+        parts = [engine.run(pixels[i : i + 4]) for i in range(0, len(pixels), 4)]
+        tensors = (np.concatenate(of_batches) for of_batches in zip(*parts, strict=True))
+        return RowsInMemory(tuple(map(torch.from_numpy, tensors)))
 
     def answers_exactly(self, pixels: Pixels) -> Logits:
         """What the whole network answers in fp32 torch, a few photos at a time."""

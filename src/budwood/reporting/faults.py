@@ -13,9 +13,6 @@ from budwood.reporting.records import Listed
 
 FEW = 10
 """Photos; a class with fewer can hardly be learned or judged."""
-SURE = 0.75
-"""Probability of another class from which on a label is called probably wrong; below that, the
-photo is more often hard to tell."""
 
 
 def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[Found]:
@@ -48,7 +45,7 @@ def probably_wrong(
     """Photos whose label is probably wrong, the worst first.
 
     Args:
-        paths: `n` training photos.
+        paths: `n` photos.
         labels: `n`, their classes.
         classes: Names.
         probabilities: `n k`, of each photo by a classifier that has not seen it.
@@ -65,7 +62,6 @@ def probably_wrong(
             },
         )
         for suspect in suspects(probabilities, labels)
-        if suspect.probability >= SURE
     ]
 
 

@@ -14,16 +14,16 @@ from budwood.errors import ConfigError
 from budwood.features.gathering import Gathered
 from budwood.features.rows import LiveRows, Selected
 from budwood.judging.calibration import Reliability, reliability, softmax
+from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.learning.fitting import data_fingerprint
 from budwood.reporting.commands import command_of
 from budwood.reporting.facts import Cell, Facts, Found, Growth, Picture
 from budwood.reporting.faults import equal_photos, probably_wrong, small_classes
-from budwood.reporting.growth import Taught, growth_of, held_out_probabilities, taught, told_growth
+from budwood.reporting.growth import Taught, growth_of, taught, told_growth
 from budwood.reporting.maps import maps_of
 from budwood.reporting.network_drawing import drawn
-from budwood.reporting.records import Listed, Record
-from budwood.reporting.reliability import told_reliability
+from budwood.reporting.records import Listed, Record, groups_of
 from budwood.reporting.seen import CLASSES, Seen, in_rows, photos_of_cells, shown_places
 from budwood.reporting.thumbnails import thumbnails
 
@@ -132,12 +132,17 @@ class _Look:
             return None, None
         logits, labels = self.model.plan.logits(rows) / self.model.temperature, self._labels(photos)
         paths = tuple(photo.path for photo in photos)
-        seen = Seen(paths, labels, softmax(logits.numpy()))
+        seen = Seen(paths, labels, softmax(logits.numpy()), groups_of(photos))
         if "test" in self.gone:
             self.gaps["cells"] = "photos.some moved"
             return seen, None
         evaluation = evaluate_logits(
-            logits, torch.from_numpy(labels), self.model.classes_, paths, WORST
+            logits,
+            torch.from_numpy(labels),
+            self.model.classes_,
+            paths,
+            WORST,
+            groups_of(photos),
         )
         if evaluation.confusion != self.record.confusion:
             self.gaps["cells"] = "answers.changed"
@@ -192,14 +197,14 @@ class _Look:
     def reliability(self) -> Reliability | None:
         """How far its probabilities can be taken at their word; by the run itself if it says."""
         told = self.record.result.get("calibration")
-        if told is not None:
-            return told_reliability(told)
+        if told is not None and "ece_if_perfect" in told:  # runs of 0.1.0 have no band
+            return Reliability.from_json(told)
         if self.evaluation is None or self.seen is None:
             self.gaps["reliability"] = next(
                 (self.gaps[name] for name in ("test", "cells") if name in self.gaps), "later"
             )
             return None
-        return reliability(self.seen.probabilities, self.seen.labels)
+        return reliability(self.seen.probabilities, self.seen.labels, self.seen.groups)
 
     def growth(self) -> Growth | None:
         """What more photos would bring."""
@@ -215,18 +220,28 @@ class _Look:
         return found
 
     def faults(self) -> list[Found]:
-        """What is wrong with the photos, as far as the run's own rows tell."""
+        """What is wrong with the photos, as far as the run's own rows tell; labels are judged as by
+        `budwood audit`."""
         found = equal_photos(self.here, self.gathered.photos)
-        if self.taught is None:
-            self.gaps["labels"] = self.gaps["taught"]
-            return found
-        probabilities = held_out_probabilities(self.taught, self.record.request["seed"])
-        if probabilities is None:
-            return found
-        _, photos = self._split("train")
-        paths = [photo.path for photo in photos]
-        labels = self._labels(photos)
-        return found + probably_wrong(paths, labels, self.model.classes_, probabilities)
+        if not self.is_full:
+            self.gaps["labels"] = "later"
+        elif not self.here:
+            self.gaps["labels"] = "growth.moved"
+        elif not self.model.plan.has_features:
+            self.gaps["labels"] = "growth.unfrozen"
+        else:
+            labels = self._labels(self.here)
+            probabilities = held_out_opinions(
+                self.model.head_features(self.gathered),
+                labels,
+                groups_of(self.here),
+                len(self.model.classes_),
+                self.record.request["seed"],
+            )
+            if probabilities is not None:
+                paths = [photo.path for photo in self.here]
+                found += probably_wrong(paths, labels, self.model.classes_, probabilities)
+        return found
 
     def _taught(self) -> Taught | None:
         """The training photos' features, if they are the same photos as ever."""
@@ -243,7 +258,8 @@ class _Look:
         else:
             probe = self.record.result["probe"]
             penalty = None if probe is None else probe["penalty"]
-            return taught(self.model, rows, self._labels(photos), penalty)
+            seed = self.record.request["seed"]
+            return taught(self.model, rows, self._labels(photos), groups_of(photos), penalty, seed)
         return None
 
     def _split(self, name: str) -> tuple[Gathered, list[Listed]]:

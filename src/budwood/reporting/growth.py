@@ -1,4 +1,4 @@
-"""What a run's stored features say further: held-out answers, and what more photos would bring."""
+"""What a run's stored features say further: what more photos would bring."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +10,10 @@ from numpy.typing import NDArray
 
 from budwood.classifier import Classifier
 from budwood.features.gathering import Gathered
-from budwood.judging.calibration import fit_temperature, softmax
 from budwood.judging.learning_curve import learning_curve
-from budwood.learning.penalties import can_be_held_out, spread_folds
-from budwood.learning.precision_trial import pooled
-from budwood.learning.probe import fit_probe, held_out_logits
+from budwood.learning.probe import Probe, fit_probe
 from budwood.reporting.facts import Growth, Point
 from budwood.tensors import Features
-
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -28,13 +23,19 @@ class Taught:
     features: Features
     labels: NDArray[np.int64]
     classes: int
+    groups: NDArray[np.int64] | None
     penalty: float
     is_stand_in: bool
     """True if the run's own graft is another."""
 
 
 def taught(
-    model: Classifier, gathered: Gathered, labels: NDArray[np.int64], penalty: float | None
+    model: Classifier,
+    gathered: Gathered,
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    penalty: float | None,
+    seed: int,
 ) -> Taught:
     """The training photos' features, and the penalty for a head that is fitted to them.
 
@@ -42,28 +43,16 @@ def taught(
         model: A classifier.
         gathered: Rows for judging of the training photos.
         labels: Their classes.
+        groups: Of each; None: each stands for itself.
         penalty: That of the run, if its head was solved.
+        seed: Of the run.
     """
-    plan, k = model.plan, len(model.classes_)
-    is_stand_in = plan.layer is None
-    if is_stand_in:
-        features = pooled(gathered.rows)
-    else:
-        rows = plan.features(gathered)
-        features = rows.take(range(len(rows)))[0].float()
+    k, is_stand_in = len(model.classes_), model.plan.layer is None
+    features = torch.from_numpy(model.head_features(gathered))
     if penalty is None or is_stand_in:
-        penalty = fit_probe(features, torch.from_numpy(labels), k).penalty
-    return Taught(features, labels, k, penalty, is_stand_in)
-
-
-def held_out_probabilities(of: Taught, seed: int) -> NDArray[np.float64] | None:
-    """`n k`, of each photo by a head that has not seen it; None where a class would be missing."""
-    folds = spread_folds(of.labels, min(FOLDS, len(of.labels)), seed)
-    if not can_be_held_out(of.labels, folds):
-        return None
-    labels = torch.from_numpy(of.labels)
-    logits = held_out_logits(of.features, labels, of.classes, folds, of.penalty).numpy()
-    return softmax(logits, fit_temperature(logits, of.labels))
+        fitted = fit_probe(features, torch.from_numpy(labels), k, Probe(seed=seed), groups=groups)
+        penalty = fitted.penalty
+    return Taught(features, labels, k, groups, penalty, is_stand_in)
 
 
 def growth_of(of: Taught, seed: int) -> Growth | None:

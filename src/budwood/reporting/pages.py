@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
@@ -137,17 +137,23 @@ def class_rows(test: dict[str, Any] | None) -> list[ClassRow]:
             c["recall"],
             c["precision"],
             c["photos"],
-            *(
-                wilson_interval(round(c["recall"] * c["photos"]), c["photos"])
-                if c["photos"]
-                else (0.0, 0.0)
-            ),
+            *_interval(c),
         )
         for c in (test["classes"] if test else ())
     ]
     if len(rows) <= CLASSES:
         return rows
     return sorted(rows, key=lambda row: 1.0 if row.recall is None else row.recall)[:CLASSES]
+
+
+def _interval(one: Mapping[str, Any]) -> tuple[float, float]:
+    """The interval of a class's recall; runs of 0.1.0 did not write it down."""
+    if not one["photos"]:
+        return 0.0, 0.0
+    known = one.get("recall_interval")
+    if known is not None:
+        return known[0], known[1]
+    return wilson_interval(round(one["recall"] * one["photos"]), one["photos"])
 
 
 @cache

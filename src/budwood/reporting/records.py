@@ -2,19 +2,25 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from budwood.errors import BudwoodError, ConfigError
 from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.folds import as_groups
 from budwood.places import whole_file
 from budwood.run_folders import request_of
 
 PHOTOS = "photos.csv"
-"""The photos of a run: path, label and split. `budwood train` takes such a list, too."""
+"""The photos of a run: path, label, split and group. `budwood train` takes such a list, too."""
 RESULT = "result.json"
 
 
@@ -26,6 +32,8 @@ class Listed:
     label: str
     split: str
     """train, val or test."""
+    group: str = ""
+    """What it was kept together by; empty if it stands for itself."""
 
 
 @dataclass(frozen=True)
@@ -64,19 +72,38 @@ class Record:
 def listed(photos: ImageFolder) -> tuple[Listed, ...]:
     """The photos of a folder, with where they are whatever the working folder is."""
     splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
+    sizes = Counter(group for split in splits for group in split.groups or ())
     return tuple(
-        Listed(path.absolute(), split.classes[label], split.name)
+        Listed(
+            path.absolute(),
+            split.classes[label],
+            split.name,
+            str(group) if sizes[group] > 1 else "",
+        )
         for split in splits
-        for path, label in zip(split.paths, split.labels, strict=True)
+        for path, label, group in zip(
+            split.paths, split.labels, split.groups or repeat(-1, len(split)), strict=True
+        )
     )
+
+
+def groups_of(photos: Sequence[Listed]) -> NDArray[np.int64] | None:
+    """The groups of listed photos as numbers; None where each stands for itself."""
+    if not any(photo.group for photo in photos):
+        return None
+    return as_groups([photo.group or photo.path for photo in photos])
 
 
 def write_photos(file: Path, photos: Sequence[Listed]) -> None:
     """Put the list of a run's photos into a file, whole or not at all."""
     text = StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label", "split"])
-    writer.writerows([photo.path, photo.label, photo.split] for photo in photos)
+    has_groups = any(photo.group for photo in photos)
+    writer.writerow(["path", "label", "split", *(["group"] if has_groups else [])])
+    writer.writerows(
+        [photo.path, photo.label, photo.split, *([photo.group] if has_groups else [])]
+        for photo in photos
+    )
     with whole_file(file) as made:
         made.write(text.getvalue().encode())
 
@@ -119,7 +146,8 @@ def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
         try:
             with file.open(newline="", encoding="utf-8") as lines:
                 rows = [
-                    Listed(Path(r["path"]), r["label"], r["split"]) for r in csv.DictReader(lines)
+                    Listed(Path(r["path"]), r["label"], r["split"], r.get("group") or "")
+                    for r in csv.DictReader(lines)
                 ]
         except (ValueError, KeyError, TypeError, csv.Error):
             raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None

@@ -27,6 +27,8 @@ class Seen:
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     """`n k`, calibrated."""
+    groups: NDArray[np.int64] | None = None
+    """`n`; None where each photo stands for itself."""
 
     @property
     def predicted(self) -> NDArray[np.int64]:
