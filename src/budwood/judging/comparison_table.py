@@ -9,8 +9,7 @@ HEAD = (
 )  # fmt: skip
 LEGEND = (
     "95 %: the interval of top-1. bal.: balanced accuracy. ms, MB: of one image up to there.\n"
-    "= not significantly different from the best   * Pareto-optimal: none is both quicker and more "
-    "accurate\n> recommended: the quickest that is non-inferior"
+    "= not significantly different from the best   * Pareto-optimal   > recommended"
 )
 LONGEST = 22
 """Letters of a stage's name; of a longer one the end is shown."""

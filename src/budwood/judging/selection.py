@@ -55,8 +55,8 @@ def pairwise_differences(
 
     Example:
         >>> pairs = pairwise_differences(np.arange(100) < np.array([[90], [80]]))
-        >>> [round(end, 3) for end in (pairs.low[1, 0], pairs.high[1, 0])]
-        [-0.159, -0.037]
+        >>> pairs.low[1, 0].round(3), pairs.high[1, 0].round(3)
+        (np.float64(-0.159), np.float64(-0.037))
     """
     n = right.shape[1]
     hits = right.astype(np.float64)
@@ -98,7 +98,7 @@ def adjusted_p_values(pairs: PairwiseDifferences, best: int) -> NDArray[np.float
     Example:
         >>> right = np.arange(100) < np.array([[90], [88], [60]])
         >>> adjusted_p_values(pairwise_differences(right), 0).round(2).tolist()
-        [1.0, 0.51, 0.0]
+        [1.0, 0.45, 0.0]
 
     References: Tukey, "The problem of multiple comparisons", 1953; Hsu, "Multiple Comparisons",
     1996; Chernozhukov, Chetverikov and Kato, "Gaussian approximations and multiplier bootstrap",
@@ -116,9 +116,9 @@ def adjusted_p_values(pairs: PairwiseDifferences, best: int) -> NDArray[np.float
 def optimism(pairs: PairwiseDifferences, contenders: NDArray[np.bool_]) -> float:
     """How much too good the best stage's accuracy is on average, because it was chosen by it.
 
-    Accuracies of the contenders are drawn towards their mean, as far as their spread is noise;
-    those of the others are far enough from the best to be left where they are. Then noise is
-    added again: how lucky is the winner?
+    Accuracies of the contenders are drawn towards their mean until their spread is what is left
+    of it without noise; those of the others are far enough from the best to be left where they
+    are. Then noise is added again: how lucky is the winner?
 
     Args:
         pairs: All pairs of stages.
@@ -130,8 +130,9 @@ def optimism(pairs: PairwiseDifferences, contenders: NDArray[np.bool_]) -> float
         >>> 0.02 < optimism(equal, np.full(20, True)) < 0.04
         True
 
-    Reference: Efron, "Tweedie's formula and selection bias", Journal of the American Statistical
-    Association 2011.
+    References: Efron, "Tweedie's formula and selection bias", Journal of the American Statistical
+    Association 2011; Louis, "Estimating a population of parameter values", Journal of the American
+    Statistical Association 1984 (estimates that are spread as the truth is).
     """
     likely = pairs.accuracy.copy()
     k = int(contenders.sum())
@@ -141,7 +142,7 @@ def optimism(pairs: PairwiseDifferences, contenders: NDArray[np.bool_]) -> float
         noise_variance = float(np.trace(noise) - noise.sum() / k) / (k - 1)
         variance = float(own.var(ddof=1))
         kept = max(0.0, 1 - noise_variance / variance) if variance else 0.0
-        likely[contenders] = own.mean() + kept * (own - own.mean())
+        likely[contenders] = own.mean() + np.sqrt(kept) * (own - own.mean())
     drawn = likely + _noise(pairs.covariance)
     winner = drawn.argmax(1)
     # No accuracy is beyond 1: near it there is less room for luck.
