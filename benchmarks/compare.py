@@ -6,8 +6,9 @@ EfficientNet-Lite0, Lite1 and Lite2 with their ImageNet weights, and VGG16, ResN
 with random ones, on flowers: all stages of all of them. The first comparison has an empty store,
 the second a full one. Afterwards, in the same store, every probe is done again by scikit-learn
 (standardised features, the same folds, the penalty times a fit's share of the rows): photos that
-the two judge otherwise are counted. `best_low` and `best_high` are the interval of a network's best stage; the lowest
-`best_low` of the pretrained must lie above the highest `best_high` of the random ones.
+the two judge otherwise are counted. `best_low` and `best_high` are the interval of a network's best
+stage; the lowest `best_low` of the pretrained must lie above the highest `best_high` of the random
+ones.
 
 FOLDER holds `flowers` (default: BUDWOOD_DATA). `--short`: a twentieth of the photos.
 """

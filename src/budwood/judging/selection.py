@@ -9,6 +9,7 @@ is too good, by its luck.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,16 @@ class PairwiseDifferences:
     units: int
     """Groups, or images where each stands for itself."""
 
-    @property
+    @cached_property
+    def noise(self) -> NDArray[np.float64]:
+        """`s DRAWS`, random errors of the accuracies; the same each time."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
+        normal = np.random.default_rng(0).standard_normal((len(root), DRAWS))
+        noise: NDArray[np.float64] = root @ normal
+        return noise
+
+    @cached_property
     def worst_case(self) -> NDArray[np.float64]:
         """`s`, the lower end against whichever other stage is worst for it; 0 if there is none."""
         if len(self.low) == 1:
@@ -143,36 +153,25 @@ def optimism(pairs: PairwiseDifferences, contenders: NDArray[np.bool_]) -> float
         variance = float(own.var(ddof=1))
         kept = max(0.0, 1 - noise_variance / variance) if variance else 0.0
         likely[contenders] = own.mean() + np.sqrt(kept) * (own - own.mean())
-    drawn = likely + _noise(pairs.covariance)
-    winner = drawn.argmax(1)
+    drawn = likely[:, None] + pairs.noise
     # No accuracy is beyond 1: near it there is less room for luck.
-    luck = np.minimum(1.0, drawn.max(1)) - likely[winner]
+    luck = np.minimum(1.0, drawn.max(0)) - likely[drawn.argmax(0)]
     return max(0.0, float(luck.mean()))
-
-
-def _noise(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Random errors of the accuracies, `DRAWS s`; the same at each call."""
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    normal = np.random.default_rng(0).standard_normal((DRAWS, len(covariance)))
-    noise: NDArray[np.float64] = normal @ root
-    return noise
 
 
 def _largest_differences(pairs: PairwiseDifferences) -> NDArray[np.float64]:
     """`DRAWS`, the largest difference of any two equal stages, in standard errors."""
-    noise = _noise(pairs.covariance)
     variances = np.diag(pairs.covariance)
     of_pairs = variances[:, None] + variances[None, :] - 2 * pairs.covariance
     # Stages that are right on the same images differ by rounding errors only.
     differ = of_pairs > 1e-12 * variances.max(initial=0.0)
     scale = np.where(differ, 1 / np.sqrt(np.where(differ, of_pairs, 1.0)), 0.0)
-    largest = np.zeros(len(noise))
+    largest = np.zeros(DRAWS)
     for i in range(1, len(variances)):
-        away = np.abs(noise[:, :i] - noise[:, i : i + 1]) * scale[i, :i]
-        np.maximum(largest, away.max(1), out=largest)
+        away = np.abs(pairs.noise[:i] - pairs.noise[i]) * scale[i, :i, None]
+        np.maximum(largest, away.max(0), out=largest)
     # Variances of few groups are themselves uncertain: a multivariate t distribution.
     freedom = max(1, pairs.units - 1)
-    squares = np.random.default_rng(1).chisquare(freedom, len(noise))
+    squares = np.random.default_rng(1).chisquare(freedom, DRAWS)
     found: NDArray[np.float64] = largest / np.sqrt(squares / freedom)
     return found
