@@ -160,7 +160,7 @@ def test_photos_that_nothing_tells_apart_are_compared_and_nothing_is_recommended
         draw(tmp_path / "alike" / name, 8, 50, seed)
     found = compared(tmp_path / "alike", LENET)
     assert found.recommended is None
-    assert found.recommendation.startswith("None: no stage is better")
+    assert found.recommendation.startswith("None: no stage is shown to be better")
     assert all(np.isfinite(place.stage.logme) for place in found.places)
 
 

@@ -122,7 +122,7 @@ def test_what_is_no_better_than_naming_the_largest_class_is_not_recommended():
     found = compared(stage("a", 205, 1.0), stage("b", 200, 2.0))
     assert found.recommended is None
     assert found.recommendation.startswith(
-        "None: no stage is better than the majority-class baseline (0.500; the best is "
+        "None: no stage is shown to be better than the majority-class baseline (0.500; the best is "
     )
 
 

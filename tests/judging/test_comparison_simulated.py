@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from budwood.intervals import difference_interval
+from budwood.intervals import accuracy_interval, difference_interval
 from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison
 from budwood.judging.selection import optimism, pairwise_differences
 
@@ -18,7 +18,7 @@ def comparison(right, groups=None):
             memory=1,
             seconds=float(i + 1),
             top1=float(row.mean()),
-            interval=(0.6, 1.0),  # above the baseline
+            interval=accuracy_interval(row, groups),
             balanced_accuracy=0.0,
             penalty=1.0,
             logme=0.0,
@@ -121,6 +121,13 @@ def test_of_equal_stages_none_is_called_worse_and_the_optimism_is_told(n, size, 
         true.append(found.best.stage.top1 - 0.78)
     assert worse / draws <= 0.05 + 1.96 * np.sqrt(0.05 * 0.95 / draws)
     assert np.mean(told) == pytest.approx(np.mean(true), rel=0.25)
+
+
+def test_stages_that_are_as_good_as_the_baseline_are_hardly_ever_said_to_beat_it():
+    random = np.random.default_rng(0)
+    found = [comparison(random.random((20, 100)) < 0.5) for _ in range(100)]
+    assert np.mean([one.best.stage.interval[0] > 0.5 for one in found]) > 0.2  # by luck
+    assert np.mean([one.beats_baseline for one in found]) <= 0.05
 
 
 def test_a_stage_that_is_10_points_worse_is_called_worse():

@@ -44,7 +44,7 @@ def test_the_p_value_is_that_of_the_exact_test():
     assert paired(*answers(100, 0, 0, 100)).p_value == 1.0
 
 
-@given(right, st.integers(1, 5))
+@given(right, st.integers(2, 5))
 def test_images_that_are_repeated_in_their_groups_prove_nothing_more(pairs, copies):
     first, second = (np.array(side) for side in zip(*pairs, strict=True))
     groups = np.repeat(np.arange(len(first)), copies)
@@ -60,7 +60,8 @@ def test_the_interval_is_that_of_the_groups():
     first, second = random.random((2, 300)) < 0.8
     groups = np.arange(300) // 5
     assert paired(first, second, groups).interval == difference_interval(first, second, groups)
-    assert paired(first, second).groups is None
+    assert paired(first, second, groups).groups == 60
+    assert paired(first, second).groups is paired(first, second, np.arange(300)).groups is None
 
 
 @pytest.mark.parametrize(

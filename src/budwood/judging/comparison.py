@@ -187,8 +187,9 @@ class Comparison:
 
     @property
     def beats_baseline(self) -> bool:
-        """True if the best is shown to be better than the majority-class baseline."""
-        return self.best.stage.interval[0] > self.largest_class
+        """True if the best is shown to be better than the majority-class baseline, even if its
+        figure is as much too good as is likely."""
+        return self.best.stage.interval[0] - self.optimism > self.largest_class
 
     @property
     def recommended(self) -> Place | None:
@@ -206,7 +207,7 @@ class Comparison:
         place, best = self.recommended, self.best
         if not self.beats_baseline:
             return (
-                "None: no stage is better than the majority-class baseline "
+                "None: no stage is shown to be better than the majority-class baseline "
                 f"({self.largest_class:.3f}; the best is {best}, {best.stage.top1:.3f})."
             )
         if place is None:

@@ -118,5 +118,5 @@ def paired(
         second_only=int((second & ~first).sum()),
         interval=difference_interval(first, second, groups),
         p_value=sign_flip_p(sums),
-        groups=None if groups is None else len(sums),
+        groups=len(sums) if len(sums) < len(first) else None,
     )

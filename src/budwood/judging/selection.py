@@ -107,8 +107,8 @@ def adjusted_p_values(pairs: PairwiseDifferences, best: int) -> NDArray[np.float
 
     Example:
         >>> right = np.arange(100) < np.array([[90], [88], [60]])
-        >>> adjusted_p_values(pairwise_differences(right), 0).round(2).tolist()
-        [1.0, 0.45, 0.0]
+        >>> adjusted_p_values(pairwise_differences(right), 0).round(1).tolist()
+        [1.0, 0.5, 0.0]
 
     References: Tukey, "The problem of multiple comparisons", 1953; Hsu, "Multiple Comparisons",
     1996; Chernozhukov, Chetverikov and Kato, "Gaussian approximations and multiplier bootstrap",
