@@ -108,9 +108,9 @@ def test_of_two_identical_stages_the_quicker_one_is_recommended():
     assert comparison(np.stack([right, right])).recommended.stage.name == "s0"
 
 
-@pytest.mark.parametrize(("n", "size", "draws"), [(500, 1, 300), (500, 5, 300), (60, 1, 100)])
+@pytest.mark.parametrize(("n", "size", "draws"), [(500, 1, 300), (500, 5, 200), (60, 1, 60)])
 def test_of_equal_stages_none_is_called_worse_and_the_optimism_is_told(n, size, draws):
-    """The level is 5 %: of 300 draws 15, and 22 by chance."""
+    """The level is 5 %: of 300 draws 15, and up to 22 by chance."""
     random, groups = np.random.default_rng(size), np.arange(n) // size
     worse, told, true = 0, [], []
     for _ in range(draws):
@@ -148,7 +148,7 @@ def test_a_stage_that_is_10_points_worse_is_called_worse():
 )
 def test_the_optimism_is_that_of_the_winner(accuracies, most):
     random, true, told = np.random.default_rng(0), [], []
-    for _ in range(100):
+    for _ in range(80):
         found = comparison(through_hardness(random, np.arange(500), at(accuracies)))
         best = int(found.best.stage.name[1:])
         true.append(found.best.stage.top1 - accuracies[best])
