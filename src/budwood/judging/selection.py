@@ -114,8 +114,10 @@ def adjusted_p_values(pairs: PairwiseDifferences, best: int) -> NDArray[np.float
     1996; Chernozhukov, Chetverikov and Kato, "Gaussian approximations and multiplier bootstrap",
     Annals of Statistics 2013.
     """
-    errors = (pairs.high - pairs.low) / (2 * Z)
-    away = np.abs(pairs.high + pairs.low)[best] / 2 / errors[best]
+    middle = (pairs.high + pairs.low)[best] / 2
+    errors = (pairs.high - pairs.low)[best] / (2 * Z)
+    # If the two are equal, what they differ by is chance, and its square belongs to the variance.
+    away = np.abs(middle) / np.sqrt(errors**2 + middle**2 / pairs.units)
     away[best] = 0.0
     largest = _largest_differences(pairs)
     reached = len(largest) - np.searchsorted(np.sort(largest), away, side="left")
