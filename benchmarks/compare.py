@@ -5,9 +5,10 @@
 EfficientNet-Lite0, Lite1 and Lite2 with their ImageNet weights, and VGG16, ResNet18 and GoogLeNet
 with random ones, on flowers: all stages of all of them. The first comparison has an empty store,
 the second a full one. Afterwards, in the same store, every probe is done again by scikit-learn
-(standardised features, the same folds, C = 1 / penalty): photos that the two judge otherwise are
-counted. `best_low` and `best_high` are the interval of a network's best stage; the lowest
-`best_low` of the pretrained must lie above the highest `best_high` of the random ones.
+(standardised features, the same folds, the penalty times a fit's share of the rows): photos that
+the two judge otherwise are counted. `best_low` and `best_high` are the interval of a network's best
+stage; the lowest `best_low` of the pretrained must lie above the highest `best_high` of the random
+ones.
 
 FOLDER holds `flowers` (default: BUDWOOD_DATA). `--short`: a twentieth of the photos.
 """
@@ -47,14 +48,15 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     counts of right answers, and the seconds that it takes for all."""
     import time
 
+    import numpy as np
     import torch
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     from budwood.features.gathering import Extraction
     from budwood.images.folder import load_folder
+    from budwood.images.folds import make_folds
     from budwood.judging.staged_networks import StagedNetwork
-    from budwood.learning.penalties import spread_folds
     from budwood.networks.candidates import candidates
 
     (candidate,) = candidates([name])
@@ -62,16 +64,16 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     network = StagedNetwork(candidate, Extraction(), lambda note: None, None)
     gathered = network.gather(train.paths)
     assert gathered.misses == 0, "the features are not those of the comparison"
-    folds, truth = spread_folds(train.targets, 5, 0), train.targets
+    folds, truth = make_folds(train.targets, groups=train.group_numbers), train.targets
     torch.set_num_threads(1)
     differ, started = [], time.perf_counter()
     stages = gathered.rows.take(range(len(train)))
     for features, penalty, top1 in zip(stages, penalties, tops, strict=True):
         z = StandardScaler().fit_transform(features.double().numpy())
         right = 0
-        for fold in range(5):
+        for fold in np.unique(folds):
             out = folds == fold
-            model = LogisticRegression(C=1 / penalty, max_iter=5000, tol=1e-6)
+            model = LogisticRegression(C=1 / (penalty * (~out).mean()), max_iter=5000, tol=1e-6)
             model.fit(z[~out], truth[~out])
             right += int((model.predict(z[out]) == truth[out]).sum())
         differ.append(abs(right - round(top1 * len(truth))))

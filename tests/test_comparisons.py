@@ -15,9 +15,9 @@ from budwood.features import extraction as extracting
 from budwood.features import stage_times
 from budwood.features.gathering import Extraction
 from budwood.images.folder import load_folder
+from budwood.images.folds import make_folds
 from budwood.judging import staged_networks
 from budwood.judging.staged_networks import StagedNetwork
-from budwood.images.folds import make_folds
 from budwood.learning.probe import Probe
 from budwood.networks.candidates import Candidate
 
@@ -107,13 +107,15 @@ def test_figures_are_those_of_scikit_learn_on_the_stored_features(photos, candid
     network = StagedNetwork(candidate, Extraction(precision="fp32"), lambda note: None, None)
     gathered = network.gather(train.paths)
     judged = network.judged(gathered, train, Probe(seed=4), lambda note: None)
-    folds = make_folds(train.targets, seed=4)
+    folds = make_folds(train.targets, groups=train.group_numbers, seed=4)
     for stage, features in zip(judged.stages, gathered.rows.take(range(len(train))), strict=True):
         z = StandardScaler().fit_transform(features.double().numpy())
         right = 0
         for fold in range(5):
             out = folds == fold
-            model = LogisticRegression(C=1 / stage.penalty / (~out).mean(), max_iter=10_000, tol=1e-8)
+            model = LogisticRegression(
+                C=1 / (stage.penalty * (~out).mean()), max_iter=10_000, tol=1e-8
+            )
             model.fit(z[~out], train.targets[~out])
             right += int((model.predict(z[out]) == train.targets[out]).sum())
         assert abs(right - stage.right.sum()) <= 1
@@ -153,18 +155,60 @@ def test_one_class_is_too_few(tmp_path):
         compared(tmp_path / "one", LENET)
 
 
-def test_photos_that_are_all_the_same_are_compared_and_nothing_is_recommended(tmp_path):
-    for name in "ab":
-        draw(tmp_path / "same" / name, 1, 50)
-        first = next((tmp_path / "same" / name).iterdir())
-        for i in range(7):
-            (tmp_path / "same" / name / f"more{i}.png").write_bytes(first.read_bytes())
-    data = (tmp_path / "same" / "a" / "000.png").read_bytes()
-    for photo in (tmp_path / "same" / "b").iterdir():
-        photo.write_bytes(data)
-    found = compared(tmp_path / "same", LENET)
-    assert found.recommendation.startswith("None: no stage is better")
+def test_photos_that_nothing_tells_apart_are_compared_and_nothing_is_recommended(tmp_path):
+    for seed, name in enumerate("ab"):
+        draw(tmp_path / "alike" / name, 8, 50, seed)
+    found = compared(tmp_path / "alike", LENET)
+    assert found.recommended is None
+    assert found.recommendation.startswith("None: no stage is shown to be better")
     assert all(np.isfinite(place.stage.logme) for place in found.places)
+
+
+def test_photos_that_are_all_the_same_cannot_be_held_out(tmp_path):
+    for name in "ab":
+        draw(tmp_path / "same" / name, 4, 50)
+    data = (tmp_path / "same" / "a" / "000.png").read_bytes()
+    for photo in (tmp_path / "same").rglob("*.png"):
+        photo.write_bytes(data)
+    with pytest.raises(DataError, match="that do not belong together"):
+        compared(tmp_path / "same", LENET)
+
+
+def in_a_list(photos, group_of):
+    """The training photos as a list with a column of groups."""
+    rows = [
+        f"{path},{path.parent.name},train,{group_of(path)}"
+        for path in sorted((photos / "train").rglob("*.png"))
+    ]
+    file = photos.parent / "photos.csv"
+    file.write_text("\n".join(["path,label,split,group", *rows]) + "\n")
+    return file
+
+
+def test_photos_of_a_group_are_held_out_together_and_count_as_one(photos):
+    data = in_a_list(photos, lambda path: f"{path.parent.name}{int(path.stem) // 4}")
+    alone, together = compared(photos, LENET), compared(data, LENET)
+    assert alone.groups is None or len(np.unique(alone.groups)) == 24
+    assert together.folds == 5
+    assert len(np.unique(together.groups)) == 6
+    widths = [np.subtract(*found.best.stage.interval[::-1]) for found in (alone, together)]
+    assert widths[1] > widths[0]
+
+
+def test_a_class_of_one_group_counts_as_wrong_and_is_told(photos):
+    draw(photos / "train" / "lonely", 3, 60)
+    data = in_a_list(photos, lambda path: path.parent.name if "lonely" in str(path) else path)
+    notes = []
+    found = compared(data, LENET, on_note=lambda note: notes.append(str(note)))
+    at = [label == found.classes.index("lonely") for label in load_folder(data).train.labels]
+    assert not any(place.stage.right[at].any() for place in found.places)
+    assert any("photos of class 'lonely' all belong together" in note for note in notes)
+
+
+def test_the_margin_is_asked_for_before_any_work(photos):
+    with pytest.raises(ConfigError, match=r"margin is 2\.0"):
+        compared(photos / "nowhere", LENET, margin=2.0)
+    assert compared(photos, LENET, margin=0.2).margin == 0.2
 
 
 def test_a_network_that_cannot_be_had_is_left_out_with_the_reason(photos):

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from budwood.errors import (
     BudwoodError,
     ConfigError,
@@ -17,8 +19,9 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.images.broken import leave_out_broken
 from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.folds import rare_classes
 from budwood.images.splits import Split
-from budwood.judging.comparison import ComparedNetwork, Comparison
+from budwood.judging.comparison import MARGIN, ComparedNetwork, Comparison, require_margin
 from budwood.judging.staged_networks import StagedNetwork
 from budwood.learning.cross_validation import folds_to_hold_out
 from budwood.learning.probe import Probe
@@ -33,6 +36,7 @@ def compare(
     asked: Sequence[Candidate],
     *,
     extraction: Extraction,
+    margin: float = MARGIN,
     seed: int = 0,
     strict: bool = False,
     on_note: Callable[[object], None] = lambda note: None,
@@ -47,6 +51,7 @@ def compare(
         data: Folder or CSV file of photos.
         asked: The networks.
         extraction: How their trunks are run.
+        margin: How much worse than the best, as a share of the images, a recommended stage may be.
         seed: Of the split, if there is none, and of the folds.
         strict: Whether a single broken photo is an error.
         on_note: Told what the user should know, a line each.
@@ -56,6 +61,7 @@ def compare(
         BudwoodError: Of the kind that fits. A network that cannot be had or cut is left out, if
             there are others.
     """
+    require_margin(margin)
     photos = load_folder(data, seed=seed)
     for note in photos.notes:
         on_note(note)
@@ -93,13 +99,16 @@ def compare(
             + " ".join(f"{name}: {reason}" for name, reason in skipped),
             next="Name others with --models, or NAME=none for random weights.",
         )
+    folds = folds_to_hold_out(train.targets, train.group_numbers, seed=seed)
     return Comparison(
         photos=len(train),
         classes=train.classes,
-        folds=min(Probe().folds, len(train)),
+        folds=len(np.unique(folds)),
         largest_class=max(train.counts().values()) / len(train),
         networks=tuple(networks),
         skipped=tuple(skipped),
+        groups=train.group_numbers,
+        margin=margin,
     )
 
 
@@ -111,12 +120,16 @@ def _readable(
     for note in left.notes[len(photos.notes) :]:
         on_note(note)
     folds_to_hold_out(left.train.targets, left.train.group_numbers)
-    for name, number in left.train.counts().items():
-        if number == 1:
-            on_note(
-                f"Class {name!r} has one training photo only: while it is held out no other shows "
-                "its class, so it counts as wrong."
-            )
+    names, counts = left.train.classes, left.train.counts()
+    for label in rare_classes(left.train.targets, 2, left.train.group_numbers):
+        name = names[label]
+        on_note(
+            f"Class {name!r} has one training photo only: while it is held out no other shows its "
+            "class, so it counts as wrong."
+            if counts[name] == 1
+            else f"The training photos of class {name!r} all belong together: while they are held "
+            "out no other shows their class, so they count as wrong."
+        )
     return left.train
 
 

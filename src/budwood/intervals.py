@@ -13,7 +13,7 @@ intervals for proportions with small expected number of positive counts", Survey
 (an interval for the effective size).
 """
 
-from math import sqrt
+from math import log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -231,15 +231,22 @@ def sign_flip_p(sums: NDArray[np.integer]) -> float:
     proportions", Psychometrika 1947; Fisher, "The Design of Experiments", 1935, section 21.
     """
     sizes = np.abs(sums[sums != 0]).astype(int)
-    reach = int(sizes.sum())
-    if not reach:
+    if not len(sizes):
         return 1.0
-    chances = np.zeros(2 * reach + 1)
-    chances[reach] = 1.0
-    for size in sizes.tolist():
-        moved = np.zeros_like(chances)
-        moved[size:] += 0.5 * chances[: len(chances) - size]
-        moved[: len(chances) - size] += 0.5 * chances[size:]
+    chances = _of_single_steps(int((sizes == 1).sum()))
+    for size in sizes[sizes > 1].tolist():
+        moved = np.zeros(len(chances) + 2 * size)
+        moved[: len(chances)] += 0.5 * chances
+        moved[2 * size :] += 0.5 * chances
         chances = moved
-    far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(sums.sum()))
+    far = np.abs(np.arange(len(chances)) - len(chances) // 2) >= abs(int(sums.sum()))
     return min(1.0, float(chances[far].sum()))
+
+
+def _of_single_steps(n: int) -> NDArray[np.float64]:
+    """How likely the sum of `n` random signs is each of -n to n."""
+    j = np.arange(n)
+    logs = np.concatenate([[0.0], np.cumsum(np.log((n - j) / (j + 1)))]) - n * log(2)
+    chances = np.zeros(2 * n + 1)
+    chances[::2] = np.exp(logs)
+    return chances

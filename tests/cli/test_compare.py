@@ -1,7 +1,11 @@
 """`budwood compare`, the real command: a table, one JSON object, and what cannot be compared."""
 
+import inspect
+
 import pytest
 
+from budwood.cli.compare import command
+from budwood.comparisons import compare
 from budwood.surgery.tables import width_of
 
 SMALL = "lenet5=none,resnet20_cifar=none"
@@ -13,6 +17,7 @@ def outcomes(place):
     commands = {
         "json": ["compare", "photos", "--models", SMALL, "--json"],
         "text": ["compare", "photos", "--models", "lenet5=none", "--models", "resnet20_c*=none"],
+        "margin": ["compare", "photos", "--models", "lenet5=none", "--margin", "0.9", "--json"],
         "default": ["compare", "photos", "--json"],
         "offline": ["compare", "photos", "--models", "lenet5=none,squeezenet1_1", "--json"],
         "only offline": ["compare", "photos", "--models", "squeezenet1_1"],
@@ -37,6 +42,18 @@ def test_json_is_one_object_with_every_stage(outcomes):
     assert len(found["models"][0]["stages"]) == 4
     assert found["best"]["weights"] == "none"
     assert found["recommendation"]
+
+
+def test_the_margin_decides_what_is_non_inferior(outcomes):
+    strict, generous = outcomes["json"].json, outcomes["margin"].json
+    assert (strict["margin"], generous["margin"]) == (0.01, 0.9)
+    assert all(stage["non_inferior"] for stage in generous["models"][0]["stages"])
+    assert strict["optimism"] >= 0
+
+
+def test_the_default_margin_is_that_of_the_library():
+    default = next(option.default for option in command.params if option.name == "margin")
+    assert default == inspect.signature(compare).parameters["margin"].default
 
 
 def test_progress_and_notes_go_to_stderr(outcomes):

@@ -1,12 +1,15 @@
-"""Comparing stages: the best, what ties with it, and the sentence that recommends one."""
+"""Comparing stages: the best, what is as good, and the sentences that recommend one or none."""
+
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison, holm
+from budwood.errors import ConfigError
 from budwood.intervals import wilson_interval
+from budwood.judging import comparison
+from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison
 from budwood.surgery.tables import width_of
 
 PHOTOS = 400
@@ -30,30 +33,97 @@ def stage(name, right, seconds, photos=PHOTOS):
     )
 
 
-def compared(*stages, photos=PHOTOS, weights="imagenet", skipped=()):
+def compared(*stages, photos=PHOTOS, weights="imagenet", skipped=(), **more):
     network = ComparedNetwork("small", weights, 10**6, 0, photos, stages)
-    return Comparison(photos, ("a", "b"), 5, 0.5, (network,), skipped)
+    return Comparison(photos, ("a", "b"), 5, 0.5, (network,), skipped, **more)
 
 
-def test_the_best_is_called_the_best_where_it_is_the_quickest_of_the_ties():
+def test_the_best_is_called_the_best_where_no_quicker_one_is_non_inferior():
     found = compared(stage("blocks.1", 250, 1.0), stage("blocks.2", 360, 2.0))
     assert found.recommended is found.best
     assert found.recommendation == (
-        "`small`, cut after `blocks.2`: top-1 0.900 (0.867 to 0.926), the best; freeze all of it."
+        "`small`, cut after `blocks.2`: top-1 0.900 (0.867 to 0.926), the best, and no quicker one "
+        "is non-inferior; freeze all of it."
     )
 
 
-def test_a_quicker_stage_that_ties_with_the_best_is_recommended_with_what_it_may_cost():
-    found = compared(stage("blocks.1", 200, 1.0), stage("b", 359, 2.0), stage("c", 361, 4.0))
-    assert [place.stage.name for place in found.ties] == ["c", "b"]
+def test_a_quicker_non_inferior_stage_is_recommended_with_what_it_may_cost():
+    stages = stage("blocks.1", 200, 1.0), stage("b", 359, 2.0), stage("c", 361, 4.0)
+    found = compared(*stages, margin=0.015)
+    assert [place.stage.name for place in found.places if place.is_non_inferior(0.015)] == [
+        "c",
+        "b",
+    ]
     assert "`small`, cut after `b`: top-1 0.897" in found.recommendation
+    assert "non-inferior to the best (`small`, cut after `c`: 0.902; " in found.recommendation
     assert "difference -0.5 points, 95 % interval -1.3 to +0.3" in found.recommendation
     assert "at 50 % of its time; freeze up to there." in found.recommendation
+    assert compared(*stages).recommended.stage.name == "c"
+
+
+def test_a_stage_that_is_not_significantly_different_is_not_therefore_recommended():
+    found = compared(stage("quick", 354, 1.0), stage("best", 358, 4.0))
+    assert all(place.is_tie for place in found.places)
+    assert found.recommended.stage.name == "best"
+
+
+def crossed(photos=60):
+    """Two stages of which each is right where the other is wrong, now and then."""
+    numbers = np.arange(photos)
+    stages = stage("quick", 0, 1.0, photos), stage("best", 0, 2.0, photos)
+    rights = numbers % 10 > 1, (numbers % 10 > 2) | (numbers % 10 == 0) | (numbers == 1)
+    return tuple(
+        replace(
+            one,
+            right=right,
+            top1=float(right.mean()),
+            interval=wilson_interval(int(right.sum()), photos),
+        )
+        for one, right in zip(stages, rights, strict=True)
+    )
+
+
+def test_where_few_images_show_no_stage_to_be_non_inferior_the_way_out_is_named():
+    found = compared(*crossed(), photos=60)
+    assert found.recommended is None
+    assert found.recommendation.startswith(
+        "None: no stage is shown to be within 1.0 point of the best by 60 images. The most "
+        "accurate is `small`, cut after `best`: top-1 0.817 ("
+    )
+    assert found.to_json()["recommended"] is None
+    assert ">" not in str(found).partition("\n\n95 %")[0]
+    wider, named = re.search(
+        r"--margin (\S+) .* on, (.+) is recommended", found.recommendation
+    ).groups()
+    again = compared(*crossed(), photos=60, margin=float(wider))
+    assert str(again.recommended) == named
+    assert compared(*crossed(), photos=60, margin=float(wider) - 0.001).recommended is None
+
+
+def test_the_way_out_names_the_groups():
+    found = compared(*crossed(), photos=60, groups=np.arange(60) // 2)
+    assert "of the best by 60 images in 30 groups. " in found.recommendation
+
+
+def test_a_single_stage_is_recommended():
+    found = compared(stage("only", 380, 1.0))
+    assert found.recommended is found.best
+    assert found.best.worst_case == found.optimism == 0.0
+    assert not found.optimism_note
+
+
+@pytest.mark.parametrize("margin", [0.0, 1.0, -0.01, float("nan")])
+def test_a_margin_is_a_share(margin):
+    with pytest.raises(ConfigError, match=r"margin is .*between 0 and 1: 0.01 is one point"):
+        compared(stage("a", 300, 1.0), margin=margin)
 
 
 def test_what_is_no_better_than_naming_the_largest_class_is_not_recommended():
     found = compared(stage("a", 205, 1.0), stage("b", 200, 2.0))
-    assert found.recommendation.startswith("None: no stage is better")
+    assert found.recommended is None
+    assert found.recommendation.startswith(
+        "None: no stage is shown to be better than the majority-class baseline (0.500; the best is "
+    )
 
 
 def test_the_front_holds_what_nothing_beats_in_both():
@@ -62,36 +132,29 @@ def test_the_front_holds_what_nothing_beats_in_both():
 
 
 def test_with_many_stages_a_difference_must_be_clearer_to_be_called_one():
-    few = compared(stage("best", 300, 9.0), stage("less", 293, 1.0))
-    many = compared(
-        stage("best", 300, 9.0),
-        *(stage(f"s{i}", 300, 5.0) for i in range(20)),
-        stage("less", 293, 1.0),
+    random = np.random.default_rng(0)
+    best, less = stage("best", 300, 9.0), stage("less", 293, 1.0)
+    others = [
+        replace(stage(f"s{i}", 295, 5.0), right=random.permutation(np.arange(PHOTOS) < 295))
+        for i in range(20)
+    ]
+    few, many = (
+        next(place.p_value for place in found.places if place.stage.name == "less")
+        for found in (compared(best, less), compared(best, less, *others))
     )
-    assert "less" not in [place.stage.name for place in few.ties]
-    assert "less" in [place.stage.name for place in many.ties]
-    assert many.recommended.stage.name == "s0"  # "less" is quicker, and worse if it stood alone
+    assert few < 0.05 < many
 
 
-def by_definition(p_values):
-    """Holm's adjusted values, each from all that are smaller."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    m = len(p_values)
-    steps = [min(1.0, (m - rank) * p_values[i]) for rank, i in enumerate(order)]
-    return [max(steps[: order.index(i) + 1]) for i in range(m)]
-
-
-@given(st.lists(st.floats(0, 1), max_size=12))
-def test_adjusted_values_are_those_of_the_paper(p_values):
-    assert holm(p_values) == pytest.approx(by_definition(p_values))
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_adjusted_values_keep_the_order_and_are_no_smaller(p_values):
-    adjusted = holm(p_values)
-    assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
-    order = np.argsort(p_values, kind="stable")
-    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
+def test_stages_that_are_right_on_the_same_images_make_no_difference_less_clear():
+    best, less = stage("best", 300, 9.0), stage("less", 293, 1.0)
+    few = compared(best, less)
+    many = compared(best, less, *(stage(f"s{i}", 300, 5.0) for i in range(20)))
+    few_p, many_p = (
+        next(place.p_value for place in found.places if place.stage.name == "less")
+        for found in (few, many)
+    )
+    assert many_p == pytest.approx(few_p, abs=0.01)
+    assert many.recommended.stage.name == "s0"  # "less" is quicker, and not shown to be as good
 
 
 def test_the_table_fits_into_100_columns_and_marks_what_counts():
@@ -100,6 +163,7 @@ def test_the_table_fits_into_100_columns_and_marks_what_counts():
         stage("b", 359, 0.002),
         stage("c", 361, 12.3456),
         skipped=(("vgg16", "no weights."),),
+        margin=0.02,
     )
     text = str(found)
     table = text.partition("\n\n95 %: ")[0]
@@ -110,6 +174,8 @@ def test_the_table_fits_into_100_columns_and_marks_what_counts():
     assert lines["c"].endswith("=*")
     assert "small, 1.0 MB to download" in text
     assert "Not compared: vgg16: no weights." in text
+    assert f"\n\n{found.optimism_note}\n\nRecommended: " in text
+    assert found.optimism_note.startswith("The best of 3 stages was chosen by these images: its ")
     assert text.endswith(f"Recommended: {found.recommendation}")
 
 
@@ -119,10 +185,23 @@ def test_random_weights_are_called_so():
     assert "\nsmall (random)" in str(found)
 
 
-def test_json_tells_what_ties_and_what_is_on_the_front():
-    found = compared(stage("a", 200, 1.0), stage("b", 359, 2.0), stage("c", 361, 4.0)).to_json()
+def test_the_optimism_is_told_in_points(monkeypatch):
+    for share, text in ((0.0004, "less than 0.1 points"), (0.0213, "about 2.1 points")):
+        found = compared(stage("a", 200, 1.0), stage("b", 359, 2.0))
+        monkeypatch.setattr(comparison, "optimism", lambda *args, share=share: share)
+        assert found.optimism_note.endswith(f"its figure is {text} too good.")
+
+
+def test_json_tells_what_is_significant_non_inferior_and_pareto_optimal():
+    found = compared(
+        stage("a", 200, 1.0), stage("b", 359, 2.0), stage("c", 361, 4.0), margin=0.02
+    ).to_json()
     stages = {one["stage"]: one for one in found["models"][0]["stages"]}
     assert [name for name, one in stages.items() if one["ties_with_best"]] == ["b", "c"]
+    assert [name for name, one in stages.items() if one["non_inferior"]] == ["b", "c"]
+    assert stages["a"]["worst_case"] < -0.35 < -0.02 < stages["b"]["worst_case"] < -0.01
+    assert found["margin"] == 0.02
+    assert 0 <= found["optimism"] < 0.01
     assert [name for name, one in stages.items() if one["on_front"]] == ["a", "b", "c"]
     assert stages["b"]["difference"] == pytest.approx(-0.005)
     assert found["best"] == {"model": "small", "weights": "imagenet", "stage": "c"}

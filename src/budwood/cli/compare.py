@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, seed_option, store_limit_option
+from budwood.cli.options import PHOTOS, RATE, seed_option, store_limit_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
@@ -32,6 +32,14 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     metavar="cpu|cuda|mps",
     help="Where the networks run.",
 )
+@click.option(
+    "--margin",
+    type=RATE,
+    metavar="RATE",
+    default=0.01,
+    show_default=True,
+    help="How much worse than the best a recommended stage may be: 0.01 is one point of accuracy.",
+)
 @seed_option()
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @store_limit_option()
@@ -41,6 +49,7 @@ def command(
     names: tuple[str, ...],
     precision: str,
     device: str,
+    margin: float,
     seed: int,
     strict: bool,
     store_limit: int | None,
@@ -51,6 +60,9 @@ def command(
 
     On each stage a linear probe is cross-validated. Photos go through a network once, which fills
     all its stages; what is stored is not computed again. Test photos take no part.
+
+    Recommended is the quickest stage that is non-inferior: the photos must show that it is less
+    than the margin worse than the best. Where they are too few for that, none is recommended.
 
     \b
     Examples:
@@ -67,6 +79,7 @@ def command(
         data,
         candidates(asked),
         extraction=extraction,
+        margin=margin,
         seed=seed,
         strict=strict,
         on_note=note,

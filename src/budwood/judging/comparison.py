@@ -1,21 +1,31 @@
-"""Which network suits these photos, and how much of it: a probe on every stage, with its doubt.
+"""Which network suits these images, and how much of it: a probe on every stage, with its doubt.
 
-Probes of all stages are judged on the same photos in the same folds, so two of them are compared
-pair by pair. What cannot be told from the best is called a tie. Many stages are held against the
-best, so the level of the test is shared by all of them (Holm): no stage is called worse because one
-of fifty looked so by chance. What is recommended must be close to the best by the test of these two
-alone, which is stricter: a good stage passed over costs time, a bad one taken costs accuracy.
+Probes of all stages are judged on the same images in the same folds, so two of them are compared
+pair by pair. Recommended is the quickest stage that is non-inferior: at most `margin` worse than
+each other stage, by the lower end of the interval of their difference. Few images cannot show that
+of any stage, and then none is recommended. That a stage is *not significantly different* from the
+best is no reason to take it: with few images much worse ones are not.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import floor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.judging.pairing import LEVEL, Paired, paired
+from budwood.errors import ConfigError
+from budwood.judging.pairing import LEVEL
+from budwood.judging.selection import (
+    PairwiseDifferences,
+    adjusted_p_values,
+    optimism,
+    pairwise_differences,
+)
+
+MARGIN = 0.01
+"""How much worse than the best a recommended stage may be, if nothing else is asked for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,17 +34,17 @@ class ComparedStage:
 
     name: str
     width: int
-    """Features of a photo."""
+    """Features of an image."""
     macs: int
-    """Multiply-adds up to here, of one photo."""
+    """Multiply-adds up to here, of one image."""
     memory: int
-    """Bytes of the weights up to here, and at most of the values of one photo."""
+    """Bytes of the weights up to here, and at most of the values of one image."""
     seconds: float
-    """Of one photo up to here, on this machine."""
+    """Of one image up to here, on this machine."""
     top1: float
     """Cross-validated."""
     interval: tuple[float, float]
-    """Wilson's 95 % interval of it."""
+    """Its 95 % interval: Wilson's, for as many independent images as these are worth."""
     balanced_accuracy: float
     penalty: float
     logme: float
@@ -42,7 +52,7 @@ class ComparedStage:
     fit_seconds: float
     """Of the probe in all folds, with the choice of its penalty."""
     right: NDArray[np.bool_]
-    """Which photos it gets right while they are held out."""
+    """Which images it gets right while they are held out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +64,9 @@ class ComparedNetwork:
     download: int | None
     """Bytes of the file of its weights; None for random ones."""
     hits: int
-    """Photos whose features were stored."""
+    """Images whose features were stored."""
     misses: int
-    """Photos that went through the network."""
+    """Images that went through the network."""
     stages: tuple[ComparedStage, ...]
 
     @property
@@ -67,29 +77,33 @@ class ComparedNetwork:
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """A stage of a network, held against the best one."""
+    """A stage of a network, compared with the best one and with all others."""
 
     network: ComparedNetwork
     stage: ComparedStage
-    against_best: Paired
-    """The best (first) and this one (second)."""
+    difference: float
+    """Its accuracy less that of the best."""
+    difference_interval: tuple[float, float]
+    """The 95 % interval of the difference."""
     p_value: float
-    """McNemar's for the two, adjusted for the number of stages."""
+    """Of the difference, adjusted for the number of stages and for the choice of the best."""
+    worst_case: float
+    """Lower end of the 95 % interval of its accuracy less that of whichever other stage is worst
+    for it: so much worse than the best it is at most."""
 
     @property
     def is_tie(self) -> bool:
-        """True for what these photos do not tell from the best, and for the best itself."""
+        """True if it is not significantly different from the best, and for the best itself."""
         return self.p_value >= LEVEL
-
-    @property
-    def is_close(self) -> bool:
-        """True for a tie that is one also if no other stage had been tried."""
-        return self.against_best.is_tie
 
     @property
     def is_last(self) -> bool:
         """True for the stage that the network's own classifier is fed with."""
         return self.stage is self.network.stages[-1]
+
+    def is_non_inferior(self, margin: float) -> bool:
+        """True if it is shown to be less than `margin` worse than the best, whichever that is."""
+        return self.worst_case > -margin
 
     def __str__(self) -> str:
         return f"`{self.network.title}`, cut after `{self.stage.name}`"
@@ -97,43 +111,74 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Networks and their stages on the same photos; printed, it is a table and a sentence."""
+    """Networks and their stages on the same images; printed, it is a table and a sentence.
+
+    Raises:
+        ConfigError: If `margin` is not between 0 and 1.
+    """
 
     photos: int
     classes: tuple[str, ...]
     folds: int
     largest_class: float
-    """The share of photos that is right if all are said to be of the largest class."""
+    """Accuracy of the majority-class baseline: all images are said to be of the largest class."""
     networks: tuple[ComparedNetwork, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     """Networks that could not be compared, with the reason."""
+    groups: NDArray[np.integer] | None = None
+    """A number for each image, the same for images that belong together; None: each stands for
+    itself."""
+    margin: float = MARGIN
+    """How much worse than the best, as a share of the images, a recommended stage may be."""
+
+    def __post_init__(self) -> None:
+        require_margin(self.margin)
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """All stages of all networks, the most accurate first, of equal ones the quickest."""
-        pairs = [(network, stage) for network in self.networks for stage in network.stages]
-        pairs.sort(key=lambda pair: (-pair[1].top1, pair[1].seconds))
-        best = pairs[0][1]
-        results = [paired(best.right, stage.right) for _, stage in pairs]
-        values = [1.0, *holm([result.p_value for result in results[1:]])]
+        pairs, p = self._pairs, self._p_values
         return tuple(
-            Place(network, stage, result, value)
-            for (network, stage), result, value in zip(pairs, results, values, strict=True)
+            Place(
+                network,
+                stage,
+                float(pairs.accuracy[i] - pairs.accuracy[0]),
+                (float(pairs.low[i, 0]), float(pairs.high[i, 0])) if i else (0.0, 0.0),
+                float(p[i]),
+                float(pairs.worst_case[i]),
+            )
+            for i, (network, stage) in enumerate(self._ranked)
         )
+
+    @cached_property
+    def _ranked(self) -> list[tuple[ComparedNetwork, ComparedStage]]:
+        stages = [(network, stage) for network in self.networks for stage in network.stages]
+        return sorted(stages, key=lambda pair: (-pair[1].top1, pair[1].seconds))
+
+    @cached_property
+    def _pairs(self) -> PairwiseDifferences:
+        right = np.stack([stage.right for _, stage in self._ranked])
+        return pairwise_differences(right, self.groups)
+
+    @cached_property
+    def _p_values(self) -> NDArray[np.float64]:
+        return adjusted_p_values(self._pairs, best=0)
+
+    @cached_property
+    def optimism(self) -> float:
+        """How much too good the best stage's accuracy is likely to be, because it was chosen by
+        it."""
+        return optimism(self._pairs, self._p_values >= LEVEL)
 
     @property
     def best(self) -> Place:
         """The most accurate."""
         return self.places[0]
 
-    @property
-    def ties(self) -> tuple[Place, ...]:
-        """The stages that these photos do not tell from the best, the best itself first."""
-        return tuple(place for place in self.places if place.is_tie)
-
     @cached_property
     def front(self) -> tuple[Place, ...]:
-        """The stages that no other beats in both accuracy and time, the quickest first."""
+        """The Pareto-optimal stages: no other is both quicker and more accurate. The quickest
+        first."""
         kept: list[Place] = []
         for place in sorted(self.places, key=lambda p: (p.stage.seconds, -p.stage.top1)):
             if not kept or place.stage.top1 > kept[-1].stage.top1:
@@ -141,31 +186,68 @@ class Comparison:
         return tuple(kept)
 
     @property
-    def recommended(self) -> Place:
-        """The quickest of those that are close to the best."""
-        close = [place for place in self.places if place.is_close]
-        return min(close, key=lambda p: (p.stage.seconds, -p.stage.top1))
+    def beats_baseline(self) -> bool:
+        """True if the best is shown to be better than the majority-class baseline, even if its
+        figure is as much too good as is likely."""
+        return self.best.stage.interval[0] - self.optimism > self.largest_class
+
+    @property
+    def recommended(self) -> Place | None:
+        """The quickest of the non-inferior stages; None if there is none, or if not even the best
+        is better than the majority-class baseline."""
+        return self._quickest(self.margin) if self.beats_baseline else None
+
+    def _quickest(self, margin: float) -> Place | None:
+        shown = [place for place in self.places if place.is_non_inferior(margin)]
+        return min(shown, key=lambda p: (p.stage.seconds, -p.stage.top1), default=None)
 
     @property
     def recommendation(self) -> str:
-        """What to take, in one sentence."""
+        """What to take and why, in a few sentences; it begins with `None` if that is open."""
         place, best = self.recommended, self.best
-        low, high = place.stage.interval
-        if best.stage.interval[0] <= self.largest_class:
+        if not self.beats_baseline:
             return (
-                "None: no stage is better than saying that every photo is of the largest class "
+                "None: no stage is shown to be better than the majority-class baseline "
                 f"({self.largest_class:.3f}; the best is {best}, {best.stage.top1:.3f})."
             )
-        figure = f"top-1 {place.stage.top1:.3f} ({low:.3f} to {high:.3f})"
+        if place is None:
+            return self._nothing_shown()
         freeze = "freeze all of it" if place.is_last else "freeze up to there"
+        figure = f"{place}: {_figure(place)}"
         if place is best:
-            return f"{place}: {figure}, the best; {freeze}."
-        difference, (least, most) = place.against_best.difference, place.against_best.interval
+            return f"{figure}, the best, and no quicker one is non-inferior; {freeze}."
+        low, high = place.difference_interval
         return (
-            f"{place}: {figure}, not to be told from the best ({best}: {best.stage.top1:.3f}; "
-            f"difference {100 * difference:+.1f} points, 95 % interval {100 * least:+.1f} to "
-            f"{100 * most:+.1f}) at {100 * place.stage.seconds / best.stage.seconds:.0f} % of its "
+            f"{figure}, non-inferior to the best ({best}: {best.stage.top1:.3f}; "
+            f"difference {100 * place.difference:+.1f} points, 95 % interval {100 * low:+.1f} to "
+            f"{100 * high:+.1f}) at {100 * place.stage.seconds / best.stage.seconds:.0f} % of its "
             f"time; {freeze}."
+        )
+
+    def _nothing_shown(self) -> str:
+        """Why no stage is recommended, and what to do."""
+        least = -max(place.worst_case for place in self.places)
+        margin = (floor(1000 * least + 1e-9) + 1) / 1000  # rounded up to a tenth of a point
+        images = f"{self.photos:,} images"
+        if self.groups is not None and self._pairs.units < self.photos:
+            images += f" in {self._pairs.units:,} groups"
+        return (
+            f"None: no stage is shown to be within {_points(self.margin)} of the best by {images}. "
+            f"The most accurate is {self.best}: {_figure(self.best)}. Add images, or allow for "
+            f"more: from --margin {margin:.3f} ({_points(margin)}) on, {self._quickest(margin)} is "
+            "recommended."
+        )
+
+    @property
+    def optimism_note(self) -> str:
+        """How much too good the best one's figure is, in a sentence; empty for a single stage."""
+        if len(self.places) == 1:
+            return ""
+        tenths = round(1000 * self.optimism)
+        much = f"about {_points(tenths / 1000)}" if tenths else "less than 0.1 points"
+        return (
+            f"The best of {len(self.places)} stages was chosen by these images: its figure is "
+            f"{much} too good."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -187,7 +269,9 @@ class Comparison:
                 for network in self.networks
             ],
             "best": _named(self.best),
-            "recommended": _named(self.recommended),
+            "optimism": self.optimism,
+            "margin": self.margin,
+            "recommended": _named(self.recommended) if self.recommended else None,
             "recommendation": self.recommendation,
             "skipped": [{"model": name, "reason": reason} for name, reason in self.skipped],
         }
@@ -207,10 +291,12 @@ class Comparison:
             "h_score": stage.h_score,
             "penalty": stage.penalty,
             "fit_seconds": stage.fit_seconds,
-            "difference": place.against_best.difference,
-            "difference_interval": list(place.against_best.interval),
+            "difference": place.difference,
+            "difference_interval": list(place.difference_interval),
             "p_value": place.p_value,
             "ties_with_best": place.is_tie,
+            "worst_case": place.worst_case,
+            "non_inferior": place.is_non_inferior(self.margin),
             "on_front": place in self.front,
         }
 
@@ -220,23 +306,34 @@ class Comparison:
         return comparison_table(self)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values that may be held against one level, however many there are.
+def require_margin(margin: float) -> None:
+    """Raise unless it is a share of the images.
+
+    Raises:
+        ConfigError: If it is not between 0 and 1.
+    """
+    if not 0 < margin < 1:
+        raise ConfigError(
+            f"margin is {margin}.",
+            expected="It is the share of the images by which a recommended stage may be worse than "
+            "the best, between 0 and 1: 0.01 is one point.",
+        )
+
+
+def _figure(place: Place) -> str:
+    low, high = place.stage.interval
+    return f"top-1 {place.stage.top1:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _points(share: float) -> str:
+    """A share in points.
 
     Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-
-    Reference: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
-    Journal of Statistics 1979.
+        >>> _points(0.01), _points(0.025)
+        ('1.0 point', '2.5 points')
     """
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.zeros(len(p_values))
-    least = 0.0
-    for rank, i in enumerate(order):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[i] = least
-    return [float(value) for value in adjusted]
+    text = f"{100 * share:.1f}"
+    return f"{text} point" if text == "1.0" else f"{text} points"
 
 
 def _named(place: Place) -> dict[str, str]:

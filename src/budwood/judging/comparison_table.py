@@ -8,16 +8,16 @@ HEAD = (
     "H-score", "",
 )  # fmt: skip
 LEGEND = (
-    "95 %: the interval of top-1. bal.: balanced accuracy. ms, MB: of one photo up to there.\n"
-    "= not told from the best by these photos   * nothing is both quicker and more accurate   "
-    "> recommended"
+    "95 %: the interval of top-1. bal.: balanced accuracy. ms, MB: of one image up to there.\n"
+    "= not significantly different from the best   * Pareto-optimal   > recommended"
 )
 LONGEST = 22
 """Letters of a stage's name; of a longer one the end is shown."""
 
 
 def comparison_table(comparison: Comparison) -> str:
-    """A line for each stage under the name of its network, a legend and the recommendation."""
+    """A line for each stage under the name of its network, a legend, the luck of the best and the
+    recommendation."""
     by_stage = {place.stage: place for place in comparison.places}
     rows: list[tuple[str, ...]] = [HEAD]
     titles: dict[int, str] = {}
@@ -31,13 +31,13 @@ def comparison_table(comparison: Comparison) -> str:
         lines.append(f"  {line}")
     skipped = [f"Not compared: {name}: {reason}" for name, reason in comparison.skipped]
     head = (
-        f"{comparison.photos:,} training photos of {len(comparison.classes)} classes in "
+        f"{comparison.photos:,} training images of {len(comparison.classes)} classes in "
         f"{comparison.folds} folds; {100 * comparison.largest_class:.1f} % are of the largest "
         "class."
     )
-    return "\n\n".join(
-        [head, "\n".join(lines), LEGEND, *skipped, f"Recommended: {comparison.recommendation}"]
-    )
+    recommended = f"Recommended: {comparison.recommendation}"
+    parts = [head, "\n".join(lines), LEGEND, *skipped, comparison.optimism_note, recommended]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _title(name: str, download: int | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.features.rows import RowSource
-from budwood.intervals import wilson_interval
+from budwood.intervals import accuracy_interval
 from budwood.judging.transferability import h_score, logme, spectrum
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe
@@ -33,7 +33,13 @@ class Judged:
     h_score: float
 
 
-def judge_stage(rows: RowSource, labels: Labels, classes: int, config: Probe) -> Judged:
+def judge_stage(
+    rows: RowSource,
+    labels: Labels,
+    classes: int,
+    config: Probe,
+    groups: NDArray[np.integer] | None = None,
+) -> Judged:
     """A probe on one stage, cross-validated, and what two scores say of its features.
 
     Args:
@@ -41,13 +47,14 @@ def judge_stage(rows: RowSource, labels: Labels, classes: int, config: Probe) ->
         labels: `n`.
         classes: Outputs of the probe.
         config: Folds and seed.
+        groups: `n`, images of one group are held out together; None: each stands for itself.
 
     Raises:
         DataError: If no probe can be held out, or a feature is not finite.
     """
     truth = labels.numpy()
     started = time.perf_counter()
-    probe = cross_validated(rows, labels, classes, config)
+    probe = cross_validated(rows, labels, classes, config, groups)
     took = time.perf_counter() - started
     right = probe.logits.argmax(1).numpy() == truth
     some = _spread(truth, PHOTOS_OF_SCORES)
@@ -55,7 +62,7 @@ def judge_stage(rows: RowSource, labels: Labels, classes: int, config: Probe) ->
     return Judged(
         right,
         float(right.mean()),
-        wilson_interval(int(right.sum()), len(right)),
+        accuracy_interval(right, groups),
         fmean(float(right[truth == k].mean()) for k in np.unique(truth)),
         probe.penalty,
         took,

@@ -69,15 +69,16 @@ class StagedNetwork:
     def judged(
         self, gathered: Gathered, train: Split, config: Probe, on_note: Callable[[object], None]
     ) -> ComparedNetwork:
-        """A probe on each stage."""
+        """A probe on each stage; images that belong together are held out together."""
         place = {path: i for i, path in enumerate(gathered.paths)}
         positions = [place[path] for path in train.paths]
         labels = torch.from_numpy(np.asarray(train.targets, np.int64))
+        groups = train.group_numbers
         times = self._seconds(gathered)
         results = []
         rows = self._rows(gathered, positions)
         for stage, of_stage, seconds in zip(self._stages.stages, rows, times, strict=True):
-            judged = judge_stage(of_stage, labels, len(train.classes), config)
+            judged = judge_stage(of_stage, labels, len(train.classes), config, groups)
             on_note(f"  {stage.name}: top-1 {judged.top1:.3f}")
             results.append(
                 ComparedStage(
