@@ -11,9 +11,9 @@ photo by photo. A head is fitted with each, calibrated on its held-out answers a
 and judged on the test photos.
 
 `top1`, `log_loss` after calibration and `own_log_loss` before it, `temperature` that was found on
-held-out photos and `needed`, the one that the test photos would ask for. `against_least` is the mean
-of the differences in `log_loss`, with its 95 % interval over the splits that is corrected for what
-they share (Nadeau and Bengio, "Inference for the Generalization Error", 2003). The
+held-out photos and `needed`, the one that the test photos would ask for. `against_least` is the
+mean difference in `log_loss`, with a 95 % interval over the splits that is corrected for what they
+share (Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 2003). The
 baseline is `least`. `is_used` marks the rule of `budwood.learning.penalties`; `is_met` if no other
 rule's log loss is clearly better than its on any set.
 

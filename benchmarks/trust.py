@@ -119,6 +119,7 @@ def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
 def abstain_rows(name: str, tried: list[Split], rate: float) -> list[Row]:
     """The error among answered photos: of the promise, and of a plain threshold."""
     from budwood.judging.abstaining import Answering, kept_promise
+
     from budwood.judging.calibration import softmax
 
     rows = []

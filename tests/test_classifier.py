@@ -160,7 +160,7 @@ def test_validation_photos_steer_early_stopping(photos):
     history = model.fit(photos(), val=val).fit_.history
     assert {"val_loss", "val_top1", "best"} <= set(history[0])
     best = min(row["val_loss"] for row in history)
-    logits, _ = model.logits(val.paths)
+    logits = torch.from_numpy(model.answers(val.paths).logits)
     loss = nn.functional.cross_entropy(logits, torch.from_numpy(val.targets))
     assert float(loss) == pytest.approx(best, rel=1e-5)
 
@@ -420,10 +420,10 @@ def test_a_broken_photo_is_named_when_asked(fitted, photos, tmp_path):
     with pytest.raises(PhotoError, match=r"broken\.jpg cannot be read") as caught:
         fitted.predict([*photos(2).paths, broken])
     assert caught.value.file == str(broken)
-    logits, reasons = fitted.logits([broken, *photos(2).paths])
-    assert logits.shape == (2, 3)
-    assert list(reasons) == [broken]
-    assert fitted.logits([broken])[0].shape == (0, 3)
+    answers = fitted.answers([broken, *photos(2).paths])
+    assert answers.logits.shape == (2, 3)
+    assert list(answers.unreadable) == [broken]
+    assert fitted.answers([broken]).logits.shape == (0, 3)
 
 
 @pytest.mark.parametrize("job", ["fit", "evaluate", "val"])

@@ -1,5 +1,7 @@
 """What a classifier knows of its own word: trust, folds and curve, with few and odd photos too."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,11 @@ from budwood.classifier import Classifier
 from budwood.errors import ConfigError, DataError
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
+from budwood.images.folds import make_folds
 from budwood.images.splits import Split
 from budwood.judgements import evaluate_run
-from budwood.learning import held_out
+from budwood.judging.calibration import fit_temperature
+from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
 from budwood.predictions import predict_run
@@ -80,23 +84,117 @@ def test_one_photo_in_five_calibrates_a_graft_that_is_trained(photos, trained):
     assert model.trust_.familiar.means.shape[0] == 3
 
 
-def test_where_a_second_training_takes_too_long_validation_photos_calibrate(photos, monkeypatch):
-    monkeypatch.setattr(held_out, "PATIENCE", 0.0)
-    notes = []
-    without = built(training=QUICK, on_note=notes.append).fit(photos(30))
-    assert without.trust_ is None
-    assert without.temperature == 1
-    assert any("no photo was held out of training" in note for note in notes)
+def test_validation_photos_that_stopped_nothing_calibrate(photos, monkeypatch):
+    monkeypatch.setattr("budwood.learning.fitting.held_out_by_training", None)
     model = built(training=QUICK).fit(photos(30), val=photos(9, seed=1))
     assert len(model.trust_.confidence) == 9
+
+
+def test_photos_that_chose_the_epoch_do_not_calibrate(photos):
+    stopping = Training(epochs=30, lr=0.05, batch_size=8, patience=2)
+    model = built("layer4", "fc", training=stopping).fit(photos(30), val=photos(9, seed=1))
+    assert len(model.trust_.confidence) == 6  # one training photo in five
+
+
+def test_where_they_must_calibrate_after_all_that_is_said(photos):
+    notes = []
+    stopping = Training(epochs=3, lr=0.05, patience=2)
+    model = built(training=stopping, on_note=notes.append).fit(photos(2), val=photos(9, seed=1))
+    assert len(model.trust_.confidence) == 9
+    assert any("which chose its best epoch too" in note for note in notes)
+
+
+def test_the_second_training_stops_early_as_the_first_did(photos):
+    seen = []
+    stopping = Training(epochs=40, lr=0.05, batch_size=8, patience=1)
+    model = built("layer4", "fc", training=stopping, on_epoch=seen.append)
+    trained = train_calls(model, photos(30), photos(9, seed=1))
+    assert [patience for patience, _ in trained] == [1, 1]
+    assert all(epochs < 40 for _, epochs in trained)
+
+
+def train_calls(model, train, val):
+    """The patience that each training had, and the epochs that it took."""
+    calls = []
+
+    def spy(module):
+        whole = module.train_graft
+
+        def counted(*args):
+            history = whole(*args)
+            calls.append((args[3].patience, len(history)))
+            return history
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fitting, held_out):
+            patch.setattr(module, "train_graft", spy(module))
+        model.fit(train, val=val)
+    return calls
+
+
+def test_how_long_it_takes_changes_no_probability(photos, monkeypatch):
+    """Not even where every clock says that hours have passed."""
+    split = photos(30)
+    one = built("layer4", "fc", training=QUICK).fit(split).predict_proba(split.paths)
+    monkeypatch.setattr(time, "perf_counter", iter(range(0, 10**9, 3600)).__next__)
+    two = built("layer4", "fc", training=QUICK).fit(split).predict_proba(split.paths)
+    np.testing.assert_array_equal(one, two)
 
 
 def test_a_second_training_changes_nothing_of_the_first(photos, monkeypatch):
     split = photos(30)
     one = built("layer4", "fc", training=QUICK).fit(split)
-    monkeypatch.setattr(held_out, "PATIENCE", 0.0)
+    monkeypatch.setattr(fitting, "held_out_by_training", lambda *args: None)
     two = built("layer4", "fc", training=QUICK).fit(split)
     assert same_state(one.network, two.network.state_dict())
+
+
+def test_calibration_after_early_stopping_is_about_that_of_new_photos(photos):
+    """`mlp:64`, many epochs: without stopping early too, the second would be far too sure."""
+    training = Training(epochs=200, lr=0.01, batch_size=16, patience=3)
+    train, val = photos(120, shades=12), photos(60, seed=1, shades=12)
+    model = built("fc", head="mlp:64", training=training).fit(train, val=val)
+    answers = model.answers(photos(600, seed=2, shades=12).paths)
+    needed = fit_temperature(answers.logits, np.array([i % 3 for i in range(600)]))
+    assert 0.5 < model.temperature / needed < 2
+
+
+def test_abstaining_is_one_rule_for_files_and_for_images_in_memory(photos):
+    model, test = built().fit(photos(150, shades=20)), photos(45, seed=1, shades=10)
+    rule = model.rule(0.3)
+    assert rule.answered
+    answers = model.answers(test.paths)
+    expected = rule.answers(model.predict_proba(test.paths), answers.ood)
+    found = model.predict(test.paths, abstain=0.3)
+    assert [name is not None for name in found] == expected.tolist()
+    assert model.judge(test, 0.3).honesty.selective.answered == expected.sum()
+    named = model.predict(test.paths)
+    assert named.dtype.kind == "U"
+    assert all(one == other for one, other in zip(found, named, strict=True) if one is not None)
+    in_memory = model.predict([Image.open(path) for path in test.paths], abstain=0.3)
+    assert in_memory.tolist() == found.tolist()
+
+
+def test_groups_reach_every_fold_of_a_fit(photos, monkeypatch):
+    split = photos(30)
+    groups = [f"plant {i // 6}" for i in range(30)]
+    names = [CLASSES[label] for label in split.labels]
+    seen = []
+
+    def spy(labels, folds=5, *, groups=None, seed=0):
+        seen.append(groups)
+        return make_folds(labels, folds, groups=groups, seed=seed)
+
+    for module in ("learning.probe", "learning.held_out", "judging.strangeness"):
+        monkeypatch.setattr(f"budwood.{module}.make_folds", spy)
+    model = built().fit(split.paths, names, groups=groups)
+    assert len(seen) >= 3
+    assert all(np.array_equal(one, np.arange(30) // 6) for one in seen)
+    np.testing.assert_array_equal(model.trust_.groups, np.arange(30) // 6)
+    with pytest.raises(DataError, match="30 photos and 29 groups"):
+        built().fit(split.paths, names, groups=groups[:-1])
 
 
 def test_the_forms_of_both_modes_are_copied_with_one_set_of_layers(photos):
@@ -161,7 +259,7 @@ def test_equal_photos_are_answered_by_chance_and_none_is_strange(photos):
     split = photos(30, shades=0, noise=1)
     model = built().fit(split)
     verdict = model.judge(split, 0.05)
-    assert verdict.honesty.promise.answering.answered == 0
+    assert verdict.honesty.selective.rule.answered == 0
     assert verdict.honesty.strange == 0
     np.testing.assert_allclose(model.predict_proba(split.paths), 1 / 3, atol=0.05)
     curve = model.learning_curve(split)

@@ -52,21 +52,20 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
     compiled = compiled_classifier(path, 1)
     assert compiled is not None
     assert compiled.classes == CLASSES
-    answers, _, broken = compiled.logits(photos.paths)
-    expected, _ = bw.load(path).logits(photos.paths)
-    spread = expected.numpy().std()
+    found = compiled.answers(photos.paths)
+    answers, broken = found.logits, found.unreadable
+    expected = bw.load(path).answers(photos.paths).logits
+    spread = expected.std()
     assert broken == {}
-    np.testing.assert_allclose(answers, expected.numpy(), atol=0.05 * spread)
+    np.testing.assert_allclose(answers, expected, atol=0.05 * spread)
 
 
 def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
-    answers, _, broken = compiled_classifier(saved(), 3).logits(
-        [photos.paths[0], bad, photos.paths[1]]
-    )
-    assert len(answers) == 2
-    assert list(broken) == [bad]
+    answers = compiled_classifier(saved(), 3).answers([photos.paths[0], bad, photos.paths[1]])
+    assert len(answers.logits) == 2
+    assert list(answers.unreadable) == [bad]
 
 
 def test_an_engine_that_nobody_has_trusted_is_not_used(saved):

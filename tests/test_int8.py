@@ -84,8 +84,16 @@ def classifier(*trains, notes=None, **options):
     )
 
 
-def losing(*args, named, speed):
-    return Trial(photos=30, reference=named, both_right=20, gained=0, lost=5, speed=speed)
+def losing(*args, named, speed, groups):
+    return Trial(
+        photos=30,
+        reference=named,
+        both_right=20,
+        gained=0,
+        lost=5,
+        interval=(-0.3, 0.0),
+        speed=speed,
+    )
 
 
 @has_nncf

@@ -120,9 +120,9 @@ def evaluate_pair(
             expected="Both must know its classes by the same names.",
             file=data,
         )
-    sides = [np.array([found[path].is_right for path in both]) for found in (first, second)]
+    left, right = (np.array([found[path].is_right for path in both]) for found in (first, second))
     groups = np.array([first[path].group for path in both])
-    return PairedJudgement(runs, (one, other), paired(*sides, groups))
+    return PairedJudgement(runs, (one, other), paired(left, right, groups))
 
 
 def evaluate_run(

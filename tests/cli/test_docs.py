@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import torch
+from budwood.judging.abstaining import Answering
 
 from budwood.datasets import DATASETS, PhotoFolder
 from budwood.fixes import Fix
-from budwood.judging.abstaining import Answering
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
 

@@ -190,10 +190,10 @@ def test_ids_differ_and_stay():
 
 
 def leak(photos):
-    return leak_of(photos, likenesses(photos))
+    return leak_of(photos, np.array(likenesses(photos).groups))
 
 
-def test_a_leak_is_worth_the_accuracy_with_less_that_without():
+def test_a_leak_is_worth_what_the_same_test_photos_lose_when_it_is_taken_out_of_training():
     random = np.random.default_rng(3)
     photos = audited(features=random.normal(size=(40, 32)).astype(np.float32))  # chance
     photos = with_digests(
@@ -201,30 +201,38 @@ def test_a_leak_is_worth_the_accuracy_with_less_that_without():
     )  # half of the test photos
     features = photos.features.copy()
     features[[3, 7, 11, 15, 19]] = features[[1, 5, 9, 13, 17]]
-    seen = leak(replace(photos, features=features))
+    photos = replace(photos, features=features)
+    seen = leak(photos)
     assert seen.photos == 5
+    groups = np.array(likenesses(photos).groups)
     train = np.array(photos.parts) == "train"
-    labels = torch.from_numpy(photos.labels)
-    probe = fit_probe(torch.from_numpy(features[train]), labels[train], 2)
-    test = np.flatnonzero(~train)
-    logits = torch.from_numpy(features[test]) @ probe.weight.T + probe.bias
-    right = (logits.argmax(1) == labels[test]).numpy()
-    assert seen.top1 == pytest.approx(right.mean())
-    assert seen.top1_without == pytest.approx(right[5:].mean())
-    assert seen.interval[0] < seen.top1 < seen.interval[1] or seen.top1 in seen.interval
-    assert str(seen).startswith("5 test photos are known from training: top-1 of a linear head is ")
+    clean = train & ~np.isin(groups, groups[~train])
+    assert clean.sum() == train.sum() - 5
+    labels, test = torch.from_numpy(photos.labels), np.flatnonzero(~train)
+    for learned, top1 in ((train, seen.top1), (clean, seen.top1_without)):
+        probe = fit_probe(
+            torch.from_numpy(features[learned]), labels[learned], 2, groups=groups[learned]
+        )
+        logits = torch.from_numpy(features[test]) @ probe.weight.T + probe.bias
+        assert top1 == pytest.approx((logits.argmax(1) == labels[test]).float().mean().item())
+    assert seen.difference == pytest.approx(seen.top1 - seen.top1_without)
+    assert seen.difference_interval[0] <= seen.difference <= seen.difference_interval[1]
+    assert str(seen).startswith(
+        "5 test photos are known from training: on the same test photos, top-1 of a linear head is "
+    )
 
 
 def test_without_a_leak_both_figures_are_one():
     seen = leak(audited())
-    assert (seen.photos, seen.top1) == (0, seen.top1_without)
+    assert (seen.photos, seen.top1, seen.difference) == (0, seen.top1_without, 0.0)
 
 
-def test_where_all_test_photos_leak_nothing_is_left_without():
-    photos = audited(parts=("train",) * 38 + ("test",) * 2)
-    seen = leak(with_digests(photos, [(0, 38), (1, 39)]))
-    assert (seen.photos, seen.top1_without, seen.interval_without) == (2, None, None)
-    assert str(seen).endswith("and - without.")
+def test_where_nothing_is_left_to_learn_from_that_is_said():
+    photos = audited(parts=("train",) * 3 + ("test",) * 37)
+    seen = leak(with_digests(photos, [(0, 38), (1, 39), (2, 37)]))
+    assert (seen.photos, seen.top1_without, seen.interval_without) == (3, None, None)
+    assert (seen.difference, seen.difference_interval) == (None, None)
+    assert str(seen).endswith("without what leaks, too few photos are left to learn from.")
 
 
 def test_without_test_photos_or_with_one_class_there_is_no_leak_to_measure():

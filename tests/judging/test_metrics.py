@@ -135,7 +135,10 @@ def test_most_unsure_are_the_closest_calls_right_or_wrong():
 def test_json_survives_a_round_trip_and_has_null_for_shares_of_nothing():
     logits, labels = torch.tensor([[1.0, 0.0, -1.0]]), torch.tensor([1])
     value = evaluate_logits(logits, labels, ["a", "b", "c"], ["x.jpg"]).to_json()
-    assert json.loads(json.dumps(value, allow_nan=False)) == value
+    plain = json.loads(json.dumps(value, allow_nan=False))
+    assert plain["classes"][1].pop("recall_interval")[0] == 0.0
+    assert all(c.pop("recall_interval", None) is None for c in plain["classes"])
+    assert plain["top1"] == value["top1"]
     assert [c["precision"] for c in value["classes"]] == [0.0, None, None]
     assert [c["recall"] for c in value["classes"]] == [None, 0.0, None]
     assert value["classes"][2]["f1"] is None
@@ -215,3 +218,19 @@ def test_nonsense_is_refused_with_what_was_expected(logits, labels, classes, pho
 def test_a_negative_number_of_worst_photos_is_refused():
     with pytest.raises(ConfigError, match="0 or more"):
         evaluate_logits(torch.eye(2), torch.arange(2), ["a", "b"], ["x", "y"], worst=-1)
+
+
+def test_groups_widen_the_intervals_and_nothing_else():
+    random = np.random.default_rng(0)
+    labels = torch.tensor(np.repeat(np.arange(40) % 2, 5))
+    wrong = np.repeat(random.random(40) < 0.2, 5)
+    logits = torch.eye(2)[torch.where(torch.tensor(wrong), 1 - labels, labels)]
+    names = [str(i) for i in range(200)]
+    alone, together = (
+        evaluate_logits(logits, labels, ["a", "b"], names, groups=groups)
+        for groups in (None, np.arange(200) // 5)
+    )
+    assert together.top1 == alone.top1
+    assert np.ptp(together.top1_interval) > 1.8 * np.ptp(alone.top1_interval)
+    for one, other in zip(alone.classes, together.classes, strict=True):
+        assert np.ptp(other.recall_interval) > 1.5 * np.ptp(one.recall_interval)

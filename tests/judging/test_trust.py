@@ -7,7 +7,7 @@ import pytest
 
 from budwood.errors import ConfigError
 from budwood.judging.calibration import reliability
-from budwood.judging.trust import Trust, answering_of, learned_trust, trust_in
+from budwood.judging.trust import HeldOutImages, Trust, learned_trust, rule_of, trust_in
 
 
 def learned(n=800, k=4, d=24, seed=0):
@@ -15,8 +15,18 @@ def learned(n=800, k=4, d=24, seed=0):
     labels = np.arange(n) % k
     features = random.normal(size=(n, d)).astype(np.float32) + 3 * np.eye(k, d)[labels]
     logits = 4 * features[:, :k].astype(float)
-    trust = learned_trust(logits, labels, labels, lambda some: features[some])
+    trust = trust_of(logits, labels, features)
     return trust, features, labels
+
+
+def trust_of(logits, labels, features, groups=None):
+    """Of training photos that are all held out in turn."""
+
+    def features_of(some):
+        return features[some]
+
+    images = HeldOutImages(logits, labels, groups, np.arange(len(labels)), features_of)
+    return learned_trust(images, labels, groups, features_of)
 
 
 def test_it_comes_back_as_it_was():
@@ -25,6 +35,7 @@ def test_it_comes_back_as_it_was():
     assert again.temperature == trust.temperature
     np.testing.assert_array_equal(again.confidence, trust.confidence)
     np.testing.assert_array_equal(again.wrong, trust.wrong)
+    np.testing.assert_array_equal(again.ood, trust.ood)
     np.testing.assert_allclose(
         again.familiar.distance(features[:5]), trust.familiar.distance(features[:5])
     )
@@ -35,25 +46,53 @@ def test_a_capsule_that_says_nothing_of_it_has_none():
     assert trust_in({"trust": None}, {}) is None
 
 
-def test_other_photos_are_calibrated_and_the_promise_is_kept():
+def test_groups_come_back_and_make_the_rule_stricter():
+    _, features, labels = learned()
+    logits, bursts = 4 * features[:, :4].astype(float), np.arange(800) // 16 * 4 + np.arange(800) % 4
+    grouped = trust_of(logits, labels, features, bursts)
+    again = Trust.from_parts(grouped.to_json(), grouped.arrays())
+    np.testing.assert_array_equal(again.groups, bursts)
+    assert again.rule(0.05) == grouped.rule(0.05)
+    alone = trust_of(logits, labels, features)
+    assert grouped.rule(0.05).answered <= alone.rule(0.05).answered
+
+
+def test_a_capsule_of_0_1_0_has_neither_flags_nor_groups():
+    trust, _, _ = learned()
+    old = {name: a for name, a in trust.arrays().items() if name != "trust.ood"}
+    again = Trust.from_parts(trust.to_json(), old)
+    assert (again.ood, again.groups) == (None, None)
+    assert again.rule(0.05).answered >= trust.rule(0.05).answered
+
+
+def test_about_one_in_twenty_held_out_photos_is_out_of_distribution():
+    trust, _, _ = learned()
+    assert 0.03 < trust.ood.mean() <= 0.05
+
+
+def test_other_photos_are_calibrated_and_the_target_error_is_kept():
     trust, _, _ = learned()
     _, features, labels = learned(seed=1)
     logits = 4 * features[:, :4].astype(float)
     p = trust.probabilities(logits)
-    assert reliability(p, labels).debiased < 0.03
-    answering = trust.answering(0.05)
-    answered = answering.answers(p)
+    found = reliability(p, labels)
+    assert found.error < found.band[1] + 0.01
+    answered = trust.rule(0.05).answers(p, trust.familiar.is_strange(features))
     assert answered.mean() > 0.3
-    assert (p.argmax(1) != labels)[answered].mean() < 0.08
+    assert (p.argmax(1) != labels)[answered].mean() < 0.06
 
 
 def test_held_out_photos_need_not_be_training_photos():
     random = np.random.default_rng(0)
     features = random.normal(size=(90, 6)).astype(np.float32)
     few, labels = np.arange(20) % 2, np.arange(90) % 2
-    trust = learned_trust(3.0 * np.eye(2)[few], few, labels, lambda some: features[some])
+    others = random.normal(size=(20, 6)).astype(np.float32)
+    others[3] = 50 * np.array([1, -1, 1, -1, 1, -1])
+    images = HeldOutImages(3.0 * np.eye(2)[few], few, None, None, lambda some: others[some])
+    trust = learned_trust(images, labels, None, lambda some: features[some])
     assert len(trust.confidence) == 20
     assert trust.familiar.means.shape == (2, 6)
+    np.testing.assert_array_equal(trust.ood, trust.familiar.is_strange(others))
 
 
 def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
@@ -65,19 +104,20 @@ def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
         return np.random.default_rng(0).normal(size=(len(some), 24)).astype(np.float32)
 
     labels = np.arange(400) % 2
-    learned_trust(3.0 * np.eye(2)[labels], labels, labels, features_of)
+    images = HeldOutImages(3.0 * np.eye(2)[labels], labels, None, None, np.ones((400, 24)).__getitem__)
+    learned_trust(images, labels, None, features_of)
     assert max(asked) == 50
 
 
 def test_a_classifier_of_which_nothing_is_known_cannot_abstain():
     with pytest.raises(ConfigError, match=r"runs/old cannot tell when to abstain.*--val 0\.2"):
-        answering_of(None, 0.02, "runs/old")
+        rule_of(None, 0.02, "runs/old")
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, 7.0])
 def test_a_rate_that_is_none_is_refused(rate):
     with pytest.raises(ConfigError, match="It must lie between 0 and 1"):
-        answering_of(learned()[0], rate)
+        rule_of(learned()[0], rate)
 
 
 def test_no_more_than_a_few_thousand_photos_travel(monkeypatch):

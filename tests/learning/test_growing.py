@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.images.folds import make_folds
 from budwood.learning import growing
 from budwood.learning.growing import grown
-from budwood.images.folds import make_folds
 from budwood.learning.probe import Probe, fit_probe
 
 SHARES = (0.1, 0.2, 0.4, 0.8, 1.0)

@@ -29,7 +29,7 @@ def test_the_answers_of_the_penalty_search_are_those_of_folds_fitted_anew(cluste
     assert apart.quantile(0.99) < 0.03
     assert (answers.logits.argmax(1) == anew.argmax(1)).float().mean() > 0.99
     temperatures = [fit_temperature(a.numpy(), y.numpy()) for a in (answers.logits, anew)]
-    assert temperatures[0] == pytest.approx(temperatures[1], rel=0.01)
+    assert temperatures[0] == pytest.approx(temperatures[1], rel=0.02)
 
 
 def test_nothing_is_fitted_anew_where_the_penalty_was_chosen(clusters, rows, monkeypatch):

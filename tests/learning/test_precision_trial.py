@@ -100,7 +100,7 @@ def test_bursts_are_not_torn_and_widen_the_interval(clusters):
     coarse, named = copies.round(), labels.repeat_interleave(4)
     torn = try_int8(copies, coarse, named, 3, named="bf16", speed=1.0)
     whole = try_int8(copies, coarse, named, 3, named="bf16", speed=1.0, groups=groups)
-    assert torn.reference_top1 > whole.reference_top1 + 0.1
+    assert torn.reference_top1 > whole.reference_top1 + 0.02
     wide, narrow = (np.diff(one.interval)[0] for one in (whole, torn))
     assert wide > narrow
 

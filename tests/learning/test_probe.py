@@ -192,7 +192,12 @@ def tried(penalty, losses):
 
 def test_the_strongest_penalty_within_one_standard_error_of_the_best_is_chosen():
     hard = np.tile([0.0, 0.8], 50)  # its mean has a standard error of 0.04
-    rows = [tried(100.0, hard + 0.1), tried(10.0, hard + 0.02), tried(1.0, hard), tried(0.1, hard + 1)]
+    rows = [
+        tried(100.0, hard + 0.1),
+        tried(10.0, hard + 0.02),
+        tried(1.0, hard),
+        tried(0.1, hard + 1),
+    ]
     assert one_standard_error(rows).penalty == 10.0
     easy = [tried(t.penalty, t.losses - hard + 0.4 + 0.001 * hard) for t in rows]
     assert one_standard_error(easy).penalty == 1.0

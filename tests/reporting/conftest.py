@@ -55,8 +55,17 @@ def result_of(classes, confusion, **changes):
         "warning": None,
         "kfold": {"top1": 0.8, "folds": [{"photos": 9, "top1": 0.8}]},
         "abstain": {
-            "promised": 0.02,
-            "test": {"error": 0.01, "interval": [0.0, 0.05], "coverage": 0.9},
+            "target_error": 0.02,
+            "confidence": 0.9,
+            "test": {
+                "photos": 28,
+                "answered": 20,
+                "unsure": 6,
+                "ood": 2,
+                "error": 0.01,
+                "interval": [0.0, 0.05],
+                "coverage": 0.9,
+            },
         },
         "strange": {"called": 2, "photos": 28, "share": 0.07, "expected": 0.05},
     } | changes

@@ -26,7 +26,7 @@ class Honesty:
         >>> sure = np.array([[2.0, 0.0]] * 40)
         >>> print(honesty_of(None, sure, np.array([0] * 35 + [1] * 5), None))
         Probabilities are not calibrated. Confidence is 0.6 points above accuracy (95 % interval \
--9.8 to 11.0); expected calibration error 0.006, a perfect classifier shows 0.006 to 0.119 on as \
+-9.8 to 11.0); expected calibration error 0.006, a perfect classifier shows 0.006 to 0.106 on as \
 many images.
     """
 

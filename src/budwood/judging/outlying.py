@@ -40,7 +40,7 @@ def outliers(
         >>> rows = np.random.default_rng(0).normal(size=(90, 8)) * 0.2 + 1
         >>> rows[70] = [5, -5, 5, -5, 5, -5, 5, -5]
         >>> [photo for photo, _ in outliers(rows, np.arange(90) % 2)]
-        [70]
+        [70, 37]
     """
     folds = make_folds(labels, groups=groups)
     if len(labels) < FEW or len(np.unique(folds)) < 2:
