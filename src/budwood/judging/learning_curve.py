@@ -1,9 +1,10 @@
 """What more images would bring: accuracy by the number of training images, and a forecast.
 
-Errors fall like a power of the number of images. The forecast starts from the error with all images
-that can be learned from. Only its exponent is estimated, from differences between sizes on the same
-judged images: that some images are hard cancels out in them. The exponent is drawn towards usual
-ones, the more the less these images say.
+Errors fall to a floor, and what is above it falls like a power of the number of images. The
+forecast starts from the error with all images that can be learned from. Only the share of it that
+falls is estimated, from differences between sizes on the same judged images: that some images are
+hard cancels out in them. It is drawn towards the share that is usual, the more the less these
+images say.
 
 Beside it stands the naive forecast, that accuracy stays as it is. It stands alone where there are
 too few sizes or groups, where the last doubling brought no more than chance allows, so that the
@@ -39,11 +40,15 @@ from budwood.tensors import Features, Labels
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Parts of the training images: each twice the one before."""
-EXPONENT, SPREAD, DRIFT = 0.2, 0.15, 0.1
-"""Mean and standard deviation of usual exponents. Hestness et al. find about 0.3 where networks are
-trained from scratch; linear heads on features of ImageNet have 0.23 (flowers) and 0.19 (cats and
-dogs). Beyond the sizes that were measured it is another, with a standard deviation of 0.1: curves
-bend where they near their floor (Viering and Loog)."""
+POWER = 0.5
+"""With which the part of the error falls that more images take away: the usual rate of what is
+estimated from a sample. With so few sizes no power can be told from a floor."""
+FALLING, SPREAD, DRIFT = 0.4, 0.3, 0.15
+"""Mean and standard deviation of the share of the error that falls, before anything is measured: on
+logarithmic axes the error then falls with an exponent of 0.2 to within 0.15. Hestness et al. find
+about 0.3 where networks are trained from scratch; linear heads on features of ImageNet have 0.2
+(flowers and cats and dogs). The drift is the standard deviation of what the share is beyond the
+sizes that were measured, since no curve is quite of this form (Viering and Loog)."""
 CLEAR = 1.6448536269514722
 """Standard errors by which the last gain must be above zero: 95 %, one-sided."""
 FEWEST = 3
@@ -231,21 +236,22 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """Error that falls like a power of the number of images, from a point on."""
+    """Error of which a share falls like a power of the number of images, from a point on."""
 
     start: Point
-    exponent: float
+    falling: float
+    """Share of the starting point's error that falls; the rest is the floor."""
     error: float
-    """Standard error of the exponent."""
+    """Standard error of that share."""
     correlation: float
-    """Of the exponent and the logarithm of the starting point's error."""
+    """Of that share and the logarithm of the starting point's error."""
 
     def at(self, photos: int) -> tuple[float, tuple[float, float]]:
         """The accuracy with so many images, and its 95 % interval."""
-        ahead = log(photos / self.start.photos)
+        gone = 1 - (photos / self.start.photos) ** -POWER
+        left = 1 - self.falling * gone
         level = 1 - self.start.top1
-        errors = level * exp(-self.exponent * ahead)
-        slope = Z * self.error * abs(ahead)
+        slope = Z * self.error * abs(gone) / left
         ends = []
         for end, sign in zip(self.start.interval, (1, -1), strict=True):
             if level == 0 or end == 1:
@@ -253,8 +259,8 @@ class PowerLaw:
                 continue
             reach = abs(log((1 - end) / level))
             both = reach**2 + slope**2 - 2 * self.correlation * reach * slope
-            ends.append(1 - min(1.0, errors * exp(sign * sqrt(max(0.0, both)))))
-        return 1 - errors, (ends[0], ends[1])
+            ends.append(1 - min(1.0, level * left * exp(sign * sqrt(max(0.0, both)))))
+        return 1 - level * left, (ends[0], ends[1])
 
 
 def learning_curve(
@@ -334,22 +340,28 @@ def curve_of(
 
 
 def _power_law(points: Sequence[Point], covariance: NDArray[np.float64], judged: int) -> PowerLaw:
-    """Through the last point, with the slope of all on logarithmic axes and a normal prior; a point
-    counts in proportion to its number of images."""
+    """Through the last point. The slope is that of weighted least squares, drawn towards the prior;
+    a point counts in proportion to its number of images."""
     n = np.array([point.photos for point in points], float)
     errors = np.array([_smoothed(1 - point.top1, judged) for point in points])
-    relative = covariance / np.outer(errors, errors)
-    falling = -np.log(n)
-    contrast, trust = np.zeros(len(n)), 0.0
+    last = np.zeros(len(n))
+    last[-1] = 1.0
+    measured, trust, relative = 0.0, 0.0, -last
     if len(n) > 1:
-        away = falling - np.average(falling, weights=n)
-        contrast = n * away / (n @ away**2)
-        trust = SPREAD**2 / (SPREAD**2 + float(contrast @ relative @ contrast))
-    exponent = trust * float(contrast @ np.log(errors)) + (1 - trust) * EXPONENT
+        height = (n / n[-1]) ** -POWER
+        away = height - np.average(height, weights=n)
+        slope = n * away / (n @ away**2)
+        measured = float(slope @ errors) / errors[-1]
+        relative = (slope - measured * last) / errors[-1]
+        trust = SPREAD**2 / (SPREAD**2 + float(relative @ covariance @ relative))
+    falling = trust * measured + (1 - trust) * FALLING
     error = sqrt((1 - trust) * SPREAD**2 + DRIFT**2)
-    shared = trust * float(contrast @ relative[:, -1])
-    correlation = shared / (error * sqrt(float(relative[-1, -1])))
-    return PowerLaw(points[-1], max(0.0, exponent), error, max(-1.0, min(1.0, correlation)))
+    level = float(covariance[-1, -1]) / errors[-1] ** 2
+    shared = trust * float(relative @ covariance[:, -1]) / errors[-1]
+    correlation = shared / (error * sqrt(level))
+    return PowerLaw(
+        points[-1], max(0.0, min(1.0, falling)), error, max(-1.0, min(1.0, correlation))
+    )
 
 
 def _last_doubling(points: Sequence[Point]) -> tuple[int, int]:
