@@ -150,6 +150,9 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["train"].insert(0, trusted)
     parts = ("calibration", "strange", "abstain", "kfold", "learning_curve")
     seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
+    sizes = enumerate((0.6, 0.7, 0.8))
+    fits = [PartialFit(2.0 ** (i - 2), 100 << i, np.tile(HARD < p, (2, 1)) * 1.0) for i, p in sizes]
+    seen["learning curve"].append(curve_of(fits, np.arange(400) % 2, None).to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     seen["receipt"] = [seen["train"][-1]["receipt"]]

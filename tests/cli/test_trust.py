@@ -121,10 +121,11 @@ def test_a_learning_curve_is_told(told):
     photos = [point["photos"] for point in said["points"]]
     assert photos == sorted(photos)
     assert said["judged"] == 24
-    low, high = said["forecast"]["interval"]
-    assert low <= said["forecast"]["top1"] <= high
-    assert said["forecast"]["photos"] == 24 + 300
-    assert "With 100 more photos of each class (324 in all)" in told["train text"].out
+    low, high = said["naive"]["interval"]
+    assert low <= said["naive"]["top1"] <= high
+    assert said["forecast"] is None
+    assert said["reason"] in told["train text"].out
+    assert "What more photos would bring cannot be forecast." in told["train text"].out
 
 
 def test_without_being_asked_neither_folds_nor_a_curve_nor_a_promise_are_told(trained):

@@ -41,15 +41,15 @@ def test_a_rising_curve_is_forecast_to_rise_on():
     assert low < estimate < high
 
 
-def test_the_exponent_is_what_the_sizes_show_where_they_show_much():
-    sizes = (100, 200, 400, 800, 1600)
-    law = curve(lambda n: 5 * n**-0.5, sizes, judged=40_000)._power_law()
-    assert law.exponent == pytest.approx(0.5, abs=0.03)
+def test_the_share_that_falls_is_what_the_sizes_show_where_they_show_much():
+    law = curve(lambda n: 0.04 + 1.6 * n**-0.5, (100, 400, 1600), judged=40_000)._power_law()
+    assert law.falling == pytest.approx(0.5, abs=0.05)
+    assert 1 - law.at(6400)[0] == pytest.approx(0.06, abs=0.004)
 
 
-def test_the_exponent_is_the_usual_one_where_they_show_little():
+def test_the_share_that_falls_is_the_usual_one_where_they_show_little():
     law = curve(lambda n: 5 * n**-0.5, (100, 110, 120), judged=60)._power_law()
-    assert law.exponent == pytest.approx(0.2, abs=0.05)
+    assert law.falling == pytest.approx(0.4, abs=0.15)
 
 
 def test_what_is_measured_on_few_images_is_less_certain():
@@ -106,7 +106,7 @@ def test_few_sizes_cannot_forecast():
 
 def test_images_of_large_groups_say_less():
     y, random = np.zeros(600, int), np.random.default_rng(0)
-    hits = np.repeat(random.random((4, 60)) > 0.2, 10, axis=1) * 1.0
+    hits = np.tile(np.repeat(random.random(60) > 0.2, 10), (4, 1)) * 1.0
     fits = [PartialFit(1.0, 480, hits)]
     alone, grouped = (curve_of(fits, y, groups) for groups in (None, np.repeat(np.arange(60), 10)))
     widths = [c.points[0].interval[1] - c.points[0].interval[0] for c in (alone, grouped)]

@@ -9,8 +9,7 @@ import torch
 from budwood.judging.learning_curve import Forecast, learning_curve
 from budwood.learning.probe import FittedProbe, Probe, fit_probe
 
-DRAWS = 60
-CLASSES, WIDTH = 3, 30
+CLASSES, WIDTH = 3, 60
 FRESH = 20_000
 
 
@@ -58,26 +57,28 @@ def simulated(seed: int, n: int, size: int, gap: float) -> tuple[Forecast, float
 
 
 @pytest.mark.parametrize(
-    ("n", "size", "gap", "often"),
+    ("n", "size", "gap", "draws"),
     [
-        pytest.param(200, 1, 2.8, 0.5, id="single images"),
-        pytest.param(400, 4, 2.8, 0.5, id="groups"),
-        pytest.param(200, 1, 6.0, 0.0, id="nearly all right"),
+        pytest.param(300, 1, 3.2, 60, id="single images"),
+        pytest.param(600, 4, 3.2, 60, id="groups"),
     ],
 )
-def test_the_interval_holds_the_accuracy_on_new_images_and_the_forecast_is_not_worse_than_naive(
-    n, size, gap, often
+def test_intervals_hold_the_accuracy_on_new_images_and_forecasts_are_better_than_naive(
+    n, size, gap, draws
 ):
-    forecasts, truths = zip(*(simulated(s, n, size, gap) for s in range(DRAWS)), strict=True)
-    truth = np.array(truths)
-    top1, low, high = np.array([list(forecast) for forecast in forecasts]).T
-    naive = np.array([forecast.naive.top1 for forecast in forecasts])
-    useful = np.array([forecast.is_useful for forecast in forecasts])
-    assert ((low <= truth) & (truth <= high)).mean() >= 0.9
-    assert np.abs(top1 - truth).mean() <= np.abs(naive - truth).mean() + 1e-9
-    assert useful.mean() >= often
-    if often:
-        assert ((low <= truth) & (truth <= high))[useful].mean() >= 0.88
-        assert (truth > naive).mean() > 0.6
-    else:
-        assert useful.mean() <= 0.25
+    of = [simulated(seed, n, size, gap) for seed in range(draws)]
+    truth = np.array([accuracy for _, accuracy in of])
+    top1, low, high = np.array([list(forecast) for forecast, _ in of]).T
+    naive = np.array([forecast.naive.top1 for forecast, _ in of])
+    useful = np.array([forecast.is_useful for forecast, _ in of])
+    held = (low <= truth) & (truth <= high)
+    assert held.mean() >= 0.9
+    assert held[useful].mean() >= 0.9
+    assert np.abs(top1 - truth).mean() <= np.abs(naive - truth).mean()
+    assert useful.mean() > 0.5
+
+
+def test_what_is_nearly_all_right_already_is_not_forecast():
+    of = [simulated(seed, 200, 1, 6.0) for seed in range(20)]
+    assert np.mean([forecast.is_useful for forecast, _ in of]) <= 0.2
+    assert np.mean([f.interval[0] <= truth <= f.interval[1] for f, truth in of]) >= 0.85

@@ -43,7 +43,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 POWER = 0.5
 """With which the part of the error falls that more images take away: the usual rate of what is
 estimated from a sample. With so few sizes no power can be told from a floor."""
-FALLING, SPREAD, DRIFT = 0.4, 0.3, 0.15
+FALLING, SPREAD, DRIFT = 0.4, 0.3, 0.1
 """Mean and standard deviation of the share of the error that falls, before anything is measured: on
 logarithmic axes the error then falls with an exponent of 0.2 to within 0.15. Hestness et al. find
 about 0.3 where networks are trained from scratch; linear heads on features of ImageNet have 0.2
