@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from budwood.datasets import DATASETS, PhotoFolder
 from budwood.fixes import Fix
 from budwood.judging.abstaining import Answering
+from budwood.judging.learning_curve import LearningCurve, curve_of
+from budwood.learning.growing import PartialFit
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
 
@@ -150,9 +153,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["train"].insert(0, trusted)
     parts = ("calibration", "strange", "abstain", "kfold", "learning_curve")
     seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
-    sizes = enumerate((0.6, 0.7, 0.8))
-    fits = [PartialFit(2.0 ** (i - 2), 100 << i, np.tile(HARD < p, (2, 1)) * 1.0) for i, p in sizes]
-    seen["learning curve"].append(curve_of(fits, np.arange(400) % 2, None).to_json())
+    seen["learning curve"].append(rising().to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     seen["receipt"] = [seen["train"][-1]["receipt"]]
@@ -167,6 +168,14 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["lesson degradation"] = [lesson.as_json.json]
     seen["evaluation"] = [trained.json["test"], seen["train"][0]["test"]]
     return seen
+
+
+def rising() -> LearningCurve:
+    """A learning curve that can be forecast."""
+    right = {0.25: 0.6, 0.5: 0.7, 1.0: 0.8}
+    place = np.tile(np.linspace(0, 1, 400), (2, 1))
+    fits = [PartialFit(share, round(400 * share), 1.0 * (place < p)) for share, p in right.items()]
+    return curve_of(fits, np.arange(400) % 2, None)
 
 
 def test_every_command_has_a_section(objects):

@@ -351,13 +351,13 @@ def _power_law(points: Sequence[Point], covariance: NDArray[np.float64], judged:
         height = (n / n[-1]) ** -POWER
         away = height - np.average(height, weights=n)
         slope = n * away / (n @ away**2)
-        measured = float(slope @ errors) / errors[-1]
+        measured = float(slope @ errors) / float(errors[-1])
         relative = (slope - measured * last) / errors[-1]
         trust = SPREAD**2 / (SPREAD**2 + float(relative @ covariance @ relative))
     falling = trust * measured + (1 - trust) * FALLING
     error = sqrt((1 - trust) * SPREAD**2 + DRIFT**2)
-    level = float(covariance[-1, -1]) / errors[-1] ** 2
-    shared = trust * float(relative @ covariance[:, -1]) / errors[-1]
+    level = float(covariance[-1, -1]) / float(errors[-1]) ** 2
+    shared = trust * float(relative @ covariance[:, -1]) / float(errors[-1])
     correlation = shared / (error * sqrt(level))
     return PowerLaw(
         points[-1], max(0.0, min(1.0, falling)), error, max(-1.0, min(1.0, correlation))
