@@ -76,9 +76,7 @@ def test_a_flat_curve_cannot_be_forecast_and_stays_as_it_is():
     assert forecast.top1 == forecast.naive.top1
     assert forecast.interval[0] == forecast.naive.interval[0]
     assert forecast.interval[1] > forecast.naive.interval[1]
-    assert forecast.reason == (
-        "From 400 to 800 photos accuracy changed no more than chance allows."
-    )
+    assert forecast.reason == ("From 400 to 800 photos accuracy rose no more than chance allows.")
     said = made.to_json()
     assert said["forecast"] is None
     assert said["reason"] == forecast.reason

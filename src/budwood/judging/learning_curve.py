@@ -13,9 +13,9 @@ were worse than naive.
 
 An interval is for the accuracy on new images of the same kind, of new groups. Its variance is that
 of the judged images, sampled in whole groups, and that of draws of folds and parts. Draws share
-most of their images, so that their variance alone says too little (Nadeau and Bengio scale it up
-where nothing else is known). What it leaves out is in that of the images, which are those that are
-learned from: a test by simulation counts how often the interval holds the truth.
+most of their images, and so their variance alone would be too small: Nadeau and Bengio scale it up.
+That is not done here, because the variance of the images is measured and added. With both, the
+errors of simulated samples vary as much as is said; scaled up, twice as much would be said.
 
 References: Hestness et al., "Deep Learning Scaling is Predictable, Empirically", 2017; Viering and
 Loog, "The Shape of Learning Curves: a Review", 2021; Nadeau and Bengio, "Inference for the
@@ -131,7 +131,7 @@ class LearningCurve:
         if not self.points:
             raise DataError(
                 f"{self.photos} photos are too few for a learning curve.",
-                expected="Half of those outside a fold must be two photos a class.",
+                expected="Four fifths of them must hold two photos of each class.",
                 next="Add photos.",
             )
         photos, naive = self.photos + extra_per_class * self.classes, self.points[-1]
@@ -208,7 +208,7 @@ class LearningCurve:
         if gain <= CLEAR * sqrt(contrast @ self.covariance @ contrast):
             return (
                 f"From {self.points[half].photos} to {self.points[whole].photos} photos accuracy "
-                "changed no more than chance allows."
+                "rose no more than chance allows."
             )
         forecast, stays = self._backtest()
         if forecast > stays:
