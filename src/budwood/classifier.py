@@ -270,7 +270,7 @@ class Classifier:
         Where the head is no linear layer that is solved, one on the same features stands for it.
 
         Args:
-            photos: Training photos.
+            photos: Training photos; those of one group are held out, and learned from, together.
             seed: Of folds and draws.
 
         Raises:
@@ -283,9 +283,10 @@ class Classifier:
         if not is_solved:
             self.on_note("The learning curve is that of a linear head on the frozen features.")
         rows = self.plan.features(gathered) if is_solved else FeatureRows(pooled(gathered.rows))
+        groups = photos.group_numbers
         known = self.fit_ and self.fit_.probe
-        penalty = known.penalty if known else fit_probe(rows, labels, k, self.probe).penalty
-        return learning_curve(rows, labels, k, penalty=penalty, seed=seed)
+        found = known or fit_probe(rows, labels, k, self.probe, groups=groups)
+        return learning_curve(rows, labels, k, penalty=found.penalty, groups=groups, seed=seed)
 
     def head_features(self, gathered: Gathered) -> NDArray[np.float32]:
         """What the last layer is fed with, `n d`; where it is not the only one that trains, the

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from budwood.judging.abstaining import Answering
 
 from budwood.datasets import DATASETS, PhotoFolder
 from budwood.fixes import Fix
+from budwood.judging.learning_curve import LearningCurve, curve_of
+from budwood.judging.selective import SelectiveRule
+from budwood.learning.growing import PartialFit
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
 
@@ -24,7 +27,9 @@ MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
 """Learns nothing, and so makes mistakes that can be shown."""
 TRUSTED = "train photos --abstain 0.4 --kfold 2 --learning-curve"
 """Says all that it can about what its word is worth."""
-TRIAL = Trial(photos=9, reference="bf16", both_right=5, gained=1, lost=1, speed=1.5)
+TRIAL = Trial(
+    photos=9, reference="bf16", both_right=5, gained=1, lost=1, interval=(-0.3, 0.3), speed=1.5
+)
 RECIPE = """
 model = "efficientnet_lite0"
 example = "1"
@@ -150,13 +155,14 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["train"].insert(0, trusted)
     parts = ("calibration", "strange", "abstain", "kfold", "learning_curve")
     seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
+    seen["learning curve"].append(rising().to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):
         seen[verb.removesuffix(" broken")] = [verbs[f"{verb} json"].json]
-    abstaining = {"abstain": Answering(0.02, 0.7, 500, 450, 7).to_json()}
+    abstaining = {"abstain": SelectiveRule(0.02, 0.7, 500, 450, 4).to_json()}
     seen["predict"].append(seen["predict"][0] | abstaining)
     seen["cache clear"] = [cleared.json]
     seen["data get"] = [PhotoFolder(DATASETS["flowers"], Path("flowers")).to_json()]
@@ -164,6 +170,14 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["lesson degradation"] = [lesson.as_json.json]
     seen["evaluation"] = [trained.json["test"], seen["train"][0]["test"]]
     return seen
+
+
+def rising() -> LearningCurve:
+    """A learning curve that can be forecast."""
+    right = {0.25: 0.6, 0.5: 0.7, 1.0: 0.8}
+    place = np.tile(np.linspace(0, 1, 400), (2, 1))
+    fits = [PartialFit(share, round(400 * share), 1.0 * (place < p)) for share, p in right.items()]
+    return curve_of(fits, np.arange(400) % 2, None)
 
 
 def test_every_command_has_a_section(objects):

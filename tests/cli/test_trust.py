@@ -45,17 +45,20 @@ def told(place, run):
 def test_a_training_says_whether_its_probabilities_mean_what_they_say(told):
     said = told["train"].json["calibration"]
     assert said["temperature"] > 0
-    assert 0 <= said["ece_debiased"] <= said["ece"] <= 1
+    assert 0 <= said["ece_if_perfect"][0] <= said["ece_if_perfect"][1] <= 1
+    low, high = said["overconfidence_interval"]
+    assert low <= said["overconfidence"] <= high
+    assert "a perfect classifier shows" in told["train text"].out
     assert sum(part["photos"] for part in said["bins"]) == told["train"].json["images"]["test"]
     assert "Probabilities are calibrated (temperature" in told["train text"].out
 
 
-def test_a_training_says_what_its_promise_came_to(told):
+def test_a_training_says_what_abstaining_came_to(told):
     said = told["train"].json["abstain"]
-    assert said["promised"] == 0.4
+    assert (said["target_error"], said["confidence"]) == (0.4, 0.9)
     assert said["photos"] == told["train"].json["images"]["train"]
     assert said["test"]["photos"] == 6
-    assert "With --abstain it answers" in told["train text"].out
+    assert "Abstaining, it answers" in told["train text"].out
 
 
 def test_what_a_run_says_is_kept_in_its_folder(told, place):
@@ -69,7 +72,7 @@ def test_folds_take_the_test_photos_too_where_they_were_set_aside(told):
     assert [fold["photos"] for fold in said["folds"]] == [6] * 5
     assert said["interval"][0] < said["top1"] <= said["interval"][1]
     folds = tuple(Fold(fold["photos"], round(6 * fold["top1"])) for fold in said["folds"])
-    assert str(CrossValidation(folds)) in told["train text"].out
+    assert str(CrossValidation(folds, tuple(said["interval"]))) in told["train text"].out
 
 
 def test_a_test_part_of_its_own_takes_no_part_in_the_folds(place):
@@ -121,20 +124,21 @@ def test_a_learning_curve_is_told(told):
     photos = [point["photos"] for point in said["points"]]
     assert photos == sorted(photos)
     assert said["judged"] == 24
-    low, high = said["forecast"]["interval"]
-    assert low <= said["forecast"]["top1"] <= high
-    assert said["forecast"]["photos"] == 24 + 300
-    assert "With 100 more photos of each class (324 in all)" in told["train text"].out
+    low, high = said["naive"]["interval"]
+    assert low <= said["naive"]["top1"] <= high
+    assert said["forecast"] is None
+    assert said["reason"] in told["train text"].out
+    assert "What more photos would bring cannot be forecast." in told["train text"].out
 
 
-def test_without_being_asked_neither_folds_nor_a_curve_nor_a_promise_are_told(trained):
+def test_without_being_asked_neither_folds_nor_a_curve_nor_a_rule_are_told(trained):
     assert (
         trained.json["kfold"] is trained.json["learning_curve"] is trained.json["abstain"] is None
     )
     assert {"kfold", "learning_curve"}.isdisjoint(trained.json["seconds"])
 
 
-def test_evaluate_measures_the_promise_on_its_photos(told):
+def test_evaluate_measures_the_target_error_on_its_photos(told):
     said = told["evaluate"].json["abstain"]
     assert said["test"]["photos"] == 30
     assert said["test"]["coverage"] == said["test"]["answered"] / 30
@@ -142,23 +146,54 @@ def test_evaluate_measures_the_promise_on_its_photos(told):
     assert "% of the answers are wrong" in told["evaluate text"].out
 
 
-def test_evaluate_and_predict_are_as_sure(told):
-    (sure,) = {told[verb].json["abstain"]["threshold"] for verb in ("evaluate", "predict")}
-    answered = [p for p in told["predict"].json["predictions"] if p["probability"] >= sure]
-    assert told["evaluate"].json["abstain"]["test"]["answered"] == len(answered)
+def test_train_evaluate_predict_and_both_pages_count_the_same_photos_as_unknown(place, told):
+    """One rule: whatever applies it, with torch or without."""
+    for name, hue in (("blue", 160), ("green", 90), ("red", 0)):
+        draw_class(place.folder / "unknowns" / "train" / name, hue, 40)
+        draw_class(place.folder / "unknowns" / "test" / name, hue + 45, 9)
+    asked = ["--abstain", "0.2", "--json"]
+    trained = place.run("train", "unknowns", *asked, "--out", "runs/unknowns")
+    evaluated, torch_free, report = place.run_several(
+        [
+            ["evaluate", "runs/unknowns", "unknowns", *asked],
+            ["predict", "runs/unknowns", "unknowns/test", *asked],
+            ["report", "runs/unknowns", "--json"],
+        ]
+    )
+    test = trained.json["abstain"]["test"]
+    unknown = [p["unknown"] for p in torch_free.json["predictions"]]
+    assert test["answered"] == unknown.count(None) > 0
+    assert test["unsure"] == unknown.count("too unsure")
+    assert test["ood"] == unknown.count("out of distribution") > 0
+    assert evaluated.json["abstain"] == trained.json["abstain"]
+    rule = {name: value for name, value in trained.json["abstain"].items() if name != "test"}
+    assert torch_free.json["abstain"] == rule
+    assert report.code == 0
+    page = (place.folder / "runs/unknowns/report.html").read_text()
+    assert (
+        f"it answers {test['answered']} of the 27 test photos and says unknown to the others: "
+        f"{test['unsure']} are too unsure, {test['ood']} out of distribution"
+    ) in page
+    with_torch = place.python(
+        "import budwood as bw, pathlib;"
+        "paths = sorted(pathlib.Path('unknowns/test').rglob('*.png'));"
+        "print([name is not None for name in "
+        "bw.load('runs/unknowns').predict(paths, abstain=0.2)])"
+    )
+    assert with_torch.out.strip() == str([why is None for why in unknown])
 
 
-def test_strange_photos_are_told_apart_from_unsure_ones(told):
+def test_out_of_distribution_photos_are_told_apart_from_unsure_ones(told):
     said = told["evaluate"].json["strange"]
     named = [p["unknown"] for p in told["predict"].json["predictions"]]
-    assert said["called"] == named.count("unlike all training photos")
+    assert said["called"] == named.count("out of distribution")
     assert said["share"] == said["called"] / 30
-    assert "were called unlike all training photos" in told["evaluate text"].out
+    assert "were called out of distribution" in told["evaluate text"].out
 
 
-def test_a_promise_that_no_photo_can_keep_is_said_to_be_none(told):
+def test_a_target_that_cannot_be_shown_answers_nothing(told):
     assert told["strict"].code == 0
-    assert "it answers nothing: 24 held-out photos are too few" in told["strict"].out
+    assert "it answers nothing, 24 held-out images are too few" in told["strict"].out
 
 
 def test_two_photos_are_trained_on_and_it_is_said_that_nothing_can_be_promised(told):
@@ -169,9 +204,12 @@ def test_two_photos_are_trained_on_and_it_is_said_that_nothing_can_be_promised(t
     assert "It cannot tell when to abstain: no photo was held out" in told["two photos"].err
 
 
-def test_a_promise_that_no_photo_tests_is_told_all_the_same(told):
+def test_a_rule_that_no_photo_tests_is_told_all_the_same(told):
     assert told["singles"].json["images"]["test"] == 0
-    assert "No photo tests its promise: with --abstain it answers" in told["singles"].err
+    assert (
+        "There is no test set to check the target error rate on. Abstaining, target error"
+        in told["singles"].err
+    )
 
 
 def test_one_run_and_two_say_the_same_of_it(told):
@@ -181,7 +219,7 @@ def test_one_run_and_two_say_the_same_of_it(told):
     paired = told["two"].json["paired"]
     for side, name in ((first, "first_only"), (second, "second_only")):
         assert math.isclose(side["test"]["top1"], (paired["both"] + paired[name]) / 30)
-    assert told["two text"].out.count("With --abstain it answers") == 2
+    assert told["two text"].out.count("Abstaining, it answers") == 2
 
 
 def test_more_folds_than_photos_of_a_class_are_refused_before_anything_runs(told):

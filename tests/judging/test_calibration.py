@@ -47,7 +47,9 @@ def posterior(logits, labels, temperature):
 def test_no_temperature_of_a_fine_grid_is_more_probable(seed, sharpness):
     logits, labels = drawn(60, 3, 2.0, seed)
     logits *= sharpness
-    best = max(posterior(logits, labels, temperature) for temperature in np.geomspace(0.02, 200, 400))
+    best = max(
+        posterior(logits, labels, temperature) for temperature in np.geomspace(0.02, 200, 400)
+    )
     assert posterior(logits, labels, fit_temperature(logits, labels)) >= best - 1e-9
 
 

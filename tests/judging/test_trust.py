@@ -48,7 +48,10 @@ def test_a_capsule_that_says_nothing_of_it_has_none():
 
 def test_groups_come_back_and_make_the_rule_stricter():
     _, features, labels = learned()
-    logits, bursts = 4 * features[:, :4].astype(float), np.arange(800) // 16 * 4 + np.arange(800) % 4
+    logits, bursts = (
+        4 * features[:, :4].astype(float),
+        np.arange(800) // 16 * 4 + np.arange(800) % 4,
+    )
     grouped = trust_of(logits, labels, features, bursts)
     again = Trust.from_parts(grouped.to_json(), grouped.arrays())
     np.testing.assert_array_equal(again.groups, bursts)
@@ -104,7 +107,9 @@ def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
         return np.random.default_rng(0).normal(size=(len(some), 24)).astype(np.float32)
 
     labels = np.arange(400) % 2
-    images = HeldOutImages(3.0 * np.eye(2)[labels], labels, None, None, np.ones((400, 24)).__getitem__)
+    images = HeldOutImages(
+        3.0 * np.eye(2)[labels], labels, None, None, np.ones((400, 24)).__getitem__
+    )
     learned_trust(images, labels, None, features_of)
     assert max(asked) == 50
 
