@@ -26,6 +26,8 @@ PACKAGES = ("budwood", "torch", "torchvision", "timm", "openvino", "scikit-learn
 QUIET = 0.5
 """A machine with more load than this before a benchmark begins is not fit to measure on."""
 
+PHOTOS = (".jpg", ".jpeg", ".png")
+"""How names of photos end."""
 LONG = 120.0
 """Seconds; what takes longer is not repeated."""
 
@@ -165,7 +167,7 @@ def share_of(folder: Path, share: float, place: Path) -> Path:
 
 def photos_in(folder: Path) -> list[Path]:
     """Every photo below a folder."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
 
 
 def machine() -> Row:
