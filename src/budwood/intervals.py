@@ -13,7 +13,7 @@ intervals for proportions with small expected number of positive counts", Survey
 (an interval for the effective size).
 """
 
-from math import log, sqrt
+from math import comb, log, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -245,8 +245,11 @@ def sign_flip_p(sums: NDArray[np.integer]) -> float:
 
 def _of_single_steps(n: int) -> NDArray[np.float64]:
     """How likely the sum of `n` random signs is each of -n to n."""
-    j = np.arange(n)
-    logs = np.concatenate([[0.0], np.cumsum(np.log((n - j) / (j + 1)))]) - n * log(2)
     chances = np.zeros(2 * n + 1)
-    chances[::2] = np.exp(logs)
+    if n < 1000:  # beyond, 2 to the power of n is no float
+        chances[::2] = [comb(n, j) / 2**n for j in range(n + 1)]
+    else:
+        j = np.arange(n)
+        logs = np.concatenate([[0.0], np.cumsum(np.log((n - j) / (j + 1)))]) - n * log(2)
+        chances[::2] = np.exp(logs)
     return chances

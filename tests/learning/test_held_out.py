@@ -53,7 +53,7 @@ def test_of_very_many_photos_those_that_were_held_out_answer(clusters, rows, mon
     x, y = clusters(100, 8, 4, spread=2.0)
     solved, answers = probed(rows(x), y, 4)
     folds = make_folds(y.numpy())
-    out = folds < 2
+    out = folds < 3
     np.testing.assert_array_equal(solved.held_out.positions, np.flatnonzero(out))
     np.testing.assert_array_equal(answers.labels, y.numpy()[out])
     anew = held_out_logits(x, y, 4, folds, solved.penalty)[torch.from_numpy(out)]

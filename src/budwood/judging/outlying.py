@@ -12,7 +12,7 @@ large-dimensional covariance matrices", 2004 (the shape that the spread is drawn
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.images.folds import make_folds
+from budwood.images.folds import FOLDS, make_folds
 
 FAR = 3.2
 """Deviations above the median from which on a photo is an outlier."""
@@ -42,7 +42,7 @@ def outliers(
         >>> [photo for photo, _ in outliers(rows, np.arange(90) % 2)]
         [70, 37]
     """
-    folds = make_folds(labels, groups=groups)
+    folds = make_folds(labels, FOLDS, groups=groups)
     if len(labels) < FEW or len(np.unique(folds)) < 2:
         return []
     rows = _directions(features)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
-from budwood.images.folds import FOLDS, can_be_held_out, make_folds
+from budwood.images.folds import can_be_held_out, make_folds
 from budwood.learning.axes import axes_of
 from budwood.learning.penalties import answers_at, choose_penalty
 from budwood.learning.probe import Probe, blocks_for
@@ -33,7 +33,7 @@ class CrossValidated:
 def folds_to_hold_out(
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
-    folds: int = FOLDS,
+    folds: int | None = None,
     seed: int = 0,
 ) -> NDArray[np.int64]:
     """The folds in which these photos are held out in turn, if they can be.

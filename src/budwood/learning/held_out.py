@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.features.rows import RowSource, Selected
-from budwood.images.folds import can_be_held_out, make_folds
+from budwood.images.folds import FOLDS, can_be_held_out, make_folds
 from budwood.learning.answering import predict_logits
 from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
@@ -92,7 +92,7 @@ def held_out_by_training(
         validation: Where the first training stopped early, the photos that told it when.
     """
     truth = labels.numpy()
-    folds = make_folds(truth, groups=groups, seed=config.seed)
+    folds = make_folds(truth, FOLDS, groups=groups, seed=config.seed)
     if not can_be_held_out(truth, np.minimum(folds, 1)):
         return None
     out, seen = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)

@@ -37,15 +37,15 @@ from budwood.tensors import Features, Labels, Logits
 class Probe:
     """How the linear probe is fitted."""
 
-    folds: int = 5
-    """Parts of the training features for choosing the penalty."""
+    folds: int | None = None
+    """Parts of the training features for choosing the penalty; None: five, or ten of few images."""
     penalty: float | None = None
     """L2 penalty on standardised features; None chooses it by cross-validation."""
     seed: int = 0
     """Seeds the assignment of photos to folds."""
 
     def __post_init__(self) -> None:
-        if self.folds < 2:
+        if self.folds is not None and self.folds < 2:
             raise ConfigError(f"folds must be at least 2, got {self.folds}.")
         if self.penalty is not None and not 0 < self.penalty < float("inf"):
             raise ConfigError(f"penalty must be above 0 and finite, got {self.penalty}.")
