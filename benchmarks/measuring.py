@@ -247,7 +247,10 @@ def asked_for(parser: argparse.ArgumentParser) -> argparse.Namespace:
 def report(
     asked: argparse.Namespace, columns: Sequence[str], rows: Sequence[Row], **more: Any
 ) -> None:
-    """Print the one JSON object on stdout, and some columns of its rows as a table on stderr."""
+    """Print the one JSON object on stdout, and some columns of its rows as a table on stderr.
+
+    A claim that fails (`is_met` false) ends the benchmark with exit code 1, but for `--short`.
+    """
     name = Path(sys.argv[0]).stem
     result = {
         "benchmark": name,
@@ -265,6 +268,8 @@ def report(
     if asked.save:
         asked.save.parent.mkdir(parents=True, exist_ok=True)
         asked.save.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    if more.get("is_met") is False and not asked.short:
+        raise SystemExit(1)
 
 
 def _asked_words() -> list[str]:

@@ -22,6 +22,8 @@ class Photos:
     features: Any
     """A tensor."""
     labels: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    """Copies of a picture and bursts have one number."""
     tests: dict[int, int]
     """How many photos of each class the published split tests on."""
 
@@ -31,17 +33,21 @@ class Photos:
         return len(self.tests)
 
     def split_anew(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Positions to train and to test on, each class in its published proportion."""
+        """Positions to train and to test on, each class in its published proportion; a group that
+        lies on both sides comes to train as a whole."""
         random = np.random.default_rng(seed)
         members = [random.permutation(np.flatnonzero(self.labels == k)) for k in self.tests]
-        tests = [own[: self.tests[k]] for k, own in enumerate(members)]
-        trains = [own[self.tests[k] :] for k, own in enumerate(members)]
-        return np.sort(np.concatenate(trains)), np.sort(np.concatenate(tests))
+        is_test = np.zeros(len(self.labels), np.bool_)
+        for k, own in enumerate(members):
+            is_test[own[: self.tests[k]]] = True
+        is_test &= ~np.isin(self.groups, self.groups[~is_test])
+        return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
 def photos_of(folder: Path, tests: str) -> Photos:
     """All photos of a folder with parts, pooled; `tests` is the part that is published to test."""
     import budwood
+    from budwood.images.together import together
 
     paths = photos_in(folder)
     names = sorted({path.parent.name for path in paths})
@@ -54,7 +60,8 @@ def photos_of(folder: Path, tests: str) -> Photos:
         raise RuntimeError(f"{len(gathered.broken)} photos cannot be read.")
     rows = model.plan.features(gathered)
     counts = {k: len(list((folder / tests / name).iterdir())) for k, name in enumerate(names)}
-    return Photos(rows.take(range(len(rows)))[0], labels, counts)
+    groups = np.array(together(paths).groups)
+    return Photos(rows.take(range(len(rows)))[0], labels, groups, counts)
 
 
 def over_splits(values: Sequence[float], train: int, test: int) -> tuple[float, float, float]:

@@ -1,45 +1,50 @@
-"""Are probabilities, promises and "unknown" to be trusted? On flowers, and on cats and dogs.
+"""Are probabilities, target errors and "unknown" to be trusted? On flowers, and on cats and dogs.
 
     python benchmarks/trust.py [--short] [--data FOLDER] [--seeds N]
 
-EfficientNet-Lite0 with its ImageNet weights and a solved linear head. For every seed the photos of
-both parts are pooled and split anew, stratified, in the same proportion. Three things are measured
-on the test photos, each beside what is usual:
+EfficientNet-Lite0 with its ImageNet weights and a fitted linear head. For every seed the photos of
+both parts are pooled and split anew, stratified, in the same proportion; copies are found as in
+`budwood train` and lie on one side (so a test part may be a photo larger or smaller). Three things
+are measured on the test photos, each beside what is usual:
 
-`calibration`: the expected calibration error in ten bins, as it is and less what chance explains,
-of calibrated probabilities and of the head's own.
+`calibration`: the expected calibration error in ten bins (`error`), the band that a perfect
+classifier shows on as many photos (`band_low`, `band_high`), in how many splits it is inside
+(`inside`), and confidence less accuracy (`gap`), of calibrated probabilities and of the head's own.
+`is_met`: inside in nine splits of ten.
 
-`abstain`: what was promised (an error of at most `--rate` among answered photos), the error among
-answered photos of all seeds with its 95 % interval over the seeds (Student's t), and the share that
-is answered. Beside it: answering wherever the head's own probability is at least 1 - rate.
+`abstain`: at each target error rate, the error among answered photos (mean over the splits, with a
+95 % interval corrected for what they share), the share that is answered, in how many splits the
+measured error is above the target (`above`), and the error of all splits together. Beside it:
+answering wherever the head's own probability is at least 1 - rate. `is_met`: the error of all
+splits together is at most the target; that test photos measure it with noise is no excuse. That it
+is kept with 90 % confidence is proven where the truth is known (`tests/simulations`).
 
-`strange`: at which share of flowers that the flower model accepts it calls which share of cats and
-dogs unknown, by its limit. Beside it, at the same share of flowers: the least confident, those of
-least energy, and those farthest from their tenth nearest training photo.
+`ood`: at which share of flowers that the flower model accepts it calls which share of cats and dogs
+out of distribution, by its limit. Beside it, at the same share of flowers: the least confident,
+those of least energy, and those farthest from their tenth nearest training photo. `is_met`: at
+least 95 % of cats and dogs are, and on average at most 5 % of the flowers.
 
 FOLDER holds `flowers` and `catdog` (default: BUDWOOD_DATA). `--short`: two seeds.
 """
 
-from math import sqrt
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import numpy as np
-from accuracy import STUDENT
 from course_jobs import CATDOG, FLOWERS
 from measuring import Row, asked_for, call, options, report
 from numpy.typing import NDArray
-from splits import Photos, photos_of
+from splits import Photos, over_splits, photos_of
 
 COLUMNS = (
-    "what", "photos", "how", "error", "debiased", "low", "high", "coverage", "unknown", "is_met",
+    "what", "photos", "how", "error", "low", "high", "band_low", "band_high", "gap", "inside",
+    "coverage", "above", "unknown", "is_met",
 )  # fmt: skip
-CALIBRATED_SEEDS = 5
-"""Splits over which the calibration error is a mean."""
+TARGETS = (0.02, 0.05)
 
 
-def measured(data: str, seeds: int, rate: float) -> list[Row]:
+def measured(data: str, seeds: int) -> list[Row]:
     """All rows of the table."""
     sets = {
         "flowers": photos_of(Path(data) / "flowers", FLOWERS[1]),
@@ -48,10 +53,11 @@ def measured(data: str, seeds: int, rate: float) -> list[Row]:
     rows: list[Row] = []
     for name, photos in sets.items():
         tried = [Split(photos, seed) for seed in range(seeds)]
-        rows += calibration_rows(name, tried[:CALIBRATED_SEEDS])
-        rows += abstain_rows(name, tried, rate)
+        rows += calibration_rows(name, tried)
+        for target in TARGETS:
+            rows += abstain_rows(name, tried, target)
         if name == "flowers":
-            rows += strange_rows(tried, sets["catdog"].features.numpy())
+            rows += ood_rows(tried, sets["catdog"].features.numpy())
     return rows
 
 
@@ -61,29 +67,45 @@ class Split:
     def __init__(self, photos: Photos, seed: int) -> None:
         import torch
 
-        from budwood.judging.trust import learned_trust
+        from budwood.judging.trust import HeldOutImages, learned_trust
         from budwood.learning.probe import Probe, fit_probe
 
         train, test = photos.split_anew(seed)
         self.train, self.test = photos.features[train].numpy(), photos.features[test].numpy()
         self.labels, learned = photos.labels[test], photos.labels[train]
+        self.groups = photos.groups[test]
         self.head = fit_probe(
-            photos.features[train], torch.from_numpy(learned), photos.classes, Probe(seed=seed)
+            photos.features[train],
+            torch.from_numpy(learned),
+            photos.classes,
+            Probe(seed=seed),
+            groups=photos.groups[train],
         )
-        assert self.head.held_out is not None
         held_out = self.head.held_out
-        self.trust = learned_trust(
+        assert held_out is not None
+        own = held_out.positions
+        images = HeldOutImages(
             held_out.logits.numpy(),
-            learned[held_out.positions],
-            learned,
-            lambda some: self.train[some],
+            learned[own],
+            photos.groups[train][own],
+            own,
+            lambda some: self.train[own[some]],
+        )
+        self.trust = learned_trust(
+            images, learned, photos.groups[train], lambda some: self.train[some]
         )
         self.logits = self.answers(self.test)
+        assert self.trust.familiar is not None
+        self.ood = self.trust.familiar.is_strange(self.test)
 
     def answers(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits."""
         answers: NDArray[np.float32] = features @ self.head.weight.numpy().T
         return answers + self.head.bias.numpy()
+
+    def over(self, values: list[float]) -> tuple[float, float, float]:
+        """Mean and interval of what splits like this one gave."""
+        return over_splits(values, len(self.train), len(self.test))
 
 
 def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
@@ -96,70 +118,87 @@ def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
             reliability(
                 softmax(one.logits, one.trust.temperature if how == "calibrated" else 1.0),
                 one.labels,
+                one.groups,
             )
             for one in tried
         ]
-        debiased = mean(each.debiased for each in found)
+        inside = sum(each.band[0] <= each.error <= each.band[1] for each in found)
+        top1 = [float((one.logits.argmax(1) == one.labels).mean()) for one in tried]
         rows.append(
             {
                 "what": "calibration",
                 "photos": name,
                 "how": how,
                 "error": mean(each.error for each in found),
-                "debiased": debiased,
-                "by_chance": mean(each.by_chance for each in found),
+                "band_low": mean(each.band[0] for each in found),
+                "band_high": mean(each.band[1] for each in found),
+                "gap": mean(each.gap for each in found),
+                "inside": inside,
+                "splits": len(found),
+                "top1": mean(top1),
                 "temperature": mean(one.trust.temperature for one in tried),
                 "of_each_seed": [each.error for each in found],
-                "is_met": debiased <= 0.03,
+                "is_met": inside >= 0.9 * len(found),
             }
         )
     return rows
 
 
-def abstain_rows(name: str, tried: list[Split], rate: float) -> list[Row]:
-    """The error among answered photos: of the promise, and of a plain threshold."""
-    from budwood.judging.abstaining import Answering, kept_promise
-
+def abstain_rows(name: str, tried: list[Split], target: float) -> list[Row]:
+    """The error among answered photos: of the rule, and of a plain threshold."""
     from budwood.judging.calibration import softmax
+    from budwood.judging.selective import SelectiveRule, applied
 
     rows = []
-    for how in ("promised", f"own p >= {1 - rate:g}"):
-        kept, planned = [], []
+    for how in (f"target {target:g}", f"own p >= {1 - target:g}"):
+        kept = []
         for one in tried:
-            if how == "promised":
-                answering, shares = one.trust.answering(rate), one.trust.probabilities(one.logits)
+            if how.startswith("target"):
+                rule, shares, ood = (
+                    one.trust.rule(target),
+                    one.trust.probabilities(one.logits),
+                    one.ood,
+                )
             else:
-                answering, shares = Answering(rate, 1 - rate, 1, 1, 0), softmax(one.logits)
-            kept.append(kept_promise(answering, shares, one.labels))
-            planned.append(answering.coverage)
+                rule, shares, ood = (
+                    SelectiveRule(target, 1 - target, 1, 1, 0),
+                    softmax(one.logits),
+                    None,
+                )
+            kept.append(applied(rule, shares, one.labels, ood, one.groups))
         errors = [each.error or 0.0 for each in kept]
-        middle, reach = mean(errors), STUDENT[len(errors)] * stdev(errors) / sqrt(len(errors))
+        middle, low, high = tried[0].over(errors)
+        answered, wrong = (sum(getattr(each, n) for each in kept) for n in ("answered", "wrong"))
+        above = sum(error > target for error in errors)
         rows.append(
             {
                 "what": "abstain",
                 "photos": name,
                 "how": how,
+                "target": target,
                 "error": middle,
-                "low": middle - reach,
-                "high": middle + reach,
+                "low": low,
+                "high": high,
                 "coverage": mean(each.answered / each.photos for each in kept),
-                "answered": sum(each.answered for each in kept),
-                "wrong": sum(each.wrong for each in kept),
+                "above": above,
+                "splits": len(errors),
+                "answered": answered,
+                "wrong": wrong,
                 "of_each_seed": errors,
-                "is_met": middle - reach <= rate,
+                "is_met": wrong <= target * answered,
             }
         )
     return rows
 
 
-def strange_rows(tried: list[Split], others: NDArray[np.float32]) -> list[Row]:
+def ood_rows(tried: list[Split], others: NDArray[np.float32]) -> list[Row]:
     """Which share of cats and dogs is unknown to the flower model, at which share of flowers."""
     found: dict[str, list[float]] = {}
     coverages = []
     for one in tried:
         known = one.trust.familiar
         assert known is not None
-        coverage = 1 - float(known.is_strange(one.test).mean())
+        coverage = 1 - float(one.ood.mean())
         coverages.append(coverage)
         found.setdefault("limit", []).append(float(known.is_strange(others).mean()))
         for how, (own, foreign) in usual_scores(one, others).items():
@@ -167,14 +206,14 @@ def strange_rows(tried: list[Split], others: NDArray[np.float32]) -> list[Row]:
             found.setdefault(how, []).append(float((foreign > line).mean()))
     return [
         {
-            "what": "strange",
+            "what": "ood",
             "photos": "catdog",
             "how": how,
             "coverage": mean(coverages),
             "least_coverage": min(coverages),
             "unknown": mean(shares),
             "least_unknown": min(shares),
-            "is_met": mean(shares) >= 0.95 and mean(coverages) >= 0.9,
+            "is_met": min(shares) >= 0.95 and mean(coverages) >= 0.95,
         }
         for how, shares in found.items()
     ]
@@ -205,12 +244,12 @@ def directions(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 def main() -> None:
     """All seeds in one child process."""
     parser = options(__doc__, repeats=1)
-    parser.add_argument("--seeds", type=int, default=10, choices=STUDENT)
-    parser.add_argument("--rate", type=float, default=0.02)
+    parser.add_argument("--seeds", type=int, default=10)
     asked = asked_for(parser)
     seeds = 2 if asked.short else asked.seeds
-    rows = call(measured, data=asked.data, seeds=seeds, rate=asked.rate).result
-    report(asked, COLUMNS, rows, seeds=seeds, rate=asked.rate)
+    rows = call(measured, data=asked.data, seeds=seeds).result
+    ours = [r for r in rows if r["how"] in ("calibrated", "limit") or r["how"].startswith("target")]
+    report(asked, COLUMNS, rows, seeds=seeds, is_met=all(row["is_met"] for row in ours))
 
 
 if __name__ == "__main__":

@@ -191,17 +191,17 @@ def machine(result: dict[str, Any], language: str) -> str:
     return str(WORDS[language]["machine"]).format_map(about)
 
 
-def with_table(page: str, table: str) -> str:
+def with_table(page: str, table: str, begin_at: str = BEGIN, end_at: str = END) -> str:
     """A page with another table between its markers.
 
     Raises:
         ValueError: If it does not have both markers, once each, in their order.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before + after:
-        raise ValueError(f"The page needs one {BEGIN} and after it one {END}.")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    before, begin, rest = page.partition(begin_at)
+    _, end, after = rest.partition(end_at)
+    if not begin or not end or begin_at in after or end_at in before + after:
+        raise ValueError(f"The page needs one {begin_at} and after it one {end_at}.")
+    return f"{before}{begin_at}\n{table}\n{end_at}{after}"
 
 
 def seconds(value: float) -> str:

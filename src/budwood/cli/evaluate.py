@@ -15,8 +15,8 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     "--abstain",
     type=RATE,
     metavar="RATE",
-    help="Say how many photos are answered, and how many of the answers are wrong, where at most "
-    "this share may be.",
+    help="Target error rate for selective prediction, kept with 90 % confidence; reports coverage "
+    "and error on DATA.",
 )
 @click.option("--strict", is_flag=True, help="A single broken photo is an error.")
 @common_options

@@ -35,8 +35,8 @@ DASH = Path("-")
     "--abstain",
     type=RATE,
     metavar="RATE",
-    help="Answer only where at most this share of the answers is wrong, and say unknown to the "
-    "others and to photos of none of the classes.",
+    help="Target error rate for selective prediction, kept with 90 % confidence: photos that are "
+    "too unsure or out of distribution are unknown.",
 )
 @click.option(
     "--csv",

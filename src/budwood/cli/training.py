@@ -88,7 +88,8 @@ OPTIONS = (
         default=0.0,
         show_default=True,
         metavar="FRACTION",
-        help="Share of the training photos set aside to steer early stopping.",
+        help="Share of the training photos set aside to steer early stopping; without --patience "
+        "they calibrate a head that is trained in epochs.",
     ),
     click.option(
         "--test-fraction",
@@ -102,25 +103,27 @@ OPTIONS = (
         "--kfold",
         type=click.IntRange(2),
         metavar="K",
-        help="Cross-validate the head as well, in K folds of all photos that no test folder holds.",
+        help="Also run K-fold cross-validation on all photos outside the given test set; groups "
+        "are never torn.",
     ),
     click.option(
         "--learning-curve",
         is_flag=True,
-        help="Say what accuracy parts of the photos give, and what more photos would bring.",
+        help="Also fit a learning curve and forecast the accuracy with more photos, or say that it "
+        "cannot be forecast.",
     ),
     click.option(
         "--abstain",
         type=RATE,
         metavar="RATE",
-        help="Say how many test photos are answered, and how many of the answers are wrong, where "
-        "at most this share may be.",
+        help="Target error rate for selective prediction, kept with 90 % confidence; reports "
+        "coverage and error on the test set.",
     ),
     click.option(
         "--group",
         metavar="COLUMN",
-        help="Column of a CSV list; photos with the same entry stay on one side of a split that "
-        "Budwood makes. Equal files, copies and bursts do so anyway. [default: group]",
+        help="Column of a CSV list; photos with the same entry are held out together, in the test "
+        "set and in every fold. Equal files, copies and bursts are so anyway. [default: group]",
     ),
     click.option(
         "--precision",
