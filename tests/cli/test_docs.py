@@ -158,6 +158,8 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["learning curve"].append(rising().to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
+    compared = seen["compare"][0]
+    seen["compare"].append(compared | {"recommended": compared["best"]})  # few photos: it is null
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):

@@ -180,7 +180,7 @@ def test_train_evaluate_predict_and_both_pages_count_the_same_photos_as_unknown(
         "print([name is not None for name in "
         "bw.load('runs/unknowns').predict(paths, abstain=0.2)])"
     )
-    assert with_torch.out.strip() == str([why is None for why in unknown])
+    assert with_torch.strip() == str([why is None for why in unknown])
 
 
 def test_out_of_distribution_photos_are_told_apart_from_unsure_ones(told):
