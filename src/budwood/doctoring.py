@@ -171,7 +171,7 @@ def diagnose(
 
 
 def _checked(data: Path, model: str, starting: float) -> PhotoCheck:
-    folder = load_folder(data)
+    folder = load_folder(data, find_groups=False)  # that would keep what it finds
     judged = len(folder.test or ()) + len(folder.val or ())
     found, times, seconds = forecasts(model, len(folder.classes), folder.train.paths, judged)
     found = tuple(one.after(starting) for one in found)

@@ -105,7 +105,7 @@ def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix
             file=data,
         )
     lines = _lines(file)
-    place = _Place(data, load_folder(data, test_fraction=None, group=group))
+    place = _Place(data, load_folder(data, test_fraction=None, group=group, find_groups=False))
     fixes: dict[Path, Fix] = {}
     for number, line in lines:
         fix = _planned(line, f"Line {number} of {file}", place, file)
