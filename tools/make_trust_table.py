@@ -114,7 +114,7 @@ def learning_curve(result: Result, say: Words) -> Iterator[Line]:
 
 def audit(result: Result, say: Words) -> Iterator[Line]:
     """Wrong labels and copies."""
-    rows = result["rows"]
+    rows = [row for row in result["rows"] if isinstance(row["seed"], int)]
     values = {
         "draws": len(rows),
         "recall": between(row["label_recall"] for row in rows),
@@ -164,10 +164,11 @@ def percent(share: float) -> str:
     """A share of a hundred.
 
     Example:
-        >>> percent(0.0162), percent(0.734), percent(1.0)
-        ('1.6 %', '73 %', '100 %')
+        >>> percent(0.02), percent(0.0162), percent(0.734), percent(0.999), percent(1.0)
+        ('2 %', '1.6 %', '73 %', '99.9 %', '100 %')
     """
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    digits = 1 if share < 0.1 or 0.99 < share < 1 else 0
+    return f"{100 * share:.{digits}f}".removesuffix(".0") + " %"
 
 
 def between(shares: Iterator[float]) -> str:
