@@ -15,7 +15,6 @@ from budwood.judging.selective import (
     SelectiveRule,
     applied,
     fit_rule,
-    rule_in,
 )
 
 RULE = SelectiveRule(0.05, threshold=0.7, photos=100, answered=90, wrong=2)
@@ -91,10 +90,6 @@ def test_reasons_and_counts_are_those_of_one_rule():
     assert test["answered"] + test["unsure"] + test["ood"] == test["photos"]
     assert "1 are too unsure, 2 out of distribution" in str(found)
     assert "The target error is 5.0 %, with 90 % confidence." in str(found)
-
-
-def test_a_rule_comes_back_as_it_was():
-    assert rule_in(RULE.to_json()) == RULE
 
 
 def test_where_nothing_is_answered_there_is_no_error():

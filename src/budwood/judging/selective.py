@@ -14,7 +14,6 @@ References: Geifman and El-Yaniv, "Selective Classification for Deep Neural Netw
 Angelopoulos, Bates, Candes, Jordan and Lei, "Learn then Test", 2021 (fixed-sequence testing).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor, log, log1p
@@ -220,12 +219,6 @@ def fit_rule(
     if not passed:
         return SelectiveRule(target_error, NEVER, n, 0, 0)
     return SelectiveRule(target_error, float(sure[passed - 1]), n, passed, int(errors[passed]))
-
-
-def rule_in(plain: Mapping[str, Any]) -> SelectiveRule:
-    """What `SelectiveRule.to_json` gave, again."""
-    names = ("target_error", "threshold", "photos", "answered", "wrong")
-    return SelectiveRule(*(plain[name] for name in names))
 
 
 def require_target(target_error: float) -> None:
