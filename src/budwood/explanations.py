@@ -189,7 +189,7 @@ def _neighbours(
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
     folder = run if run.is_dir() else run.parent
-    request = request_of(folder)
+    request = request_of(run)
     if request is None:
         return nothing, "The training photos are not known: there is no config.json beside it."
     train = [photo for photo in photos_of(folder, request) if photo.split == "train"]
