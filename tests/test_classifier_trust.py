@@ -21,6 +21,7 @@ from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
 from budwood.predictions import predict_run
+from budwood.run_folders import write_json
 
 CLASSES = ("blue", "green", "red")
 QUICK = Training(epochs=3, lr=0.01, batch_size=8)
@@ -251,7 +252,7 @@ def test_two_photos_in_all_are_fitted_and_nothing_is_promised(photos):
     with pytest.raises(ConfigError, match="cannot tell when to abstain"):
         model.judge(split, 0.1)
     assert "too few photos" in str(model.learning_curve(split))
-    with pytest.raises(ConfigError, match=r"2 folds are too many: there are \d photos? of class"):
+    with pytest.raises(ConfigError, match=r"2 folds are too many: there is 1 photo of class"):
         model.cross_validate(split, 2)
 
 
@@ -289,6 +290,21 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     ):
         with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):
             ask()
+
+
+def test_a_capsule_knows_the_column_of_groups_as_its_run_does(photos, tmp_path):
+    path = built().fit(photos(30)).save(tmp_path / "run" / "model.safetensors")
+    write_json(path.parent / "config.json", {"group": "patient"})
+    test = photos(9, seed=1)
+    rows = [
+        f"{photo},{CLASSES[label]},s{i // 3}"
+        for i, (photo, label) in enumerate(zip(test.paths, test.labels, strict=True))
+    ]
+    file = tmp_path / "list.csv"
+    file.write_text("\n".join(["path,label,patient", *rows]))
+    whole, alone = (evaluate_run(run, file, False, print, None) for run in (path.parent, path))
+    assert whole.notes == alone.notes == ()
+    assert whole.evaluation == alone.evaluation
 
 
 # Folds

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
-from budwood.images.notes import Note, count, first
+from budwood.images.notes import Note, first
 from budwood.images.other_tasks import refuse_label_columns
 from budwood.images.trees import is_photo_name
 
@@ -125,7 +125,7 @@ def _check(
 ) -> None:
     numbers = Counter(names)
     problems = [
-        f"has the column {name!r} {numbers[name]} times"
+        f"has the column {name!r} {'twice' if numbers[name] == 2 else f'{numbers[name]} times'}"
         for name in used.values()
         if name is not None and numbers[name] > 1
     ]
@@ -156,13 +156,11 @@ def _unused(file: Path, header: Sequence[str], used: set[int]) -> tuple[Note, ..
     others = [name.strip() for i, name in enumerate(header) if i not in used]
     named = [_guessed(name, header) for name in others if name]
     nameless = len(others) - len(named)
-    shown = [first(named, 5)] if named else []
     if nameless:
-        shown.append(f"{nameless:,} without a name")
-    if not shown:
+        named.append(f"{nameless:,} without a name")
+    if not named:
         return ()
-    text = f"{count(len(others), 'column')} not used: {' and '.join(shown)}."
-    return (Note("columns", text, file),)
+    return (Note("columns", f"Columns that are not used: {first(named, 10)}.", file),)
 
 
 def _guessed(name: str, header: Sequence[str]) -> str:

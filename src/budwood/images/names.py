@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 
-from budwood.images.notes import Note, count, first
+from budwood.images.notes import FEW, Note, count
 
 UNKNOWN = "unknown"
 """What `predict` calls a photo that it does not answer."""
@@ -48,18 +48,19 @@ def names_alike(photos: Mapping[str, int]) -> Iterator[Note]:
         if len(names) > 1
     ]
     if found:
-        text = (
-            f"{count(len(found), 'set')} of classes differ in case, blanks, hyphens or "
-            f"underscores only, and are told apart: {first(found)}."
+        shown = "; ".join(found[:FEW]) + (f"; and {len(found) - FEW:,} more" * (len(found) > FEW))
+        yield Note(
+            "names-alike",
+            "Classes that differ in case, blanks, hyphens or underscores only are told apart: "
+            f"{shown}.",
         )
-        yield Note("names-alike", text)
 
 
 def names_taken(photos: Mapping[str, int]) -> Iterator[Note]:
     """Notes on classes whose names mean something else elsewhere."""
     for name, number in photos.items():
         if name in MISSING:
-            text = f"The class {name!r} ({count(number, 'photo')}) is called as missing labels are."
+            text = f"Class {name!r} ({count(number, 'photo')}) is called as programs call no label."
             yield Note("name-taken", text)
         elif name.casefold() == UNKNOWN:
             yield Note(

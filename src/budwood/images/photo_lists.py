@@ -15,7 +15,6 @@ from budwood.images.notes import Note, count, first, not_photos
 from budwood.images.other_tasks import refuse_labels
 from budwood.images.trees import is_photo_name
 
-
 _SIGNS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
@@ -131,7 +130,7 @@ def _check_lengths(file: Path, table: _Table, columns: Columns) -> None:
         at = min(columns.label, max(0, len(cells) - 2))
         quoted = table.delimiter.join(cells[at : at + 2]).strip()
         raise DataError(
-            f"{file} has {what} cells than columns in line {first([str(n) for n, _ in odd])}: "
+            f"{file} has {what} cells than columns in {_numbered([n for n, _ in odd])}: "
             f"{table.delimiter.join(cells)!r}.",
             expected=f"The first line names {count(width, 'column')}.",
             next=f"A cell with a {_SIGNS[table.delimiter]} in it stands in quotes: "
@@ -157,21 +156,23 @@ def _row(line: int, cells: list[str], columns: Columns) -> _Row:
 
 
 def _lines(rows: Sequence[_Row]) -> str:
-    return first([str(row.line) for row in rows])
+    return _numbered([row.line for row in rows])
+
+
+def _numbered(lines: Sequence[int]) -> str:
+    return f"line{'s' if len(lines) > 1 else ''} {first([str(line) for line in lines], 10)}"
 
 
 def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
     nameless = [row for row in rows if not row.path]
     if nameless:
-        raise DataError(
-            f"{file} has no path in line {_lines(nameless)}.", next="Fill it in.", file=file
-        )
+        raise DataError(f"{file} has no path in {_lines(nameless)}.", next="Fill it in.", file=file)
     missing = [row for row in rows if not row.label.strip() or row.label.strip() in MISSING]
     if missing:
         said = sorted({row.label.strip() for row in missing} - {""})
         written = f" (written as {first(said)})" if said else ""
         raise DataError(
-            f"{file} has no label{written} in line {_lines(missing)}.",
+            f"{file} has no label{written} in {_lines(missing)}.",
             expected=f"Each photo has its class; {count(len(missing), 'line')} of {len(rows):,} "
             "lack it.",
             next="Fill it in, or take these lines out (in pandas: "
@@ -191,7 +192,7 @@ def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
     without = [row for row in rows if not row.split]
     if without and len(without) < len(rows):
         raise DataError(
-            f"{file} has no split in line {_lines(without)}, but in others.",
+            f"{file} has no split in {_lines(without)}, but in others.",
             next="Fill it in everywhere or nowhere.",
             file=file,
         )

@@ -92,7 +92,7 @@ def _counts(photos: ImageFolder) -> Iterator[Problem]:
     most = max(numbers.values())
     few = [name for name, number in numbers.items() if number < FEW]
     small = [
-        name for name, number in numbers.items() if FEW <= number and most >= LOPSIDED * number
+        name for name, number in numbers.items() if number >= FEW and most >= LOPSIDED * number
     ]
     for note in few_or_one(
         [
