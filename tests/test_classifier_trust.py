@@ -21,7 +21,6 @@ from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
 from budwood.predictions import predict_run
-from budwood.run_folders import write_json
 
 CLASSES = ("blue", "green", "red")
 QUICK = Training(epochs=3, lr=0.01, batch_size=8)
@@ -290,21 +289,6 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     ):
         with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):
             ask()
-
-
-def test_a_capsule_knows_the_column_of_groups_as_its_run_does(photos, tmp_path):
-    path = built().fit(photos(30)).save(tmp_path / "run" / "model.safetensors")
-    write_json(path.parent / "config.json", {"group": "patient"})
-    test = photos(9, seed=1)
-    rows = [
-        f"{photo},{CLASSES[label]},s{i // 3}"
-        for i, (photo, label) in enumerate(zip(test.paths, test.labels, strict=True))
-    ]
-    file = tmp_path / "list.csv"
-    file.write_text("\n".join(["path,label,patient", *rows]))
-    whole, alone = (evaluate_run(run, file, False, print, None) for run in (path.parent, path))
-    assert whole.notes == alone.notes == ()
-    assert whole.evaluation == alone.evaluation
 
 
 # Folds
