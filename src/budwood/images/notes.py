@@ -66,7 +66,7 @@ def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[N
     """
     if len(notes) <= FEW:
         return list(notes)
-    said = text.format(number=f"{len(notes):,}", names=first(list(names)))
+    said = text.replace("{number}", f"{len(notes):,}").replace("{names}", first(list(names)))
     return [Note(notes[0].kind, said, about=tuple(name for note in notes for name in note.about))]
 
 
