@@ -21,6 +21,7 @@ from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
 from budwood.judging.selective import require_target
 from budwood.judging.told import Told
+from budwood.learning.algorithms import Algorithm
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
@@ -48,6 +49,8 @@ class Run:
     photos: ImageFolder
     gathered: Gathered
     fit: Fit
+    algorithm: Algorithm
+    """By what it was fitted, and why so."""
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
@@ -82,6 +85,7 @@ class Run:
                 "skipped": len(self.gathered.broken),
             },
             "parameters": {"total": total, "trainable": trainable},
+            "fit": self.algorithm.to_json(),
             "epochs": list(self.fit.history),
             "probe": probe
             and {
@@ -161,10 +165,6 @@ def run_training(
         seed=request.seed,
         group=request.group,
     )
-    if request.patience is not None and photos.val is None:
-        raise ConfigError(
-            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
-        )
     photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
     if request.kfold is not None:
         require_folds(photos.all_but_own_test(), request.kfold)
@@ -173,7 +173,7 @@ def run_training(
     network = prepared_network(request, photos.classes)
     model = Classifier(
         network,
-        training=training,
+        training=None if request.may_be_fitted else training,
         probe=Probe(seed=request.seed),
         extraction=Extraction(
             precision=request.precision, device=request.device, store_limit=request.store_limit
@@ -184,6 +184,13 @@ def run_training(
     )
     for line in _network_notes(network):
         on_note(line)
+    algorithm = request.algorithm(is_linear=model.plan.layer is not None)
+    if request.patience is not None and photos.val is None:
+        raise ConfigError(
+            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
+        )
+    model.training = training if algorithm.name == "sgd" else None
+    on_note(algorithm)
     parameters = _count(network)
     on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
     clock.lap("startup")
@@ -220,6 +227,7 @@ def run_training(
             left,
             gathered,
             model.fit_,
+            algorithm,
             evaluation,
             parameters,
             told=Told(None if verdict is None else verdict.honesty, crossed, curve),

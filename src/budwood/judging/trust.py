@@ -198,7 +198,7 @@ def rule_of(
     if trust is None:
         raise ConfigError(
             f"{whose} cannot tell when to abstain: no photo was held out of its training.",
-            next="Train it again, with --val 0.2 or on more photos.",
+            next="Train it again on more photos, or with --fit sgd --val 0.2.",
         )
     return trust.rule(target_error)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from budwood.errors import BudwoodError, ConfigError
+from budwood.learning.algorithms import TRAINING as TRAINING_OPTIONS
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import SUFFIX, names, text_of
 from budwood.request import Request
 from budwood.surgery.graft_recipes import GraftRecipe, require_keys
 
-TRAINING = ("epochs", "lr", "batch_size", "optimizer", "schedule", "patience")
+TRAINING = ("fit", *TRAINING_OPTIONS)
 """Settings of `[training]`, as `budwood train` has them."""
 NETWORK = (
     "model",
@@ -171,6 +172,7 @@ def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
         "head": str,
         "test_fraction": float,
         "seed": int,
+        "fit": str,
         "epochs": int,
         "lr": float,
         "batch_size": int,
