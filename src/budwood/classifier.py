@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from budwood.capsule import Capsule, read_capsule, write_capsule
+from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
@@ -95,6 +96,27 @@ class Classifier:
         """How far its word can be taken; None before it is fitted, and where that is not known."""
         self._names: tuple[str, ...] | None = None
         self._plan: Plan | None = None
+
+    def __repr__(self) -> str:
+        origin, classes = origin_of(self.network), self._known_classes
+        network = type(self.network).__name__ if origin is None else origin.architecture
+        return f"Classifier({network}, {len(classes) if classes else 'unnamed'} classes)"
+
+    def __str__(self) -> str:
+        parameters, known = list(self.network.parameters()), self._known_classes or ()
+        shown = [*known[:5], *([f"and {len(known) - 5} more"] if known[5:] else [])]
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        total = sum(p.numel() for p in parameters)
+        rows = {
+            "network": repr(self)[11:].partition(",")[0],
+            "classes": ", ".join(shown) if shown else "not named",
+            "parameters": f"{total:,}, of which {trained:,} train",
+            "fitted": f"to {self.fit_.photos} photos" if self.fit_ else "not in this process",
+        }
+        return "\n".join(f"{name:10}  {value}" for name, value in rows.items())
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @property
     def classes_(self) -> tuple[str, ...]:
@@ -397,8 +419,8 @@ class Classifier:
         Args:
             path: The file to write.
             evaluation: What to say of its accuracy.
-            golden: Photos to prove it by; default: drawn pictures, so that none of your photos
-                leaves with it.
+            golden: Photos to prove it by, of which only the pixels leave with it (no place, date
+                or camera); default: drawn pictures, so that none of your photos does.
 
         Raises:
             CapsuleError: If the network was not made by `build`, so that no other machine could

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from budwood.classifier import Classifier, load
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.images.notes import count
@@ -30,6 +31,7 @@ AT_ONCE = 8
 """Photos whose maps are made at once."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Neighbour:
     """A training photo that a photo resembles."""
@@ -40,6 +42,7 @@ class Neighbour:
     """Of their features, the mean of all training photos taken off."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Explanation:
     """Why a photo is taken for what it is taken for."""
@@ -79,6 +82,7 @@ class Explanation:
         )
 
 
+@displayed
 @dataclass(frozen=True)
 class Explanations:
     """Explanations of some photos."""

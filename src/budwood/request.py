@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.learning.algorithms import (
     TRAINING,
     Algorithm,
@@ -17,6 +18,7 @@ from budwood.learning.training import Training
 from budwood.surgery.graft_recipes import GraftRecipe
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What `budwood train` is asked for."""

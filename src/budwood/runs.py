@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from budwood.classifier import Classifier, Fit
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
@@ -39,6 +40,7 @@ from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
 
 
+@displayed
 @dataclass(frozen=True)
 class Run:
     """What a training gave."""
@@ -136,6 +138,7 @@ def run_training(
     on_epoch: Callable[[Epoch], None] | None = None,
     started: float | None = None,
     recipe: Recipe | None = None,
+    on_features: Callable[[], None] = lambda: None,
 ) -> Run:
     """Load, build, freeze, extract, train, judge, save.
 
@@ -146,6 +149,7 @@ def run_training(
         on_epoch: Told each epoch's row of the history.
         started: `time.perf_counter()` when the process started, for the timings.
         recipe: The recipe that the request is from, to compare the result with.
+        on_features: Called when all features are there, and something is fitted to them.
 
     Raises:
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
@@ -201,6 +205,7 @@ def run_training(
     for note in left.notes[len(photos.notes) :]:
         on_note(note)
     clock.lap("features")
+    on_features()
     crossed = None
     if request.kfold is not None:
         crossed = model.cross_validate(left.all_but_own_test(), request.kfold, request.seed)

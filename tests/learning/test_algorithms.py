@@ -54,7 +54,9 @@ def test_the_options_are_those_of_the_training_the_command_and_the_request():
     """One list: what the fitted head does not have says so in its help, and nothing else does."""
     assert set(TRAINING) < {field.name for field in dataclasses.fields(Training)}
     assert set(OPTIONS["sgd"]) < {field.name for field in dataclasses.fields(Request)}
-    said = {p.name for p in command.params if (getattr(p, "help", "") or "").startswith("With --fit")}
+    said = {
+        p.name for p in command.params if (getattr(p, "help", "") or "").startswith("With --fit")
+    }
     assert said == set(OPTIONS["sgd"])
     (fit,) = (param for param in command.params if param.name == "fit")
     assert tuple(fit.type.choices) == ASKED

@@ -16,7 +16,7 @@ from budwood.cli.options import (
     surgery_options,
     surgery_steps,
 )
-from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, show
+from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, reached, show
 from budwood.learning.algorithms import ASKED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -208,5 +208,7 @@ def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool
         else chosen.request(data, {**given, "surgery": surgery_steps()})
     )
     progress = ProgressLine("extracting")
-    run = run_training(request, note, progress, EpochTable(), STARTED, chosen)
+    run = run_training(
+        request, note, progress, EpochTable(), STARTED, chosen, lambda: reached("training")
+    )
     show(run, as_json)

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from budwood.display import displayed
 
+
+@displayed
 @dataclass(frozen=True)
 class Note:
     """Something that was done or left out and that the user may not expect.

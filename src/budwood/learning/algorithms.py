@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from budwood.display import displayed
 from budwood.errors import ConfigError
 
 Asked = Literal["auto", "logistic", "sgd"]
@@ -20,6 +21,7 @@ _DECISIVE = "epochs"
 """The one option by which `auto` is told to train a head that could be fitted."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Algorithm:
     """How a network is fitted, and why so."""

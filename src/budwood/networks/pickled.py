@@ -38,9 +38,12 @@ def _list(*unread: object) -> list[object]:
     return []
 
 
-_PLAIN = {
+_PLAIN: dict[str, tuple[str, ...]] = {
     "argparse": ("Namespace",),
-    "builtins": tuple("bool bytes dict float frozenset int list range slice str tuple".split()),
+    "builtins": (
+        *("bool", "bytes", "dict", "float", "frozenset", "int", "list", "range", "slice"),
+        *("str", "tuple"),
+    ),
     "datetime": ("date", "datetime", "time", "timedelta", "timezone"),
     "decimal": ("Decimal",),
     "fractions": ("Fraction",),
@@ -52,8 +55,7 @@ _PLAIN = {
     "types": ("SimpleNamespace",),
     "uuid": ("UUID",),
 }
-_PLAIN["pathlib._local"] = _PLAIN["pathlib"]
-"""Python 3.13 calls it so."""
+_PLAIN["pathlib._local"] = _PLAIN["pathlib"]  # what Python 3.13 calls it
 _SAFE: list[tuple[Callable[..., Any], str]] = [
     *((PlainValue, f"{module}.{name}") for module, names in _PLAIN.items() for name in names),
     (_table, "collections.defaultdict"),

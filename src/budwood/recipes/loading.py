@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError
 from budwood.learning.algorithms import TRAINING as TRAINING_OPTIONS
 from budwood.networks.catalog import find
@@ -29,6 +30,7 @@ NETWORK = (
 """Settings of the network and the photos, likewise; with `[graft]` only some make sense."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
     """What the course's chapter printed for the same example."""
@@ -43,6 +45,7 @@ class Chapter:
     """What is done otherwise here, and why."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A training that has a name."""
