@@ -11,7 +11,6 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 import budwood as bw
 from budwood.display import as_html, counted, displayed
@@ -26,9 +25,9 @@ SPLIT = bw.Split("train", MANY, tuple(i % 3 for i in range(9000)), ("a<b>", "dai
 
 def found_in(kind: object) -> Iterator[type]:
     """The dataclasses of ours inside an annotation."""
-    if isinstance(kind, type) and not isinstance(kind, types.GenericAlias):
-        if is_dataclass(kind) and kind.__module__.startswith("budwood."):
-            yield kind
+    is_class = isinstance(kind, type) and not isinstance(kind, types.GenericAlias)
+    if is_class and is_dataclass(kind) and kind.__module__.startswith("budwood."):
+        yield kind
     for part in get_args(kind):
         yield from found_in(part)
 
@@ -90,41 +89,46 @@ def test_no_field_makes_a_repr_or_a_str_long(content):
     assert "<td>second</td>" in as_html(value)
 
 
-def values() -> dict[str, object]:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
-    network.preprocessing = bw.Preprocessing(size=(8, 8), resize=9, mean=(0.5,), std=(0.25,))
+def evaluation():
     logits = torch.eye(3).repeat(3000, 1)
-    targets = torch.from_numpy(SPLIT.targets)
+    return evaluate_logits(logits, torch.from_numpy(SPLIT.targets), SPLIT.classes, SPLIT.paths)
+
+
+def predictions(*rest):
     top = (("a<b>", 0.9), ("daisy", 0.1))
     photos = tuple(Prediction(str(path), top, (0.9, 0.1)) for path in MANY[:3])
-    return {
-        "split": SPLIT,
-        "folder": bw.ImageFolder(
-            Path("photos"), SPLIT.classes, SPLIT, None, SPLIT, (Note("x", "A <b>note</b>."),)
-        ),
-        "evaluation": evaluate_logits(logits, targets, SPLIT.classes, SPLIT.paths),
-        "classifier": bw.Classifier(bw.build("resnet18", classes=5, weights="none", device="meta")),
-        "summary": bw.summarize(bw.build("resnet18", weights="none", device="meta")),
-        "predictions": Predictions(SPLIT.classes, photos, {}, None),
-        "own classes": Predictions(SPLIT.classes, photos, {}, "Not calibrated.", None, "resnet18"),
-        "architecture": bw.models("resnet50")[0],
-        "recipe": bw.load_recipe("resnet50-flowers"),
-        "training": bw.Training(),
-        "preprocessing": network.preprocessing,
-        "new layer": bw.NewLayer(type="Flatten"),
-        "donor layers": bw.DonorLayers(source="resnet18.layer1"),
-    }
+    return Predictions(SPLIT.classes, photos, {}, *rest)
+
+
+def untrained(**options):
+    return bw.build("resnet18", weights="none", device="meta", **options)
+
+
+VALUES = {
+    "split": lambda: SPLIT,
+    "folder": lambda: bw.ImageFolder(
+        Path("photos"), SPLIT.classes, SPLIT, None, SPLIT, (Note("x", "A <b>note</b>."),)
+    ),
+    "evaluation": evaluation,
+    "classifier": lambda: bw.Classifier(untrained(classes=5)),
+    "summary": lambda: bw.summarize(untrained()),
+    "predictions": lambda: predictions(None),
+    "own classes": lambda: predictions("Not calibrated.", None, "resnet18"),
+    "architecture": lambda: bw.models("resnet50")[0],
+    "recipe": lambda: bw.load_recipe("resnet50-flowers"),
+    "training": bw.Training,
+    "preprocessing": lambda: bw.Preprocessing(size=(8, 8), resize=9, mean=(0.5,), std=(0.25,)),
+    "new layer": lambda: bw.NewLayer(type="Flatten"),
+    "donor layers": lambda: bw.DonorLayers.named("resnet18.layer1"),
+}
 
 
 @pytest.fixture(scope="module")
 def shown():
-    return values()
+    return {name: make() for name, make in VALUES.items()}
 
 
-NAMES = ["split", "folder", "evaluation", "classifier", "summary", "predictions", "architecture", "recipe", "training", "preprocessing"] + ["own classes", "new layer", "donor layers"]
-
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VALUES)
 def test_values_show_themselves(shown, name):
     value = shown[name]
     assert len(repr(value)) < SHORT
@@ -154,11 +158,11 @@ def test_a_folder_is_a_table_of_counts(shown):
 def test_many_classes_are_summed_up():
     table = counted({"photos": {f"class {i}": 1 for i in range(600)}})
     assert len(table.splitlines()) == 22
-    assert table.splitlines()[-2:] == ["581 others      581", "all             600"]
+    assert table.splitlines()[-2:] == ["581 others     581", "all            600"]
 
 
 def test_a_classifier_names_its_classes():
-    network = bw.build("resnet18", classes=list("abcdefg"), weights="none", device="meta")
+    network = untrained(classes=list("abcdefg"))
     model = bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"))
     assert repr(model) == "Classifier(torchvision/resnet18, 7 classes)"
     assert "a, b, c, d, e, and 2 more" in str(model)

@@ -88,6 +88,10 @@ def test_as_many_names_as_outputs(monkeypatch):
 
 
 def test_offline_another_network_is_named(monkeypatch):
+    def refuse(*_):
+        raise WeightsError("It cannot be downloaded.", next="Pass --weights PATH.")
+
+    monkeypatch.setattr(torchvision_source, "file", refuse)
     with pytest.raises(WeightsError, match=r"Try again when online; efficientnet_lite0 needs no"):
         preparing.published_network("resnet18")
 

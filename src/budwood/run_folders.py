@@ -34,7 +34,8 @@ def run_or_network(what: str | Path) -> Path | str:
     try:
         return find(str(what)).name
     except UnknownName:
-        guesses = [*_near(path), *nearest(str(what))]
+        is_plain = len(path.parts) == 1 or path.parts[0] == "timm"
+        guesses = [*_near(path), *(nearest(str(what)) if is_plain else ())]
         raise DataError(
             f"There is no run {path}, and no network is called so.",
             expected=f"Did you mean {' or '.join(guesses)}?" if guesses else None,

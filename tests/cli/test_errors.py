@@ -46,11 +46,15 @@ QUICK = {
     "unknown network to inspect": (["inspect", "vgg166"], 1, ["'vgg166'", "mean 'vgg16'?"]),
     "input shape": (["inspect", "vgg16", "--input", "3,4"], 2, ["'3,4'", "channels,height"]),
     "head alone": (["inspect", "vgg16", "--head", "linear"], 2, ["--head needs --classes"]),
+    "neither": (["predict", "resnet5O", "photos"], 1, ["no run resnet5O", "mean resnet50?"]),
     "missing photo": (["predict", RUN, "photo"], 1, ["photo or folder photo", "mean photos?"]),
     "csv folder": (["predict", RUN, "photos", "--csv", "x/y.csv"], 1, ["no folder x", "Make it"]),
     "out is a file": (["train", "photos", "--out", "evil.pth"], 2, ["'evil.pth' is a file"]),
 }
 SLOW = {
+    "no effect": (["train", "photos", "--lr", "1"], 1, ["--lr has no effect", "Add --fit sgd"]),
+    "not linear": (["train", "photos", "--head", "mlp:4", "--fit", "logistic"], 1, ["one linear"]),
+    "unfit for names": (["predict", "lenet5", "photos"], 1, ["lenet5 knows no classes", "Train"]),
     "one class": (["train", "photos/red"], 1, ["lie in no class folder"]),
     "only one class": (["train", "single"], 1, ["only one class, 'red'", "Add a folder"]),
     "no layer": (["train", "photos", "--freeze", "layer9.*"], 1, ["'layer9.*'", "are pad, conv"]),
@@ -61,7 +65,11 @@ SLOW = {
     "unknown weights": (["train", "photos", "--weights", "jft"], 1, ["'jft'", "imagenet, none"]),
     "unknown head": (["train", "photos", "--head", "mlp"], 1, ["called 'mlp'", "mlp:2048,1024"]),
     "unknown device": (["train", "photos", "--device", "gpu"], 1, ["'gpu'", "cpu, cuda or mps"]),
-    "no val photos": (["train", "photos", "--patience", "2"], 1, ["--patience", "--val 0.1"]),
+    "no val photos": (
+        ["train", "photos", "--fit", "sgd", "--patience", "2"],
+        1,
+        ["--patience", "--val 0.1"],
+    ),
     "out in a file": (["train", "photos", "--out", "evil.pth/x"], 1, ["is a file", "pass --out"]),
     "cut short": (["predict", "short.safetensors", "photos"], 1, ["cut short", "Copy it again"]),
     "no capsule": (["verify", "photos"], 1, ["no capsule at photos", "model.safetensors"]),

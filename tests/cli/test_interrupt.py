@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: it ends, exit code 130, no traceback, no row lost, and what it says is true."""
+"""Ctrl-C at any moment: it ends, code 130, no traceback, no row lost, and what it says is true."""
 
 import json
 import shutil

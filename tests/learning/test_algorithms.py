@@ -41,7 +41,7 @@ def test_an_option_without_effect_is_an_error_and_decides_nothing(name, asked):
 
 
 def test_all_options_without_effect_are_named():
-    with pytest.raises(ConfigError, match="--lr and --patience have no effect.*leave them out"):
+    with pytest.raises(ConfigError, match=r"--lr and --patience have no effect.*leave them out"):
         settled("auto", ("lr", "patience"), is_linear=True)
 
 
