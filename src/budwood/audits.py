@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.classifier import Classifier
+from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import CHANGED, Extraction, Gathered
@@ -24,6 +25,7 @@ from budwood.preparing import prepared_network
 from budwood.request import Request
 
 
+@displayed
 @dataclass(frozen=True)
 class Audit:
     """What an audit found; printed, it is a table and the findings."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from budwood.capsule import Capsule, read_capsule, write_capsule
+from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
@@ -23,6 +24,7 @@ from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
+from budwood.learning.algorithms import Asked, require_asked, settled
 from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
@@ -47,18 +49,19 @@ JUDGED_AT_ONCE = 1024
 class Classifier:
     """A classifier of photos in scikit-learn's manner.
 
-    What is frozen in the network runs once per photo and is stored; the rest is trained. With
-    `training=None` a linear head is solved as logistic regression (`fit_probe`), any other graft
-    is trained by `Training()`.
+    What is frozen in the network runs once per photo and is stored; the rest is fitted. A linear
+    head that trains alone is fitted by logistic regression (`fit_probe`), anything else is trained
+    on mini-batches; `algorithm` or `training` ask for one of the two by name.
 
     Args:
         network: From `build`, frozen as it should be; or any module with a `preprocessing`.
-        training: Epochs, optimizer and so on; None lets a linear head be solved.
-        probe: How that is done.
+        training: Epochs, optimizer and so on of mini-batch training; asks for it where it is given.
+        probe: How a linear head is fitted.
         extraction: Precision, device and store limit of the frozen part.
         on_note: Told what the user should know, a line each.
         on_progress: Told how far the pass over the photos is.
         on_epoch: Told each epoch's row of the history.
+        algorithm: `logistic`, `sgd`, or `auto`: logistic regression where it can be.
 
     Example:
         >>> from budwood import build, freeze, unfreeze
@@ -78,6 +81,7 @@ class Classifier:
         on_note: Callable[[str], None] = lambda note: None,
         on_progress: OnProgress | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
+        algorithm: Asked = "auto",
     ) -> None:
         self.network = network
         self.training = training
@@ -86,11 +90,33 @@ class Classifier:
         self.on_note = on_note
         self.on_progress = on_progress
         self.on_epoch = on_epoch
+        self.algorithm = algorithm
         self.fit_: Fit | None = None
         self.trust_: Trust | None = None
         """How far its word can be taken; None before it is fitted, and where that is not known."""
         self._names: tuple[str, ...] | None = None
         self._plan: Plan | None = None
+
+    def __repr__(self) -> str:
+        origin, classes = origin_of(self.network), self._known_classes
+        network = type(self.network).__name__ if origin is None else origin.architecture
+        return f"Classifier({network}, {len(classes) if classes else 'unnamed'} classes)"
+
+    def __str__(self) -> str:
+        parameters, known = list(self.network.parameters()), self._known_classes or ()
+        shown = [*known[:5], *([f"and {len(known) - 5} more"] if known[5:] else [])]
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        total = sum(p.numel() for p in parameters)
+        rows = {
+            "network": repr(self)[11:].partition(",")[0],
+            "classes": ", ".join(shown) if shown else "not named",
+            "parameters": f"{total:,}, of which {trained:,} train",
+            "fitted": f"to {self.fit_.photos} photos" if self.fit_ else "not in this process",
+        }
+        return "\n".join(f"{name:10}  {value}" for name, value in rows.items())
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @property
     def classes_(self) -> tuple[str, ...]:
@@ -112,22 +138,33 @@ class Classifier:
     @property
     def plan(self) -> Plan:
         """How the network is cut; made on first use, and again once layers have been exchanged,
-        frozen or unfrozen, or given other weights."""
+        frozen or unfrozen, or given other weights.
+
+        Raises:
+            ConfigError: If what trains cannot be fitted by the algorithm.
+        """
         if self._plan is None or not self._plan.is_current():
+            require_asked(self.algorithm)
+            if self.algorithm == "logistic" and self.training is not None:
+                raise ConfigError(
+                    "`training` has no effect on a head that is fitted by logistic regression.",
+                    next="Leave it out, or pass algorithm='sgd'.",
+                )
             self._plan = Plan(
                 self.network,
                 self.preprocessing,
                 self.extraction,
-                solve=self.training is None,
+                solve=self.training is None and self.algorithm != "sgd",
                 on_note=self.on_note,
                 on_progress=self.on_progress,
             )
+            settled(self.algorithm, (), is_linear=self._plan.layer is not None)
         return self._plan
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that this classifier was made with."""
         names = ("training", "probe", "extraction", "on_note", "on_progress", "on_epoch")
-        return {"network": self.network} | {name: getattr(self, name) for name in names}
+        return {"network": self.network} | {n: getattr(self, n) for n in (*names, "algorithm")}
 
     def set_params(self, **params: Any) -> "Classifier":
         """Change some of them.
@@ -382,8 +419,8 @@ class Classifier:
         Args:
             path: The file to write.
             evaluation: What to say of its accuracy.
-            golden: Photos to prove it by; default: drawn pictures, so that none of your photos
-                leaves with it.
+            golden: Photos to prove it by, of which only the pixels leave with it (no place, date
+                or camera); default: drawn pictures, so that none of your photos does.
 
         Raises:
             CapsuleError: If the network was not made by `build`, so that no other machine could

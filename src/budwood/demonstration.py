@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.features.extraction import OnProgress
 from budwood.predictions import Predictions, predict_run
 from budwood.proof import Verification, verify
@@ -15,6 +16,7 @@ from budwood.runs import Run, run_training
 from budwood.surfaces import draw_surfaces, raw_pixel_baseline
 
 
+@displayed
 @dataclass(frozen=True)
 class Demo:
     """What the demo showed."""

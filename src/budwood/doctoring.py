@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.features.engine_checks import EngineCheck, check_engines, gpus
 from budwood.features.room import in_words
 from budwood.features.store import store_folder, stored_bytes, stored_makers
@@ -28,6 +29,7 @@ LIBRARIES = (
 """Whose versions decide on what comes out, and how fast."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Store:
     """Where features are kept."""
@@ -39,6 +41,7 @@ class Store:
     """Of the converted networks beside it."""
 
 
+@displayed
 @dataclass(frozen=True)
 class PhotoCheck:
     """A folder of photos: what training on it will take, and what is wrong with it."""
@@ -68,6 +71,7 @@ class PhotoCheck:
         }
 
 
+@displayed
 @dataclass(frozen=True)
 class Diagnosis:
     """All that was found out."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from budwood.classifier import Classifier, load
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.images.names import normalised
@@ -32,6 +33,7 @@ AT_ONCE = 8
 """Photos whose maps are made at once."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Neighbour:
     """A training photo that a photo resembles."""
@@ -42,6 +44,7 @@ class Neighbour:
     """Of their features, the mean of all training photos taken off."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Explanation:
     """Why a photo is taken for what it is taken for."""
@@ -81,6 +84,7 @@ class Explanation:
         )
 
 
+@displayed
 @dataclass(frozen=True)
 class Explanations:
     """Explanations of some photos."""

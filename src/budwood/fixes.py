@@ -9,6 +9,7 @@ from pathlib import Path
 from shutil import move
 from typing import Any
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.names import normalised
@@ -20,6 +21,7 @@ REMOVE, RELABEL = "remove", "move to "
 COLUMNS = ("id", "kind", "photo", "reason", "advice", "action")
 
 
+@displayed
 @dataclass(frozen=True)
 class Fix:
     """A photo that is, or was, moved."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from budwood.capsule import read_capsule
 from budwood.classifier import unpacked
+from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
@@ -22,6 +23,7 @@ from budwood.run_folders import request_of
 from budwood.runs import warning_of
 
 
+@displayed
 @dataclass(frozen=True)
 class Judgement:
     """A saved classifier judged on labelled photos."""
@@ -54,6 +56,7 @@ class Judgement:
         return "\n\n".join(part for part in parts if part)
 
 
+@displayed
 @dataclass(frozen=True)
 class PairedJudgement:
     """Two saved classifiers judged on the same labelled photos."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from budwood.compiled import compiled_classifier
-from budwood.errors import DataError
+from budwood.display import displayed
+from budwood.errors import ConfigError, DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.notes import Note, count, few_or_one
 from budwood.images.trees import grow
@@ -15,6 +16,7 @@ from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, Trust, rule_of
 from budwood.networks.origins import RANDOM_WEIGHTS
+from budwood.run_folders import run_or_network
 
 PREDICTED_AT_ONCE = 4096
 """Photos whose features are held in memory at once."""
@@ -22,6 +24,7 @@ FEW = 200
 """Photos that are sooner predicted than torch is imported."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Prediction:
     """What a classifier says to one photo."""
@@ -35,6 +38,7 @@ class Prediction:
     """Why it is not answered, where abstaining was asked for; None if it is answered."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Predictions:
     """What a classifier says to some photos."""
@@ -46,6 +50,8 @@ class Predictions:
     warning: str | None
     rule: SelectiveRule | None = None
     """Which photos are answered, where abstaining was asked for."""
+    network: str | None = None
+    """Of a network of the catalogue that answers with its own classes, its name."""
 
     def to_json(self) -> dict[str, Any]:
         """The object of `predict --json`."""
@@ -67,6 +73,8 @@ class Predictions:
         }
 
     def __str__(self) -> str:
+        if self.network is not None:
+            return f"{_table(self.photos)}\n\n{self.warning}"
         width = max((len(photo.path) for photo in self.photos), default=0)
         lines = [
             f"{photo.path:<{width}}  {_unknown(photo)}"
@@ -77,14 +85,57 @@ class Predictions:
         return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
 
 
+def _table(photos: Sequence[Prediction]) -> str:
+    """A line for each of the best classes of each photo."""
+    rows = [("photo", "class", "probability")]
+    for photo in photos:
+        paths = [photo.path, *[""] * (len(photo.top) - 1)]
+        rows += [
+            (at, name, f"{100 * p:.1f} %") for at, (name, p) in zip(paths, photo.top, strict=True)
+        ]
+    path, name = (max(len(row[i]) for row in rows) for i in (0, 1))
+    return "\n".join(f"{a:{path}}  {b:{name}}  {c:>11}" for a, b, c in rows)
+
+
 def _unknown(photo: Prediction) -> str:
     return "" if photo.unknown is None else f"unknown ({photo.unknown}); nearest: "
 
 
+def predict(
+    what: Path | str,
+    photos: Sequence[Path | str],
+    *,
+    top: int | None = None,
+    abstain: float | None = None,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+) -> Predictions:
+    """Which classes photos are of, by the classifier of a run or by a network as it is published.
+
+    Args:
+        what: The folder of a run or its capsule, or, if there is no such path, the name of a
+            network in the catalogue, which answers with its own classes.
+        photos: Photos, and folders of photos.
+        top: Classes named per photo; None: 3, and 5 of a network's own.
+        abstain: The target error rate of answered photos; None answers all.
+        on_note: Told of photos that cannot be read, a line each.
+        on_progress: Told how far it is.
+
+    Raises:
+        DataError: If there is no such run or network, a path does not exist, or no photo at all
+            can be read.
+        CapsuleError: If the run cannot be read.
+        WeightsError: If the network has no published weights, or they cannot be had.
+        ConfigError: If it cannot abstain, or nothing tells the network's classes.
+    """
+    found = run_or_network(what)
+    return predict_run(found, list(map(Path, photos)), top, on_note, on_progress, abstain)
+
+
 def predict_run(
-    run: Path,
+    run: Path | str,
     paths: Sequence[Path],
-    top: int,
+    top: int | None,
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
     abstain: float | None = None,
@@ -92,9 +143,9 @@ def predict_run(
     """Predict photos, and the photos in folders, with the classifier of a run.
 
     Args:
-        run: The run's folder or its capsule.
+        run: The run's folder or its capsule; a string is the name of a network.
         paths: Photos and folders of photos.
-        top: Classes named per photo.
+        top: Classes named per photo; None: 3, and 5 of a network's own.
         on_note: Told of photos that are not there or cannot be read.
         on_progress: Told how far it is.
         abstain: The target error rate of answered photos; the others are unknown. None answers
@@ -106,7 +157,15 @@ def predict_run(
         ConfigError: If it cannot abstain, or `abstain` is no rate.
     """
     photos, skipped = _all_photos(paths)
-    saved = _saved(run, len(photos), on_note, on_progress)
+    network = run if isinstance(run, str) else None
+    top = top or (3 if network is None else 5)
+    if network is not None and abstain is not None:
+        raise _cannot_abstain(network)
+    saved = (
+        _saved(run, len(photos), on_note, on_progress)
+        if isinstance(run, Path)
+        else _published(run, on_note, on_progress)
+    )
     rule = None if abstain is None else rule_of(saved.trust, abstain, str(run))
     found: list[Prediction] = []
     for start in range(0, len(photos), PREDICTED_AT_ONCE):
@@ -127,7 +186,7 @@ def predict_run(
         "{number} photos are passed over: {names}. --json names all, with the reason.",
     ):
         on_note(note)
-    return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule)
+    return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule, network)
 
 
 @dataclass(frozen=True)
@@ -164,6 +223,28 @@ def _saved(
 
     model = load(run, on_note=on_note, on_progress=on_progress)
     return _Saved(model.classes_, warning_of(model), model.trust_, model.answers)
+
+
+def _published(
+    name: str, on_note: Callable[[object], None], on_progress: OnProgress | None
+) -> _Saved:
+    """A network of the catalogue, which answers with its own classes."""
+    from budwood.classifier import Classifier  # torch is loaded here
+    from budwood.preparing import published_network
+
+    model = Classifier(published_network(name), on_note=on_note, on_progress=on_progress)
+    warning = (
+        f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
+        f"photo is given one of its {len(model.classes_):,} classes, whatever it shows."
+    )
+    return _Saved(model.classes_, warning, None, model.answers)
+
+
+def _cannot_abstain(network: str) -> ConfigError:
+    return ConfigError(
+        f"{network} cannot tell when to abstain: its own probabilities are not calibrated.",
+        next=f"Train it on photos of your classes: `budwood train PHOTOS --model {network}`.",
+    )
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

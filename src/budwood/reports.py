@@ -7,6 +7,7 @@ from typing import Any
 
 from budwood.capsule import read_capsule
 from budwood.classifier import unpacked
+from budwood.display import displayed
 from budwood.features.extraction import OnProgress
 from budwood.reporting.gathering import facts_of
 from budwood.reporting.pages import write_pages
@@ -15,6 +16,7 @@ from budwood.reporting.words import words_of
 from budwood.run_folders import writing_to
 
 
+@displayed
 @dataclass(frozen=True)
 class Report:
     """Where the report of a run is, and what is missing in it."""

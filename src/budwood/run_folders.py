@@ -1,5 +1,6 @@
 """The folder of a run: a new one for each, and proven writable before hours go into it."""
 
+import difflib
 import json
 import os
 from collections.abc import Iterator
@@ -7,11 +8,49 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from budwood.errors import BudwoodError, ConfigError
+from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
+from budwood.networks.catalog import find, nearest
 from budwood.places import whole_file
 
 RUNS = Path("runs")
 """Where runs go that are given no folder of their own."""
+
+
+def run_or_network(what: str | Path) -> Path | str:
+    """The path of a run, if there is one, else the name of a network of the catalogue.
+
+    What exists wins: a folder called `resnet50` is a run.
+
+    Raises:
+        DataError: If it is neither; the nearest of both are named.
+
+    Example:
+        >>> run_or_network("resnet50")
+        'resnet50'
+    """
+    path = Path(what).expanduser()
+    if path.exists():
+        return path
+    try:
+        return find(str(what)).name
+    except UnknownName:
+        is_plain = len(path.parts) == 1 or path.parts[0] == "timm"
+        guesses = [*_near(path), *(nearest(str(what)) if is_plain else ())]
+        raise DataError(
+            f"There is no run {path}, and no network is called so.",
+            expected=f"Did you mean {' or '.join(guesses)}?" if guesses else None,
+            next="`budwood train` makes a run; `budwood models` lists the networks.",
+            file=path,
+        ) from None
+
+
+def _near(path: Path) -> list[str]:
+    """The name in its folder, or in that of runs, that is nearest to a path."""
+    for folder in (path.parent, RUNS):
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        if near := difflib.get_close_matches(path.name, names, 1):
+            return [str(folder / near[0])]
+    return []
 
 
 def new_folder(data: Path, model: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from budwood.classifier import Classifier, Fit
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
@@ -21,6 +22,7 @@ from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
 from budwood.judging.selective import require_target
 from budwood.judging.told import Told
+from budwood.learning.algorithms import Algorithm
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
@@ -38,6 +40,7 @@ from budwood.request import Request
 from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
 
 
+@displayed
 @dataclass(frozen=True)
 class Run:
     """What a training gave."""
@@ -48,6 +51,8 @@ class Run:
     photos: ImageFolder
     gathered: Gathered
     fit: Fit
+    algorithm: Algorithm
+    """By what it was fitted, and why so."""
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
@@ -82,6 +87,7 @@ class Run:
                 "skipped": len(self.gathered.broken),
             },
             "parameters": {"total": total, "trainable": trainable},
+            "fit": self.algorithm.to_json(),
             "epochs": list(self.fit.history),
             "probe": probe
             and {
@@ -132,6 +138,7 @@ def run_training(
     on_epoch: Callable[[Epoch], None] | None = None,
     started: float | None = None,
     recipe: Recipe | None = None,
+    on_features: Callable[[], None] = lambda: None,
 ) -> Run:
     """Load, build, freeze, extract, train, judge, save.
 
@@ -142,6 +149,7 @@ def run_training(
         on_epoch: Told each epoch's row of the history.
         started: `time.perf_counter()` when the process started, for the timings.
         recipe: The recipe that the request is from, to compare the result with.
+        on_features: Called when all features are there, and something is fitted to them.
 
     Raises:
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
@@ -161,10 +169,6 @@ def run_training(
         seed=request.seed,
         group=request.group,
     )
-    if request.patience is not None and photos.val is None:
-        raise ConfigError(
-            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
-        )
     photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
     if request.kfold is not None:
         require_folds(photos.all_but_own_test(), request.kfold)
@@ -173,7 +177,7 @@ def run_training(
     network = prepared_network(request, photos.classes)
     model = Classifier(
         network,
-        training=training,
+        training=None if request.may_be_fitted else training,
         probe=Probe(seed=request.seed),
         extraction=Extraction(
             precision=request.precision, device=request.device, store_limit=request.store_limit
@@ -184,6 +188,13 @@ def run_training(
     )
     for line in _network_notes(network):
         on_note(line)
+    algorithm = request.algorithm(is_linear=model.plan.layer is not None)
+    if request.patience is not None and photos.val is None:
+        raise ConfigError(
+            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
+        )
+    model.training = training if algorithm.name == "sgd" else None
+    on_note(algorithm)
     parameters = _count(network)
     on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
     clock.lap("startup")
@@ -194,6 +205,7 @@ def run_training(
     for note in said_of_broken(photos, left):
         on_note(note)
     clock.lap("features")
+    on_features()
     crossed = None
     if request.kfold is not None:
         crossed = model.cross_validate(left.all_but_own_test(), request.kfold, request.seed)
@@ -220,6 +232,7 @@ def run_training(
             left,
             gathered,
             model.fit_,
+            algorithm,
             evaluation,
             parameters,
             told=Told(None if verdict is None else verdict.honesty, crossed, curve),

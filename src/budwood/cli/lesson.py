@@ -74,7 +74,7 @@ def degradation(
         photos=photos,
         seed=seed,
         on_note=note,
-        on_progress=ProgressLine("reading"),
-        on_epoch=EpochTable(),
+        on_progress=ProgressLine("reading", keeps="nothing"),
+        on_epoch=EpochTable(keeps="nothing"),
     )
     show(result, as_json)

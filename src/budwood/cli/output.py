@@ -47,9 +47,25 @@ def fail(error: Exception, as_json: bool) -> int:
     return 2 if isinstance(error, click.UsageError) else 1
 
 
+_KEPT = {
+    "features": "The features computed so far are stored; the same command goes on there.",
+    "training": "All features are stored, but no epoch and nothing else that was fitted to them: "
+    "the same command begins there again.",
+    "nothing": "Nothing of it is stored; the same command begins again.",
+}
+"""What remains of a command that is stopped, by how far it was."""
+_reached: list[str] = []
+"""How far it is; empty before there is anything to keep."""
+
+
+def reached(stage: str) -> None:
+    """Note how far the command is, for the case that it is stopped."""
+    _reached[:] = [stage]
+
+
 def stopped(as_json: bool) -> None:
-    """Say that Ctrl-C ended it, and what becomes of the work."""
-    hint = "What was computed is stored; the same command goes on there."
+    """Say that Ctrl-C ended it, and what remains of the work."""
+    hint = _KEPT[_reached[0]] if _reached else None
     _say_problem(BudwoodError("Stopped.", next=hint), as_json)
 
 
@@ -76,13 +92,16 @@ def _say_problem(problem: BudwoodError, as_json: bool) -> None:
 class ProgressLine:
     """How far a pass over the photos is: one line on a terminal, now and then a line in a log."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, keeps: str = "features") -> None:
+        """`keeps` says what remains of it where it is stopped: `features` or `nothing`."""
         self._what = what
+        self._keeps = keeps
         self._last = 0.0
         self._on_terminal = sys.stderr.isatty()
 
     def __call__(self, progress: Any) -> None:
         """Draw it, not too often."""
+        reached(self._keeps)
         now = time.monotonic()
         is_done = progress.done >= progress.total
         if not is_done and now - self._last < (0.1 if self._on_terminal else 10.0):
@@ -103,8 +122,13 @@ class ProgressLine:
 class EpochTable:
     """One line an epoch; a star marks the best validation loss so far."""
 
+    def __init__(self, keeps: str = "training") -> None:
+        """`keeps` says what remains where it is stopped: `training` or `nothing`."""
+        self._keeps = keeps
+
     def __call__(self, row: dict[str, Any]) -> None:
         """Print the line."""
+        reached(self._keeps)
         validation = (
             f"  val loss {row['val_loss']:.4f}  val top-1 {row['val_top1']:.3f}"
             f"{' *' if row['best'] else ''}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from budwood.cli.options import RATE, RUN, Existing
+from budwood.cli.options import RATE, Existing, RunOrNetwork
 from budwood.cli.output import ProgressLine, common_options, note, show
 from budwood.errors import ConfigError
 from budwood.images.names import UNKNOWN
@@ -22,7 +22,7 @@ PATH = Existing("photo or folder")
 
 
 @click.command("predict")
-@click.argument("run", type=RUN)
+@click.argument("run", type=RunOrNetwork(), metavar="RUN|NETWORK")
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
@@ -30,9 +30,7 @@ PATH = Existing("photo or folder")
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    default=3,
-    show_default=True,
-    help="Classes named per photo.",
+    help="Classes named per photo. [default: 3; of a NETWORK 5]",
 )
 @click.option(
     "--abstain",
@@ -50,15 +48,18 @@ PATH = Existing("photo or folder")
 )
 @common_options
 def command(
-    run: Path,
+    run: Path | str,
     paths: tuple[Path, ...],
-    top: int,
+    top: int | None,
     abstain: float | None,
     table: Path | None,
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Predict the class of photos with the classifier in RUN.
+    """Predict the class of photos with the classifier in RUN, or with a NETWORK as published.
+
+    NETWORK is a name that `budwood models` lists: it says which of its own classes it sees, most
+    often the 1,000 of ImageNet, without any training. A run of that name comes first.
 
     PATH is a photo, a folder of photos (subfolders included), or - for a list of paths on stdin,
     one a line; lines that begin with # are comments, unless there is such a file. What is not there
@@ -66,6 +67,7 @@ def command(
 
     \b
     Examples:
+      budwood predict efficientnet_lite0 IMG_0001.jpg
       budwood predict runs/flowers-efficientnet_lite0 IMG_0001.jpg
       find . -name '*.jpg' | budwood predict runs/flowers-efficientnet_lite0 - --csv out.csv
     """
@@ -80,7 +82,9 @@ def command(
         )
     from budwood.predictions import predict_run
 
-    predictions = predict_run(run, _asked(paths), top, note, ProgressLine("predicting"), abstain)
+    predictions = predict_run(
+        run, _asked(paths), top, note, ProgressLine("predicting", keeps="nothing"), abstain
+    )
     if table is not None:
         _write(predictions, table)
     if not to_stdout:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.calibrating import Calibration
 from budwood.features.engine_choice import EngineChoice
@@ -33,6 +34,7 @@ from budwood.surgery.cutting import Cut
 CHANGED = "The photo changed while it was read."
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
     """How frozen trunks are run."""
@@ -50,6 +52,7 @@ class Extraction:
             raise ConfigError(f"store_limit must not be negative, got {self.store_limit}.")
 
 
+@displayed
 @dataclass(frozen=True)
 class Gathered:
     """The rows of a list of photos, and where they came from."""

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from budwood.display import counted, displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images import parts
 from budwood.images.layouts import Found, classes_in_names, find_in_tree
@@ -16,6 +17,7 @@ from budwood.images.splits import Split as Split
 from budwood.images.trees import grow
 
 
+@displayed
 @dataclass(frozen=True)
 class ImageFolder:
     """Photos to learn from and to be judged on, and what the user should know about them."""
@@ -31,6 +33,11 @@ class ImageFolder:
     """What was left out or set aside, and how splits differ."""
     has_own_test: bool = True
     """False if the test photos were set aside here: they might as well have been trained on."""
+
+    def __str__(self) -> str:
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        table = counted({name: split.counts() for name, split in splits.items() if split})
+        return "\n".join((table, *map(str, self.notes)))
 
     def all_but_own_test(self) -> Split:
         """The photos of every split, less those of a test part that was there already."""

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from budwood.display import displayed
+
 FEW = 5
 """Notes of one kind that are told one by one; more are told as one."""
 
 
+
+@displayed
 @dataclass(frozen=True)
 class Note:
     """Something that was done or left out and that the user may not expect.

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from budwood.arrays import Photo
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.images.decoding import Decoded, decode_reduced
 from budwood.images.resampling import Interpolation as Interpolation
@@ -22,6 +23,7 @@ photo of the strongest colours that we met; with 2 instead of 3 it is nearly twi
 eighth of the size would differ more and save nothing."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How photos are resized, cropped and normalised for a network.

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from budwood.display import counted, displayed
 from budwood.errors import ConfigError
 
 
+@displayed
 @dataclass(frozen=True)
 class Split:
     """Photos in a fixed order, each with the index of its class.
@@ -47,6 +49,9 @@ class Split:
                 f"Split {self.name!r} has labels from {min(self.labels)} to {max(self.labels)}.",
                 expected=f"They index {len(self.classes)} classes, from 0 on.",
             )
+
+    def __str__(self) -> str:
+        return counted({self.name: self.counts()})
 
     def __len__(self) -> int:
         return len(self.paths)

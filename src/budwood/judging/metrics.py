@@ -9,6 +9,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.intervals import accuracy_interval
 from budwood.judging.mistakes import (
@@ -26,6 +27,7 @@ _ALL_UP_TO, _WORST = 30, 20
 _TOP5_FROM = 10  # with fewer classes, five guesses are no feat
 
 
+@displayed
 @dataclass(frozen=True)
 class ClassResult:
     """How one class fares; a share of nothing (no prediction, no photo) is None."""
@@ -41,6 +43,7 @@ class ClassResult:
     """The 95 % interval of the recall; each class by itself, whatever their number."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Evaluation:
     """What a classifier reaches on labelled photos; printed, it is a table."""

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from budwood.display import displayed
 from budwood.errors import FrozenChanged, PhotoError
 from budwood.features.gathering import Gathered
 from budwood.features.rows import RowSource
@@ -27,6 +28,7 @@ from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tens
 from budwood.tensors import Labels, Logits
 
 
+@displayed
 @dataclass(frozen=True)
 class Fit:
     """What fitting did."""

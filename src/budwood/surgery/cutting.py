@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from budwood.display import displayed
 from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
 from budwood.surgery.flow import Flow
@@ -25,6 +26,7 @@ from budwood.surgery.tracing import UntraceableError, trace
 from budwood.surgery.whole import split_at_last_module
 
 
+@displayed
 @dataclass(frozen=True)
 class FrontierTensor:
     """One tensor that crosses from trunk to graft."""
@@ -44,6 +46,7 @@ class FrontierTensor:
         return f"{self.name} {'x'.join(map(str, self.shape))}"
 
 
+@displayed
 @dataclass(frozen=True)
 class Cut:
     """A network in two parts that share its weights: `graft(trunk(x)) == network(x)`."""
