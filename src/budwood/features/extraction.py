@@ -110,6 +110,8 @@ def extract(
                 report()
     finally:
         writer.end()
+    for store in stores:
+        store.merge()
     report()  # the last photos may all be broken
 
 

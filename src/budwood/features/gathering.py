@@ -25,6 +25,7 @@ from budwood.features.store import (
     RowStore,
     Shelf,
     maker_key,
+    store_folder,
 )
 from budwood.features.verification import PROBES
 from budwood.images.preprocessing import PIXELS, Preprocessing
@@ -104,6 +105,7 @@ class Gatherer:
         )
         """The engine."""
         self._held: Sequence[Shelf] | None = None
+        self._opened: dict[tuple[Path, str], list[RowStore]] = {}
         self._reported: set[Path] = set()
 
     def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
@@ -224,6 +226,15 @@ class Gatherer:
         return sum(all(photo in store for store in stores) for photo in photos)
 
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
+        """The stores of an engine's rows, opened once, and up to date."""
+        opened = self._opened.get((store_folder(), spec.key))
+        if opened is None:
+            return self._opened.setdefault((store_folder(), spec.key), self._open_stores(spec))
+        for store in opened:
+            store.refresh()
+        return opened
+
+    def _open_stores(self, spec: EngineSpec) -> list[RowStore]:
         settings = self._preprocessing.to_json() | {"pixels": PIXELS}
         stores = []
         for key, tensor in zip(self.choice.keys, self._cut.frontier, strict=True):

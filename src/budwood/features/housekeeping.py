@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from budwood.errors import StoreError, UnknownName
-from budwood.features.store import is_intact, open_shard, store_folder, stored_makers
+from budwood.features.shards import is_intact, open_shard
+from budwood.features.store import store_folder, stored_makers
 from budwood.features.trunks import kept_trunks
 from budwood.surgery.tables import aligned
 
