@@ -9,9 +9,11 @@ leaves it to the other.
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
 from budwood.features.shards import (
     MAPS,
@@ -56,13 +58,9 @@ def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
     for shard in shards:
         alike[shard.dtype, shard.shape[1:]].append(shard)
     for kind in alike.values():
-        group: list[Shard] = []
-        for shard in kind:
-            group.append(shard)
-            if sum(one.bytes for one in group) >= MERGED_BYTES:
-                yield group
-                group = []
-        yield group
+        sizes = np.cumsum([shard.bytes for shard in kind])
+        for number in range(int(sizes[-1] // MERGED_BYTES) + 1):
+            yield [s for s, end in zip(kind, sizes, strict=True) if end // MERGED_BYTES == number]
 
 
 def _merge_group(shards: Sequence[Shard], maker: str) -> None:
@@ -75,7 +73,8 @@ def _merge_group(shards: Sequence[Shard], maker: str) -> None:
         photos = [photo.tobytes() for photo in shard.photos]
         new = [i for i, photo in enumerate(photos) if photo not in known]
         known.update(photos)
-        parts.append((shard.photos[new], rows[new]))
+        are_all = len(new) == len(photos)  # as nearly always: nothing need be copied
+        parts.append((shard.photos, rows) if are_all else (shard.photos[new], rows[new]))
         merged.append(shard)
     if len(merged) < 2:
         return
@@ -91,7 +90,7 @@ def _merge_group(shards: Sequence[Shard], maker: str) -> None:
             _remove(shard)
 
 
-def _checked_rows(shard: Shard) -> np.ndarray | None:
+def _checked_rows(shard: Shard) -> NDArray[Any] | None:
     """The rows of a shard that is as it was written; None of another."""
     try:
         content = shard.path.read_bytes()

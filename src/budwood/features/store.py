@@ -13,6 +13,7 @@ small shards become a large one (`merging.py`).
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -307,11 +308,14 @@ def stored_bytes() -> int:
 
 
 def _is_maker(folder: Path) -> bool:
-    """True for a folder that rows were stored in, or were about to be."""
-    if not folder.is_dir():
+    """True for a folder that rows were stored in, or were about to be, or that is closed to us."""
+    if not os.path.isdir(folder):
         return False
-    about = (folder / "about.json").exists()
-    return about or bool(shard_paths(folder)) or any(folder.glob(".*.partial"))
+    try:
+        shards = shard_paths(folder)
+    except OSError:
+        return True
+    return bool(shards) or (folder / "about.json").exists() or any(folder.glob(".*.partial"))
 
 
 def _write_whole(path: Path, content: bytes) -> None:
