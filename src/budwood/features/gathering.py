@@ -17,7 +17,7 @@ from budwood.features.extraction import (
     extract,
     pace_for,
 )
-from budwood.features.reading_ahead import Contents, Decoded, decoded, identify
+from budwood.features.reading_ahead import Decoded, decoded, identify
 from budwood.features.room import room_for
 from budwood.features.rows import LiveRows, RowSource, StoredRows
 from budwood.features.store import (
@@ -28,6 +28,7 @@ from budwood.features.store import (
     store_folder,
 )
 from budwood.features.verification import PROBES
+from budwood.images.contents import CONTENTS, Contents
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
 
@@ -119,14 +120,14 @@ class Gatherer:
             StoreError: If the disk is full; what was stored is kept.
             EngineError: If no engine can run the trunk.
         """
-        contents = Contents()
-        digests, broken = identify(paths, contents)
+        digests, broken = identify(paths)
         shelves = self._shelves(digests)
         missing = _missing(digests, shelves)
         reasons: dict[Path, str] = {}
         uncached = False
         if missing:
-            shelves, missing, uncached = self._compute(digests, missing, contents, reasons, keep)
+            shelves, missing, uncached = self._compute(digests, missing, CONTENTS, reasons, keep)
+        CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
