@@ -19,7 +19,7 @@ from budwood.features.extraction import (
 )
 from budwood.features.reading_ahead import Decoded, decoded, identify
 from budwood.features.room import room_for
-from budwood.features.rows import LiveRows, RowSource, StoredRows
+from budwood.features.rows import Axes, LiveRows, RowSource, StoredRows
 from budwood.features.store import (
     MemoryShelf,
     RowStore,
@@ -134,7 +134,7 @@ class Gatherer:
         photos = tuple(digests[path] for path in good)
         computed = len(good) if uncached else len(missing.keys() - bad.keys())
         return Gathered(
-            rows=self._live(good) if uncached else StoredRows(shelves, photos, self._cut.row_bytes),
+            rows=self._live(good) if uncached else self._stored(shelves, photos),
             paths=good,
             photos=photos,
             broken=broken,
@@ -251,7 +251,14 @@ class Gatherer:
     def _live(self, paths: Sequence[Path]) -> LiveRows:
         assert self.choice.engine is not None
         batch = batch_size(self.choice.seconds_per_photo)
-        return LiveRows(paths, self._preprocessing, self.choice.engine, batch)
+        return LiveRows(paths, self._preprocessing, self.choice.engine, batch, self._axes)
+
+    def _stored(self, shelves: Sequence[Shelf], photos: Sequence[bytes]) -> StoredRows:
+        return StoredRows(shelves, photos, self._cut.row_bytes, self._axes)
+
+    @property
+    def _axes(self) -> Axes:
+        return tuple(tensor.feature_axis for tensor in self._cut.frontier)
 
     def measured(self, paths: Sequence[Path]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""
