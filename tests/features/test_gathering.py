@@ -14,6 +14,7 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
 from budwood.features.verification import spread_error
+from budwood.images import contents
 from budwood.networks.prepared import Prepared
 
 
@@ -109,7 +110,7 @@ def test_no_photo_at_all_is_no_error(bench):
 
 
 def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypatch):
-    monkeypatch.setattr(reading_ahead, "KEPT_BYTES", 0)  # what is kept cannot change
+    monkeypatch.setattr(contents, "KEPT_BYTES", 0)  # what is kept cannot change
     paths = draw(4)
     real = reading_ahead._decode_one
 

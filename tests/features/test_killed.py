@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from budwood.features.store import RowStore, is_intact, stored_makers
+from budwood.features.shards import is_intact
+from budwood.features.store import RowStore, stored_makers
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 

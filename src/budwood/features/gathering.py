@@ -18,16 +18,18 @@ from budwood.features.extraction import (
     extract,
     pace_for,
 )
-from budwood.features.reading_ahead import Contents, Decoded, decoded, identify
+from budwood.features.reading_ahead import Decoded, decoded, identify
 from budwood.features.room import room_for
-from budwood.features.rows import LiveRows, RowSource, StoredRows
+from budwood.features.rows import Axes, LiveRows, RowSource, StoredRows
 from budwood.features.store import (
     MemoryShelf,
     RowStore,
     Shelf,
     maker_key,
+    store_folder,
 )
 from budwood.features.verification import PROBES
+from budwood.images.contents import CONTENTS, Contents
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
 
@@ -107,6 +109,7 @@ class Gatherer:
         )
         """The engine."""
         self._held: Sequence[Shelf] | None = None
+        self._opened: dict[tuple[Path, str], list[RowStore]] = {}
         self._reported: set[Path] = set()
 
     def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
@@ -120,21 +123,21 @@ class Gatherer:
             StoreError: If the disk is full; what was stored is kept.
             EngineError: If no engine can run the trunk.
         """
-        contents = Contents()
-        digests, broken = identify(paths, contents)
+        digests, broken = identify(paths)
         shelves = self._shelves(digests)
         missing = _missing(digests, shelves)
         reasons: dict[Path, str] = {}
         uncached = False
         if missing:
-            shelves, missing, uncached = self._compute(digests, missing, contents, reasons, keep)
+            shelves, missing, uncached = self._compute(digests, missing, CONTENTS, reasons, keep)
+        CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
         photos = tuple(digests[path] for path in good)
         computed = len(good) if uncached else len(missing.keys() - bad.keys())
         return Gathered(
-            rows=self._live(good) if uncached else StoredRows(shelves, photos, self._cut.row_bytes),
+            rows=self._live(good) if uncached else self._stored(shelves, photos),
             paths=good,
             photos=photos,
             broken=broken,
@@ -227,6 +230,15 @@ class Gatherer:
         return sum(all(photo in store for store in stores) for photo in photos)
 
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
+        """The stores of an engine's rows, opened once, and up to date."""
+        opened = self._opened.get((store_folder(), spec.key))
+        if opened is None:
+            return self._opened.setdefault((store_folder(), spec.key), self._open_stores(spec))
+        for store in opened:
+            store.refresh()
+        return opened
+
+    def _open_stores(self, spec: EngineSpec) -> list[RowStore]:
         settings = self._preprocessing.to_json() | {"pixels": PIXELS}
         stores = []
         for key, tensor in zip(self.choice.keys, self._cut.frontier, strict=True):
@@ -242,7 +254,14 @@ class Gatherer:
     def _live(self, paths: Sequence[Path]) -> LiveRows:
         assert self.choice.engine is not None
         batch = batch_size(self.choice.seconds_per_photo)
-        return LiveRows(paths, self._preprocessing, self.choice.engine, batch)
+        return LiveRows(paths, self._preprocessing, self.choice.engine, batch, self._axes)
+
+    def _stored(self, shelves: Sequence[Shelf], photos: Sequence[bytes]) -> StoredRows:
+        return StoredRows(shelves, photos, self._cut.row_bytes, self._axes)
+
+    @property
+    def _axes(self) -> Axes:
+        return tuple(tensor.feature_axis for tensor in self._cut.frontier)
 
     def measured(self, paths: Sequence[Path]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""

@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
+from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.reading import digest, read
 from budwood.images.reading import workers as workers
 
 USUAL_TURN = 16 * 2**20
 """Pixels that are decoded in one turn where the size of the processor's cache is not known."""
-KEPT_BYTES = 128 * 2**20
-"""Files of photos that are kept from when they are identified until they are decoded."""
 GROUP, READ_GROUP = 8, 32
 """Photos that a thread decodes, or only reads, without asking for more work."""
 
@@ -30,35 +28,6 @@ Outcome = tuple[bytes, NDArray[np.uint8]] | PhotoError
 """Digest and pixels of a photo, or why it cannot be decoded."""
 
 
-class Contents:
-    """Files that have been read and will be wanted once more, up to a limit of bytes."""
-
-    def __init__(self) -> None:
-        self._room = KEPT_BYTES
-        self._files: dict[Path, tuple[bytes, bytes]] = {}
-
-    def keep(self, path: Path, photo: bytes, data: bytes) -> None:
-        """Keep a photo's digest and bytes, if there is room."""
-        if len(data) <= self._room:
-            self._room -= len(data)
-            self._files[path] = photo, data
-
-    def __contains__(self, path: Path) -> bool:
-        return path in self._files
-
-    def take(self, path: Path) -> tuple[bytes, bytes]:
-        """A photo's digest and bytes: those that were kept, which are let go, or read now.
-
-        Raises:
-            PhotoError: If the file cannot be read.
-        """
-        kept = self._files.pop(path, None)
-        if kept is not None:
-            return kept
-        data = read(path)
-        return digest(data), data
-
-
 def identify(
     paths: Sequence[Path], contents: Contents | None = None
 ) -> tuple[dict[Path, bytes], dict[Path, str]]:
@@ -66,11 +35,12 @@ def identify(
 
     Args:
         paths: Photos.
-        contents: Keeps the bytes, as far as it has room.
+        contents: Knows the digests of files it has read, and keeps the bytes as far as it has
+            room; None for what this process knows.
     """
     digests: dict[Path, bytes] = {}
     broken: dict[Path, str] = {}
-    contents = Contents() if contents is None else contents
+    contents = CONTENTS if contents is None else contents
     groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
     with _threads() as pool:
         results = chain.from_iterable(pool.map(partial(_identify_several, contents), groups))
@@ -149,12 +119,9 @@ def _identify_several(contents: Contents, paths: Sequence[Path]) -> list[bytes |
 
 def _identified(path: Path, contents: Contents) -> bytes | PhotoError:
     try:
-        data = read(path)
+        return contents.digest_of(path)
     except PhotoError as problem:
         return problem
-    photo = digest(data)
-    contents.keep(path, photo, data)
-    return photo
 
 
 def _begun(

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
+from budwood.images.contents import CONTENTS
 from budwood.images.decoding import decode_reduced
 from budwood.images.likeness import SIDE, SMALL
 from budwood.images.moments import HEAD, Moment, moment_of
-from budwood.images.reading import read, workers
+from budwood.images.reading import workers
 
 ENOUGH = 1.75
 """Pixels that are to be left for each of the small copy's, where a photo is decoded at a fraction
@@ -37,7 +38,7 @@ def glance(path: Path) -> Glance:
     Raises:
         PhotoError: If it cannot be read.
     """
-    data = read(path)
+    data = CONTENTS.read(path)
     decoded = decode_reduced(data, _reduction)
     small = SMALL.fit(decoded.photo)[..., 0]
     return Glance(small, (decoded.height, decoded.width), moment_of(data))

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from budwood.errors import PhotoError
+from budwood.images.contents import CONTENTS
 from budwood.images.glances import Glance, glances, moments_of
 from budwood.images.likeness import EDGES, alike, equal_files, groups
 from budwood.images.moments import PAUSE, Moment, bursts
 from budwood.images.notes import count
-from budwood.images.reading import digest, read
 from budwood.places import home, whole_file
 
 MOST_BYTES = 400 * 2**20
@@ -143,7 +143,7 @@ def _equal(paths: Sequence[Path], sizes: Sequence[int]) -> list[tuple[int, int]]
     readable, digests = [], []
     for i in candidates:
         try:
-            digests.append(digest(read(paths[i])))
+            digests.append(CONTENTS.digest_of(paths[i]))
         except PhotoError:
             continue
         readable.append(i)

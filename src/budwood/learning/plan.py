@@ -214,7 +214,8 @@ class Plan:
         engine = TorchEngine(self._judged.trunk, EngineSpec("torch", "fp32"))
         parts = [engine.run(pixels[i : i + 4]) for i in range(0, len(pixels), 4)]
         tensors = (np.concatenate(of_batches) for of_batches in zip(*parts, strict=True))
-        return RowsInMemory(tuple(map(torch.from_numpy, tensors)))
+        axes = tuple(tensor.feature_axis for tensor in self._judged.frontier)
+        return RowsInMemory(tuple(map(torch.from_numpy, tensors)), axes)
 
     def answers_exactly(self, pixels: Pixels) -> Logits:
         """What the whole network answers in fp32 torch, a few photos at a time."""

@@ -36,6 +36,8 @@ class FrontierTensor:
     shape: tuple[int, ...]
     """Its shape for one photo."""
     dtype: torch.dtype
+    feature_axis: int | None = None
+    """The axis of a batch that holds features; None where that is not known."""
 
     @property
     def bytes(self) -> int:
@@ -124,7 +126,10 @@ def _cut_graph(network: nn.Module, example: Tensor) -> Cut:
     return Cut(
         build_trunk(shapes, flow, frontier),
         build_graft(shapes, flow, frontier),
-        tuple(FrontierTensor(_layer_of(node), *shapes.rows[node]) for node in frontier),
+        tuple(
+            FrontierTensor(_layer_of(node), *shapes.rows[node], shapes.record.axes.get(node))
+            for node in frontier
+        ),
         flow.silenced,
         traced.opaque,
     )
