@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.compiled import compiled_classifier
+from budwood.compiled import CompiledClassifier, compiled_classifier
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
+from budwood.images.deep_images import extents_of, misfit_notes
 from budwood.images.trees import grow
 from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
@@ -154,13 +155,24 @@ def _saved(
             compiled.classes,
             warning,
             compiled.trust,
-            lambda part: compiled.answers(part, on_progress),
+            lambda part: _answers_of(compiled, part, on_note, on_progress),
         )
     from budwood.classifier import load  # torch is loaded here
     from budwood.runs import warning_of
 
     model = load(run, on_note=on_note, on_progress=on_progress)
     return _Saved(model.classes_, warning_of(model), model.trust_, model.answers)
+
+
+def _answers_of(
+    compiled: CompiledClassifier,
+    photos: Sequence[Path],
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> Answers:
+    for note in misfit_notes(compiled.preprocessing.depth, extents_of(photos).values()):
+        on_note(note)
+    return compiled.answers(photos, on_progress)
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

@@ -23,6 +23,7 @@ FIXES = {
     "extra-class": "Call the folders of both parts alike, or add training photos of it.",
     "small-class": "Add photos of it, or join it with another class.",
     "torn-group": "Put each group into one part.",
+    "mixed-depths": "Save all of them alike, or check that no class is of one source alone.",
 }
 """What to do about a note of that kind."""
 
