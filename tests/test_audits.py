@@ -3,6 +3,7 @@
 import random
 import shutil
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
@@ -230,3 +231,17 @@ class TestHardlyAnything:
         root = draw_folder(tmp_path / "photos", train=2, test=0)
         with pytest.raises(BudwoodError, match="No architecture is called 'resnet5O'"):
             audited(root, model="resnet5O")
+
+
+def test_dark_photos_of_12_bits_are_not_blank(tmp_path):
+    random_values = np.random.default_rng(0)
+    for i in range(24):
+        values = random_values.random((12, 16)).repeat(10, 0).repeat(10, 1)
+        values *= 120 if i < 6 else 4095  # of 65535, and some of 4095, hardly more than nothing
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values.astype(np.uint16)).save(path)
+    Image.fromarray(np.full((120, 160), 2000, np.uint16)).save(path.with_name("blank.png"))
+    found = audited(tmp_path / "photos")
+    assert named(found, "broken") == [{"b/blank.png"}]
+    assert sum("4095 is taken as white" in note for note in found.notes) == 1

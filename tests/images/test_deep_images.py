@@ -302,7 +302,8 @@ class TestOtherPhotos:
         (note,) = misfit_notes(Depth(), [self.extent("float", 0, 1)])
         assert note.kind == "unknown-depth"
         assert note.text == (
-            "1 photo hold floating-point values, and no training photo did: 0 is black and 1 white."
+            "1 photo holds floating-point values, and of training photos that did nothing is "
+            "known: 0 is taken as black and 1 as white."
         )
 
     def test_values_beyond_the_full_range_are_told_too(self):

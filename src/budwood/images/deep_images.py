@@ -124,7 +124,7 @@ def depth_notes(depth: Depth, paths: Sequence[Path], extents: Mapping[Path, Exte
             notes.append(
                 Note(
                     "mixed-depths",
-                    f"{count(len(faint), 'training photo')} of {len(found):,} hold no value above "
+                    f"{_holding(len(faint), 'training photo', len(found))} no value above "
                     f"{most:g}, and white is {white:g}: they are nearly black. If they are of "
                     "another source, scale them to the range of the others.",
                 )
@@ -151,9 +151,11 @@ def misfit_notes(depth: Depth, extents: Collection[Extent]) -> Iterator[Note]:
         if not found or kind == "uint12":
             continue
         black, white = depth.range_of(kind)
-        number = f"{count(len(found), 'photo')} hold {_WORDS[kind]} values"
         if kind not in depth:
-            text = f"{number}, and no training photo did: {black:g} is black and {white:g} white."
+            text = (
+                f"{_holding(len(found))} {_WORDS[kind]} values, and of training photos that did "
+                f"nothing is known: {black:g} is taken as black and {white:g} as white."
+            )
             yield Note("unknown-depth", text)
         is_exact = kind.startswith("u")
         beyond = [
@@ -163,10 +165,11 @@ def misfit_notes(depth: Depth, extents: Collection[Extent]) -> Iterator[Note]:
         ]
         if beyond:
             lowest, highest = min(e.low for e in beyond), max(e.high for e in beyond)
+            whose = ", the range of the training photos" if kind in depth else ""
             text = (
-                f"{count(len(beyond), 'photo')} of {len(found):,} hold {_WORDS[kind]} values from "
-                f"{lowest:g} to {highest:g}, beyond {black:g} to {white:g}, the range of the "
-                "training photos: those are clipped."
+                f"{_holding(len(beyond), of=len(found))} {_WORDS[kind]} values from "
+                f"{lowest:g} to {highest:g}, beyond {black:g} to {white:g}{whose}: those are "
+                "clipped."
             )
             yield Note("clipped", text)
 
@@ -240,10 +243,15 @@ def _rounded_up(value: float) -> float:
 
 def _chosen(kind: str, found: Sequence[Extent], black: float, white: float) -> str:
     low, high = min(e.low for e in found), max(e.high for e in found)
-    photos, files = count(len(found), "training photo"), f"{_WORDS[kind]} files"
+    photos, files = _holding(len(found), "training photo"), f"{_WORDS[kind]} files"
     bits = int(white).bit_length()
     if black == 0 and kind != "float" and white == 2**bits - 1 and low >= 0:
-        said = f"{photos} hold {bits}-bit values (at most {high:g}) in {files}"
+        said = f"{photos} {bits}-bit values (at most {high:g}) in {files}"
         return f"{said}; {white:g} is taken as white, here and for prediction."
-    said = f"{photos} hold values from {low:g} to {high:g} in {files}"
+    said = f"{photos} values from {low:g} to {high:g} in {files}"
     return f"{said}; {black:g} is taken as black and {white:g} as white, here and for prediction."
+
+
+def _holding(number: int, what: str = "photo", of: int | None = None) -> str:
+    total = "" if of is None else f" of {of:,}"
+    return f"{count(number, what)}{total} {'holds' if number == 1 else 'hold'}"
