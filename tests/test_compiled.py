@@ -124,3 +124,23 @@ def test_random_weights_are_said(photos, tmp_path):
     path = bw.Classifier(network).fit(photos).save(tmp_path / "random.safetensors")
     said = predict_run(path, [photos.paths[0]], 1, lambda _: None, None)
     assert "this accuracy means nothing" in said.warning
+
+
+def test_photos_of_12_bits_are_read_without_torch_as_with_it(tmp_path):
+    rng, paths = np.random.default_rng(0), []
+    for i in range(17):
+        values = rng.random((10, 12)).repeat(9, 0).repeat(9, 1) * (0.4, 1)[i % 2]
+        paths.append(tmp_path / f"{i}.png")
+        white = 65535 if i == 16 else 4095
+        Image.fromarray((values * white).astype(np.uint16)).save(paths[-1])
+    network = bw.unfreeze(
+        bw.freeze(bw.build("efficientnet_lite0", classes=CLASSES), "*"), "classifier"
+    )
+    model = bw.Classifier(network).fit(paths[:16], [CLASSES[i % 2] for i in range(16)])
+    path, notes = model.save(tmp_path / "m.safetensors"), []
+    compiled = compiled_classifier(path, 1)
+    expected = model.answers(paths).logits
+    np.testing.assert_allclose(compiled.answers(paths).logits, expected, atol=0.05 * expected.std())
+    predict_run(path, paths, 1, lambda note: notes.append(str(note)), None)
+    (said,) = notes
+    assert said.startswith("1 photo of 17 holds 16-bit values from ")

@@ -13,6 +13,7 @@ from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import CHANGED, Extraction, Gathered
+from budwood.images.deep_images import extents_of
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
@@ -21,6 +22,7 @@ from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.leaking import Leak, leak_of
+from budwood.networks.building import set_depth
 from budwood.preparing import prepared_network
 from budwood.request import Request
 
@@ -106,14 +108,16 @@ def audit(
         say(note)
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     paths = [path for split in splits for path in split.paths]
+    network = prepared_network(Request(data=data, model=model), folder.classes)
+    set_depth(network, folder.depth)
     judge = Classifier(
-        prepared_network(Request(data=data, model=model), folder.classes),
+        network,
         extraction=extraction,
         on_note=on_note,
         on_progress=on_progress,
     )
     gathered = judge.gather(paths)
-    seen = glances(gathered.paths)
+    seen = glances(gathered.paths, folder.depth)
     audited = _audited(folder, gathered, judge.head_features(gathered), seen)
     if len(audited.paths) < 2:
         raise DataError(
@@ -181,4 +185,5 @@ def _audited(
         features=features[kept],
         broken={**gathered.broken, **lost},
         given_groups=tuple(own.get(path) for path in paths),
+        extents=extents_of(paths),
     )

@@ -15,6 +15,7 @@ from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.rows import RowSource, Selected
+from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
 from budwood.images.given import Photos, fitted_images, labelled, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -34,7 +35,7 @@ from budwood.learning.plan import Plan
 from budwood.learning.precision_trial import pooled
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import origin_of, preprocessing_of, rebuild
+from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_depth
 from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
 from budwood.packing import packed
@@ -223,6 +224,7 @@ class Classifier:
             FrozenChanged: If a frozen tensor changed.
         """
         train = self._as_split(photos, labels, groups)
+        self._settle_depth(train)
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
         self.plan.settle_precision(train)
@@ -239,6 +241,8 @@ class Classifier:
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
         """
+        split = self._as_split(split, None)
+        self._tell_of_depth(split.paths)
         return self.judge(split).evaluation
 
     def judge(self, split: Split, abstain: float | None = None) -> Verdict:
@@ -295,6 +299,8 @@ class Classifier:
             )
         for note in require_folds(photos, k):
             self.on_note(note)
+        if self._names is None:
+            self._settle_depth(photos)
         if self.plan.trial is None:
             self.plan.settle_precision(photos)
         training = self.training or Training()
@@ -314,6 +320,8 @@ class Classifier:
             DataError: If a photo is broken, or the classes are not the network's.
         """
         photos = self._as_split(photos, None)
+        if self._names is None:
+            self._settle_depth(photos)
         gathered = require_readable(self.plan.judging_rows(photos.paths))
         labels, k = torch.from_numpy(photos.targets), len(photos.classes)
         is_solved = self.plan.layer is not None
@@ -379,6 +387,7 @@ class Classifier:
         if paths is None:
             rows = self.plan.rows_exactly(fitted_images(photos, self.preprocessing))
             return Answers(self.plan.logits_of(rows).numpy(), self._ood_of(rows), {})
+        self._tell_of_depth(paths)
         gathered = self.plan.judging_rows(paths, keep=False)
         ood = self.out_of_distribution(gathered)
         return Answers(self._logits(gathered).numpy(), ood, gathered.broken)
@@ -395,6 +404,22 @@ class Classifier:
         some = (Selected(rows, range(part.start, part.stop)) for part in parts)
         found = [known.is_strange(pooled(each).numpy()) for each in some]
         return np.concatenate([np.empty(0, np.bool_), *found])
+
+    def _settle_depth(self, train: Split) -> None:
+        """Take what is black and white in photos of more than 8 bits from the training photos."""
+        depth = train.depth
+        if depth is None:
+            extents = extents_of(train.paths)
+            depth = depth_of(extents.values())
+            for note in depth_notes(depth, train.paths, extents):
+                self.on_note(str(note))
+        if depth != self.preprocessing.depth:
+            set_depth(self.network, depth)
+
+    def _tell_of_depth(self, paths: Sequence[Path]) -> None:
+        """Note photos whose values lie beyond those of the training photos."""
+        for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
+            self.on_note(str(note))
 
     def _answers_to_all(self, photos: Photos) -> Answers:
         answers = self.answers(photos)

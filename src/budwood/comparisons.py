@@ -82,7 +82,7 @@ def compare(
     for number, candidate in enumerate(asked, 1):
         on_note(f"{candidate} ({number} of {len(asked)})")
         try:
-            network = StagedNetwork(candidate, extraction, on_note, on_progress)
+            network = StagedNetwork(candidate, extraction, on_note, on_progress, photos.depth)
             gathered = network.gather((train or photos.train).paths)
         except OF_THE_NETWORK as problem:
             leave_out(candidate, problem)

@@ -107,7 +107,8 @@ def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix
             file=data,
         )
     lines = _lines(file)
-    place = _Place(data, load_folder(data, test_fraction=None, group=group, find_groups=False))
+    folder = load_folder(data, test_fraction=None, group=group, find_groups=False, find_depth=False)
+    place = _Place(data, folder)
     fixes: dict[Path, Fix] = {}
     for number, line in lines:
         fix = _planned(line, f"Line {number} of {file}", place, file)

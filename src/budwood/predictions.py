@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.compiled import compiled_classifier
+from budwood.compiled import CompiledClassifier, compiled_classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.extraction import OnProgress
+from budwood.images.deep_images import extents_of, misfit_notes
 from budwood.images.notes import Note, count, few_or_one
 from budwood.images.trees import grow
 from budwood.judging.calibration import softmax
@@ -216,7 +217,7 @@ def _saved(
             compiled.classes,
             warning,
             compiled.trust,
-            lambda part: compiled.answers(part, on_progress),
+            lambda part: _answers_of(compiled, part, on_note, on_progress),
         )
     from budwood.classifier import load  # torch is loaded here
     from budwood.runs import warning_of
@@ -245,6 +246,17 @@ def _cannot_abstain(network: str) -> ConfigError:
         f"{network} cannot tell when to abstain: its own probabilities are not calibrated.",
         next=f"Train it on photos of your classes: `budwood train PHOTOS --model {network}`.",
     )
+
+
+def _answers_of(
+    compiled: CompiledClassifier,
+    photos: Sequence[Path],
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> Answers:
+    for note in misfit_notes(compiled.preprocessing.depth, extents_of(photos).values()):
+        on_note(note)
+    return compiled.answers(photos, on_progress)
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

@@ -27,7 +27,7 @@ from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch
-from budwood.networks.building import origin_of
+from budwood.networks.building import origin_of, set_depth
 from budwood.networks.heads import hidden_widths
 from budwood.networks.origins import RANDOM_WEIGHTS
 from budwood.networks.receipts import Receipt, receipt_of
@@ -175,6 +175,7 @@ def run_training(
     for note in photos.notes:
         on_note(note)
     network = prepared_network(request, photos.classes)
+    set_depth(network, photos.depth)
     model = Classifier(
         network,
         training=None if request.may_be_fitted else training,

@@ -118,9 +118,7 @@ def test_each_step_says_where_the_axis_goes(name):
 )
 def test_stored_maps_are_pooled_to_their_features(make, trained, sought, shape):
     network = make()
-    network.preprocessing = Preprocessing(
-        size=(16, 24), resize=24, mean=(0.5,) * 3, std=(0.5,) * 3
-    )
+    network.preprocessing = Preprocessing(size=(16, 24), resize=24, mean=(0.5,) * 3, std=(0.5,) * 3)
     unfreeze(freeze(network, "*"), *trained)
     parts = cut(Prepared(network, network.preprocessing).eval())
     (tensor,) = parts.frontier

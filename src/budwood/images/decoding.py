@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import simplejpeg
 
 from budwood.arrays import Photo
 from budwood.errors import PhotoError
+from budwood.images.depth import Depth
 from budwood.images.headers import TRUNCATED, read_header, undecodable
-from budwood.images.pillow import decode_with_pillow
+from budwood.images.pillow import Samples, decode_with_pillow, deep_samples
 
 MEGAPIXELS = 200
 """Photos with more are refused before they are decoded: a few kilobytes can unfold to terabytes."""
@@ -47,7 +49,11 @@ def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
 
 
 def decode_reduced(
-    data: bytes, reduce: Callable[[int, int], int], *, megapixels: float = MEGAPIXELS
+    data: bytes,
+    reduce: Callable[[int, int], int],
+    *,
+    megapixels: float = MEGAPIXELS,
+    depth: Depth | None = None,
 ) -> Decoded:
     """What `decode` gives, in less time at a fraction of its size: if `reduce` allows it.
 
@@ -56,19 +62,12 @@ def decode_reduced(
         reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
             JPEG is.
         megapixels: The largest photo to accept, at its full size.
+        depth: What is black and white in samples of more than 8 bits; None: their full range.
 
     Raises:
         PhotoError: As `decode`.
     """
-
-    def check_size(height: int, width: int) -> None:
-        if height * width > megapixels * 1e6:
-            raise PhotoError(
-                f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
-                expected=f"At most {megapixels:,.0f} megapixels are accepted.",
-                next="Scale it down.",
-            )
-
+    check_size = partial(_check_size, megapixels)
     header = read_header(data)
     decoded = None
     if header.height is not None and header.width is not None:
@@ -77,9 +76,30 @@ def decode_reduced(
             reduction = _reduction(header.height, header.width, header.orientation, reduce)
             decoded = _decode_jpeg(data, header.height, header.width, reduction)
     if decoded is None:
-        photo = decode_with_pillow(data, header.format, check_size)
+        photo = decode_with_pillow(data, header.format, check_size, depth or Depth())
         decoded = Decoded(photo, *photo.shape[:2])
     return _turned(decoded, header.orientation)
+
+
+def deep_samples_of(data: bytes, *, megapixels: float = MEGAPIXELS) -> Samples | None:
+    """The samples of a photo of more than 8 bits, as they are stored; None of any other.
+
+    Raises:
+        PhotoError: As `decode`.
+    """
+    header = read_header(data)
+    if header.format not in ("png", "tiff"):
+        return None
+    return deep_samples(data, header.format, partial(_check_size, megapixels))
+
+
+def _check_size(megapixels: float, height: int, width: int) -> None:
+    if height * width > megapixels * 1e6:
+        raise PhotoError(
+            f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
+            expected=f"At most {megapixels:,.0f} megapixels are accepted.",
+            next="Scale it down.",
+        )
 
 
 def _reduction(height: int, width: int, orientation: int, reduce: Callable[[int, int], int]) -> int:

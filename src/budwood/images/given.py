@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from budwood.arrays import Photo, Pixels
 from budwood.errors import DataError
+from budwood.images.depth import Depth
 from budwood.images.folds import as_groups
 from budwood.images.names import normalised
 from budwood.images.pillow import rgb
@@ -47,7 +48,7 @@ def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
     Raises:
         DataError: If one is no photo.
     """
-    return np.stack([preprocessing.fit(_as_photo(photo)) for photo in photos])  # type: ignore[union-attr]
+    return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])  # type: ignore[union-attr]
 
 
 def labelled(
@@ -108,10 +109,10 @@ def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool
         )
 
 
-def _as_photo(photo: object) -> Photo:
+def _as_photo(photo: object, depth: Depth) -> Photo:
     """A Pillow image or an array as `h w 3` uint8."""
     if isinstance(photo, Image.Image):
-        photo = rgb(ImageOps.exif_transpose(photo))
+        photo = rgb(ImageOps.exif_transpose(photo), depth)
     if not isinstance(photo, np.ndarray):
         raise DataError(
             f"A {type(photo).__name__} is no photo.",

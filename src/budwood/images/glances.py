@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from budwood.errors import PhotoError
 from budwood.images.contents import CONTENTS
 from budwood.images.decoding import decode_reduced
+from budwood.images.depth import Depth
 from budwood.images.likeness import SIDE, SMALL
 from budwood.images.moments import HEAD, Moment, moment_of
 from budwood.images.reading import workers
@@ -32,22 +34,26 @@ class Glance:
     """None where the photo does not say when it was taken."""
 
 
-def glance(path: Path) -> Glance:
+def glance(path: Path, depth: Depth | None = None) -> Glance:
     """What is seen of a photo.
+
+    Args:
+        path: The photo.
+        depth: What is black and white in photos of more than 8 bits.
 
     Raises:
         PhotoError: If it cannot be read.
     """
     data = CONTENTS.read(path)
-    decoded = decode_reduced(data, _reduction)
+    decoded = decode_reduced(data, _reduction, depth=depth)
     small = SMALL.fit(decoded.photo)[..., 0]
     return Glance(small, (decoded.height, decoded.width), moment_of(data))
 
 
-def glances(paths: Sequence[Path]) -> list[Glance | None]:
+def glances(paths: Sequence[Path], depth: Depth | None = None) -> list[Glance | None]:
     """What is seen of each photo, by all cores; None of a photo that cannot be read."""
     with ThreadPoolExecutor(workers()) as pool:
-        return list(pool.map(_glance_if_readable, paths))
+        return list(pool.map(partial(_glance_if_readable, depth), paths))
 
 
 def moments_of(paths: Sequence[Path]) -> list[Moment | None]:
@@ -63,9 +69,9 @@ def _moment_if_readable(path: Path) -> Moment | None:
         return None
 
 
-def _glance_if_readable(path: Path) -> Glance | None:
+def _glance_if_readable(depth: Depth | None, path: Path) -> Glance | None:
     try:
-        return glance(path)
+        return glance(path, depth)
     except PhotoError:
         return None
 

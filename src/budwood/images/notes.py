@@ -10,7 +10,6 @@ FEW = 5
 """Notes of one kind that are told one by one; more are told as one."""
 
 
-
 @displayed
 @dataclass(frozen=True)
 class Note:

@@ -8,6 +8,7 @@ from itertools import compress
 from pathlib import Path
 
 from budwood.errors import DataError
+from budwood.images.depth import Depth
 from budwood.images.layouts import WHOLE, Found, LabelledPhoto
 from budwood.images.likeness import groups
 from budwood.images.names import folded, normalised
@@ -135,11 +136,11 @@ def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str
     ]
 
 
-def with_groups(found: Found, root: Path) -> Found:
+def with_groups(found: Found, root: Path, depth: Depth | None = None) -> Found:
     """Photos that show one picture or moment are of one group, besides groups given; photos of all
     parts are looked at together."""
     photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos])
+    seen = together([photo.path for photo in photos], depth)
     notes = list(found.notes)
     if not seen.is_complete:
         text = (

@@ -1,6 +1,6 @@
 """The one way from a photo's file to what a network is fed, bound to the network's weights."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 import numpy as np
@@ -10,6 +10,7 @@ from budwood.arrays import Photo
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.images.decoding import Decoded, decode_reduced
+from budwood.images.depth import Depth
 from budwood.images.resampling import Interpolation as Interpolation
 from budwood.images.resampling import Side, resample
 
@@ -46,6 +47,8 @@ class Preprocessing:
     """Subtracted from each channel of 0 to 1; one value makes the photo grey."""
     std: tuple[float, ...]
     """What each channel is then divided by."""
+    depth: Depth = field(default_factory=Depth)
+    """What is black and white in photos of more than 8 bits: that of the training photos."""
 
     def __post_init__(self) -> None:
         sides = (self.resize,) if isinstance(self.resize, int) else self.resize
@@ -80,7 +83,7 @@ class Preprocessing:
         Raises:
             PhotoError: If the photo cannot be decoded.
         """
-        return self._fitted(decode_reduced(data, self._reduction))
+        return self._fitted(decode_reduced(data, self._reduction, depth=self.depth))
 
     def fit(self, photo: Photo) -> npt.NDArray[np.uint8]:
         """The network input of a decoded photo, `h w 3` uint8: `h w c`, 0 to 255, contiguous.
@@ -110,25 +113,30 @@ class Preprocessing:
         return replace(self, size=(scaled(self.size[0]), scaled(self.size[1])), resize=resize)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values."""
+        """The fields as plain JSON values; `depth` only where there is one to tell of, so that
+        rows of 8-bit photos keep the key that they had before there were any."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        depth = values.pop("depth")
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+            for name, value in values.items()
+        } | ({"depth": depth.to_json()} if depth else {})
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Preprocessing":
+    def from_json(cls, saved: dict[str, Any]) -> "Preprocessing":
         """What `to_json` gave, again.
 
         Raises:
             ConfigError: If a field is missing, unknown or impossible.
         """
-        fields = {
+        given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
+            for name, value in saved.items()
         }
+        if "depth" in given:
+            given["depth"] = Depth(given["depth"])
         try:
-            return cls(**fields)
+            return cls(**given)
         except TypeError as error:
             raise ConfigError(
                 f"This is not a preprocessing: {str(error).split('__init__() ')[-1]}.",
@@ -144,7 +152,7 @@ class Preprocessing:
         mean, std = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
         return (
             f"{resize} ({self.interpolation}), centre {self.size[0]} x {self.size[1]}, "
-            f"mean {mean}, std {std}{grey}"
+            f"mean {mean}, std {std}{grey}{f', {self.depth}' if self.depth else ''}"
         )
 
     def _resized_shape(self, height: int, width: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from budwood.display import counted, displayed
 from budwood.errors import ConfigError
+from budwood.images.depth import Depth
 
 
 @displayed
@@ -32,6 +33,9 @@ class Split:
     """A number for each image, the same for all that belong together: equal files, copies of one
     picture, a burst, what the user says. Never torn where images are held out. None: each image
     stands for itself. Splits of one folder share their numbers."""
+    depth: Depth | None = None
+    """What is black and white in images of more than 8 bits, according to the training images.
+    Splits of one folder share it. None: not known."""
 
     def __post_init__(self) -> None:
         if len(self.paths) != len(self.labels):

@@ -11,17 +11,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from budwood.errors import PhotoError
 from budwood.images.contents import CONTENTS
+from budwood.images.depth import Depth
 from budwood.images.glances import Glance, glances, moments_of
 from budwood.images.likeness import EDGES, alike, equal_files, groups
 from budwood.images.moments import PAUSE, Moment, bursts
 from budwood.images.notes import count
+from budwood.images.reading import files_digest
 from budwood.places import home, whole_file
 
 MOST_BYTES = 400 * 2**20
@@ -65,28 +66,33 @@ class Together:
         return f"{number} ({', '.join(f'{n:,} {what}' for n, what in kinds if n)})"
 
 
-def together(paths: Sequence[Path]) -> Together:
+def together(paths: Sequence[Path], depth: Depth | None = None) -> Together:
     """Which photos belong together; those that cannot be read stand for themselves.
 
     What was found is kept, and found again as long as no file changes.
+
+    Args:
+        paths: Photos.
+        depth: What is black and white in those of more than 8 bits.
     """
-    place = _place(paths)
+    depth = depth or Depth()
+    place = _place(paths, depth)
     kept = _kept(place, len(paths))
     if kept is None:
-        kept = _looked_at(paths)
+        kept = _looked_at(paths, depth)
         with suppress(OSError), whole_file(place) as file:  # it only saves time
             file.write(json.dumps(asdict(kept)).encode())
     return kept
 
 
-def _looked_at(paths: Sequence[Path]) -> Together:
+def _looked_at(paths: Sequence[Path], depth: Depth) -> Together:
     sizes = [_size(path) for path in paths]
     is_complete = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
     copies: list[tuple[int, int]] = []
     moments: list[Moment | None]
     if is_complete:
-        seen = glances(paths)
+        seen = glances(paths, depth)
         moments = [None if one is None else one.moment for one in seen]
         copies = _copies(seen)
     else:
@@ -104,18 +110,11 @@ def _looked_at(paths: Sequence[Path]) -> Together:
     )
 
 
-def _place(paths: Sequence[Path]) -> Path:
+def _place(paths: Sequence[Path], depth: Depth) -> Path:
     """Where it is kept what these files are found to be; another place once one of them changes."""
-    seen = blake2b(f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {BITS} {EDGES} {PAUSE}".encode())
-    for path in paths:
-        try:
-            about = path.stat()
-        except OSError:
-            seen.update(f"{path.absolute()}\0".encode(errors="surrogateescape"))
-        else:
-            said = f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\0"
-            seen.update(said.encode(errors="surrogateescape"))
-    return home() / "groups" / f"{seen.hexdigest()[:32]}.json"
+    about = f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {BITS} {EDGES} {PAUSE}"
+    about += f" {depth}" if depth else ""
+    return home() / "groups" / f"{files_digest(paths, about)}.json"
 
 
 def _kept(place: Path, photos: int) -> Together | None:

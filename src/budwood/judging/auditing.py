@@ -4,13 +4,14 @@ Nothing is changed. What is known of the photos comes in (`Audited`), findings g
 comes from is in the file of that name (`likeness.py`, `moments.py`, `suspects.py`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.images.deep_images import Extent
 from budwood.images.likeness import Alike, alike, equal_files, groups, members
 from budwood.images.moments import Moment, bursts
 from budwood.images.notes import count
@@ -52,6 +53,8 @@ class Audited:
     """Photos that cannot be read, which have no row, with the reason."""
     given_groups: tuple[int | None, ...] = ()
     """The group that the user gave each photo; nothing where there is none."""
+    extents: Mapping[Path, Extent] = field(default_factory=dict)
+    """Of photos of more than 8 bits, what their values span."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,8 @@ def _poor(audited: Audited) -> Iterator[Finding]:
     varies = audited.small.reshape(len(audited.paths), -1).std(1)
     for path, (height, width), spread in zip(audited.paths, audited.sizes, varies, strict=True):
         short, long = sorted((height, width))
-        if spread < BLANK:
+        deep = audited.extents.get(path)  # dark as it may be beside the others, it may be sound
+        if spread < BLANK and (deep is None or deep.is_flat):
             yield Finding("broken", (path,), "It is blank.", "Remove it.")
         elif short < TINY:
             reason = f"It has only {width} x {height} pixels."

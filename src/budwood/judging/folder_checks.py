@@ -27,6 +27,7 @@ FIXES = {
     "names-alike": "Give photos of one class one name.",
     "name-taken": "Call it something else.",
     "columns": "Nothing, if they hold something else; else call them path, label, split or group.",
+    "mixed-depths": "Save all of them alike, or check that no class is of one source alone.",
 }
 """What to do about a note of that kind."""
 

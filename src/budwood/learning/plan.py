@@ -153,7 +153,9 @@ class Plan:
         labels, groups = torch.from_numpy(train.targets[readable]), train.group_numbers
         chosen = trial_sample(labels, CALIBRATION)
         calibration = Calibration.of(
-            [before.paths[i] for i in chosen], [before.photos[i] for i in chosen]
+            [before.paths[i] for i in chosen],
+            [before.photos[i] for i in chosen],
+            self._preprocessing.depth,
         )
         int8 = self._sources(calibration)
         after = int8.judging_rows(before.paths)

@@ -18,7 +18,7 @@ from budwood.images.splitting import set_aside
 from budwood.learning.training import Epoch, Training
 from budwood.lessons.curves import Curve, draw_curves
 from budwood.lessons.findings import Degradation, Trained
-from budwood.networks.building import build
+from budwood.networks.building import build, set_depth
 from budwood.places import home, whole_file
 from budwood.run_folders import require_writable, write_json, writing_to
 from budwood.surfaces import draw_surfaces
@@ -130,6 +130,7 @@ def _train(
     """A network after its training, and the photos that could be read."""
     started = time.perf_counter()
     network = build(name, weights="none", classes=photos.classes, seed=training.seed)
+    set_depth(network, photos.depth)
     model = Classifier(
         network,
         training=training,

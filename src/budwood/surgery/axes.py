@@ -11,7 +11,6 @@ from itertools import accumulate
 from operator import mul
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -107,11 +106,7 @@ def _viewed(of: Of, named: Mapping[str, Any], tracked: Sequence[Tensor], output:
     source = tracked[0]
     step = _steps(source)[of(source) or 0]
     return next(
-        (
-            axis
-            for axis, own in enumerate(_steps(output))
-            if own <= step < own * output.shape[axis]
-        ),
+        (axis for axis, own in enumerate(_steps(output)) if own <= step < own * output.shape[axis]),
         None,
     )
 
