@@ -45,6 +45,19 @@ def first(names: list[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def left_out(pairs: int) -> str:
+    """The sentence on pairs that the search for copies of a picture left out.
+
+    Example:
+        >>> left_out(12_000)[:52]
+        'Not all copies of a picture may have been found: 12,'
+    """
+    return (
+        f"Not all copies of a picture may have been found: {count(pairs, 'pair')} of photos that "
+        "are alike at a glance were too many to be compared, only the most alike were."
+    )
+
+
 def not_photos(files: list[Path]) -> Note:
     """The one note of all files whose names are no photos' names."""
     names = first([path.name for path in files])
