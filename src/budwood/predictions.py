@@ -12,6 +12,7 @@ from budwood.images.trees import grow
 from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, Trust, rule_of
+from budwood.names import shown, visible
 from budwood.networks.origins import RANDOM_WEIGHTS
 
 PREDICTED_AT_ONCE = 4096
@@ -65,11 +66,12 @@ class Predictions:
         }
 
     def __str__(self) -> str:
-        width = max((len(photo.path) for photo in self.photos), default=0)
+        paths = [shown(photo.path) for photo in self.photos]
+        width = max(map(len, paths), default=0)
         lines = [
-            f"{photo.path:<{width}}  {_unknown(photo)}"
-            + ", ".join(f"{name} {p:.3f}" for name, p in photo.top)
-            for photo in self.photos
+            f"{path:<{width}}  {_unknown(photo)}"
+            + ", ".join(f"{shown(name)} {p:.3f}" for name, p in photo.top)
+            for path, photo in zip(paths, self.photos, strict=True)
         ]
         said = [] if self.rule is None else [f"{str(self.rule).capitalize()}."]
         return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
@@ -123,7 +125,7 @@ def predict_run(
     if not found:
         raise _none_readable(skipped)
     for name, reason in skipped.items():
-        on_note(f"{name} is passed over: {reason}")
+        on_note(f"{visible(name)} is passed over: {reason}")
     return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule)
 
 

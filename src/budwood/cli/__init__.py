@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from budwood.cli.output import fail, stopped
+from budwood.cli.output import fail, prepare_streams, stopped
 from budwood.places import home
 
 COMMANDS = (
@@ -87,6 +87,7 @@ def main() -> None:
     as_json, debug = "--json" in arguments, "--debug" in arguments
     for name, value in _surroundings().items():
         os.environ.setdefault(name, value)
+    prepare_streams()
     signal.signal(signal.SIGINT, lambda *_: _interrupt(as_json))
     if not debug:
         warnings.filterwarnings("ignore")  # other libraries' deprecations are not the user's
@@ -122,6 +123,8 @@ def command() -> None:
         sys.stderr.flush()
     except BrokenPipeError:
         code = 141
+    except OSError:  # a full disk behind it; told when the result was written
+        code = code or 1
     logging.shutdown()
     os._exit(code)
 

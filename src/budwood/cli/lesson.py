@@ -43,6 +43,7 @@ def command() -> None:
     show_default=True,
     help="Folder for degradation.svg, the chart, and degradation.json, the figures.",
 )
+@click.option("--replace", is_flag=True, help="Replace the figures of an earlier lesson in DIR.")
 @seed_option()
 @common_options
 def degradation(
@@ -50,6 +51,7 @@ def degradation(
     epochs: int,
     photos: int,
     out: Path,
+    replace: bool,
     seed: int,
     as_json: bool,
     debug: bool,
@@ -73,6 +75,7 @@ def degradation(
         epochs=epochs,
         photos=photos,
         seed=seed,
+        replace=replace,
         on_note=note,
         on_progress=ProgressLine("reading"),
         on_epoch=EpochTable(),

@@ -1,6 +1,6 @@
 """`budwood predict`: what is on these photos?"""
 
-import csv
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from budwood.cli.options import RATE, RUN, Existing
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
 from budwood.errors import ConfigError
+from budwood.lists import csv_bytes, path_cell, write_list
 
 if TYPE_CHECKING:
     from budwood.predictions import Predictions
@@ -73,6 +74,12 @@ def command(
             next="Make it, or name another file after --csv.",
             file=table,
         )
+    if table is not None and not to_stdout and not os.access(table.absolute().parent, os.W_OK):
+        raise ConfigError(
+            f"The folder {table.absolute().parent} cannot be written.",
+            next="Name a file elsewhere after --csv.",
+            file=table,
+        )
     from budwood.predictions import predict_run
 
     predictions = predict_run(run, _asked(paths), top, note, ProgressLine("predicting"), abstain)
@@ -92,11 +99,13 @@ def _asked(paths: tuple[Path, ...]) -> list[Path]:
 
 def _write(predictions: "Predictions", table: Path) -> None:
     """One row a photo: path, class, probability, then the probability of every class."""
-    with click.open_file(str(table), "w", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "class", "probability", *predictions.classes])
-        for photo in predictions.photos:
-            best = photo.top[0]
-            every = [f"{p:.6f}" for p in photo.probabilities]
-            name = "unknown" if photo.unknown else best[0]
-            writer.writerow([photo.path, name, f"{best[1]:.6f}", *every])
+    rows = [["path", "class", "probability", *predictions.classes]]
+    for photo in predictions.photos:
+        best = photo.top[0]
+        every = [f"{p:.6f}" for p in photo.probabilities]
+        name = "unknown" if photo.unknown else best[0]
+        rows.append([path_cell(photo.path), name, f"{best[1]:.6f}", *every])
+    if table == DASH:
+        show_bytes(csv_bytes(rows))
+    else:
+        write_list(table, rows)

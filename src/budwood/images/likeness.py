@@ -109,13 +109,9 @@ def alike(
     )
     found = [Alike(kept[a], kept[b], edges) for (a, b), edges in search.found.items()]
     found += [
-        Alike(one, i, _BELOW_ONE)
-        for i, one in enumerate(first)
-        if one != i and shows_something[i]
+        Alike(one, i, _BELOW_ONE) for i, one in enumerate(first) if one != i and shows_something[i]
     ]
-    return Copies(
-        tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), search.left_out
-    )
+    return Copies(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), search.left_out)
 
 
 _BELOW_ONE = 1 - 1e-6

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from budwood.names import visible
+
 
 @dataclass(frozen=True)
 class Note:
@@ -21,7 +23,7 @@ class Note:
     """The file or folder it is about."""
 
     def __str__(self) -> str:
-        return self.text if self.file is None else f"{self.file.as_posix()}: {self.text}"
+        return self.text if self.file is None else f"{visible(self.file.as_posix())}: {self.text}"
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:
@@ -42,7 +44,7 @@ def first(names: list[str], shown: int = 3) -> str:
         'a, b, c and 2 more'
     """
     more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(visible, names[:shown])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def left_out(pairs: int) -> str:

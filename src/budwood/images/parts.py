@@ -8,8 +8,8 @@ from itertools import compress
 from pathlib import Path
 
 from budwood.errors import DataError
-from budwood.images.layouts import WHOLE, Found, LabelledPhoto
 from budwood.images.components import groups
+from budwood.images.layouts import WHOLE, Found, LabelledPhoto
 from budwood.images.notes import Note, count, first, left_out
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside

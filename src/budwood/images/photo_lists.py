@@ -12,6 +12,7 @@ from budwood.images.layouts import WHOLE, Found, LabelledPhoto, part_names, part
 from budwood.images.notes import count, first, not_photos
 from budwood.images.other_tasks import refuse_label_columns, refuse_labels
 from budwood.images.trees import is_photo_name
+from budwood.lists import is_text
 
 COLUMNS = ("path", "label", "split", "group")
 
@@ -35,6 +36,7 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
             another task than one class a photo.
     """
     columns, rows = _read(file)
+    _check_text(file, columns, rows)
     grouping = "group" if group is None else group.strip().lower()
     _check_columns(file, columns, grouping, is_needed and group is not None)
     if not rows:
@@ -63,13 +65,7 @@ def _read(file: Path) -> tuple[list[str], list[_Row]]:
             file=file,
         )
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file} is not UTF-8 text (byte {error.start}).",
-            next="Save it as CSV UTF-8.",
-            file=file,
-        ) from None
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}.", file=file
@@ -88,6 +84,19 @@ def _read(file: Path) -> tuple[list[str], list[_Row]]:
             next="Save it again as CSV UTF-8.",
             file=file,
         ) from None
+
+
+def _check_text(file: Path, columns: list[str], rows: list[_Row]) -> None:
+    """Raise unless all is UTF-8, but for names of photos that are there and of their classes."""
+    odd = [1] if not is_text("".join(columns)) else []
+    for row in rows:
+        has_odd_name = not is_text(row.cells["path"]) and _path(file, row).is_file()
+        if not is_text("".join(row.cells.values())) and not has_odd_name:
+            odd.append(row.line)
+    if odd:
+        raise DataError(
+            f"{file} is not UTF-8 text (line {odd[0]}).", next="Save it as CSV UTF-8.", file=file
+        )
 
 
 def _cells(columns: list[str], values: list[str]) -> dict[str, str]:
