@@ -159,3 +159,12 @@ def test_notes_and_results_keep_their_lines(capsys):
     assert said.err == "  a\\x1bb\nc\n"
     assert said.out == "d\ne\nf\n"
     assert visible("a\tb\n", "\t\n") == "a\tb\n"
+
+
+def test_help_is_whole_without_docstrings(place):
+    program = (
+        "import subprocess, sys\n"
+        "for words in (['--help'], ['train', '--help'], ['cache', '--help']):\n"
+        "    subprocess.run([sys.executable, *sys.argv[1:], '-m', 'budwood', *words], check=True)"
+    )
+    assert place.python(program, "-OO") == place.python(program)

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from budwood.cli.output import fail, prepare_streams, stopped
+from budwood.cli.output import documented, fail, prepare_streams, stopped
 from budwood.places import home
 
 COMMANDS = (
@@ -72,6 +72,7 @@ class _Verbs(click.Group):
     epilog="Start with `budwood demo`. Every command has --help, and --json for scripts.",
 )
 @click.version_option(package_name="budwood", prog_name="budwood")
+@documented
 def cli() -> None:
     """Transfer learning for image classification: a folder of photos becomes a classifier.
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import PHOTOS, seed_option
-from budwood.cli.output import EpochTable, ProgressLine, common_options, note, show
+from budwood.cli.output import EpochTable, ProgressLine, common_options, documented, note, show
 
 
 @click.group("lesson", no_args_is_help=False)
+@documented
 def command() -> None:
     """Show a claim of the course by an experiment."""
 

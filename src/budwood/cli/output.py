@@ -1,6 +1,8 @@
 """What goes where: results to stdout, notes and progress to stderr, errors as one line."""
 
+import ast
 import errno
+import inspect
 import io
 import json
 import sys
@@ -37,8 +39,18 @@ _NEXT = {
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def documented(command: Command) -> Command:
+    """A command with its docstring, which --help shows and `python -OO` takes away."""
+    if command.__doc__ is None:
+        definition = ast.parse(inspect.getsource(command)).body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        command.__doc__ = ast.get_docstring(definition)
+    return command
+
+
 def common_options(command: Command) -> Command:
     """`--json` and `--debug`, which every command has."""
+    command = documented(command)
     command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
