@@ -17,7 +17,7 @@ from budwood.images.deep_images import extents_of
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
-from budwood.images.notes import FEW, count
+from budwood.images.notes import FEW, count, left_out
 from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
@@ -127,6 +127,8 @@ def audit(
             file=data,
         )
     alikes = likenesses(audited)
+    if alikes.left_out:
+        say(left_out(alikes.left_out))
     groups = np.array(alikes.groups, np.int64)
     probabilities = held_out_opinions(
         audited.features, audited.labels, groups, len(folder.classes), seed

@@ -16,6 +16,7 @@ from budwood.images.trees import grow
 from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, Trust, rule_of
+from budwood.names import shown, visible
 from budwood.networks.origins import RANDOM_WEIGHTS
 from budwood.run_folders import run_or_network
 
@@ -76,11 +77,12 @@ class Predictions:
     def __str__(self) -> str:
         if self.network is not None:
             return f"{_table(self.photos)}\n\n{self.warning}"
-        width = max((len(photo.path) for photo in self.photos), default=0)
+        paths = [shown(photo.path) for photo in self.photos]
+        width = max(map(len, paths), default=0)
         lines = [
-            f"{photo.path:<{width}}  {_unknown(photo)}"
-            + ", ".join(f"{name} {p:.3f}" for name, p in photo.top)
-            for photo in self.photos
+            f"{path:<{width}}  {_unknown(photo)}"
+            + ", ".join(f"{shown(name)} {p:.3f}" for name, p in photo.top)
+            for path, photo in zip(paths, self.photos, strict=True)
         ]
         said = [] if self.rule is None else [f"{str(self.rule).capitalize()}."]
         return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
@@ -182,7 +184,10 @@ def predict_run(
     if not found:
         raise _none_readable(skipped)
     for note in few_or_one(
-        [Note("skipped", f"{name} is passed over: {reason}") for name, reason in skipped.items()],
+        [
+            Note("skipped", f"{visible(name)} is passed over: {reason}")
+            for name, reason in skipped.items()
+        ],
         list(skipped),
         "{number} photos are passed over: {names}. --json names all, with the reason.",
     ):

@@ -82,6 +82,8 @@ class Request:
     """Bytes that the feature store may take."""
     out: Path | None = None
     """The run's folder."""
+    replace: bool = False
+    """Whether an earlier run there is replaced."""
     report: bool = True
     """Whether a report is written into it."""
 

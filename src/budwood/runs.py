@@ -35,9 +35,20 @@ from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
-from budwood.reporting.leaving import leave_page
+from budwood.reporting.leaving import leave_page, remove_pages
 from budwood.request import Request
-from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
+from budwood.run_folders import (
+    RUNS,
+    is_inside,
+    mark,
+    new_folder,
+    place_for,
+    require_new,
+    require_outside,
+    require_writable,
+    write_json,
+    writing_to,
+)
 
 
 @displayed
@@ -160,7 +171,12 @@ def run_training(
         require_target(request.abstain)
     preferred_specs(request.precision, request.device)
     hidden_widths(request.head)
-    require_writable(request.out or RUNS)
+    if request.out is not None:
+        require_outside(request.out, request.data, request.test)
+        require_new(request.out, request.replace)
+    elif is_inside(RUNS, request.data):
+        on_note(f"The run goes into {place_for(RUNS, request.data)}, beside the photos.")
+    require_writable(request.out or place_for(RUNS, request.data))
     photos = load_folder(
         request.data,
         test=request.test,
@@ -224,6 +240,8 @@ def run_training(
     assert origin is not None
     folder = request.out or new_folder(request.data, request.model)
     with writing_to(folder):
+        mark(folder)
+        remove_pages(folder)
         model.save(folder / CAPSULE, evaluation)
         clock.lap("save")
         run = Run(

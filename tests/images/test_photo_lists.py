@@ -139,7 +139,7 @@ def test_a_field_without_end_is_no_csv(write_list):
 def test_a_list_in_another_encoding_is_refused(write_list):
     file = write_list("path,label\n")
     file.write_bytes("path,label\na.jpg,Gänseblümchen\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"not UTF-8 text \(byte 18\).*Save it as CSV UTF-8"):
+    with pytest.raises(DataError, match=r"not UTF-8 text \(line 2\).*Save it as CSV UTF-8"):
         find_in_list(file)
 
 

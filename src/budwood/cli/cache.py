@@ -2,10 +2,11 @@
 
 import click
 
-from budwood.cli.output import common_options, show
+from budwood.cli.output import common_options, documented, show
 
 
 @click.group("cache", no_args_is_help=False)
+@documented
 def command() -> None:
     """List, check or clear the stored features.
 

@@ -1,23 +1,56 @@
 """What goes where: results to stdout, notes and progress to stderr, errors as one line."""
 
+import ast
+import errno
+import inspect
+import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import click
 
 from budwood.errors import BudwoodError
+from budwood.names import visible
 
 STARTED = time.perf_counter()
 """When the process began to run our code."""
 
+KEPT = "\n\t"
+"""Control characters that results have."""
+
+_NEXT = {
+    errno.ENOSPC: "Make room on that disk, or name a place on another one.",
+    errno.EDQUOT: "Make room on that disk, or name a place on another one.",
+    errno.EROFS: "That disk is read-only: name a place elsewhere.",
+    errno.EACCES: "Check that you may read and write there, or name a place elsewhere.",
+    errno.EPERM: "Check that you may read and write there, or name a place elsewhere.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EISDIR: "That is a folder: name a file.",
+    errno.ENOTDIR: "A part of that path is a file: name another.",
+    errno.ENOENT: "Check that the folder is there.",
+    errno.EIO: "The disk fails: name a place on another one.",
+}
+"""What to do about a problem of the file system."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def documented(command: Command) -> Command:
+    """A command with its docstring, which --help shows and `python -OO` takes away."""
+    if command.__doc__ is None:
+        definition = ast.parse(inspect.getsource(command)).body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        command.__doc__ = ast.get_docstring(definition)
+    return command
 
 
 def common_options(command: Command) -> Command:
     """`--json` and `--debug`, which every command has."""
+    command = documented(command)
     command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
@@ -33,12 +66,58 @@ class Result(Protocol):
 
 def show(result: Result, as_json: bool) -> None:
     """A result on stdout: its text, or the object of its `to_json`."""
-    click.echo(json.dumps(result.to_json()) if as_json else str(result))
+    show_text(json.dumps(result.to_json()) if as_json else visible(str(result), KEPT))
+
+
+def show_text(text: str) -> None:
+    """Text on stdout, as it is.
+
+    Raises:
+        BudwoodError: If standard output leads to a file on a full disk, or the like.
+    """
+    with _to_stdout():
+        click.echo(text)
+
+
+def show_bytes(content: bytes) -> None:
+    """Text on stdout, in which names of files are bytes as the file system has them."""
+    with _to_stdout():
+        binary = getattr(sys.stdout, "buffer", None)
+        if binary is None:  # a notebook's, or a test's
+            click.echo(content.decode(errors="backslashreplace"), nl=False)
+        else:
+            sys.stdout.flush()
+            binary.write(content)
+            binary.flush()
 
 
 def note(text: object) -> None:
     """A line on stderr."""
-    click.echo(f"  {text}", err=True)
+    click.echo(f"  {visible(str(text), KEPT)}", err=True)
+
+
+def prepare_streams() -> None:
+    """Let no name of a file or class end a command: what a terminal cannot show is escaped."""
+    for stream, errors in (
+        (sys.stdin, "surrogateescape"),  # lists of files
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise BudwoodError(
+            f"The result cannot be written to standard output: {_reason(problem)}.",
+            next="Make room there, or send it elsewhere.",
+        ) from problem
 
 
 def fail(error: Exception, as_json: bool) -> int:
@@ -78,15 +157,32 @@ def _problem(error: Exception) -> BudwoodError:
         return BudwoodError(error.format_message(), next=f"See `{name} --help`.")
     if isinstance(error, click.ClickException):
         return BudwoodError(error.format_message())
+    if isinstance(error, OSError) and error.errno in _NEXT and error.filename is not None:
+        return BudwoodError(
+            f"{error.filename} cannot be read or written: {_reason(error)}.",
+            next=_NEXT[error.errno],
+            file=str(error.filename),
+        )
     hint = "Run it again with --debug to see where."
     return BudwoodError(f"{type(error).__name__}: {error}.", next=hint)
 
 
 def _say_problem(problem: BudwoodError, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(problem.to_json()))
-    else:
-        click.echo(f"budwood: {' '.join(str(problem).split())}", err=True)
+    line = f"budwood: {visible(' '.join(str(problem).split()))}"
+    try:
+        if as_json:
+            click.echo(json.dumps(problem.to_json()))
+        else:
+            click.echo(line, err=True)
+    except BrokenPipeError:
+        raise
+    except OSError:  # its place is full: then the other is the last where it can be told
+        with suppress(OSError):
+            click.echo(line, err=as_json)
+
+
+def _reason(problem: OSError) -> str:
+    return (problem.strerror or str(problem)).lower()
 
 
 class ProgressLine:

@@ -1,6 +1,5 @@
 """`budwood predict`: what is on these photos?"""
 
-import csv
 import os
 import sys
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from budwood.cli.options import RATE, Existing, RunOrNetwork
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
 from budwood.errors import ConfigError
 from budwood.images.names import UNKNOWN
+from budwood.lists import csv_bytes, path_cell, write_list
 
 if TYPE_CHECKING:
     from budwood.predictions import Predictions
@@ -80,6 +80,12 @@ def command(
             next="Make it, or name another file after --csv.",
             file=table,
         )
+    if table is not None and not to_stdout and not os.access(table.absolute().parent, os.W_OK):
+        raise ConfigError(
+            f"The folder {table.absolute().parent} cannot be written.",
+            next="Name a file elsewhere after --csv.",
+            file=table,
+        )
     from budwood.predictions import predict_run
 
     predictions = predict_run(
@@ -117,11 +123,13 @@ def _write(predictions: "Predictions", table: Path) -> None:
     behind `probability`, so that no two columns are called the same."""
     own = ("path", "class", "probability", UNKNOWN)
     classes = [f"probability ({name})" if name in own else name for name in predictions.classes]
-    with click.open_file(str(table), "w", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*own, *classes])
-        for photo in predictions.photos:
-            best = photo.top[0]
-            every = [f"{p:.6f}" for p in photo.probabilities]
-            name, is_unknown = (UNKNOWN, "true") if photo.unknown else (best[0], "false")
-            writer.writerow([photo.path, name, f"{best[1]:.6f}", is_unknown, *every])
+    rows = [[*own, *classes]]
+    for photo in predictions.photos:
+        best = photo.top[0]
+        every = [f"{p:.6f}" for p in photo.probabilities]
+        name, is_unknown = (UNKNOWN, "true") if photo.unknown else (best[0], "false")
+        rows.append([path_cell(photo.path), name, f"{best[1]:.6f}", is_unknown, *every])
+    if table == DASH:
+        show_bytes(csv_bytes(rows))
+    else:
+        write_list(table, rows)

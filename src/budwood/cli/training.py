@@ -173,8 +173,9 @@ OPTIONS = (
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="RUN",
-        help="Folder for the result. [default: runs/DATA-MODEL]",
+        help="Folder for the result, new or empty and not in DATA. [default: runs/DATA-MODEL]",
     ),
+    click.option("--replace", is_flag=True, help="Replace an earlier run in RUN."),
     click.option(
         "--report/--no-report",
         default=True,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.display import displayed
+from budwood.names import visible
 
 FEW = 5
 """Notes of one kind that are told one by one; more are told as one."""
@@ -30,7 +31,7 @@ class Note:
     """The classes it is about, also those that `text` does not name."""
 
     def __str__(self) -> str:
-        return self.text if self.file is None else f"{self.file.as_posix()}: {self.text}"
+        return self.text if self.file is None else f"{visible(self.file.as_posix())}: {self.text}"
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:
@@ -51,7 +52,20 @@ def first(names: list[str], shown: int = 3) -> str:
         'a, b, c and 2 more'
     """
     more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(visible, names[:shown])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def left_out(pairs: int) -> str:
+    """The sentence on pairs that the search for copies of a picture left out.
+
+    Example:
+        >>> left_out(12_000)[:52]
+        'Not all copies of a picture may have been found: 12,'
+    """
+    return (
+        f"Not all copies of a picture may have been found: {count(pairs, 'pair')} of photos that "
+        "are alike at a glance were too many to be compared, only the most alike were."
+    )
 
 
 def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[Note]:

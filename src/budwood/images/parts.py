@@ -8,11 +8,11 @@ from itertools import compress
 from pathlib import Path
 
 from budwood.errors import DataError
+from budwood.images.components import groups
 from budwood.images.depth import Depth
 from budwood.images.layouts import WHOLE, Found, LabelledPhoto
-from budwood.images.likeness import groups
 from budwood.images.names import folded, normalised
-from budwood.images.notes import Note, count, few_or_one, first
+from budwood.images.notes import Note, count, few_or_one, first, left_out
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside
 from budwood.images.together import together
@@ -142,12 +142,14 @@ def with_groups(found: Found, root: Path, depth: Depth | None = None) -> Found:
     photos = [photo for part in found.parts.values() for photo in part]
     seen = together([photo.path for photo in photos], depth)
     notes = list(found.notes)
-    if not seen.is_complete:
+    if not seen.was_searched:
         text = (
             "The photos are too many or too large to look for copies of a picture: only equal "
             "files and bursts are kept together. `budwood audit` finds more."
         )
         notes.append(Note("together", text, root))
+    if seen.left_out:
+        notes.append(Note("together", left_out(seen.left_out), root))
     if seen.is_empty:
         return replace(found, notes=tuple(notes))
     text = f"Kept together wherever photos are held out: {seen}."

@@ -14,6 +14,7 @@ from budwood.images.names import MISSING, normalised
 from budwood.images.notes import Note, count, first, not_photos
 from budwood.images.other_tasks import refuse_labels
 from budwood.images.trees import is_photo_name
+from budwood.lists import is_text
 
 _SIGNS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
@@ -61,6 +62,7 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
     columns = chosen_columns(file, table.header, group, is_needed=is_needed)
     _check_lengths(file, table, columns)
     rows = [_row(number, cells, columns) for number, cells in table.lines]
+    _check_text(file, rows)
     if not rows:
         raise DataError(
             f"There are no photos in {file}.", expected="One line a photo was expected.", file=file
@@ -88,13 +90,7 @@ def _read(file: Path) -> _Table:
             file=file,
         )
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file} is not UTF-8 text (byte {error.start}).",
-            next="Save it as CSV UTF-8.",
-            file=file,
-        ) from None
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise DataError(
             f"{file} cannot be read: {(error.strerror or str(error)).lower()}.", file=file
@@ -111,7 +107,24 @@ def _read(file: Path) -> _Table:
             next="Save it again as CSV UTF-8.",
             file=file,
         ) from None
+    if not is_text("".join(header)):
+        raise _not_text(file, 1)
     return _Table(header, lines, delimiter)
+
+
+def _check_text(file: Path, rows: Sequence[_Row]) -> None:
+    """Raise unless all is UTF-8, but for names of photos that are there and of their classes."""
+    for row in rows:
+        is_all_text = is_text(row.path + row.label + row.split + row.group)
+        has_odd_name = not is_text(row.path) and (file.parent / row.path).is_file()
+        if not is_all_text and not has_odd_name:
+            raise _not_text(file, row.line)
+
+
+def _not_text(file: Path, line: int) -> DataError:
+    return DataError(
+        f"{file} is not UTF-8 text (line {line}).", next="Save it as CSV UTF-8.", file=file
+    )
 
 
 def _check_lengths(file: Path, table: _Table, columns: Columns) -> None:

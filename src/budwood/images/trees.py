@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
+from budwood.places import MARKER
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 )
 """Names of photos end like this, in small or capital letters."""
-
-MARKER = ".budwood"
-"""A file of that name is put into a new folder of pictures that Budwood draws."""
 
 _OF_A_RUN = frozenset({"config.json", "result.json"})
 _HIDDEN_NAMES = frozenset({"__macosx", "@eadir"})

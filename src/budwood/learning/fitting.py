@@ -157,7 +157,7 @@ def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
     """A digest of a set of labelled photos; their order and their file names do not matter."""
     hasher = hashlib.blake2b(digest_size=16)
     for photo, label in sorted(zip(photos, labels, strict=True)):
-        hasher.update(photo + label.encode() + b"\0")
+        hasher.update(photo + label.encode(errors="surrogateescape") + b"\0")
     return hasher.hexdigest()
 
 
