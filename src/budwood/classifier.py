@@ -14,7 +14,7 @@ from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.rows import RowSource, Selected
-from budwood.images.given import Photos, fitted_images, labelled, photo_files
+from budwood.images.given import Photos, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.judging.cross_validation import CrossValidation, crossed
@@ -38,10 +38,14 @@ from budwood.networks.states import load_state
 from budwood.packing import packed
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
-from budwood.tensors import Logits
+from budwood.threads import Lock
 
 JUDGED_AT_ONCE = 1024
 """Photos whose features are looked at together, to see which are strange."""
+
+
+def _silent(note: str) -> None:
+    """What is said when nobody listens; unlike a lambda it can be pickled."""
 
 
 class Classifier:
@@ -75,7 +79,7 @@ class Classifier:
         training: Training | None = None,
         probe: Probe | None = None,
         extraction: Extraction | None = None,
-        on_note: Callable[[str], None] = lambda note: None,
+        on_note: Callable[[str], None] = _silent,
         on_progress: OnProgress | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> None:
@@ -91,6 +95,12 @@ class Classifier:
         """How far its word can be taken; None before it is fitted, and where that is not known."""
         self._names: tuple[str, ...] | None = None
         self._plan: Plan | None = None
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: all but how the network is cut, which is found again."""
+        with self._lock:
+            return vars(self) | {"_plan": None}
 
     @property
     def classes_(self) -> tuple[str, ...]:
@@ -113,16 +123,17 @@ class Classifier:
     def plan(self) -> Plan:
         """How the network is cut; made on first use, and again once layers have been exchanged,
         frozen or unfrozen, or given other weights."""
-        if self._plan is None or not self._plan.is_current():
-            self._plan = Plan(
-                self.network,
-                self.preprocessing,
-                self.extraction,
-                solve=self.training is None,
-                on_note=self.on_note,
-                on_progress=self.on_progress,
-            )
-        return self._plan
+        with self._lock:
+            if self._plan is None or not self._plan.is_current():
+                self._plan = Plan(
+                    self.network,
+                    self.preprocessing,
+                    self.extraction,
+                    solve=self.training is None,
+                    on_note=self.on_note,
+                    on_progress=self.on_progress,
+                )
+            return self._plan
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that this classifier was made with."""
@@ -188,10 +199,12 @@ class Classifier:
         train = self._as_split(photos, labels, groups)
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
-        self.plan.settle_precision(train)
-        fit, held_out, rows = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
-        self.fit_, self._names = fit, train.classes
-        self.trust_ = self._learned_trust(train, held_out, rows)
+        with self._lock:  # who predicts meanwhile gets the answers of before, or of afterwards
+            plan = self.plan
+            plan.settle_precision(train)
+            fit, held_out, rows = fit_plan(plan, train, val, training, self.probe, self.on_epoch)
+            self.fit_, self._names = fit, train.classes
+            self.trust_ = self._learned_trust(train, held_out, rows)
         return self
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -315,8 +328,7 @@ class Classifier:
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         rule = None if abstain is None else self.rule(abstain)
-        answers = self._answers_to_all(photos)
-        shares = (torch.from_numpy(answers.logits) / self.temperature).softmax(1).numpy()
+        answers, shares = self._answers_to_all(photos)
         best: NDArray[Any] = np.array(self.classes_)[shares.argmax(1)]
         if rule is not None:
             best = best.astype(object)
@@ -329,22 +341,34 @@ class Classifier:
         Raises:
             PhotoError: If a photo is broken; the error names it.
         """
-        logits = torch.from_numpy(self._answers_to_all(photos).logits)
-        probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
-        return probabilities
+        return self._answers_to_all(photos)[1]
 
     def answers(self, photos: Photos) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
-        paths = photo_files(photos)
+        return self._answers(photos)[0]
+
+    def _answers(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+        """The same, and calibrated probabilities `n k`; any number of threads may ask.
+
+        What is frozen runs for all of them at once. What trains has its turn alone: `fit` in
+        another thread changes it, and it is in one mode at a time.
+        """
+        photos = listed(photos)
         if not len(photos):
-            return Answers(np.empty((0, len(self.classes_)), np.float32), None, {})
+            empty = np.empty((0, len(self.classes_)), np.float32)
+            return Answers(empty, None, {}), empty
+        paths, plan = photo_files(photos), self.plan
         if paths is None:
-            rows = self.plan.rows_exactly(fitted_images(photos, self.preprocessing))
-            return Answers(self.plan.logits_of(rows).numpy(), self._ood_of(rows), {})
-        gathered = self.plan.judging_rows(paths, keep=False)
-        ood = self.out_of_distribution(gathered)
-        return Answers(self._logits(gathered).numpy(), ood, gathered.broken)
+            rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
+            unreadable = {}
+        else:
+            gathered = plan.judging_rows(paths, keep=False)
+            rows, unreadable = gathered.rows, gathered.broken
+        with self._lock:
+            logits = plan.logits_of(rows) if len(rows) else torch.empty(0, len(self.classes_))
+            probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
+            return Answers(logits.numpy(), self._ood_of(rows), unreadable), probabilities
 
     def out_of_distribution(self, gathered: Gathered) -> NDArray[np.bool_] | None:
         """Which photos are of none of the classes, by their rows; None if that is not known."""
@@ -359,17 +383,12 @@ class Classifier:
         found = [known.is_strange(pooled(each).numpy()) for each in some]
         return np.concatenate([np.empty(0, np.bool_), *found])
 
-    def _answers_to_all(self, photos: Photos) -> Answers:
-        answers = self.answers(photos)
+    def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+        answers, probabilities = self._answers(photos)
         if answers.unreadable:
             where, reason = next(iter(answers.unreadable.items()))
             raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
-        return answers
-
-    def _logits(self, gathered: Gathered) -> Logits:
-        if not gathered.paths:
-            return torch.empty(0, len(self.classes_))
-        return self.plan.logits(gathered)
+        return answers, probabilities
 
     def save(
         self,

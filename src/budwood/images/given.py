@@ -1,8 +1,8 @@
 """What a classifier may be given: files, Pillow images or arrays, with their classes or without."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +21,34 @@ Photos: TypeAlias = (
 """Files, Pillow images, or arrays `h w 3` uint8 in RGB; a split stands for its files."""
 
 
+def listed(photos: Photos | Iterable[Any]) -> Photos:
+    """Photos one after the other; what can be gone through once only, as a list.
+
+    Raises:
+        DataError: If it is a single photo, or no list of any kind.
+    """
+    is_one_array = isinstance(photos, np.ndarray) and photos.dtype == np.uint8 and photos.ndim < 4
+    if isinstance(photos, str | Path | Image.Image) or is_one_array:
+        raise DataError("This is one photo, not a list.", next="Pass [photo].")
+    if isinstance(photos, Split | list | np.ndarray):
+        return photos
+    if not isinstance(photos, Iterable):
+        raise DataError(
+            f"A {type(photos).__name__} is no list of photos.",
+            expected="Files, Pillow images or arrays, in a list or anything to loop over.",
+        )
+    return list(photos)
+
+
 def photo_files(photos: Photos) -> list[Path] | None:
     """The paths of photos that are files; None if they are images in memory.
 
     Raises:
         DataError: If both kinds are mixed, or a single photo is not in a list.
     """
+    photos = listed(photos)
     if isinstance(photos, Split):
         return list(photos.paths)
-    is_one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
-    if isinstance(photos, str | Path | Image.Image) or is_one_array:
-        raise DataError("This is one photo, not a list.", next="Pass [photo].")
     paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
     if len(paths) == len(photos):
         return paths
