@@ -6,6 +6,7 @@ import platform
 import shutil
 import sys
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,14 @@ def processors() -> int:
     """Processors that this process is bound to, however much time on them it is given."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def installed_version(library: str) -> str:
+    """The version of a library; of one that is used from its sources, what it says of itself."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return str(getattr(sys.modules.get(library), "__version__", "unknown"))
 
 
 def most_memory() -> int:

@@ -75,7 +75,15 @@ def command(
         )
     from budwood.predictions import predict_run
 
-    predictions = predict_run(run, _asked(paths), top, note, ProgressLine("predicting"), abstain)
+    predictions = predict_run(
+        run,
+        _asked(paths),
+        top,
+        note,
+        ProgressLine("predicting"),
+        abstain,
+        every_class=table is not None,
+    )
     if table is not None:
         _write(predictions, table)
     if not to_stdout:

@@ -78,7 +78,7 @@ def labelled(
 
     Args:
         photos: A split, or the paths of photos.
-        labels: The class name of each photo, if `photos` are paths.
+        labels: The class of each photo, if `photos` are paths: its name, or its number.
         classes: Those of the network, in its order.
         groups: Of each photo, if `photos` are paths: photos of one group have one name.
         are_named: False if these are numbers for want of names: then a split names them.
@@ -94,6 +94,7 @@ def labelled(
     if labels is None or len(labels) != len(photos):
         raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
     index = {name: i for i, name in enumerate(classes)}
+    labels = _named(labels, classes)
     if unknown := sorted(str(name) for name in set(labels) - set(index)):
         raise DataError(
             f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
@@ -106,6 +107,28 @@ def labelled(
     paths = tuple(Path(photo) for photo in photos)
     numbers = None if groups is None else tuple(as_groups(groups).tolist())
     return Split("photos", paths, tuple(index[name] for name in labels), classes, numbers)
+
+
+def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
+    """Labels that are the numbers of classes, as scikit-learn's cross_val_predict passes them, as
+    names; others as they are.
+
+    Raises:
+        DataError: If the names are numbers themselves, and of other classes.
+    """
+    if not all(isinstance(label, int | np.integer) for label in labels):
+        return labels
+    numbers = [int(label) for label in labels]
+    named_otherwise = [n for n in set(numbers) if str(n) in classes and classes.index(str(n)) != n]
+    if named_otherwise:
+        n = min(named_otherwise)
+        raise DataError(
+            f"The label {n} may be the class called '{n}', or class number {n}.",
+            expected=f"Class number {n} is called '{classes[n]}'." if n < len(classes) else None,
+            next="Pass the names of classes, as text.",
+        )
+    known = range(len(classes))
+    return [classes[n] if n in known else str(n) for n in numbers]
 
 
 def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool) -> None:

@@ -92,6 +92,11 @@ class Plan:
         for name, reason in (self._judged.opaque | self._trained.opaque).items():
             if name == "":
                 on_note(f"The network is cut in front of its last module: {reason}.")
+        if extraction.device != "cpu" and self.layer is None:
+            on_note(
+                f"Only what is frozen runs on {extraction.device}; what trains runs on the "
+                "processor."
+            )
         self._asked = extraction
         self._on_note, self._on_progress = on_note, on_progress
         self.trial: Trial | None = None
