@@ -1,8 +1,10 @@
 """A process that is forked off after a classifier was loaded, or used, can use it as well."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -37,11 +39,11 @@ def ask(model):
     return model.classes_
 
 
-def status_of(job):
+def status_of(job, end=os._exit):
     sys.stdout.flush()
     if (child := os.fork()) == 0:
         job()
-        sys.exit(7)  # Python ends as it does in a server's worker, and takes down what it has
+        end(7)
     ends = time.monotonic() + 60
     while time.monotonic() < ends:
         if (found := os.waitpid(child, os.WNOHANG))[0]:
@@ -54,8 +56,9 @@ def status_of(job):
 print("warm", status_of(lambda: ask(warm)))
 print("cold", status_of(lambda: ask(cold)))
 print("loaded after the fork", status_of(lambda: ask(bw.load(saved))))
-print("not used", status_of(lambda: None))
-print("forked twice", status_of(lambda: sys.exit(status_of(lambda: ask(warm)))))
+print("forked twice", status_of(lambda: os._exit(status_of(lambda: ask(warm)))))
+# As a server's worker: Python ends, and takes down what it has.
+print("ends", status_of(lambda: ask(warm), sys.exit))
 with multiprocessing.get_context("fork").Pool(2) as pool:
     print("pool", pool.map_async(ask, [warm] * 2).get(60))
 ask(warm)
@@ -71,17 +74,28 @@ def test_a_forked_process_predicts_and_ends(tmp_path, budwood_home):
         "warm 7",
         "cold 7",
         "loaded after the fork 7",
-        "not used 7",
         "forked twice 7",
+        "ends 7",
         "pool [('a', 'b'), ('a', 'b')]",
     ]
 
 
-def test_a_lock_that_was_held_is_open_in_a_forked_process():
-    lock = Lock()
-    with lock:
-        child = os.fork()
-        if child == 0:
-            with lock:
-                os._exit(5)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+def test_a_lock_that_another_thread_held_is_open_in_a_forked_process():
+    lock, is_held, done = Lock(), threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            is_held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)  # ends the process
+        with lock:
+            os._exit(7)
+    done.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
