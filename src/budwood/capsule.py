@@ -4,7 +4,8 @@
     golden.N.image   the bytes of a drawn PNG
     golden.N.logits  what the network said to it, in fp32
     trust.*          what held-out photos said of it: see judging/trust.py
-    metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything
+    metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything;
+                     `answer_digest` of what answers on a compiled trunk: see capsule_digest.py
 
 It is never a pickle: reading one cannot run code.
 """
@@ -14,20 +15,20 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from budwood.capsule_digest import Part, capsule_digest
+from budwood.capsule_digest import Part, answering_tensors, capsule_digest
 from budwood.errors import CapsuleError
 from budwood.features.trunks import Trunk
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import PREFIX, Trust, trust_in
+from budwood.machine import installed_version
 from budwood.networks.origins import Origin
 from budwood.places import CAPSULE, whole_file
 
@@ -102,8 +103,11 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
         }
     )
     metadata = {"format": FORMAT, "about": about, "digest": _digest(tensors, about)}
+    if capsule.trunk is not None:
+        some = {n: tensors[n] for n in answering_tensors(tensors, capsule.trunk.chain)}
+        metadata["answer_digest"] = _digest(some, about)
     with whole_file(path) as file:
-        file.write(save(tensors, metadata))
+        save_file(tensors, file.name, metadata)  # from where they lie, without a copy
 
 
 def read_capsule(path: Path) -> Capsule:
@@ -185,7 +189,9 @@ def installed_versions() -> dict[str, str]:
         "simplejpeg",
         "cykooz-resizer",
     )
-    return {"python": platform.python_version()} | {name: version(name) for name in libraries}
+    return {"python": platform.python_version()} | {
+        name: installed_version(name) for name in libraries
+    }
 
 
 def _goldens(tensors: Mapping[str, Tensor]) -> tuple[Golden, ...]:

@@ -16,7 +16,7 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.rows import RowSource, Selected
 from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
-from budwood.images.given import Photos, fitted_images, labelled, photo_files
+from budwood.images.given import Photos, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.judging.cross_validation import CrossValidation, crossed
@@ -41,10 +41,14 @@ from budwood.networks.states import load_state
 from budwood.packing import packed
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
-from budwood.tensors import Logits
+from budwood.threads import Lock
 
 JUDGED_AT_ONCE = 1024
 """Photos whose features are looked at together, to see which are strange."""
+
+
+def _silent(note: str) -> None:
+    """What is said when nobody listens; unlike a lambda it can be pickled."""
 
 
 class Classifier:
@@ -79,7 +83,7 @@ class Classifier:
         training: Training | None = None,
         probe: Probe | None = None,
         extraction: Extraction | None = None,
-        on_note: Callable[[str], None] = lambda note: None,
+        on_note: Callable[[str], None] = _silent,
         on_progress: OnProgress | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
         algorithm: Asked = "auto",
@@ -97,6 +101,12 @@ class Classifier:
         """How far its word can be taken; None before it is fitted, and where that is not known."""
         self._names: tuple[str, ...] | None = None
         self._plan: Plan | None = None
+        self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: all but how the network is cut, which is found again."""
+        with self._lock:
+            return vars(self) | {"_plan": None}
 
     def __repr__(self) -> str:
         origin, classes = origin_of(self.network), self._known_classes
@@ -144,23 +154,28 @@ class Classifier:
         Raises:
             ConfigError: If what trains cannot be fitted by the algorithm.
         """
-        if self._plan is None or not self._plan.is_current():
-            require_asked(self.algorithm)
-            if self.algorithm == "logistic" and self.training is not None:
-                raise ConfigError(
-                    "`training` has no effect on a head that is fitted by logistic regression.",
-                    next="Leave it out, or pass algorithm='sgd'.",
-                )
-            self._plan = Plan(
-                self.network,
-                self.preprocessing,
-                self.extraction,
-                solve=self.training is None and self.algorithm != "sgd",
-                on_note=self.on_note,
-                on_progress=self.on_progress,
+        with self._lock:
+            if self._plan is None or not self._plan.is_current():
+                self._plan = self._new_plan()
+            return self._plan
+
+    def _new_plan(self) -> Plan:
+        require_asked(self.algorithm)
+        if self.algorithm == "logistic" and self.training is not None:
+            raise ConfigError(
+                "`training` has no effect on a head that is fitted by logistic regression.",
+                next="Leave it out, or pass algorithm='sgd'.",
             )
-            settled(self.algorithm, (), is_linear=self._plan.layer is not None)
-        return self._plan
+        plan = Plan(
+            self.network,
+            self.preprocessing,
+            self.extraction,
+            solve=self.training is None and self.algorithm != "sgd",
+            on_note=self.on_note,
+            on_progress=self.on_progress,
+        )
+        settled(self.algorithm, (), is_linear=plan.layer is not None)
+        return plan
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that this classifier was made with."""
@@ -227,10 +242,12 @@ class Classifier:
         self._settle_depth(train)
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
-        self.plan.settle_precision(train)
-        fit, held_out, rows = fit_plan(self.plan, train, val, training, self.probe, self.on_epoch)
-        self.fit_, self._names = fit, train.classes
-        self.trust_ = self._learned_trust(train, held_out, rows)
+        with self._lock:  # who predicts meanwhile gets the answers of before, or of afterwards
+            plan = self.plan
+            plan.settle_precision(train)
+            fit, held_out, rows = fit_plan(plan, train, val, training, self.probe, self.on_epoch)
+            self.fit_, self._names = fit, train.classes
+            self.trust_ = self._learned_trust(train, held_out, rows)
         return self
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -360,8 +377,7 @@ class Classifier:
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         rule = None if abstain is None else self.rule(abstain)
-        answers = self._answers_to_all(photos)
-        shares = (torch.from_numpy(answers.logits) / self.temperature).softmax(1).numpy()
+        answers, shares = self._answers_to_all(photos)
         best: NDArray[Any] = np.array(self.classes_)[shares.argmax(1)]
         if rule is not None:
             best = best.astype(object)
@@ -374,23 +390,35 @@ class Classifier:
         Raises:
             PhotoError: If a photo is broken; the error names it.
         """
-        logits = torch.from_numpy(self._answers_to_all(photos).logits)
-        probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
-        return probabilities
+        return self._answers_to_all(photos)[1]
 
     def answers(self, photos: Photos) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
-        paths = photo_files(photos)
+        return self._answers(photos)[0]
+
+    def _answers(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+        """The same, and calibrated probabilities `n k`; any number of threads may ask.
+
+        What is frozen runs for all of them at once. What trains has its turn alone: `fit` in
+        another thread changes it, and it is in one mode at a time.
+        """
+        photos = listed(photos)
         if not len(photos):
-            return Answers(np.empty((0, len(self.classes_)), np.float32), None, {})
+            empty = np.empty((0, len(self.classes_)), np.float32)
+            return Answers(empty, None, {}), empty
+        paths, plan = photo_files(photos), self.plan
         if paths is None:
-            rows = self.plan.rows_exactly(fitted_images(photos, self.preprocessing))
-            return Answers(self.plan.logits_of(rows).numpy(), self._ood_of(rows), {})
-        self._tell_of_depth(paths)
-        gathered = self.plan.judging_rows(paths, keep=False)
-        ood = self.out_of_distribution(gathered)
-        return Answers(self._logits(gathered).numpy(), ood, gathered.broken)
+            rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
+            unreadable = {}
+        else:
+            self._tell_of_depth(paths)
+            gathered = plan.judging_rows(paths, keep=False)
+            rows, unreadable = gathered.rows, gathered.broken
+        with self._lock:
+            logits = plan.logits_of(rows) if len(rows) else torch.empty(0, len(self.classes_))
+            probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
+            return Answers(logits.numpy(), self._ood_of(rows), unreadable), probabilities
 
     def out_of_distribution(self, gathered: Gathered) -> NDArray[np.bool_] | None:
         """Which photos are of none of the classes, by their rows; None if that is not known."""
@@ -421,17 +449,12 @@ class Classifier:
         for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
             self.on_note(str(note))
 
-    def _answers_to_all(self, photos: Photos) -> Answers:
-        answers = self.answers(photos)
+    def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+        answers, probabilities = self._answers(photos)
         if answers.unreadable:
             where, reason = next(iter(answers.unreadable.items()))
             raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
-        return answers
-
-    def _logits(self, gathered: Gathered) -> Logits:
-        if not gathered.paths:
-            return torch.empty(0, len(self.classes_))
-        return self.plan.logits(gathered)
+        return answers, probabilities
 
     def save(
         self,

@@ -6,7 +6,6 @@ Nothing is changed: no file is written, no weights are downloaded.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from budwood.images.folder import load_folder
 from budwood.images.notes import Note
 from budwood.judging.folder_checks import Problem, folder_problems
 from budwood.learning.forecasting import Forecast, forecasts
-from budwood.machine import Machine, machine
+from budwood.machine import Machine, installed_version, machine
 from budwood.networks.at_hand import AtHand, at_hand
 from budwood.surgery.tables import aligned
 
@@ -169,7 +168,7 @@ def diagnose(
     entries = list(stored_makers())
     return Diagnosis(
         machine(),
-        {name: version(name) for name in LIBRARIES},
+        {name: installed_version(name) for name in LIBRARIES},
         check_engines(),
         gpus(),
         Store(store_folder(), stored_bytes(), len(entries), sum(size for _, size in kept_trunks())),

@@ -1,21 +1,19 @@
 """What this machine has: cores, memory, disk."""
 
+import math
 import os
 import platform
 import shutil
 import sys
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from budwood.containers import memory_limits, processor_share
 from budwood.places import home
 
 MEMORY = Path("/proc/meminfo")
-LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Where a container is told how much memory it may take."""
 PROCESSOR = Path("/proc/cpuinfo")
 
 
@@ -42,20 +40,40 @@ class Machine:
 
 def machine() -> Machine:
     """This machine."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    limit = next((found for file in LIMITS if (found := _number(file)) is not None), None)
+    limits = memory_limits()
     memory, free = _meminfo("MemTotal"), _meminfo("MemAvailable")
     if memory is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
         processor=_processor(),
-        cores=len(affinity(0)) if affinity else os.cpu_count() or 1,
-        memory_bytes=_least(memory, limit),
-        memory_free_bytes=_least(free, limit) if free is not None else None,
+        cores=cores(),
+        memory_bytes=_least(memory, *(group.limit for group in limits)),
+        memory_free_bytes=_least(free, *(group.free for group in limits)),
         disk_free_bytes=shutil.disk_usage(_existing(home())).free,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
     )
+
+
+def cores() -> int:
+    """Cores that this process may use at once: those it is bound to, and no more than the time that
+    its container is given; at least one."""
+    share = processor_share()
+    return processors() if share is None else min(processors(), max(1, math.ceil(share)))
+
+
+def processors() -> int:
+    """Processors that this process is bound to, however much time on them it is given."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def installed_version(library: str) -> str:
+    """The version of a library; of one that is used from its sources, what it says of itself."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return str(getattr(sys.modules.get(library), "__version__", "unknown"))
 
 
 def most_memory() -> int:
@@ -68,17 +86,8 @@ def most_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _least(first: int | None, second: int | None) -> int | None:
-    known = [value for value in (first, second) if value is not None]
-    return min(known, default=None)
-
-
-def _number(file: Path) -> int | None:
-    try:
-        text = file.read_text().strip()
-    except OSError:  # no such system, or no container
-        return None
-    return int(text) if text.isdigit() else None  # "max" is no limit
+def _least(*values: int | None) -> int | None:
+    return min((value for value in values if value is not None), default=None)
 
 
 def _meminfo(name: str) -> int | None:

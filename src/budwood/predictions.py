@@ -2,9 +2,12 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from budwood.compiled import CompiledClassifier, compiled_classifier
 from budwood.display import displayed
@@ -34,10 +37,10 @@ class Prediction:
     path: str
     top: tuple[tuple[str, float], ...]
     """The best classes with their probabilities, best first."""
-    probabilities: tuple[float, ...]
-    """Of every class."""
     unknown: str | None = None
     """Why it is not answered, where abstaining was asked for; None if it is answered."""
+    probabilities: NDArray[np.float32] | None = field(default=None, compare=False)
+    """Of every class, where they were asked for."""
 
 
 @displayed
@@ -142,6 +145,7 @@ def predict_run(
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
     abstain: float | None = None,
+    every_class: bool = False,
 ) -> Predictions:
     """Predict photos, and the photos in folders, with the classifier of a run.
 
@@ -153,6 +157,7 @@ def predict_run(
         on_progress: Told how far it is.
         abstain: The target error rate of answered photos; the others are unknown. None answers
             all.
+        every_class: Keep the probabilities of all classes, not of those named alone.
 
     Raises:
         CapsuleError: If the run cannot be read.
@@ -178,9 +183,11 @@ def predict_run(
         skipped |= {str(path): reason for path, reason in answers.unreadable.items()}
         shares = softmax(answers.logits, 1.0 if saved.trust is None else saved.trust.temperature)
         reasons = [None] * len(good) if rule is None else rule.reasons(shares, answers.ood)
-        for path, row, reason in zip(good, shares.tolist(), reasons, strict=True):
-            ranked = sorted(zip(saved.classes, row, strict=True), key=lambda pair: -pair[1])
-            found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row), reason))
+        for path, row, reason in zip(good, shares, reasons, strict=True):
+            best = np.argsort(-row, kind="stable")[:top]
+            ranked = tuple((saved.classes[i], float(row[i])) for i in best)
+            kept = row.astype(np.float32) if every_class else None
+            found.append(Prediction(str(path), ranked, reason, kept))
     if not found:
         raise _none_readable(skipped)
     for note in few_or_one(
@@ -215,7 +222,7 @@ def _saved(
 
     Many photos are worth the engine that is made for throughput, and the feature store.
     """
-    compiled = compiled_classifier(run, photos) if photos <= FEW else None
+    compiled = compiled_classifier(run, photos, on_note) if photos <= FEW else None
     if compiled is not None:
         warning = RANDOM_WEIGHTS if compiled.is_random else None
         return _Saved(

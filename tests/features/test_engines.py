@@ -158,6 +158,7 @@ def test_a_trunk_that_does_nothing_needs_no_fast_engine():
 )
 def test_the_engines_to_try_on_a_gpu(precision, expected, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert [str(spec) for spec in preferred_specs(precision, "cuda:1")] == expected
 
 
@@ -184,6 +185,23 @@ def test_the_key_of_an_engine_in_int8_names_its_calibration():
     a, b = (EngineSpec("openvino", "int8", calibration=photos).key for photos in "ab")
     assert a != b
     assert a == f"openvino {version('openvino')} int8 cpu a"
+
+
+def test_a_gpu_that_has_nothing_to_run_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ConfigError, match=r"cuda has nothing to run.*Freeze layers"):
+        preferred_specs("auto", "cuda", network_runs=False)
+
+
+@pytest.mark.parametrize(
+    ("device", "match"),
+    [("cuda:2", "torch finds 2 here, and counts from cuda:0"), ("cuda:x", "No device is called")],
+)
+def test_a_number_that_no_gpu_has_is_said(device, match, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match=match):
+        preferred_specs("auto", device)
 
 
 def test_an_unknown_device_lists_those_that_exist():

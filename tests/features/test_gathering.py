@@ -6,13 +6,15 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import budwood
-from budwood.errors import ConfigError
+from budwood.errors import ConfigError, StoreError
 from budwood.features import engine_choice, reading_ahead, room, verification
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
+from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
 from budwood.images import contents
 from budwood.networks.prepared import Prepared
@@ -311,3 +313,97 @@ def test_an_engine_is_judged_by_photos_from_all_over_the_list(bench, draw, monke
     made.gather(paths)
     wanted = {made.gatherer._preprocessing.pixels(p.read_bytes()).tobytes() for p in paths[::5]}
     assert {photo.tobytes() for photo in seen[0]} == wanted
+
+
+FAST, EXACT = EngineSpec("openvino", "bf16"), EngineSpec("torch", "fp32")
+
+
+class Rounding(TorchEngine):
+    """Keeps few digits of what torch gives: good enough beside what photos differ by."""
+
+    step = 0.005
+
+    def run(self, photos):
+        return tuple(np.round(rows / self.step) * self.step for rows in super().run(photos))
+
+
+@pytest.fixture
+def rounding(monkeypatch):
+    """The fast engine rounds; the list of what was built tells which engines were tried."""
+    tried = []
+
+    def build(trunk, spec, example, key):
+        tried.append(spec.precision)
+        engine = (Rounding if spec == FAST else TorchEngine)(trunk, EXACT)
+        engine.spec = spec
+        return engine
+
+    monkeypatch.setattr(verification, "build_engine", build)
+    monkeypatch.setattr(engine_choice, "preferred_specs", lambda *_, **__: [FAST, EXACT])
+    return tried
+
+
+def plain(paths):
+    """Photos of next to nothing, as of a covered lens."""
+    for i, path in enumerate(paths):
+        Image.new("RGB", (40, 40), (i, 0, 0)).save(path)
+    return paths
+
+
+def test_one_more_photo_is_one_more_row_whatever_it_shows(bench, draw, rounding):
+    assert bench().gather(draw(12)).engine == FAST
+    more = bench()
+    gathered = more.gather([*draw(12), *plain(draw(1, first=12))])
+    assert (gathered.engine, gathered.hits, gathered.misses) == (FAST, 12, 1)
+    assert (gathered.broken, more.said("falling back")) == ({}, [])
+
+
+def test_what_the_fallback_lacks_is_computed(bench, draw, rounding, monkeypatch):
+    """The engine that has made the rows so far no longer runs: all are missing for the next."""
+    bench().gather(draw(12))
+
+    def gone(self, photos):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Rounding, "run", gone)
+    more = bench()
+    gathered = more.gather(draw(13))
+    assert more.said("no memory")
+    assert (gathered.engine, gathered.hits, gathered.misses) == (EXACT, 0, 13)
+    assert (gathered.broken, len(gathered.rows)) == ({}, 13)
+    expected = bench().gather(draw(13))
+    assert (expected.engine, expected.misses) == (EXACT, 0)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_few_photos_that_are_alike_do_not_judge_an_engine(count, bench, draw, rounding):
+    made = bench()
+    gathered = made.gather(plain(draw(count)))
+    assert (gathered.engine, made.said("falling back")) == (FAST, [])
+
+
+def test_an_engine_that_is_wrong_is_refused_on_one_photo_too(bench, draw, rounding, monkeypatch):
+    monkeypatch.setattr(Rounding, "step", 5.0)
+    made = bench()
+    assert made.gather(plain(draw(1))).engine == EXACT
+    assert made.said("falling back")
+
+
+def test_photos_of_a_whole_folder_that_are_alike_are_worth_exact_arithmetic(bench, draw, rounding):
+    assert bench().gather(plain(draw(12))).engine == EXACT
+
+
+def test_an_engine_that_has_agreed_on_this_trunk_is_not_judged_by_a_few(
+    bench, draw, rounding, monkeypatch
+):
+    monkeypatch.setattr(engine_choice, "is_trusted", lambda key, name: name.endswith("fast"))
+    monkeypatch.setattr(engine_choice, "trust_name", lambda spec: "fast" if spec == FAST else "")
+    monkeypatch.setattr(verification, "TOLERANCE", -1.0)  # what is judged is refused
+    assert bench().gather(draw(2)).engine == FAST
+    assert bench().gather(draw(20, first=50)).engine == EXACT
+
+
+def test_rows_that_vanish_meanwhile_are_no_changed_photos(bench, draw, monkeypatch):
+    monkeypatch.setattr("budwood.features.store.RowStore.write", lambda *_: None)
+    with pytest.raises(StoreError, match="rows of 3 photos are not in the store.*Run it again"):
+        bench().gather(draw(3))

@@ -49,13 +49,13 @@ def test_any_batch_size_is_taken(trunk, pixels):
 def test_requests_in_flight_are_over_when_a_stream_is_left(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
     engine.expect(None)
-    requests = list(engine._graph(None)._free)
-    sizes = [1, *[4000] * len(requests)]
+    sizes = [1, *[4000] * engine._graph(None).room]
     stream = engine.stream((i, pixels(size)) for i, size in enumerate(sizes))
     next(stream)
     stream.close()
-    assert set(engine._graph(None)._free) == set(requests)
-    begun = [request for request in requests if request._photos == 4000]
+    graph = engine._graph(None)
+    assert set(graph._free) == set(graph._requests)
+    begun = [request for request in graph._requests if request._photos == 4000]
     assert begun
     for request in begun:
         with suppress(RuntimeError):  # it was cancelled

@@ -89,7 +89,13 @@ def command(
     from budwood.predictions import predict_run
 
     predictions = predict_run(
-        run, _asked(paths), top, note, ProgressLine("predicting", keeps="nothing"), abstain
+        run,
+        _asked(paths),
+        top,
+        note,
+        ProgressLine("predicting", keeps="nothing"),
+        abstain,
+        every_class=table is not None,
     )
     if table is not None:
         _write(predictions, table)
@@ -126,7 +132,7 @@ def _write(predictions: "Predictions", table: Path) -> None:
     rows = [[*own, *classes]]
     for photo in predictions.photos:
         best = photo.top[0]
-        every = [f"{p:.6f}" for p in photo.probabilities]
+        every = [] if photo.probabilities is None else [f"{p:.6f}" for p in photo.probabilities]
         name, is_unknown = (UNKNOWN, "true") if photo.unknown else (best[0], "false")
         rows.append([path_cell(photo.path), name, f"{best[1]:.6f}", is_unknown, *every])
     if table == DASH:

@@ -16,6 +16,7 @@ from torch.jit._trace import TracerWarning
 from budwood.errors import EngineError
 from budwood.features.trunks import keep_trunk, kept_trunk
 from budwood.features.untracked import ov, pytorch_frontend
+from budwood.threads import TRACING, settle_torch
 
 
 def converted(trunk: nn.Module, example: NDArray[np.uint8], key: str | None = None) -> ov.Model:
@@ -47,11 +48,12 @@ def converted(trunk: nn.Module, example: NDArray[np.uint8], key: str | None = No
 
 def _convert(trunk: nn.Module, pixels: torch.Tensor) -> ov.Model:
     manager, decoder = pytorch_frontend()
+    settle_torch()
     quiet = logging.getLogger("openvino.frontend.pytorch.ts_decoder")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with TRACING, warnings.catch_warnings(), torch.no_grad():
             # OpenVINO's decoder uses torch.jit.trace, which torch 2.14 calls deprecated.
             warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated")
             warnings.filterwarnings("ignore", category=TracerWarning)

@@ -1,6 +1,6 @@
 """The engine of one trunk: which are tried, and the one that the first photos have settled."""
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -11,11 +11,13 @@ from budwood.arrays import Pixels
 from budwood.features.calibrating import Calibration, calibrated_engine, seconds_per_photo
 from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
 from budwood.features.reading_ahead import Decoded
-from budwood.features.trunks import note_trust, trunk_key
+from budwood.features.trunks import is_trusted, note_trust, trunk_key
 from budwood.features.verification import PROBES, trusted_engine
+from budwood.golden import draw_golden_images
 from budwood.images.preprocessing import Preprocessing
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
+from budwood.threads import Lock
 
 
 class EngineChoice:
@@ -57,6 +59,12 @@ class EngineChoice:
         self.engine: Engine | None = None
         """None until photos have settled it."""
         self.seconds_per_photo = 0.0
+        self._lock = Lock()
+
+    @property
+    def specs(self) -> tuple[EngineSpec, ...]:
+        """The engines that are tried, best first."""
+        return tuple(self._specs)
 
     @property
     def spec(self) -> EngineSpec:
@@ -71,28 +79,60 @@ class EngineChoice:
 
     def prefer(self, worth: Callable[[EngineSpec], int]) -> None:
         """Put the engines that are worth most first, if none is in use and none was asked for."""
-        if self.engine is None and self._is_open:
-            self._specs.sort(key=lambda spec: -worth(spec))
+        with self._lock:
+            if self.engine is None and self._is_open:
+                self._specs = sorted(self._specs, key=lambda spec: -worth(spec))
 
-    def settle(self, photos: Generator[Decoded, None, None]) -> list[Decoded]:
-        """Build and judge the engine; gives back the photos that it was judged by.
+    def has_agreed(self, spec: EngineSpec) -> bool:
+        """True if this engine was trusted with this trunk on this processor before."""
+        return spec.library == "openvino" and is_trusted(self.trunk_key, trust_name(spec))
+
+    def settle(
+        self,
+        photos: Generator[Decoded, None, None],
+        is_known: Callable[[EngineSpec], bool] = lambda spec: False,
+        *,
+        by_photos: bool = True,
+    ) -> list[Decoded]:
+        """Build the engine and judge it, once; gives back the photos that were taken for that.
 
         In a thread, so that Ctrl-C need not wait for it; the other photos are decoded meanwhile.
+
+        Args:
+            photos: The first are what it is judged by. A few may be too alike to tell rounding from
+                a fault: drawn pictures are then added.
+            is_known: Whether an engine has agreed before: it comes first, and is not judged anew.
+            by_photos: False judges by drawn pictures alone: whoever asks first, and about what, it
+                is then the same engine.
 
         Raises:
             EngineError: If no engine can run the trunk.
         """
-        if self.engine is not None:
-            return []
-        first = list(islice(photos, PROBES))
-        if not first:
-            return []
-        pool = ThreadPoolExecutor(1)
-        try:
-            self.engine, self.seconds_per_photo = pool.submit(self._built, _pixels(first)).result()
-        finally:
-            pool.shutdown(wait=False)
-        return first
+        with self._lock:
+            if self.engine is not None:
+                return []
+            first = list(islice(photos, PROBES))
+            if not first:
+                return []
+            if self._is_open:
+                self._specs = sorted(self._specs, key=lambda spec: not is_known(spec))
+            known = any(map(is_known, self._specs))
+            probe = self._probe(first if by_photos and not known else [])
+            pool = ThreadPoolExecutor(1)
+            try:
+                built = pool.submit(self._built, probe, is_known)
+                engine, self.seconds_per_photo = built.result()
+            finally:
+                pool.shutdown(wait=False)
+            self.engine = engine
+            return first
+
+    def _probe(self, photos: Sequence[Decoded]) -> Pixels:
+        """The different ones of these photos, with drawn pictures where they are few."""
+        given = list({pixels.tobytes(): pixels for _, _, pixels in photos}.values())
+        if len(given) < PROBES:
+            given += map(self._preprocessing.pixels, draw_golden_images(PROBES))
+        return np.stack(given)
 
     def measured(self, photos: Generator[Decoded, None, None]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""
@@ -100,11 +140,13 @@ class EngineChoice:
         assert self.engine is not None
         return seconds_per_photo(self.engine, _pixels(all_of_them))
 
-    def _built(self, probe: Pixels) -> tuple[Engine, float]:
+    def _built(self, probe: Pixels, is_known: Callable[[EngineSpec], bool]) -> tuple[Engine, float]:
         trunk, settings = self._trunk, self._preprocessing
         if self._calibration is not None:
             return calibrated_engine(trunk, probe, self.trunk_key, self._calibration, settings)
-        engine, verdict = trusted_engine(trunk, self._specs, probe, self._on_note, self.trunk_key)
+        engine, verdict = trusted_engine(
+            trunk, self._specs, probe, self._on_note, self.trunk_key, is_known
+        )
         if engine.spec.library == "openvino":
             note_trust(self.trunk_key, trust_name(engine.spec))
         return engine, verdict.seconds_per_photo

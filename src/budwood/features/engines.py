@@ -75,8 +75,8 @@ def preferred_specs(precision: str, device: str, network_runs: bool = True) -> l
         network_runs: False if the trunk hands the pixels on untouched: nothing to speed up.
 
     Raises:
-        ConfigError: If the precision or the device does not exist here, or int8 has nothing to
-            run.
+        ConfigError: If the precision or the device does not exist here, or int8 or a GPU has
+            nothing to run.
     """
     if precision not in ("auto", "fp32", "bf16", "int8"):
         raise ConfigError(
@@ -87,6 +87,12 @@ def preferred_specs(precision: str, device: str, network_runs: bool = True) -> l
     plain = EngineSpec("torch", "fp32", device)
     if device != "cpu":
         _require_device(device)
+        if not network_runs:
+            raise ConfigError(
+                f"{device} has nothing to run: no frozen layer comes before those that train, and "
+                "what trains runs on the processor.",
+                next="Freeze layers, or leave out --device.",
+            )
         fast = EngineSpec("torch", "bf16", device)
         cuda = device.startswith("cuda")
         return [fast, plain] if precision == "bf16" or (precision == "auto" and cuda) else [plain]
@@ -163,11 +169,17 @@ def _require_int8(device: str, network_runs: bool) -> None:
 
 
 def _require_device(device: str) -> None:
-    kind = device.partition(":")[0]
-    if kind not in ("cuda", "mps"):
-        raise ConfigError(f"No device is called {device!r}.", expected="cpu, cuda or mps.")
+    kind, colon, number = device.partition(":")
+    if kind not in ("cuda", "mps") or (colon and not number.isdigit()):
+        raise ConfigError(f"No device is called {device!r}.", expected="cpu, cuda, cuda:1 or mps.")
     import torch
 
     is_there = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
     if not is_there:
         raise ConfigError(f"torch finds no {kind} device here.", next="Use --device cpu.")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if colon and int(number) >= count:
+        raise ConfigError(
+            f"There is no device {device!r}.",
+            expected=f"torch finds {count} here, and counts from {kind}:0.",
+        )

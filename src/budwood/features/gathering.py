@@ -1,13 +1,13 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from budwood.display import displayed
-from budwood.errors import ConfigError
+from budwood.errors import ConfigError, StoreError
 from budwood.features.calibrating import Calibration
 from budwood.features.engine_choice import EngineChoice
 from budwood.features.engines import EngineSpec
@@ -124,12 +124,17 @@ class Gatherer:
             EngineError: If no engine can run the trunk.
         """
         digests, broken = identify(paths)
-        shelves = self._shelves(digests)
+        made = self._made(set(digests.values())) if keep and self.choice.engine is None else {}
+        self.choice.prefer(lambda spec: made.get(spec, 0))
+        shelves = self._shelves()
         missing = _missing(digests, shelves)
         reasons: dict[Path, str] = {}
         uncached = False
         if missing:
-            shelves, missing, uncached = self._compute(digests, missing, CONTENTS, reasons, keep)
+            is_known = self._known(made, judged_by=len(set(digests.values())) if keep else 0)
+            shelves, missing, uncached = self._compute(
+                digests, missing, CONTENTS, reasons, keep, is_known
+            )
         CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
@@ -154,17 +159,29 @@ class Gatherer:
         contents: Contents,
         broken: dict[Path, str],
         keep: bool,
+        is_known: Callable[[EngineSpec], bool],
     ) -> tuple[Sequence[Shelf], dict[bytes, Path], bool]:
         """Put missing photos through the trunk: where their rows are, which were missing for the
         engine that ran, and whether there was no room for them. `broken` is filled."""
-        order = _spread_out(list(missing.values()), PROBES)
-        ahead = AHEAD_BYTES if self.choice.engine is None else 0
-        with closing(decoded(order, self._preprocessing, broken, ahead, contents)) as photos:
-            first = self.choice.settle(photos)
-            shelves = self._shelves(digests)
+        is_new = self.choice.engine is None
+        order = list(missing.values())
+        if is_new and keep and not is_known(self.choice.spec):
+            order = _spread_first(list(_one_each(digests).values()), order, PROBES)
+        changed: set[Path] = set()
+        with ExitStack() as open_:
+
+            def on_the_way(paths: list[Path], ahead: int = 0) -> Generator[Decoded, None, None]:
+                photos = decoded(paths, self._preprocessing, broken, ahead, contents)
+                return open_.enter_context(closing(photos))
+
+            photos = on_the_way(order, AHEAD_BYTES if is_new else 0)
+            first = self.choice.settle(photos, is_known, by_photos=keep)
+            shelves = self._shelves()
             if self.choice.engine is None:  # not one photo can be decoded
                 return shelves, missing, False
             missing = _missing(digests, shelves)
+            # The engine need not be the one that was preferred, and then it lacks other photos.
+            others = on_the_way([path for path in missing.values() if path not in set(order)])
             todo = [path for path in missing.values() if path not in broken]
             room, note = room_for(len(todo), self._row_bytes, self._options.store_limit)
             if keep:
@@ -173,10 +190,10 @@ class Gatherer:
                 shelves = [MemoryShelf(shelf) for shelf in shelves]
                 self._held = shelves if keep and room == "memory" else None
             if room == "nowhere":
-                for _ in photos:  # what cannot be decoded must be known beforehand
+                for _ in chain(photos, others):  # what cannot be decoded must be known beforehand
                     pass
                 return shelves, missing, True
-            wanted = _of(todo, chain(first, photos))
+            wanted = _of(todo, chain(first, photos, others), digests, changed)
             pace = pace_for(self.choice.seconds_per_photo, len(todo))
             extract(
                 wanted,
@@ -188,9 +205,32 @@ class Gatherer:
                 self._on_progress,
                 compact=self._is_compact and keep,
             )
-        lost = _missing(digests, shelves).values()
-        broken |= {path: CHANGED for path in lost if path not in broken}
+        broken |= dict.fromkeys(changed, CHANGED)
+        lost = [path for path in _missing(digests, shelves).values() if path not in broken]
+        if lost:
+            raise StoreError(
+                f"The rows of {len(lost)} photos are not in the store, though they were computed "
+                f"just now; the first is {lost[0]}.",
+                next="Run it again; empty the store only while nothing else uses it.",
+                file=lost[0],
+            )
         return shelves, missing, False
+
+    def _made(self, photos: set[bytes]) -> dict[EngineSpec, int]:
+        """How many of these photos each engine has made the stored rows of."""
+        stores = {spec: self._stores(spec) for spec in self.choice.specs}
+        return {
+            spec: sum(all(photo in store for store in own) for photo in photos)
+            for spec, own in stores.items()
+        }
+
+    def _known(
+        self, made: Mapping[EngineSpec, int], judged_by: int
+    ) -> Callable[[EngineSpec], bool]:
+        """Whether an engine need not be judged: it has made rows of these photos before, or there
+        are but a few to judge it by and it has agreed on this trunk before."""
+        few = judged_by < PROBES
+        return lambda spec: made.get(spec, 0) > 0 or (few and self.choice.has_agreed(spec))
 
     @property
     def _is_compact(self) -> bool:
@@ -205,16 +245,14 @@ class Gatherer:
         ]
         return sum(halved) if self._is_compact else self._cut.row_bytes
 
-    def _shelves(self, digests: Mapping[Path, bytes]) -> Sequence[Shelf]:
+    def _shelves(self) -> Sequence[Shelf]:
         """Where the rows of each frontier tensor are, for the engine in use.
 
-        Before one is in use: for the engine that has made the most of these photos' rows, so that
-        an engine that was refused on other photos is not tried again on a few new ones.
+        Before one is in use: for the engine that has made the most of the photos' rows, so that an
+        engine that was refused on other photos is not tried again on a few new ones.
         """
         if self._held:
             return self._held
-        photos = set(digests.values())
-        self.choice.prefer(lambda spec: self._stored_photos(spec, photos))
         stores = self._stores(self.choice.spec)
         damaged = {path: why for store in stores for path, why in store.damaged.items()}
         for path in damaged.keys() - self._reported:
@@ -224,10 +262,6 @@ class Gatherer:
             )
         self._reported |= damaged.keys()
         return stores
-
-    def _stored_photos(self, spec: EngineSpec, photos: set[bytes]) -> int:
-        stores = self._stores(spec)
-        return sum(all(photo in store for store in stores) for photo in photos)
 
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
         """The stores of an engine's rows, opened once, and up to date."""
@@ -273,27 +307,40 @@ def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes
     """One path for each photo that some shelf lacks."""
     return {
         photo: path
-        for path, photo in digests.items()
+        for photo, path in _one_each(digests).items()
         if any(photo not in shelf for shelf in shelves)
     }
 
 
-def _of(paths: Collection[Path], photos: Iterable[Decoded]) -> Generator[Decoded, None, None]:
-    """Those of the photos that have one of these paths."""
+def _one_each(digests: Mapping[Path, bytes]) -> dict[bytes, Path]:
+    """One path for each photo."""
+    return {photo: path for path, photo in digests.items()}
+
+
+def _of(
+    paths: Collection[Path],
+    photos: Iterable[Decoded],
+    digests: Mapping[Path, bytes],
+    changed: set[Path],
+) -> Generator[Decoded, None, None]:
+    """Those of the photos that have one of these paths; `changed` is told of other content."""
     wanted = set(paths)
-    yield from (photo for photo in photos if photo[0] in wanted)
+    for path, photo, pixels in photos:
+        if path in wanted:
+            if photo != digests[path]:
+                changed.add(path)
+            yield path, photo, pixels
 
 
-def _spread_out(paths: list[Path], count: int) -> list[Path]:
-    """The same paths, with `count` evenly spaced ones first: the engine is judged by these.
+def _spread_first(folder: list[Path], missing: list[Path], count: int) -> list[Path]:
+    """The missing photos, after `count` of the whole folder: the engine is judged by these.
 
     Neighbours in a folder are of one class, and so alike that good arithmetic would look bad
-    beside the little they differ.
+    beside the little they differ; and one new photo tells nothing.
     """
-    step = max(1, len(paths) // count)
-    first = paths[::step][:count]
+    first = folder[:: max(1, len(folder) // count)][:count]
     chosen = set(first)
-    return first + [path for path in paths if path not in chosen]
+    return first + [path for path in missing if path not in chosen]
 
 
 def _on_disk(shelves: Sequence[Shelf]) -> bool:

@@ -1,5 +1,10 @@
-"""The OpenVINO engine: a converted trunk compiled for the CPU, several batches in flight."""
+"""The OpenVINO engine: a converted trunk compiled for the CPU, several batches in flight.
 
+Threads may share an engine: each stream has requests of its own. In a forked process OpenVINO's
+threads are gone, and what would wait for them is left alone there and compiled anew.
+"""
+
+import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from contextlib import suppress
@@ -11,6 +16,8 @@ import numpy as np
 from budwood.errors import EngineError
 from budwood.features.engines import Batch, EngineSpec, Rows
 from budwood.features.untracked import ov
+from budwood.machine import cores, processors
+from budwood.threads import Lock, never_destroyed_in_forks
 
 IN_FLIGHT = 2
 """Batches for each that the processor works on at once: the next one lies ready when it ends."""
@@ -41,17 +48,19 @@ class OpenVINOEngine:
         self.spec = spec
         self._model, self._latency = model, latency
         self._graphs: dict[int | None, _Graph] = {}
+        self._lock = Lock()
+        self._streams = 0
         self._batch = batch
         self.expect(batch)
 
     def expect(self, batch: int | None) -> None:
         """Be ready for batches of that many photos and less; None: of any number."""
-        if batch == self._batch and batch in self._graphs:
-            return
-        self._batch = batch
-        if batch is not None:  # the memory of others is given back
-            self._graphs = {size: graph for size, graph in self._graphs.items() if size == batch}
-        self._graph(batch)
+        with self._lock:
+            self._batch = batch
+            if batch is not None and self._streams <= 1:  # the memory of others is given back
+                kept = {size: graph for size, graph in self._graphs.items() if size == batch}
+                self._graphs = kept
+            self._graph(batch)
 
     def run(self, photos: Batch) -> Rows:
         """The frontier of one batch, `n ...` each."""
@@ -65,10 +74,10 @@ class OpenVINOEngine:
     ) -> Generator[tuple[Any, Rows], None, None]:
         """Keeps the processor busy; results come in order."""
         under_way: deque[tuple[Any, _Graph, _Request]] = deque()
+        self._count(1)
         try:
             for tag, photos in batches:
-                fits = self._batch is not None and len(photos) <= self._batch
-                graph = self._graph(self._batch if fits else None)
+                graph = self._graph_for(len(photos))
                 under_way.append((tag, graph, graph.start(photos)))
                 while under_way and (len(under_way) == graph.room or under_way[0][2].is_done()):
                     tag, its_graph, request = under_way.popleft()
@@ -77,16 +86,30 @@ class OpenVINOEngine:
                 tag, graph, request = under_way.popleft()
                 yield tag, graph.finish(request)
         finally:
+            self._count(-1)
             for _, _, request in under_way:
                 request.cancel()
             for _, graph, request in under_way:
                 with suppress(RuntimeError):  # how a cancelled request ends
                     graph.finish(request)
 
+    def _count(self, streams: int) -> None:
+        with self._lock:
+            self._streams += streams
+
+    def _graph_for(self, photos: int) -> "_Graph":
+        """The graph that is ready for so many; another thread may expect batches of another size."""
+        with self._lock:
+            sizes = [n for n in self._graphs if n is not None and n >= photos]
+            if self._batch is None or self._batch in sizes:
+                return self._graph(self._batch)
+            return self._graph(min(sizes, default=None))
+
     def _graph(self, size: int | None) -> "_Graph":
-        if size not in self._graphs:
-            self._graphs[size] = _Graph(self._model, self.spec, size, self._latency)
-        return self._graphs[size]
+        with self._lock:
+            if size not in self._graphs or self._graphs[size].process != os.getpid():
+                self._graphs[size] = _Graph(self._model, self.spec, size, self._latency)
+            return self._graphs[size]
 
 
 class _Graph:
@@ -98,6 +121,8 @@ class _Graph:
             "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY" if latency else "THROUGHPUT",
         }
+        if cores() < processors():  # it does not know how much time a container is given
+            settings["INFERENCE_NUM_THREADS"] = cores()
         if size is not None:
             model = model.clone()
             model.reshape({0: ov.PartialShape([size, *model.inputs[0].partial_shape[1:]])})
@@ -107,13 +132,20 @@ class _Graph:
             reason = str(problem).strip().splitlines()[-1].strip(" -")
             raise EngineError(f"OpenVINO cannot compile this trunk: {reason}.") from problem
         self.room = IN_FLIGHT * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        """Batches that may be under way."""
-        self._size = size
-        self._free = deque(_Request(compiled) for _ in range(self.room))
+        """Batches that each stream may have under way."""
+        self.process = os.getpid()
+        self._size, self._compiled = size, compiled
+        self._requests: list[_Request] = []
+        self._free: deque[_Request] = deque()
+        never_destroyed_in_forks(self)
 
     def start(self, photos: Batch) -> "_Request":
-        """Send a batch on its way; at most `room` at a time."""
-        request = self._free.popleft()
+        """Send a batch on its way."""
+        try:
+            request = self._free.pop()
+        except IndexError:
+            request = _Request(self._compiled)
+            self._requests.append(request)
         request.start(photos, self._size or len(photos))
         return request
 
@@ -179,7 +211,15 @@ def processor() -> str:
     return f"{name} {' '.join(cpu_capabilities())}"
 
 
-@cache
 def core() -> ov.Core:
     """The one core of this process."""
-    return ov.Core()
+    with _starting:
+        return _core(os.getpid())
+
+
+_starting = Lock()
+
+
+@cache
+def _core(process: int) -> ov.Core:
+    return never_destroyed_in_forks(ov.Core())

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from budwood.arrays import Pixels
 from budwood.errors import ConfigError, EngineError
 from budwood.features.untracked import ov, untracked
+from budwood.threads import TRACING
 
 CALIBRATION = 128
 """Photos that the scales are taken from; 300 gave EfficientNet-Lite0 no better rows."""
@@ -155,7 +156,7 @@ def _imported() -> ModuleType:
 @contextmanager
 def _quiet() -> Iterator[ModuleType]:
     """NNCF; while this lasts it neither reports, prints nor warns."""
-    with warnings.catch_warnings(), untracked():
+    with TRACING, warnings.catch_warnings(), untracked():
         warnings.simplefilter("ignore")
         nncf = _imported()
         loggers = [logging.getLogger(name) for name in _NOISY]

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, cast
 
+from budwood.threads import TRACING
+
 
 @contextmanager
 def _absent(name: str) -> Iterator[None]:
@@ -27,7 +29,7 @@ def _absent(name: str) -> Iterator[None]:
 @contextmanager
 def untracked() -> Iterator[None]:
     """While this lasts, a package that is imported finds nothing to report its use with."""
-    with _absent("openvino_telemetry"):
+    with TRACING, _absent("openvino_telemetry"):
         yield
 
 

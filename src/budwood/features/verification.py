@@ -7,21 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.errors import EngineError
 from budwood.features.engines import QUICK_BATCH, Batch, Engine, EngineSpec, Rows, build_engine
+from budwood.features.spread import spread_error as spread_error
 from budwood.features.torch_engine import TorchEngine
+from budwood.threads import Lock
 
 TOLERANCE = 0.1
 """The largest error, as a share of the spread between photos, of an engine that is trusted.
 
 In trials good bf16 gave 0.007 to 0.051 and a wrong order of channels 0.3.
 """
-ROUNDING = 1e-6
-"""A spread of no more than this share of the values is what is left of rounding in fp32."""
+EXACT = EngineSpec("torch", "fp32")
+"""What all others are held against."""
 PROBES = 8
 """Photos that an engine is judged by."""
 
@@ -52,22 +53,52 @@ class Verdict:
         return f"{self.spec} {state} with torch fp32 (error {worst:.3f} of the spread)"
 
 
+class Reference:
+    """A few images, and the rows that an engine has to agree with: those of fp32 torch, which are
+    computed when they are wanted, unless others are given."""
+
+    def __init__(self, trunk: nn.Module, probe: Pixels, rows: Rows | None = None) -> None:
+        self._trunk, self.probe, self._rows = trunk, probe, rows
+        self._lock = Lock()
+
+    @property
+    def rows(self) -> Rows:
+        """What an engine has to agree with.
+
+        Raises:
+            EngineError: If it is not finite.
+        """
+        with self._lock:
+            if self._rows is None:
+                self._rows = _run(TorchEngine(self._trunk, EXACT), self.probe)
+        if not all(np.isfinite(tensor).all() for tensor in self._rows):
+            raise EngineError(
+                "The network's frozen part gives values that are not finite on these photos.",
+                next="Check the weights and that they belong to this architecture.",
+            )
+        return self._rows
+
+    def errors(self, rows: Rows) -> tuple[float, ...]:
+        """How far other rows of the same images are off, for each tensor."""
+        return tuple(spread_error(f, g) for f, g in zip(self.rows, rows, strict=True))
+
+
 class Verified:
     """An engine that was trusted, and that is asked again for each size of batch it gets ready for:
     it may run another graph then."""
 
-    def __init__(self, engine: Engine, probe: Pixels, expected: Rows, batch: int | None) -> None:
+    def __init__(self, engine: Engine, reference: Reference, batch: int | None) -> None:
         """Take note of what was agreed on.
 
         Args:
             engine: The engine.
-            probe: The photos that it was judged by.
-            expected: Their rows in fp32 torch.
+            reference: What it is held against.
             batch: The size that it was judged with.
         """
         self.spec = engine.spec
-        self._engine, self._probe, self._expected = engine, probe, expected
+        self._engine, self._reference = engine, reference
         self._agreed = {batch}
+        self._lock = Lock()
 
     def expect(self, batch: int | None) -> None:
         """As the engine's own.
@@ -75,17 +106,21 @@ class Verified:
         Raises:
             EngineError: If it does not agree with fp32 torch in batches of that size.
         """
-        self._engine.expect(batch)
-        if batch in self._agreed:
-            return
-        worst = max(_errors(self._expected, self._engine.run(self._probe)), default=0.0)
+        with self._lock:
+            self._engine.expect(batch)
+            if batch not in self._agreed:
+                self._require_agreement(batch)
+                self._agreed.add(batch)
+
+    def _require_agreement(self, batch: int | None) -> None:
+        rows = self._engine.run(self._reference.probe)
+        worst = max(self._reference.errors(rows), default=0.0)
         if worst > TOLERANCE:
             raise EngineError(
                 f"{self.spec} agreed with torch fp32 on these photos, and in batches of "
                 f"{batch or 'any size'} it does not (error {worst:.3f} of the spread).",
                 next="Use --precision fp32.",
             )
-        self._agreed.add(batch)
 
     def run(self, photos: Batch) -> Rows:
         """The frontier of one batch."""
@@ -98,40 +133,15 @@ class Verified:
         return self._engine.stream(batches)
 
 
-def spread_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
-    """How far two results differ, relative to how far the photos differ among themselves.
-
-    The plain relative norm hides a wrong result behind what all photos share, and random weights
-    give values of 1e-12 that no absolute tolerance can judge.
-
-    Args:
-        reference: `n ...`, the result to agree with.
-        candidate: The same shape.
-
-    Example:
-        >>> reference = np.array([[100.0, 1.0], [100.0, 2.0]])
-        >>> round(spread_error(reference, reference + [[0.0, 0.1], [0.0, 0.1]]), 3)
-        0.2
-    """
-    f = reference.astype(np.float64)
-    g = candidate.astype(np.float64)
-    if f.shape != g.shape or not np.isfinite(g).all():
-        return float("inf")
-    difference, spread = np.linalg.norm(f - g), np.linalg.norm(f - f.mean(axis=0))
-    size = np.linalg.norm(f)
-    if spread <= ROUNDING * size:
-        return 0.0 if difference <= 1e-3 * size else float("inf")
-    return float(difference / spread)
-
-
 def trusted_engine(
     trunk: nn.Module,
     specs: Sequence[EngineSpec],
     probe: Pixels,
     on_note: Callable[[str], None],
     key: str | None = None,
+    is_known: Callable[[EngineSpec], bool] = lambda spec: False,
 ) -> tuple[Engine, Verdict]:
-    """The first engine of `specs` that agrees with fp32 torch on `probe`.
+    """The first engine of `specs` that agrees with fp32 torch on `probe`, or is known to agree.
 
     Torch in fp32 on the CPU is the reference itself, and taken as it is. What does not agree is
     said through `on_note`.
@@ -142,24 +152,20 @@ def trusted_engine(
         probe: A few of the user's photos, `n h w c`, made by the same path as all others.
         on_note: Told each refusal, in one line.
         key: What the trunk computes, as a name; see `build_engine`.
+        is_known: Whether an engine has agreed before, so that it only has to run.
 
     Raises:
         EngineError: If the trunk gives values that are not finite, or no engine agrees.
     """
-    probe = varied(probe)
-    reference = TorchEngine(trunk, EngineSpec("torch", "fp32"))
-    expected = _run(reference, probe)
-    if not all(np.isfinite(tensor).all() for tensor in expected):
-        raise EngineError(
-            "The network's frozen part gives values that are not finite on these photos.",
-            next="Check the weights and that they belong to this architecture.",
-        )
+    reference = Reference(trunk, varied(probe))
     for spec in specs:
-        verdict, engine = _judge(trunk, spec, probe, expected, key)
-        if engine is not None and (verdict.is_trusted or spec == reference.spec):
+        known = is_known(spec)
+        verdict, engine = _judge(trunk, spec, reference, key, known)
+        if engine is not None and (verdict.is_trusted or spec == EXACT):
             _log.info("%s", verdict)
             if spec.library == "openvino":
-                engine = Verified(engine, probe, expected, QUICK_BATCH)
+                own = Reference(trunk, reference.probe, engine.run(reference.probe))
+                engine = Verified(engine, own if known else reference, QUICK_BATCH)
             return engine, verdict
         on_note(f"{verdict}; falling back.")
     raise EngineError(
@@ -178,8 +184,9 @@ def varied(probe: Pixels) -> Pixels:
 
 
 def _judge(
-    trunk: nn.Module, spec: EngineSpec, probe: Pixels, expected: Rows, key: str | None
+    trunk: nn.Module, spec: EngineSpec, reference: Reference, key: str | None, is_known: bool
 ) -> tuple[Verdict, Engine | None]:
+    probe = reference.probe
     given = probe.copy()
     try:
         engine = build_engine(trunk, spec, given[:1], key)
@@ -188,16 +195,13 @@ def _judge(
         return Verdict(spec, (), str(problem).partition("\n")[0] or repr(problem)), None
     if not np.array_equal(given, probe):
         return Verdict(spec, (), "it writes to the photos it is given"), None
-    if len(rows) != len(expected):
-        return Verdict(spec, (), f"{len(rows)} outputs for {len(expected)}"), None
+    if not is_known and len(rows) != len(reference.rows):
+        return Verdict(spec, (), f"{len(rows)} outputs for {len(reference.rows)}"), None
     started = time.perf_counter()
     engine.run(probe)
     seconds = (time.perf_counter() - started) / len(probe)
-    return Verdict(spec, _errors(expected, rows), seconds_per_photo=seconds), engine
-
-
-def _errors(expected: Rows, rows: Rows) -> tuple[float, ...]:
-    return tuple(spread_error(f, g) for f, g in zip(expected, rows, strict=True))
+    errors = () if is_known else reference.errors(rows)
+    return Verdict(spec, errors, seconds_per_photo=seconds), engine
 
 
 def _run(engine: Engine, probe: Pixels) -> Rows:

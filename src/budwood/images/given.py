@@ -1,8 +1,8 @@
 """What a classifier may be given: files, Pillow images or arrays, with their classes or without."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +23,34 @@ Photos: TypeAlias = (
 """Files, Pillow images, or arrays `h w 3` uint8 in RGB; a split stands for its files."""
 
 
+def listed(photos: Photos | Iterable[Any]) -> Photos:
+    """Photos one after the other; what can be gone through once only, as a list.
+
+    Raises:
+        DataError: If it is a single photo, or no list of any kind.
+    """
+    is_one_array = isinstance(photos, np.ndarray) and photos.dtype == np.uint8 and photos.ndim < 4
+    if isinstance(photos, str | Path | Image.Image) or is_one_array:
+        raise DataError("This is one photo, not a list.", next="Pass [photo].")
+    if isinstance(photos, Split | list | np.ndarray):
+        return photos
+    if not isinstance(photos, Iterable):
+        raise DataError(
+            f"A {type(photos).__name__} is no list of photos.",
+            expected="Files, Pillow images or arrays, in a list or anything to loop over.",
+        )
+    return list(photos)
+
+
 def photo_files(photos: Photos) -> list[Path] | None:
     """The paths of photos that are files; None if they are images in memory.
 
     Raises:
         DataError: If both kinds are mixed, or a single photo is not in a list.
     """
+    photos = listed(photos)
     if isinstance(photos, Split):
         return list(photos.paths)
-    is_one_array = isinstance(photos, np.ndarray) and photos.ndim < 4
-    if isinstance(photos, str | Path | Image.Image) or is_one_array:
-        raise DataError("This is one photo, not a list.", next="Pass [photo].")
     paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
     if len(paths) == len(photos):
         return paths
@@ -63,7 +80,7 @@ def labelled(
 
     Args:
         photos: A split, or the paths of photos.
-        labels: The class name of each photo, if `photos` are paths.
+        labels: The class of each photo, if `photos` are paths: its name, or its number.
         classes: Those of the network, in its order.
         groups: Of each photo, if `photos` are paths: photos of one group have one name.
         are_named: False if these are numbers for want of names: then a split names them.
@@ -79,7 +96,7 @@ def labelled(
     if labels is None or len(labels) != len(photos):
         raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
     index = {normalised(name): i for i, name in enumerate(classes)}
-    labels = [normalised(str(name)) for name in labels]
+    labels = [normalised(str(name)) for name in _named(labels, classes)]
     if unknown := sorted(set(labels) - set(index)):
         raise DataError(
             f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(classes)}."
@@ -92,6 +109,28 @@ def labelled(
     paths = tuple(Path(photo) for photo in photos)
     numbers = None if groups is None else tuple(as_groups(groups).tolist())
     return Split("photos", paths, tuple(index[name] for name in labels), classes, numbers)
+
+
+def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
+    """Labels that are the numbers of classes, as scikit-learn's cross_val_predict passes them, as
+    names; others as they are.
+
+    Raises:
+        DataError: If the names are numbers themselves, and of other classes.
+    """
+    if not all(isinstance(label, int | np.integer) for label in labels):
+        return labels
+    numbers = [int(label) for label in labels]
+    named_otherwise = [n for n in set(numbers) if str(n) in classes and classes.index(str(n)) != n]
+    if named_otherwise:
+        n = min(named_otherwise)
+        raise DataError(
+            f"The label {n} may be the class called '{n}', or class number {n}.",
+            expected=f"Class number {n} is called '{classes[n]}'." if n < len(classes) else None,
+            next="Pass the names of classes, as text.",
+        )
+    known = range(len(classes))
+    return [classes[n] if n in known else str(n) for n in numbers]
 
 
 def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool) -> None:

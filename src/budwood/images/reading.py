@@ -1,17 +1,16 @@
 """The bytes of a photo's file, and the digest by which the feature store knows the photo."""
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from budwood.errors import PhotoError
+from budwood.machine import cores
 
 
 def workers() -> int:
     """Threads that read and decode photos: one for each core this process may use."""
-    available = getattr(os, "sched_getaffinity", None)
-    return max(1, len(available(0)) if available else os.cpu_count() or 1)
+    return cores()
 
 
 def read(path: Path) -> bytes:

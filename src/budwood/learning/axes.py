@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from budwood.learning.blocks import Blocks, FeatureRows
+from budwood.threads import one_torch_thread
 
 SAMPLED = 16
 """Rows for each feature from which the axes are found; more would not turn them visibly."""
@@ -82,10 +83,6 @@ def _eigenvectors(products: Tensor) -> tuple[Tensor, Tensor]:
     On one thread: LAPACK's wait for each other so often that, where another program takes turns
     with one of them, seconds pass where one alone needs a tenth of that.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_torch_thread():
         values, vectors = torch.linalg.eigh(products)
-    finally:
-        torch.set_num_threads(threads)
     return values, vectors

@@ -29,6 +29,7 @@ from budwood.surgery.chains import chain_of
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.fingerprints import frozen_tensors
 from budwood.tensors import Features, Labels, Logits
+from budwood.threads import TRACING, settle_torch
 
 TIMED = 32
 """Photos that two engines are timed on."""
@@ -73,22 +74,29 @@ class Plan:
             on_note: Told what the user should know.
             on_progress: Told how far the extraction is.
         """
+        settle_torch()
         prepared = Prepared(network, preprocessing)
         self.network = network
         self.on_note = on_note
         self._preprocessing = preprocessing
         self._made_for = _condition(network)
-        self._judged = cut(prepared.eval())
-        shapes = [tensor.shape for tensor in self._judged.frontier]
-        self.layer = probed_layer(self._judged.graft, shapes) if solve else None
-        """The linear layer that is solved; None if the graft is trained."""
-        try:
-            self._trained = self._judged if self.layer is not None else cut(prepared.train())
-        finally:
-            prepared.eval()
+        with TRACING:  # a network is in one mode at a time
+            self._judged = cut(prepared.eval())
+            shapes = [tensor.shape for tensor in self._judged.frontier]
+            self.layer = probed_layer(self._judged.graft, shapes) if solve else None
+            """The linear layer that is solved; None if the graft is trained."""
+            try:
+                self._trained = self._judged if self.layer is not None else cut(prepared.train())
+            finally:
+                prepared.eval()
         for name, reason in (self._judged.opaque | self._trained.opaque).items():
             if name == "":
                 on_note(f"The network is cut in front of its last module: {reason}.")
+        if extraction.device != "cpu" and self.layer is None:
+            on_note(
+                f"Only what is frozen runs on {extraction.device}; what trains runs on the "
+                "processor."
+            )
         self._asked = extraction
         self._on_note, self._on_progress = on_note, on_progress
         self.trial: Trial | None = None

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
@@ -17,6 +17,7 @@ from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
 from budwood.learning.precision import Precision, settle_precision
 from budwood.tensors import Labels
+from budwood.threads import one_torch_thread
 
 AUXILIARY_WEIGHT = 0.3
 """Share of each auxiliary classifier's loss (Szegedy et al., "Going Deeper with Convolutions")."""
@@ -224,15 +225,11 @@ def _threads_for(graft: nn.Module, batch_size: int) -> Iterator[None]:
 
     That holds the more where other programs use the machine and a thread waits for its turn.
     """
-    before = torch.get_num_threads()
     has_convolutions = any(p.dim() > 2 for p in graft.parameters())
     work = batch_size * sum(p.numel() for p in graft.parameters())
-    if not has_convolutions and work < SMALL_STEP:
-        torch.set_num_threads(1)
-    try:
+    is_small = not has_convolutions and work < SMALL_STEP
+    with one_torch_thread() if is_small else nullcontext():
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _one_epoch(

@@ -21,6 +21,7 @@ from budwood.networks.given import given_weights, network_of_published
 from budwood.networks.heads import class_names, hidden_widths, num_outputs, replace_head
 from budwood.networks.origins import Origin as Origin
 from budwood.networks.origins import origin_of as origin_of
+from budwood.threads import TRACING, settle_torch
 
 
 def build(
@@ -74,7 +75,8 @@ def build(
     file = choice.file and given_weights(
         architecture, tag, choice.file, aux_heads=aux_heads, has_new_heads=classes is not None
     )
-    with torch.random.fork_rng(devices=[]):
+    settle_torch()
+    with TRACING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if file:
             network = file.network(device)
@@ -107,7 +109,8 @@ def rebuild(origin: Origin) -> nn.Module:
     source = SOURCES[architecture.source]
     tag = structure_tag(architecture, origin.weights)
     count = origin.num_classes if origin.head is None else None
-    with ZerosForRandom():
+    settle_torch()
+    with TRACING, ZerosForRandom():
         network = structure(architecture, tag, classes=count, aux_heads=origin.aux_heads)
     _attach(network.eval(), origin, source.preprocessing(architecture.bare, tag))
     if origin.head is not None:

@@ -12,6 +12,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from budwood.errors import ConfigError
 from budwood.networks.lenet import EuclideanRBF
 from budwood.networks.origins import Origin
+from budwood.threads import TRACING
 
 
 class MLPHead(nn.Sequential):
@@ -50,7 +51,7 @@ def replace_head(
     auxiliary = _auxiliary_heads(network, main)
     slots = [(path, _slot(network, path), hidden) for path in main]
     slots += [(path, _slot(network, path), ()) for path in auxiliary]
-    with torch.random.fork_rng(devices=[]):
+    with TRACING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         layers = {path: slot.layers(widths, count) for path, slot, widths in slots}
     for path, layer in layers.items():

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
-from importlib.metadata import version
 from itertools import groupby
 from math import sqrt
 from pathlib import Path
@@ -16,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from budwood.intervals import wilson_interval
+from budwood.machine import installed_version
 from budwood.names import visible
 from budwood.places import whole_file
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
@@ -80,7 +80,7 @@ def report_page(facts: Facts, words: Words) -> str:
         "most_listed": LISTED,
         "most_found": FOUND,
         "most_equal": EQUAL,
-        "version": version("budwood"),
+        "version": installed_version("budwood"),
     }
     return _environment().get_template("report.html").render(context)
 

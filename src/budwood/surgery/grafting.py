@@ -24,6 +24,7 @@ from budwood.surgery.graft_plans import Layer, Plan, Step, planned
 from budwood.surgery.graft_recipes import DonorLayers, GraftRecipe, Part
 from budwood.surgery.grafted_input import normalisation_notes, preprocessing_for
 from budwood.surgery.new_layers import NewLayer, described
+from budwood.threads import TRACING
 
 
 class Grafted(fx.GraphModule):
@@ -83,7 +84,7 @@ def graft(
     """
     names = None if classes is None else class_names(classes)
     count = classes if isinstance(classes, int) else len(names) if names else None
-    with torch.random.fork_rng(devices=[]):
+    with TRACING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         plan = planned(layers, input, count, adapt, weights, seed)
         network = _assembled(plan, count, device, on_progress).to(device).eval()

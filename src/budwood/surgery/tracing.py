@@ -7,6 +7,7 @@ stays in the graph as one opaque step; the modules around it are traced all the 
 import logging
 import operator
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from budwood.surgery.stochastic import is_random_module, watching_randomness
 from budwood.surgery.twins import twin
+from budwood.threads import TRACING, settle_torch
 
 _log = logging.getLogger("budwood")
 
+TRIES = 5
+"""A network that seems to draw random numbers is traced so often while other threads run, which may
+have drawn them."""
 NO_GRADIENT = "budwood_no_gradient"
 """Marks, in a node's `meta`, what ran where the network's code switches gradients off."""
 
@@ -75,16 +80,16 @@ def trace(network: nn.Module, steps_into: Callable[[str], bool] | None = None) -
     Raises:
         UntraceableError: If the network's own `forward` cannot be traced.
     """
-    root = twin(network)
-    tracer = _Tracer(steps_into)
-    try:
-        with torch.enable_grad(), _NoWriting(root), watching_randomness() as drawn:
-            graph = tracer.trace(root)
-    except Exception as problem:
-        raise UntraceableError(_reason(problem)) from problem
-    if drawn[0]:
-        raise UntraceableError("its forward draws random numbers of its own")
-    return Traced(network, root, graph, tracer.opaque)
+    settle_torch()
+    with TRACING:
+        for _ in range(TRIES):
+            tracer = _Tracer(steps_into)
+            traced = tracer.traced(network)
+            if not tracer.drew or threading.active_count() == 1:
+                break
+    if isinstance(traced, UntraceableError):
+        raise traced
+    return traced
 
 
 class _Tracer(fx.Tracer):
@@ -96,6 +101,24 @@ class _Tracer(fx.Tracer):
         self.opaque: dict[str, str] = {}
         self._proxies: dict[str, fx.Proxy] = {}
         self._autocast = torch.is_autocast_enabled("cpu")
+        self._thread = threading.get_ident()
+        self.drew = False
+        """True if random numbers were drawn anywhere in the process while it traced."""
+
+    def traced(self, network: nn.Module) -> Traced | UntraceableError:
+        """The network's graph, or why its own `forward` cannot be traced."""
+        root = twin(network)
+        try:
+            with torch.enable_grad(), _NoWriting(root), watching_randomness() as drawn:
+                graph = self.trace(root)
+        except Exception as problem:
+            failure = UntraceableError(_reason(problem))
+            failure.__cause__ = problem
+            return failure
+        if drawn[0]:
+            self.drew = True
+            return UntraceableError("its forward draws random numbers of its own")
+        return Traced(network, root, graph, self.opaque)
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
@@ -110,6 +133,8 @@ class _Tracer(fx.Tracer):
         )
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:  # fx watches the modules of all threads
+            return attr_val
         self._proxies = parameter_proxy_cache
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
@@ -132,6 +157,8 @@ class _Tracer(fx.Tracer):
         return node
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:  # fx catches the calls of all threads
+            return forward(*args, **kwargs)
         path = self.path_of_module(m)
         if self.is_leaf_module(m, path):
             return super().call_module(m, forward, args, kwargs)
@@ -142,7 +169,7 @@ class _Tracer(fx.Tracer):
             except Exception as problem:
                 result, reason = None, _reason(problem)
         if drawn[0] and not reason:
-            reason = "it draws random numbers of its own"
+            self.drew, reason = True, "it draws random numbers of its own"
         if not reason:
             return result
         self._forget_since(before)
