@@ -1,140 +1,131 @@
-"""Prediction with a network of the catalogue: its own classes, without any training."""
+"""Predictions of a list of photos: what is not there is passed over, and what is said of it."""
 
+import csv
+import io
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-import timm
-import torch
-from PIL import Image
-from timm.data import create_transform, resolve_data_config
+from click.testing import CliRunner
 
-import budwood as bw
-from budwood import preparing
-from budwood.errors import ConfigError, DataError, WeightsError
-from budwood.networks import timm_source, torchvision_source
-from budwood.networks.choosing import SOURCES
-from budwood.run_folders import run_or_network
+from budwood import predictions
+from budwood.cli.predict import command
+from budwood.errors import DataError
+from budwood.judging.trust import Answers
+from budwood.predictions import Prediction, predict_run
 
-DOGS, CATS = slice(151, 269), slice(281, 286)
-"""Rows of ImageNet's breeds."""
+CLASSES = ("path", "unknown")
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """Two pictures that are nothing in particular."""
-    paths = [tmp_path / "one.png", tmp_path / "two.png"]
-    for i, path in enumerate(paths):
-        Image.linear_gradient("L").rotate(90 * i).convert("RGB").save(path)
-    return paths
-
-
-def test_a_network_answers_with_its_own_classes_as_timm_does(photos):
-    """The same weights behind timm's own transforms; the pictures need no resizing."""
-    said = bw.predict("efficientnet_lite0", photos)
-    assert said.classes == torchvision_source.imagenet_classes()
-    assert [len(photo.top) for photo in said.photos] == [5, 5]
-    other = timm.create_model("tf_efficientnet_lite0").eval()
-    other.load_state_dict(bw.build("efficientnet_lite0").state_dict())
-    transform = create_transform(**resolve_data_config({}, model=other))
-    with torch.inference_mode():
-        logits = other(torch.stack([transform(Image.open(p).convert("RGB")) for p in photos]))
-    probabilities = logits.softmax(1)
-    for photo, row in zip(said.photos, probabilities, strict=True):
-        assert photo.top[0][0] == said.classes[int(row.argmax())]
-        assert photo.probabilities == pytest.approx(row.tolist(), abs=0.05)
-        assert sum(photo.probabilities) == pytest.approx(1, abs=1e-4)
-
-
-def test_its_json_is_that_of_a_run_and_says_what_it_is_not(photos):
-    said = bw.predict("efficientnet_lite0", photos[:1], top=2).to_json()
-    assert list(said) == ["classes", "abstain", "predictions", "skipped", "warning"]
-    assert len(said["classes"]) == 1000
-    assert len(said["predictions"][0]["top"]) == 2
-    assert "not calibrated" in said["warning"]
-    assert said["abstain"] is None
-
-
-def test_dogs_are_named_dogs_and_cats_cats(real_photos):
-    folders = {"cats": CATS, "dogs": DOGS}
-    right = 0
-    for kind, rows in folders.items():
-        folder = real_photos / "catdog" / "test_set" / kind
-        paths = sorted(folder.glob("*.jpg"))[:6]
-        said = bw.predict("efficientnet_lite0", paths)
-        right += sum(photo.top[0][0] in said.classes[rows] for photo in said.photos)
-    assert right >= 9  # of 12; at random it would be 1 in 16
-
-
-def test_it_cannot_abstain(photos):
-    with pytest.raises(ConfigError, match=r"efficientnet_lite0 cannot tell when.*budwood train"):
-        bw.predict("efficientnet_lite0", photos, abstain=0.1)
-
-
-def test_a_network_without_published_weights():
-    with pytest.raises(WeightsError, match=r"lenet5 knows no classes yet.*--model lenet5 --wei"):
-        preparing.published_network("lenet5")
-
-
-def test_a_network_that_nothing_names_the_classes_of(monkeypatch):
-    monkeypatch.setattr(timm_source, "classes", lambda name, tag: None)
-    with pytest.raises(ConfigError, match=r"what the classes of timm/resnet50 .* are.*budwood tra"):
-        preparing.published_network("timm/resnet50")
-
-
-def test_as_many_names_as_outputs(monkeypatch):
-    monkeypatch.setattr(SOURCES["packaged"], "classes", lambda name, tag: ("cat", "dog"))
-    with pytest.raises(ConfigError, match="1000 outputs, and 2 names are known"):
-        preparing.published_network("efficientnet_lite0")
-
-
-def test_offline_another_network_is_named(monkeypatch):
-    def refuse(*_):
-        raise WeightsError("It cannot be downloaded.", next="Pass --weights PATH.")
-
-    monkeypatch.setattr(torchvision_source, "file", refuse)
-    with pytest.raises(WeightsError, match=r"Try again when online; efficientnet_lite0 needs no"):
-        preparing.published_network("resnet18")
-
-
-@pytest.mark.parametrize(
-    ("name", "tag", "count", "first"),
-    [
-        ("resnet50", "a1_in1k", 1000, "tench"),
-        ("vit_base_patch16_224", "augreg_in21k", 21843, "organism, being"),
-        ("convnext_tiny", "in12k", 11821, "abstraction, abstract entity"),
-        ("vit_base_patch16_clip_224", "openai", None, None),
-    ],
-)
-def test_timm_tells_the_classes_of_its_weights(name, tag, count, first):
-    classes = timm_source.classes(name, tag)
-    assert (classes and len(classes)) == count
-    if first is not None:
-        assert len(classes[0]) > 1
-
-
-def test_classics_have_the_classes_of_their_donors():
-    source = SOURCES["budwood"]
-    assert source.classes("vgg_d", "IMAGENET1K_V1") == torchvision_source.imagenet_classes()
-    assert source.classes("lenet5", "any") is None
-    assert len(set(torchvision_source.classes("resnet50", "IMAGENET1K_V2"))) == 1000
-
-
-# What is meant: a run or a network
-
-
-def test_a_path_that_is_there_comes_first(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A folder with some photos, and a run that reads files which are not empty."""
     monkeypatch.chdir(tmp_path)
-    assert run_or_network("resnet50") == "resnet50"
-    Path("resnet50").mkdir()
-    assert run_or_network("resnet50") == Path("resnet50")
+    for name in ("a.jpg", "b.jpg", "run"):
+        Path(name).write_text("a photo")
+    Path("empty.jpg").touch()
+
+    def answers(paths):
+        bad = {path: "The photo is empty." for path in paths if not path.stat().st_size}
+        return Answers(np.zeros((len(paths) - len(bad), 2), np.float32), None, bad)
+
+    saved = predictions._Saved(CLASSES, None, None, answers)
+    monkeypatch.setattr(predictions, "_saved", lambda *args: saved)
 
 
-def test_what_is_neither_gets_the_nearest_of_both(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    Path("runs", "resnet5").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"no run resnet5O, .*mean runs/resnet5 or resnet50\? `bud"):
-        run_or_network("resnet5O")
-    with pytest.raises(DataError, match=r"mean runs/resnet5\?"):
-        run_or_network("runs/resnet")
-    with pytest.raises(DataError, match=r"so\. `budwood train` makes a run; `budwood models`"):
-        run_or_network("@@@@@@")
+def predicted(*paths, notes=None):
+    said = [] if notes is None else notes
+    return predict_run(Path("run"), [Path(path) for path in paths], 1, said.append, None)
+
+
+def test_what_is_not_there_or_cannot_be_read_is_named_and_the_others_answered():
+    Path("gone").mkdir()
+    Path("dangling.jpg").symlink_to("nowhere.jpg")
+    notes = []
+    found = predicted(
+        "a.jpg", "gone.jpg", "dangling.jpg", "empty.jpg", "gone", "b.jpg", notes=notes
+    )
+    assert [photo.path for photo in found.photos] == ["a.jpg", "b.jpg"]
+    assert found.skipped == {
+        "gone.jpg": "There is no photo or folder gone.jpg.",
+        "dangling.jpg": "dangling.jpg is a link to nowhere.jpg, which is not there.",
+        "gone": "There is no photo in gone.",
+        "empty.jpg": "The photo is empty.",
+    }
+    assert [str(note) for note in notes] == [
+        f"{name} is passed over: {reason}" for name, reason in found.skipped.items()
+    ]
+
+
+def test_of_many_one_line_is_said_and_each_is_kept():
+    notes = []
+    found = predicted("a.jpg", *(f"{n}.jpg" for n in range(9)), "x" * 5000, notes=notes)
+    assert len(found.skipped) == 10
+    (note,) = notes
+    assert str(note) == (
+        "10 photos are passed over: 0.jpg, 1.jpg, 2.jpg and 7 more. --json names all, with the "
+        "reason."
+    )
+
+
+def test_nothing_there_is_an_error():
+    with pytest.raises(
+        DataError, match=r"no photo or folder x\. Nor is there any at 1 other path\."
+    ):
+        predicted("x", "y")
+    Path("x.jpg").symlink_to("y")
+    with pytest.raises(DataError, match=r"x\.jpg is a link to y, which is not there.*Check"):
+        predicted("x.jpg")
+    Path("empty2.jpg").touch()
+    with pytest.raises(DataError, match=r"empty\.jpg cannot be read: The .* Nor can 1 other\."):
+        predicted("empty.jpg", "empty2.jpg")
+    with pytest.raises(DataError, match=r"No photo was given.*Pass photos"):
+        predicted()
+
+
+def run(*args, stdin=""):
+    return CliRunner().invoke(command, ["run", *args], input=stdin)
+
+
+def test_a_list_may_hold_comments_blank_lines_and_what_is_gone():
+    Path("#1.jpg").write_text("a photo")
+    outcome = run("-", "--json", stdin="# mine\r\na.jpg\r\n\n  \n#1.jpg\ngone.jpg\n")
+    assert outcome.exit_code == 0
+    found = json.loads(outcome.stdout)
+    assert [photo["path"] for photo in found["predictions"]] == ["a.jpg", "#1.jpg"]
+    assert [photo["path"] for photo in found["skipped"]] == ["gone.jpg"]
+    assert "gone.jpg is passed over" in outcome.stderr
+
+
+def test_a_file_that_is_gone_does_not_keep_others_from_their_answers():
+    outcome = run("gone.jpg", "b.jpg")
+    assert outcome.exit_code == 0
+    assert outcome.stdout.startswith("b.jpg")
+
+
+def test_the_only_one_that_is_gone_is_told_with_the_nearest_name():
+    outcome = run("aa.jpg")
+    assert outcome.exit_code == 1
+    assert str(outcome.exception) == "There is no photo or folder aa.jpg. Did you mean a.jpg?"
+
+
+def test_a_list_of_nothing_is_an_error():
+    assert "No photo was given" in str(run("-", stdin="# nothing\n").exception)
+
+
+def test_the_table_tells_a_class_called_unknown_from_a_photo_that_is(monkeypatch):
+    answered = Prediction("a.jpg", (("unknown", 0.8),), (0.2, 0.8))
+    not_answered = Prediction("b.jpg", (("path", 0.6),), (0.6, 0.4), "unsure")
+    monkeypatch.setattr(
+        predictions,
+        "predict_run",
+        lambda *args: predictions.Predictions(CLASSES, (answered, not_answered), {}, None),
+    )
+    rows = list(csv.DictReader(io.StringIO(run("a.jpg", "b.jpg", "--csv", "-").stdout)))
+    assert rows == [
+        {"path": "a.jpg", "class": "unknown", "probability": "0.800000", "unknown": "false",
+         "probability (path)": "0.200000", "probability (unknown)": "0.800000"},
+        {"path": "b.jpg", "class": "unknown", "probability": "0.600000", "unknown": "true",
+         "probability (path)": "0.600000", "probability (unknown)": "0.400000"},
+    ]  # fmt: skip
