@@ -124,12 +124,11 @@ def predict(
         photos: Photos, and folders of photos.
         top: Classes named per photo; None: 3, and 5 of a network's own.
         abstain: The target error rate of answered photos; None answers all.
-        on_note: Told of photos that cannot be read, a line each.
+        on_note: Told of photos that are not there or cannot be read.
         on_progress: Told how far it is.
 
     Raises:
-        DataError: If there is no such run or network, a path does not exist, or no photo at all
-            can be read.
+        DataError: If there is no such run or network, or no photo at all is there and can be read.
         CapsuleError: If the run cannot be read.
         WeightsError: If the network has no published weights, or they cannot be had.
         ConfigError: If it cannot abstain, or nothing tells the network's classes.
