@@ -6,7 +6,7 @@ has trusted an engine with it, nothing else is needed.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from budwood.features.extraction import OnProgress, in_batches
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.reading_ahead import decoded
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, trunk_key
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import Answers, Trust, trust_in
 from budwood.places import CAPSULE
@@ -42,20 +43,28 @@ class CompiledClassifier:
     trust: Trust | None = None
     """How far its word can be taken."""
 
-    def answers(self, paths: Sequence[Path], on_progress: OnProgress | None = None) -> Answers:
+    def answers(
+        self,
+        paths: Sequence[Path],
+        on_progress: OnProgress | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
         broken: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
         ood = [np.empty(0, np.bool_)]
         known = None if self.trust is None else self.trust.familiar
-        with closing(decoded(paths, self.preprocessing, broken)) as photos:
+        odd = Oddities()
+        with closing(decoded(paths, self.preprocessing, broken, odd=odd)) as photos:
             batches = in_batches(photos, len(paths), SLOW_BATCH, broken, on_progress)
             with closing(self.engine.stream(batches)) as results:
                 for _, (rows, *_) in results:
                     parts.append(self._head(rows))
                     if known is not None:
                         ood.append(known.is_strange(rows))
+        for line in odd.lines():
+            on_note(line)
         return Answers(
             np.concatenate(parts), None if known is None else np.concatenate(ood), broken
         )

@@ -154,7 +154,7 @@ def _saved(
             compiled.classes,
             warning,
             compiled.trust,
-            lambda part: compiled.answers(part, on_progress),
+            lambda part: compiled.answers(part, on_progress, on_note),
         )
     from budwood.classifier import load  # torch is loaded here
     from budwood.runs import warning_of
@@ -166,7 +166,11 @@ def _saved(
 def _none_readable(skipped: dict[str, str]) -> DataError:
     name, reason = next(iter(skipped.items()))
     others = f" Nor can the {len(skipped) - 1} others." if len(skipped) > 1 else ""
-    return DataError(f"{name} cannot be read: {reason}{others}", next="Pass others.", file=name)
+    return DataError(
+        f"{name} cannot be read: {reason}{others}",
+        next="Copy it again, convert it to PNG or JPEG, or pass other photos.",
+        file=name,
+    )
 
 
 def _photos_at(path: Path) -> list[Path]:

@@ -160,6 +160,7 @@ def run_training(
         test_fraction=request.test_fraction,
         seed=request.seed,
         group=request.group,
+        on_note=on_note,
     )
     if request.patience is not None and photos.val is None:
         raise ConfigError(

@@ -27,6 +27,7 @@ from budwood.features.store import (
     maker_key,
 )
 from budwood.features.verification import PROBES
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
 
@@ -153,7 +154,8 @@ class Gatherer:
         engine that ran, and whether there was no room for them. `broken` is filled."""
         order = _spread_out(list(missing.values()), PROBES)
         ahead = AHEAD_BYTES if self.choice.engine is None else 0
-        with closing(decoded(order, self._preprocessing, broken, ahead, contents)) as photos:
+        odd = Oddities()
+        with closing(decoded(order, self._preprocessing, broken, ahead, contents, odd)) as photos:
             first = self.choice.settle(photos)
             shelves = self._shelves(digests)
             if self.choice.engine is None:  # not one photo can be decoded
@@ -169,6 +171,7 @@ class Gatherer:
             if room == "nowhere":
                 for _ in photos:  # what cannot be decoded must be known beforehand
                     pass
+                self._say(odd)
                 return shelves, missing, True
             wanted = _of(todo, chain(first, photos))
             pace = pace_for(self.choice.seconds_per_photo, len(todo))
@@ -182,9 +185,14 @@ class Gatherer:
                 self._on_progress,
                 compact=self._is_compact and keep,
             )
+        self._say(odd)
         lost = _missing(digests, shelves).values()
         broken |= {path: CHANGED for path in lost if path not in broken}
         return shelves, missing, False
+
+    def _say(self, odd: Oddities) -> None:
+        for line in odd.lines():
+            self._on_note(line)
 
     @property
     def _is_compact(self) -> bool:

@@ -1,6 +1,7 @@
 """A folder (or list) of photos as training, validation and test split with one list of classes."""
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def load_folder(
     seed: int = 0,
     group: str | None = None,
     find_groups: bool = True,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> ImageFolder:
     """The photos at `path` with their classes and splits.
 
@@ -73,6 +75,7 @@ def load_folder(
         seed: Chooses what is set aside.
         group: Column of the CSV file to use instead of `group`.
         find_groups: False leaves photos closed: only groups that a list names are kept together.
+        on_note: Told how far it is, if looking for groups takes long.
 
     Raises:
         DataError: If nothing can be learned from what is there; `file` names the place.
@@ -94,7 +97,7 @@ def load_folder(
     found = parts.with_known_classes(found, classes, root if test is None else Path(test))
     has_own_test = "test" in found.parts
     if find_groups:
-        found = parts.with_groups(found, root)
+        found = parts.with_groups(found, root, on_note)
     if test_fraction is not None:
         found = parts.with_test_set_aside(found, test_fraction, seed, root)
     if val:

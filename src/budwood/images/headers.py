@@ -1,22 +1,39 @@
-"""What the first bytes of a photo say, read in microseconds: its format, size, orientation, and
-whether libjpeg-turbo, the fastest decoder, reads it as it should be read.
-
-It reads nothing but JPEG, and pays no heed to EXIF; the inks of CMYK, of which there are several
-kinds, are left to Pillow. So only RGB and grey JPEG are `is_plain`, and orientation is read here.
+"""What the bytes of a photo say before it is decoded, read in microseconds: its format, its size,
+and how it lies. Orientation is read here because libjpeg-turbo pays no heed to EXIF.
 """
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from budwood.arrays import Photo
 from budwood.errors import PhotoError
+from budwood.images.tags import COLUMNS, ROWS, SUBFILE, directory
+from budwood.images.tags import exif_orientation as exif_orientation
 
 TRUNCATED = "The photo ends too early (truncated)."
 
 
-def undecodable(reason: str) -> PhotoError:
-    """The error of a photo that looks like one but that no decoder reads."""
-    return PhotoError(f"The photo is damaged or of a rare kind: {reason.rstrip('.')}.")
+MULTI_PAGE = "several pages or channels, of which the first is used"
+"""What is odd about a TIFF with more pages than one."""
+
+
+SIDE_CHUNKS = "chunks beside the pixels that are damaged or too large"
+"""What is odd about a PNG that is sound without them."""
+
+
+def undecodable(reason: str, kind: str = "photo") -> PhotoError:
+    """The error of a photo that looks like one but that no decoder reads.
+
+    Args:
+        reason: A decoder's word.
+        kind: What the file is, such as `TIFF (640 x 480, 12 bits a channel)`.
+    """
+    ending = kind.split()[0].lower() if kind != "photo" else "in"
+    return PhotoError(
+        f"The {kind} is damaged or of a rare kind: {reason.rstrip('.')}.",
+        next=f"If other programs show it, convert it, for example: magick photo.{ending} out.png.",
+    )
 
 
 @dataclass(frozen=True)
@@ -26,13 +43,36 @@ class Header:
     format: str
     """`jpeg`, `png`, `webp`, `gif`, `bmp` or `tiff`."""
     height: int | None = None
-    """Stored rows, before the photo is turned upright; None where Pillow has to say."""
+    """Stored rows, before the photo is turned upright; None of a TIFF that does not say."""
     width: int | None = None
     """Stored columns, likewise."""
     orientation: int = 1
     """The EXIF orientation, 1 to 8; 1 is upright."""
-    is_plain: bool = False
-    """Whether libjpeg-turbo reads it as it should be read."""
+    components: int = 3
+    """Of a JPEG: 1 is grey, 3 is colour, 4 is ink."""
+    is_progressive: bool = False
+    """Of a JPEG: whether all of it is held as coefficients before there is a pixel."""
+    has_end: bool = True
+    """Of a JPEG: whether its end is marked."""
+    oddity: str | None = None
+    """What the user should know of a photo that can be read."""
+
+    def __str__(self) -> str:
+        size = "" if self.height is None else f" ({self.width} x {self.height})"
+        return f"{self.format.upper() if self.format != 'webp' else 'WebP'}{size}"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A photo, perhaps at a reduced size."""
+
+    photo: Photo
+    height: int
+    """Of the photo at its full size, upright."""
+    width: int
+    """Likewise."""
+    reduction: int = 1
+    """How many pixels of the full size lie along one of `photo`; the last may be cut off."""
 
 
 def read_header(data: bytes) -> Header:
@@ -47,31 +87,24 @@ def read_header(data: bytes) -> Header:
         return _png(data)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return _webp(data)
-    for signature, name in _LEFT_TO_PILLOW.items():
-        if data.startswith(signature):
-            return Header(name)
+    if data.startswith((b"GIF87a", b"GIF89a")):
+        return _gif(data)
+    if data.startswith(b"BM"):
+        return _bmp(data)
+    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return _tiff(data)
     raise _not_a_photo(data)
 
 
-_LEFT_TO_PILLOW = {
-    b"GIF87a": "gif",
-    b"GIF89a": "gif",
-    b"BM": "bmp",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",
-    b"MM\0+": "tiff",
-}
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment's content, up to the first scan or the end.
 
+    What lies between two segments is skipped, as every decoder does.
 
-def _jpeg(data: bytes) -> Header:
-    """Size and EXIF stand before the scan; after it there must be an end-of-image marker.
-
-    Inside a scan FF is always followed by 00 or a restart, so the marker cannot appear by chance;
-    before it stands the thumbnail, with an end of its own. Bytes after the end are fine: phones
-    append a film or a depth map.
+    Raises:
+        PhotoError: If the bytes end before a scan begins.
     """
-    orientation, size, at = 1, None, 2
+    at = 2
     while True:
         at = data.find(b"\xff", at)
         if at < 0 or at + 4 > len(data):
@@ -83,23 +116,53 @@ def _jpeg(data: bytes) -> Header:
         if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:  # they have no body
             at += 2
             continue
+        start = at + 4
+        end = min(len(data), at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+        yield marker, start, end
         if marker in (0xDA, 0xD9):
-            break
-        body = data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")]
-        if marker == 0xE1 and body.startswith(b"Exif\0\0"):
-            orientation = exif_orientation(body[6:])
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(body) >= 6:
-            size = struct.unpack(">HHB", body[1:6])
-        at += 4 + len(body)
-    if size is None or data.rfind(b"\xff\xd9", at) < 0:
+            return
+        at = max(start, end)
+
+
+def is_frame(marker: int) -> bool:
+    """Whether a JPEG's marker is that of its frame, which tells its size."""
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
+
+
+def _jpeg(data: bytes) -> Header:
+    """Size and EXIF stand before the scan; after it there should be an end-of-image marker.
+
+    Inside a scan FF is always followed by 00 or a restart, so the marker cannot appear by chance;
+    before it stands the thumbnail, with an end of its own. Bytes after the end are fine: phones
+    append a film or a depth map.
+    """
+    orientation, frame, scan = 1, None, len(data)
+    for marker, start, end in jpeg_segments(data):
+        scan = start
+        if marker == 0xE1 and data.startswith(b"Exif\0\0", start, end):
+            orientation = exif_orientation(data[start + 6 : end])
+        elif is_frame(marker) and end - start >= 6:
+            frame = marker, *struct.unpack(">HHB", data[start + 1 : start + 6])
+    if frame is None:
         raise PhotoError(TRUNCATED)
-    height, width, components = size
-    return Header("jpeg", height, width, orientation, is_plain=components in (1, 3))
+    marker, height, width, components = frame
+    if height == 0:  # it is told after the first scan, drewnoakes/metadata-extractor#243
+        told = data.find(b"\xff\xdc\0\x04", scan)
+        height = int.from_bytes(data[told + 4 : told + 6], "big") if told >= 0 else 0
+    return Header(
+        "jpeg",
+        height,
+        width,
+        orientation,
+        components=components,
+        is_progressive=marker in (0xC2, 0xC6, 0xCA, 0xCE),
+        has_end=data.rfind(b"\xff\xd9", scan) >= 0,
+    )
 
 
 def _png(data: bytes) -> Header:
     orientation = 1
-    for name, start, end in _png_chunks(data):
+    for name, start, end in png_chunks(data):
         if name == b"eXIf":
             orientation = exif_orientation(data[start:end])
     if data[12:16] != b"IHDR":
@@ -108,18 +171,40 @@ def _png(data: bytes) -> Header:
     return Header("png", height, width, orientation)
 
 
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk's content, up to `IEND`."""
-    at, name = 8, b""
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk's content, up to `IEND` or where the bytes end.
+
+    Raises:
+        PhotoError: If the bytes end before or within the pixels. What is cut off after them is not
+            used; whether all rows are there is told when they are decoded.
+    """
+    at, name, has_pixels = 8, b"", False
     while name != b"IEND":
-        if at + 12 > len(data):
-            raise PhotoError(TRUNCATED)
         start, name = at + 8, data[at + 4 : at + 8]
         end = start + int.from_bytes(data[at : at + 4], "big")
-        if end + 4 > len(data):
+        if len(name) < 4 or end + 4 > len(data):
+            if has_pixels and name != b"IDAT":
+                return
             raise PhotoError(TRUNCATED)
+        has_pixels |= name == b"IDAT"
         yield name, start, end
         at = end + 4  # a checksum follows
+
+
+def without_side_chunks(data: bytes) -> bytes | None:
+    """A PNG with nothing but what decides its pixels; None if there is nothing else.
+
+    Pillow refuses a whole photo for a long text or profile, or a wrong checksum in one, though none
+    is used (python-pillow/Pillow#5610, #8363, #2445).
+    """
+    chunks = list(png_chunks(data))
+    kept = [chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS]
+    if len(kept) == len(chunks):
+        return None
+    return data[:8] + b"".join(data[start - 8 : end + 4] for _, start, end in kept)
+
+
+_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def _webp(data: bytes) -> Header:
@@ -148,24 +233,32 @@ def _webp_orientation(data: bytes) -> int:
     return 1
 
 
-def exif_orientation(exif: bytes) -> int:
-    """The orientation an EXIF block gives, 1 where it gives none that makes sense.
+def _gif(data: bytes) -> Header:
+    """The size of the whole picture; a frame may be smaller."""
+    if len(data) < 10:
+        raise PhotoError(TRUNCATED)
+    width, height = struct.unpack("<HH", data[6:10])
+    return Header("gif", height, width)
 
-    Read here because Pillow warns of damaged blocks, which say nothing about the photo.
-    """
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
-    if order is None:
-        return 1
+
+def _bmp(data: bytes) -> Header:
+    """The oldest header has sides of two bytes; rows from the top down have a negative height."""
+    if len(data) < 26:
+        raise PhotoError(TRUNCATED)
+    is_oldest = int.from_bytes(data[14:18], "little") == 12
+    width, height = struct.unpack("<HH" if is_oldest else "<ii", data[18 : 22 if is_oldest else 26])
+    return Header("bmp", abs(height), width)
+
+
+def _tiff(data: bytes) -> Header:
+    """Its size, and whether there are further pages but smaller copies and masks."""
     try:
-        (first,) = struct.unpack_from(order + "I", exif, 4)
-        (entries,) = struct.unpack_from(order + "H", exif, first)
-        for entry in range(entries):
-            tag, _, _, value = struct.unpack_from(order + "HHIH", exif, first + 2 + 12 * entry)
-            if tag == 0x0112:
-                return value if 1 <= value <= 8 else 1
-    except struct.error:  # the block is cut off before it says
-        return 1
-    return 1
+        tags, following = directory(data)
+        further = directory(data, following)[0] if following else {SUBFILE: 1}
+    except struct.error:  # cut off, or damaged: the decoder will say
+        return Header("tiff")
+    oddity = MULTI_PAGE if not further.get(SUBFILE, 0) & 0b101 else None
+    return Header("tiff", tags.get(ROWS), tags.get(COLUMNS), oddity=oddity)
 
 
 def _not_a_photo(data: bytes) -> PhotoError:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -112,11 +112,13 @@ def _differences(
         yield Note("extra-class", text)
 
 
-def with_groups(found: Found, root: Path) -> Found:
+def with_groups(
+    found: Found, root: Path, on_note: Callable[[str], None] = lambda note: None
+) -> Found:
     """Photos that show one picture or moment are of one group, besides groups given; photos of all
     parts are looked at together."""
     photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos])
+    seen = together([photo.path for photo in photos], on_note)
     notes = list(found.notes)
     if not seen.is_complete:
         text = (

@@ -1,5 +1,6 @@
 """The careful way to decode: every format and mode, by Pillow, to 8-bit RGB over white."""
 
+import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -19,7 +20,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from budwood.errors import PhotoError
-from budwood.images.headers import TRUNCATED, undecodable
+from budwood.images.headers import TRUNCATED, Decoded, Header, undecodable
+from budwood.images.libtiff import complaints
+from budwood.images.tiff import is_read_wrongly, read_tiff
 
 _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     # Not `Image.open`: it tries formats that nobody expects in a folder of photos, and has a limit
@@ -31,41 +34,86 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     "tiff": TiffImageFile,
     "webp": WebPImageFile,
 }
+_ORIENTATION = 0x0112
+log = logging.getLogger("budwood")
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
+LARGE = 50_000_000
+"""Pixels; larger photos are made smaller before they leave Pillow, if they may be."""
+_BAND = 256
+"""Rows that are turned into RGB at a time: the whole would be there twice."""
+
+
 def decode_with_pillow(
-    data: bytes, format: str, check_size: Callable[[int, int], None]
-) -> npt.NDArray[np.uint8]:
-    """The photo's first frame as `h w 3`, as stored; only a TIFF is already turned upright.
+    data: bytes,
+    header: Header,
+    check_size: Callable[[int, int], None],
+    reduce: Callable[[int, int], int],
+) -> Decoded:
+    """The photo's first frame as stored; only a TIFF is already turned upright.
 
     Args:
         data: The bytes of the file.
-        format: One of the formats of `Header`.
+        header: What they say.
         check_size: Called with height and width before any pixel is decoded.
+        reduce: By how much a photo of that height and width, as stored, may be reduced.
 
     Raises:
         PhotoError: If Pillow cannot read it to its end.
     """
     try:
-        with without_pillow_warnings(), _OPENERS[format](BytesIO(data)) as image:
+        with without_pillow_warnings(), _opened(data, header, check_size) as image:
             check_size(image.height, image.width)
-            image.load()
-            return rgb(image)
+            with complaints() as heard:
+                image.load()
+            if heard:
+                raise undecodable(heard[0], str(header))
+            is_large = image.height * image.width > LARGE
+            reduction = reduce(image.height, image.width) if is_large else 1
+            return Decoded(rgb(image, reduction), image.height, image.width, reduction)
     except (PhotoError, MemoryError):
         raise
     except Exception as error:  # Pillow's plugins raise nearly every class there is
-        raise _in_plain_words(error) from None
+        raise _in_plain_words(error, header) from None
 
 
-def rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
-    """An image of any mode as `h w 3`, alpha laid over white."""
+def _opened(data: bytes, header: Header, check_size: Callable[[int, int], None]) -> Image.Image:
+    """The image, not decoded yet; of a TIFF that Pillow does not read it is decoded."""
+    if header.format != "tiff":
+        return _OPENERS[header.format](BytesIO(data))
+    try:
+        image = TiffImageFile(BytesIO(data))
+        if not is_read_wrongly(image):
+            return image
+    except Exception:  # it is no kind that Pillow knows, or damaged: tifffile tells
+        log.debug("Pillow does not open this TIFF", exc_info=True)
+    pixels, orientation = read_tiff(data, check_size, eight_bits)
+    pixels.getexif()[_ORIENTATION] = orientation
+    return ImageOps.exif_transpose(pixels)
+
+
+def rgb(image: Image.Image, reduction: int = 1) -> npt.NDArray[np.uint8]:
+    """An image of any mode as `h w 3`, alpha laid over white, and at a fraction of its size."""
     if image.mode in _DEEP_MODES:
         image = Image.fromarray(eight_bits(np.asarray(image)))
+    if image.height <= _BAND:
+        return np.array(_over_white(image, reduction))
+    size = -(-image.height // reduction), -(-image.width // reduction), 3
+    pixels = np.empty(size, np.uint8)
+    for top in range(0, image.height, _BAND):
+        rows = image.crop((0, top, image.width, min(top + _BAND, image.height)))
+        band = np.asarray(_over_white(rows, reduction))
+        pixels[top // reduction : top // reduction + len(band)] = band
+    return pixels
+
+
+def _over_white(image: Image.Image, reduction: int) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"))
+    image = image.convert("RGB")
+    return image.reduce(reduction) if reduction > 1 else image
 
 
 def eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -93,11 +141,12 @@ def eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return np.asarray(np.rint(scaled.clip(0, 1) * 255), dtype=np.uint8)
 
 
-def _in_plain_words(error: Exception) -> PhotoError:
+def _in_plain_words(error: Exception, header: Header) -> PhotoError:
     text = str(error) or type(error).__name__
     if isinstance(error, EOFError) or "truncated" in text.lower():
         return PhotoError(TRUNCATED)
-    return undecodable(text)
+    log.debug("Pillow does not read this photo", exc_info=error)
+    return undecodable(f"{text.rstrip('.')} ({type(error).__name__})", str(header))
 
 
 @contextmanager

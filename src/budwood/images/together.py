@@ -8,7 +8,7 @@ to be decoded for it. `budwood audit` looks more closely.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -65,28 +65,32 @@ class Together:
         return f"{number} ({', '.join(f'{n:,} {what}' for n, what in kinds if n)})"
 
 
-def together(paths: Sequence[Path]) -> Together:
+def together(paths: Sequence[Path], on_note: Callable[[str], None] = lambda note: None) -> Together:
     """Which photos belong together; those that cannot be read stand for themselves.
 
     What was found is kept, and found again as long as no file changes.
+
+    Args:
+        paths: Photos.
+        on_note: Told how far it is, if it takes long.
     """
     place = _place(paths)
     kept = _kept(place, len(paths))
     if kept is None:
-        kept = _looked_at(paths)
+        kept = _looked_at(paths, on_note)
         with suppress(OSError), whole_file(place) as file:  # it only saves time
             file.write(json.dumps(asdict(kept)).encode())
     return kept
 
 
-def _looked_at(paths: Sequence[Path]) -> Together:
+def _looked_at(paths: Sequence[Path], on_note: Callable[[str], None]) -> Together:
     sizes = [_size(path) for path in paths]
     is_complete = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
     copies: list[tuple[int, int]] = []
     moments: list[Moment | None]
     if is_complete:
-        seen = glances(paths)
+        seen = glances(paths, on_note)
         moments = [None if one is None else one.moment for one in seen]
         copies = _copies(seen)
     else:

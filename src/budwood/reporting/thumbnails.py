@@ -12,6 +12,7 @@ from PIL import Image
 
 from budwood.errors import PhotoError
 from budwood.features.reading_ahead import workers
+from budwood.images.gate import turn_of
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import read
 
@@ -31,7 +32,8 @@ def thumbnails(paths: Iterable[Path]) -> dict[Path, str]:
 
 def _thumbnail(path: Path) -> str | None:
     try:
-        return address_of(SMALL.pixels(read(path)))
+        with turn_of(path):
+            return address_of(SMALL.pixels(read(path)))
     except PhotoError:  # it has gone or is torn by now; the page says so in its place
         return None
 
