@@ -120,7 +120,7 @@ class TestHeight:
         return bytes(data)
 
     def test_none_is_an_unreadable_photo(self, without):
-        with pytest.raises(PhotoError, match="says that it has 88 x 0 pixels.*save it again"):
+        with pytest.raises(PhotoError, match=r"says that it has 88 x 0 pixels.*save it again"):
             decode(without)
 
     def test_it_may_be_told_after_the_scan(self, without):

@@ -11,7 +11,7 @@ import pytest
 
 from budwood.errors import PhotoError
 from budwood.images.decoding import decode, decode_reduced
-from budwood.images.headers import SIDE_CHUNKS
+from budwood.images.png import SIDE_CHUNKS
 
 
 def chunk(name, body, checksum=None):
@@ -58,5 +58,5 @@ def test_a_wrong_checksum_of_what_pixels_depend_on_is_damage(scene, encoded, nam
     start = data.index(name)
     end = start + 4 + int.from_bytes(data[start - 4 : start], "big")
     data[end : end + 4] = b"\0\0\0\0"
-    with pytest.raises(PhotoError, match=r"PNG \(160 x 120\) is damaged.*magick"):
+    with pytest.raises(PhotoError, match=r"PNG.* is damaged.*checksum.*magick"):
         decode(bytes(data[:33] + SIDE["checksum of a colour space"] + data[33:]))

@@ -100,9 +100,7 @@ class TestKindsThatPillowDoesNotKnow:
         values = np.asarray(scene()).astype(np.uint32)[..., :channels] * (2**bits - 1) // 255
         ones = (values.reshape(120, -1, 1) >> np.arange(bits - 1, -1, -1)) & 1
         packed = np.packbits(ones.reshape(120, -1).astype(np.uint8), axis=1)
-        data = bytearray(
-            written(packed.tobytes(), shape=packed.shape, dtype="uint8", photometric="minisblack")
-        )
+        data = bytearray(written(packed, photometric="minisblack"))
         retag(data, {256: 160, 258: bits, 262: 2 if channels == 3 else 1, 277: channels})
         assert difference(bytes(data), np.asarray(scene())[..., :channels]) <= 1
 

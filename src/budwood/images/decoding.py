@@ -11,17 +11,13 @@ import numpy as np
 from budwood.arrays import Photo
 from budwood.errors import PhotoError
 from budwood.images.gate import PIXELS, pixel_bytes
-from budwood.images.headers import (
-    SIDE_CHUNKS,
-    Header,
-    read_header,
-    undecodable,
-    without_side_chunks,
-)
 from budwood.images.headers import Decoded as Decoded
+from budwood.images.headers import Header, read_header
 from budwood.images.jpeg import decode_jpeg
 from budwood.images.oddities import OnOddity
 from budwood.images.pillow import decode_with_pillow
+from budwood.images.png import SIDE_CHUNKS, without_side_chunks
+from budwood.images.unreadable import undecodable
 
 log = logging.getLogger("budwood")
 

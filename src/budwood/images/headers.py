@@ -3,37 +3,19 @@ and how it lies. Orientation is read here because libjpeg-turbo pays no heed to 
 """
 
 import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from budwood.arrays import Photo
 from budwood.errors import PhotoError
+from budwood.images.png import png_chunks
 from budwood.images.tags import COLUMNS, ROWS, SUBFILE, directory
 from budwood.images.tags import exif_orientation as exif_orientation
-
-TRUNCATED = "The photo ends too early (truncated)."
-
+from budwood.images.unreadable import TRUNCATED, not_a_photo, undecodable
 
 MULTI_PAGE = "several pages or channels, of which the first is used"
 """What is odd about a TIFF with more pages than one."""
-
-
-SIDE_CHUNKS = "chunks beside the pixels that are damaged or too large"
-"""What is odd about a PNG that is sound without them."""
-
-
-def undecodable(reason: str, kind: str = "photo") -> PhotoError:
-    """The error of a photo that looks like one but that no decoder reads.
-
-    Args:
-        reason: A decoder's word.
-        kind: What the file is, such as `TIFF (640 x 480, 12 bits a channel)`.
-    """
-    ending = kind.split()[0].lower() if kind != "photo" else "in"
-    return PhotoError(
-        f"The {kind} is damaged or of a rare kind: {reason.rstrip('.')}.",
-        next=f"If other programs show it, convert it, for example: magick photo.{ending} out.png.",
-    )
 
 
 @dataclass(frozen=True)
@@ -93,7 +75,7 @@ def read_header(data: bytes) -> Header:
         return _bmp(data)
     if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return _tiff(data)
-    raise _not_a_photo(data)
+    raise not_a_photo(data)
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -161,50 +143,21 @@ def _jpeg(data: bytes) -> Header:
 
 
 def _png(data: bytes) -> Header:
-    orientation = 1
+    """The checksums of its pixels are compared here: Pillow looks at those of other chunks only."""
+    orientation, view = 1, memoryview(data)
     for name, start, end in png_chunks(data):
         if name == b"eXIf":
             orientation = exif_orientation(data[start:end])
+        if name == b"IDAT" and zlib.crc32(view[start - 4 : end]) != _number(view, end):
+            raise undecodable("the checksum of its pixels is wrong", "PNG")
     if data[12:16] != b"IHDR":
         raise undecodable("a PNG that does not begin with its header")
     width, height = struct.unpack(">II", data[16:24])
     return Header("png", height, width, orientation)
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk's content, up to `IEND` or where the bytes end.
-
-    Raises:
-        PhotoError: If the bytes end before or within the pixels. What is cut off after them is not
-            used; whether all rows are there is told when they are decoded.
-    """
-    at, name, has_pixels = 8, b"", False
-    while name != b"IEND":
-        start, name = at + 8, data[at + 4 : at + 8]
-        end = start + int.from_bytes(data[at : at + 4], "big")
-        if len(name) < 4 or end + 4 > len(data):
-            if has_pixels and name != b"IDAT":
-                return
-            raise PhotoError(TRUNCATED)
-        has_pixels |= name == b"IDAT"
-        yield name, start, end
-        at = end + 4  # a checksum follows
-
-
-def without_side_chunks(data: bytes) -> bytes | None:
-    """A PNG with nothing but what decides its pixels; None if there is nothing else.
-
-    Pillow refuses a whole photo for a long text or profile, or a wrong checksum in one, though none
-    is used (python-pillow/Pillow#5610, #8363, #2445).
-    """
-    chunks = list(png_chunks(data))
-    kept = [chunk for chunk in chunks if chunk[0] in _PIXEL_CHUNKS]
-    if len(kept) == len(chunks):
-        return None
-    return data[:8] + b"".join(data[start - 8 : end + 4] for _, start, end in kept)
-
-
-_PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
+def _number(data: memoryview, at: int) -> int:
+    return int.from_bytes(data[at : at + 4], "big")
 
 
 def _webp(data: bytes) -> Header:
@@ -259,32 +212,3 @@ def _tiff(data: bytes) -> Header:
         return Header("tiff")
     oddity = MULTI_PAGE if not further.get(SUBFILE, 0) & 0b101 else None
     return Header("tiff", tags.get(ROWS), tags.get(COLUMNS), oddity=oddity)
-
-
-def _not_a_photo(data: bytes) -> PhotoError:
-    if not data:
-        return PhotoError("The photo is empty.", next="Copy the file again.")
-    start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if not any(data):
-        return PhotoError("The photo holds nothing but zeros.", next="Copy the file again.")
-    if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return PhotoError(
-            "The file is a web page (HTML), not a photo.",
-            next="Its download went wrong: fetch the photo itself.",
-        )
-    if data[4:8] == b"ftyp":
-        return PhotoError(
-            "The file is a HEIC or AVIF photo or a film, which is not read.",
-            next="Save it as JPEG.",
-        )
-    if _is_text(data[:4096]):
-        return PhotoError("The file is text, not a photo.", next="Remove it or fetch the photo.")
-    return PhotoError(
-        f"The file is not a photo: it begins with the bytes {data[:4].hex(' ')}.",
-        expected="JPEG, PNG, WebP, GIF, BMP and TIFF are read.",
-    )
-
-
-def _is_text(start: bytes) -> bool:
-    controls = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
-    return not set(start) & set(controls) and b"\x7f" not in start

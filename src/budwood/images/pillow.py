@@ -20,9 +20,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from budwood.errors import PhotoError
-from budwood.images.headers import TRUNCATED, Decoded, Header, undecodable
+from budwood.images.headers import Decoded, Header
 from budwood.images.libtiff import complaints
 from budwood.images.tiff import is_read_wrongly, read_tiff
+from budwood.images.unreadable import TRUNCATED, undecodable
 
 _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     # Not `Image.open`: it tries formats that nobody expects in a folder of photos, and has a limit

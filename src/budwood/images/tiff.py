@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from budwood.errors import PhotoError
-from budwood.images.headers import TRUNCATED
+from budwood.images.unreadable import TRUNCATED
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
