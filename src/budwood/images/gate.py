@@ -4,10 +4,13 @@ A photo takes the memory of its pixels, however few of them are wanted. Where ph
 are fewer under way; the largest go alone.
 """
 
+import ctypes
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 
 from budwood.images.headers import Header
@@ -16,6 +19,8 @@ ROOM = 512 * 2**20
 """Bytes of pixels that may be there at once; more only if it is one photo."""
 LARGE_FILE = 32 * 2**20
 """Bytes; of larger files one at a time is read and decoded."""
+LARGE_PHOTO = 64 * 2**20
+"""Bytes of pixels; after more, memory is given back at once."""
 
 
 class Gate:
@@ -51,9 +56,23 @@ class Gate:
         try:
             yield
         finally:
+            if size > LARGE_PHOTO:
+                _give_back()
             with self._changed:
                 self.free += size
                 self._changed.notify_all()
+
+
+def _give_back() -> None:
+    """Let the system have what was freed: each thread's heap would keep it, a whole photo each."""
+    trim = getattr(_c_library(), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _c_library() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if os.name == "posix" else None
 
 
 PIXELS = Gate(ROOM)
