@@ -36,8 +36,6 @@ TRAILING = "bytes after the last row that belong to nothing"
 """What is odd about JPEGs that are sound all the same."""
 
 _BEFORE_THE_END = "extraneous bytes before marker 0xd9"
-_SEGMENTS = (0xC4, 0xCC, 0xDB, 0xDD)
-"""Huffman and arithmetic tables, quantisation tables, restart interval."""
 
 
 def decode_jpeg(
@@ -91,7 +89,7 @@ def in_order(data: bytes, header: Header) -> bytes:
         elif marker == 0xDA:
             body = body if header.is_progressive else body[:-3] + b"\0\x3f\0"
             scan, rows = start - 4, end
-        elif marker not in _SEGMENTS:
+        elif 0xE0 <= marker <= 0xEF or marker == 0xFE:  # of applications, and comments
             continue
         parts += [bytes([0xFF, marker]), struct.pack(">H", len(body) + 2), body]
     if header.has_end:

@@ -37,6 +37,7 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
 }
 _ORIENTATION = 0x0112
 log = logging.getLogger("budwood")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors went to stderr otherwise
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
