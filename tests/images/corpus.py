@@ -155,12 +155,12 @@ KINDS = {
 
 
 def main(folder: Path, seed: int = 0) -> None:
-    """2,000 damaged photos and 6,600 sound ones in two class folders."""
+    """2,000 damaged photos and 4,400 sound ones in two class folders."""
     for i, (name, data) in enumerate(mutations(2000, seed)):
         path = folder / "ab"[i % 2] / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    for i in range(6600):
+    for i in range(4400):
         picture(1000 + i, 40, 50).save(folder / "ab"[i % 2] / f"sound-{i:04}.png")
 
 
