@@ -15,7 +15,7 @@ from budwood.features.gathering import CHANGED, Extraction, Gathered
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
-from budwood.images.notes import count
+from budwood.images.notes import FEW, count
 from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
@@ -53,7 +53,11 @@ class Audit:
     def __str__(self) -> str:
         if not self.findings:
             return f"{count(self.photos, 'photo')}: nothing to complain of."
-        lines = [f"{f.kind:<10} {f}" for f in self.findings]
+        classes = [f for f in self.findings if f.kind == "imbalance"]  # they come last
+        shown = self.findings[: len(self.findings) - max(0, len(classes) - FEW)]
+        lines = [f"{f.kind:<10} {f}" for f in shown]
+        if len(classes) > FEW:
+            lines.append(f"{'imbalance':<10} ... and {len(classes) - FEW:,} more: --json has all.")
         leak = [str(self.leak)] if self.leak and self.leak.photos else []
         return "\n\n".join(
             [

@@ -13,8 +13,10 @@ from PIL import Image
 from budwood.classifier import Classifier, load
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
+from budwood.images.names import normalised
 from budwood.images.notes import count
 from budwood.images.reading import read
+from budwood.images.trees import MARKER
 from budwood.judging.attribution import feature_maps, first_filters, where_it_looked
 from budwood.judging.map_layers import last_map_layer
 from budwood.learning.precision_trial import pooled
@@ -133,12 +135,17 @@ def explain_run(
         CapsuleError: If the run cannot be read.
     """
     model = load(run, on_note=on_note, on_progress=on_progress)
-    if named is not None and named not in model.classes_:
+    called = {normalised(name): name for name in model.classes_}
+    if named is not None and normalised(named) not in called:
         raise ConfigError(
             f"There is no class {named!r}.", expected=f"There are {', '.join(model.classes_)}."
         )
     shares = model.predict_proba(list(photos))
-    chosen = shares.argmax(1) if named is None else np.full(len(photos), _place(model, named))
+    chosen = (
+        shares.argmax(1)
+        if named is None
+        else np.full(len(photos), _place(model, called[normalised(named)]))
+    )
     first = _images(model, photos[:1])[1]
     layer = layer or last_map_layer(model.network, first)
     tiles = [("filters", first_filters(model.network).numpy())] if filters else []
@@ -147,6 +154,9 @@ def explain_run(
     near, note = _neighbours(model, run, photos)
     found = []
     with writing_to(out):
+        if not out.exists():
+            out.mkdir(parents=True)
+            (out / MARKER).touch()  # so that it is no class when it lies among the photos
         for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
             path, name = photos[i], model.classes_[int(chosen[i])]
             picture = str(_write(_unused(out, f"{path.stem}-{name}"), drawn))
@@ -189,7 +199,7 @@ def _neighbours(
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
     folder = run if run.is_dir() else run.parent
-    request = request_of(folder)
+    request = request_of(run)
     if request is None:
         return nothing, "The training photos are not known: there is no config.json beside it."
     train = [photo for photo in photos_of(folder, request) if photo.split == "train"]

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from budwood.errors import ConfigError, DataError
 from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.names import normalised
 from budwood.images.notes import count, first
 from budwood.judging.findings import Finding
 
@@ -136,7 +136,7 @@ class _Place:
 
     def _learn(self, photo: Path, label: str) -> None:
         for place in reversed(photo.relative_to(self.root).parents):
-            if unicodedata.normalize("NFC", place.name) == label:
+            if normalised(place.name) == label:
                 self.class_folders[self.root / place] = label
                 return
 
@@ -210,7 +210,7 @@ def _planned(line: dict[str, str], where: str, place: _Place, file: Path) -> Fix
 
 
 def _in_class(label: str, photo: Path, where: str, place: _Place, file: Path) -> Path:
-    label = unicodedata.normalize("NFC", label)
+    label = normalised(label)
     if label not in place.classes:
         raise DataError(
             f"{where}: there is no class {label!r}.",

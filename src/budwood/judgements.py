@@ -12,7 +12,7 @@ from budwood.classifier import unpacked
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_test
 from budwood.judging.honesty import Honesty
 from budwood.judging.metrics import Evaluation
@@ -170,8 +170,8 @@ def _judged(
     split, notes = load_test(data, model.classes_, asked.get("group"))
     photos = ImageFolder(data, model.classes_, split, None, None, notes)
     gathered = model.gather(split.paths)
-    photos = leave_out_broken(photos, gathered.broken, strict=strict)
-    for note in photos.notes:
+    before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)
+    for note in (*notes, *said_of_broken(before, photos)):
         on_note(note)
     said = tuple(str(note) for note in photos.notes)
     judged = model.judge(photos.train, abstain)

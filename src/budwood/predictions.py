@@ -1,5 +1,6 @@
 """What a saved classifier says to photos."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from budwood.compiled import compiled_classifier
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
+from budwood.images.notes import Note, count, few_or_one
 from budwood.images.trees import grow
 from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
@@ -40,7 +42,7 @@ class Predictions:
     classes: tuple[str, ...]
     photos: tuple[Prediction, ...]
     skipped: dict[str, str]
-    """Photos that cannot be read, with the reason."""
+    """What is not there or cannot be read, with the reason."""
     warning: str | None
     rule: SelectiveRule | None = None
     """Which photos are answered, where abstaining was asked for."""
@@ -93,23 +95,20 @@ def predict_run(
         run: The run's folder or its capsule.
         paths: Photos and folders of photos.
         top: Classes named per photo.
-        on_note: Told of photos that cannot be read, a line each.
+        on_note: Told of photos that are not there or cannot be read.
         on_progress: Told how far it is.
         abstain: The target error rate of answered photos; the others are unknown. None answers
             all.
 
     Raises:
         CapsuleError: If the run cannot be read.
-        DataError: If a path does not exist, or no photo at all can be read.
+        DataError: If no photo at all is there and can be read; other paths are passed over.
         ConfigError: If it cannot abstain, or `abstain` is no rate.
     """
-    photos = [photo for path in paths for photo in _photos_at(path)]
-    if not photos:
-        raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
+    photos, skipped = _all_photos(paths)
     saved = _saved(run, len(photos), on_note, on_progress)
     rule = None if abstain is None else rule_of(saved.trust, abstain, str(run))
     found: list[Prediction] = []
-    skipped: dict[str, str] = {}
     for start in range(0, len(photos), PREDICTED_AT_ONCE):
         part = photos[start : start + PREDICTED_AT_ONCE]
         answers = saved.answers(part)
@@ -122,8 +121,12 @@ def predict_run(
             found.append(Prediction(str(path), tuple(ranked[:top]), tuple(row), reason))
     if not found:
         raise _none_readable(skipped)
-    for name, reason in skipped.items():
-        on_note(f"{name} is passed over: {reason}")
+    for note in few_or_one(
+        [Note("skipped", f"{name} is passed over: {reason}") for name, reason in skipped.items()],
+        list(skipped),
+        "{number} photos are passed over: {names}. --json names all, with the reason.",
+    ):
+        on_note(note)
     return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule)
 
 
@@ -165,7 +168,7 @@ def _saved(
 
 def _none_readable(skipped: dict[str, str]) -> DataError:
     name, reason = next(iter(skipped.items()))
-    others = f" Nor can the {len(skipped) - 1} others." if len(skipped) > 1 else ""
+    others = f" Nor can {count(len(skipped) - 1, 'other')}." if len(skipped) > 1 else ""
     return DataError(
         f"{name} cannot be read: {reason}{others}",
         next="Copy it again, convert it to PNG or JPEG, or pass other photos.",
@@ -173,10 +176,42 @@ def _none_readable(skipped: dict[str, str]) -> DataError:
     )
 
 
+def _all_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+    """The photos at these paths, and why there are none at others.
+
+    Raises:
+        DataError: If there is no photo at all.
+    """
+    photos: list[Path] = []
+    problems: dict[str, DataError] = {}
+    for path in paths:
+        try:
+            photos += _photos_at(path)
+        except DataError as problem:
+            problems[str(path)] = problem
+    if photos:
+        return photos, {path: problem.problem for path, problem in problems.items()}
+    if not problems:
+        raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
+    first = next(iter(problems.values()))
+    more = len(problems) - 1
+    others = f" Nor is there any at {count(more, 'other path')}." if more else ""
+    raise DataError(
+        f"{first.problem}{others}", expected=first.expected, next=first.next, file=first.file
+    )
+
+
 def _photos_at(path: Path) -> list[Path]:
     """A photo itself, or the photos in a folder, its subfolders included."""
-    if not path.exists():
-        raise DataError(f"There is no photo or folder {path}.", next="Check the path.", file=path)
+    if not os.path.exists(path):  # unlike Path.exists, False of what is too long to be a name
+        link = os.path.islink(path) and os.readlink(path)
+        raise DataError(
+            f"{path} is a link to {link}, which is not there."
+            if link
+            else f"There is no photo or folder {path}.",
+            next="Check the path.",
+            file=path,
+        )
     if not path.is_dir():
         return [path]
     photos = grow(path).all_photos()

@@ -16,7 +16,9 @@ RUNS = Path("runs")
 
 def new_folder(data: Path, model: str) -> Path:
     """`runs/DATA-MODEL`, or with the first number behind it that no other run has; now made."""
-    name, number = f"{data.resolve().stem}-{model.replace('/', '-')}", 1
+    here = data.resolve()
+    own = here.stem if here.is_file() else here.name  # a folder `photos.v2` has no ending
+    name, number = f"{own}-{model.replace('/', '-')}", 1
     while True:
         folder = RUNS / (name if number == 1 else f"{name}-{number}")
         try:
@@ -72,10 +74,13 @@ def _unwritable(folder: Path, reason: str) -> ConfigError:
 def request_of(run: Path) -> dict[str, Any] | None:
     """What a run was asked for, as it was written beside its capsule; None of a capsule alone.
 
+    Args:
+        run: Its folder or its capsule.
+
     Raises:
         ConfigError: If the file is damaged.
     """
-    file = run / "config.json"
+    file = (run.parent if run.is_file() else run) / "config.json"
     if not file.is_file():
         return None
     try:

@@ -14,9 +14,9 @@ from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
-from budwood.images.notes import Note
+from budwood.images.notes import Note, few_or_one
 from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
 from budwood.judging.selective import require_target
@@ -192,7 +192,7 @@ def run_training(
     trial = model.plan.settle_precision(photos.train)
     gathered = model.gather([path for split in splits for path in split.paths])
     left = leave_out_broken(photos, gathered.broken, strict=request.strict)
-    for note in left.notes[len(photos.notes) :]:
+    for note in said_of_broken(photos, left):
         on_note(note)
     clock.lap("features")
     crossed = None
@@ -272,11 +272,18 @@ def _reached(run: Run) -> Reached:
     )
 
 
-def _lonely(photos: ImageFolder) -> Iterator[Note]:
-    """A note for each class with one training photo that no note names yet."""
-    for name, number in photos.train.counts().items():
-        if number == 1 and not any(repr(name) in note.text for note in photos.notes):
-            yield Note("small-class", f"Class {name!r} has one training photo only.")
+def _lonely(photos: ImageFolder) -> list[Note]:
+    """A note for each class with one training photo that no note is about yet."""
+    told = {name for note in photos.notes for name in note.about}
+    names = [n for n, number in photos.train.counts().items() if number == 1 and n not in told]
+    return few_or_one(
+        [
+            Note("small-class", f"Class {name!r} has one training photo only.", about=(name,))
+            for name in names
+        ],
+        [repr(name) for name in names],
+        "{number} classes have one training photo only: {names}.",
+    )
 
 
 class _Clock:

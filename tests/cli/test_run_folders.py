@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import ConfigError, StoreError
-from budwood.run_folders import new_folder, require_writable, write_json, writing_to
+from budwood.run_folders import new_folder, request_of, require_writable, write_json, writing_to
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,9 @@ def working_folder(tmp_path, monkeypatch):
 
 
 def test_every_run_gets_a_folder_of_its_own():
+    Path("photos").mkdir()
     data = Path("photos/flowers.csv")
+    data.touch()
     folders = [new_folder(data, "timm/vgg16") for _ in range(3)]
     assert [folder.name for folder in folders] == [
         "flowers-timm-vgg16",
@@ -24,6 +26,21 @@ def test_every_run_gets_a_folder_of_its_own():
         "flowers-timm-vgg16-3",
     ]
     assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_folder_keeps_what_looks_like_an_ending_and_a_list_loses_it():
+    Path("photos.v2").mkdir()
+    Path("list.v2.csv").touch()
+    assert new_folder(Path("photos.v2"), "m").name == "photos.v2-m"
+    assert new_folder(Path("list.v2.csv"), "m").name == "list.v2-m"
+
+
+def test_what_was_asked_for_is_found_from_the_capsule_too(tmp_path):
+    write_json(tmp_path / "config.json", {"group": "patient"})
+    (tmp_path / "model.safetensors").touch()
+    assert (
+        request_of(tmp_path / "model.safetensors") == request_of(tmp_path) == {"group": "patient"}
+    )
 
 
 def test_a_number_that_is_free_is_taken():

@@ -1,6 +1,7 @@
 """`budwood predict`: what is on these photos?"""
 
 import csv
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,18 +11,20 @@ import click
 from budwood.cli.options import RATE, RUN, Existing
 from budwood.cli.output import ProgressLine, common_options, note, show
 from budwood.errors import ConfigError
+from budwood.images.names import UNKNOWN
 
 if TYPE_CHECKING:
     from budwood.predictions import Predictions
 
 DASH = Path("-")
 """Stands for stdin or stdout."""
+PATH = Existing("photo or folder")
 
 
 @click.command("predict")
 @click.argument("run", type=RUN)
 @click.argument(
-    "paths", nargs=-1, required=True, type=Existing("photo or folder"), metavar="PATH..."
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
 @click.option(
     "--top",
@@ -42,7 +45,8 @@ DASH = Path("-")
     "--csv",
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a table with every probability; - for stdout.",
+    help="Write a table with every probability; - for stdout. Its column `unknown` is true of "
+    "photos that --abstain leaves unanswered.",
 )
 @common_options
 def command(
@@ -57,7 +61,8 @@ def command(
     """Predict the class of photos with the classifier in RUN.
 
     PATH is a photo, a folder of photos (subfolders included), or - for a list of paths on stdin,
-    one a line. A photo that cannot be read is named and passed over.
+    one a line; lines that begin with # are comments, unless there is such a file. What is not there
+    or cannot be read is named and passed over; the exit code is 0 if any photo was answered.
 
     \b
     Examples:
@@ -85,18 +90,34 @@ def command(
 
 
 def _asked(paths: tuple[Path, ...]) -> list[Path]:
-    """The paths given, with those listed on stdin in the place of a `-`."""
-    listed = [Path(line) for line in sys.stdin.read().splitlines() if line] if DASH in paths else []
-    return [one for path in paths for one in (listed if path == DASH else [path])]
+    """The paths given, with those listed on stdin in the place of a `-`.
+
+    Where none is there that is told before torch is loaded, with the nearest name.
+    """
+    given = [path.expanduser() for path in paths]
+    if DASH not in given:
+        if not any(os.path.exists(path) for path in given):
+            PATH.convert(given[0], None, None)
+        return given
+    listed = [Path(line) for line in sys.stdin.read().splitlines() if _is_path(line)]
+    return [one for path in given for one in (listed if path == DASH else [path])]
+
+
+def _is_path(line: str) -> bool:
+    return bool(line.strip()) and (not line.startswith("#") or os.path.lexists(line))
 
 
 def _write(predictions: "Predictions", table: Path) -> None:
-    """One row a photo: path, class, probability, then the probability of every class."""
+    """One row a photo: path, class, probability, whether it is unknown, then the probability of
+    every class. A class that is called like one of the first columns has its own name in brackets
+    behind `probability`, so that no two columns are called the same."""
+    own = ("path", "class", "probability", UNKNOWN)
+    classes = [f"probability ({name})" if name in own else name for name in predictions.classes]
     with click.open_file(str(table), "w", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "class", "probability", *predictions.classes])
+        writer.writerow([*own, *classes])
         for photo in predictions.photos:
             best = photo.top[0]
             every = [f"{p:.6f}" for p in photo.probabilities]
-            name = "unknown" if photo.unknown else best[0]
-            writer.writerow([photo.path, name, f"{best[1]:.6f}", *every])
+            name, is_unknown = (UNKNOWN, "true") if photo.unknown else (best[0], "false")
+            writer.writerow([photo.path, name, f"{best[1]:.6f}", is_unknown, *every])

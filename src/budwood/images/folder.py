@@ -1,13 +1,15 @@
 """A folder (or list) of photos as training, validation and test split with one list of classes."""
 
 import difflib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from budwood.errors import ConfigError, DataError
 from budwood.images import parts
-from budwood.images.layouts import Found, find_in_tree
+from budwood.images.layouts import Found, classes_in_names, find_in_tree
+from budwood.images.names import names_alike, names_taken
 from budwood.images.notes import Note as Note
 from budwood.images.other_tasks import refuse_detection
 from budwood.images.photo_lists import find_in_list
@@ -59,8 +61,10 @@ def load_folder(
     """The photos at `path` with their classes and splits.
 
     `path` is a folder with one folder a class; or with `train`, `val` and `test` folders of these
-    (or `training_set`, `valid` and so on); or a CSV file `path,label[,split[,group]]`. Where there
-    is `val` and no `test`, `val` is the test set. Where there is neither, a stratified part is set
+    (or `training_set`, `valid`, `dev` and so on); or a CSV file `path,label[,split[,group]]`, also
+    under other usual names (`columns.py`). Names of classes and groups are compared in Unicode's
+    composed form, without blanks around them. Where there is `val` and no `test`, `val` is the
+    test set. Where there is neither, a stratified part is set
     aside for testing. What belongs together, by a list's column `group` or because it is one file,
     one picture or one burst (`together.py`), has one number in `Split.groups`: it is kept on one
     side of a part that is set aside here, and of all that is held out later. Photos are opened for
@@ -87,7 +91,7 @@ def load_folder(
     """
     root = Path(path)
     _check_val(val)
-    found = parts.with_train(_find(root, group), root)
+    found = parts.with_train(_find(root, group, is_learned=True), root)
     if test is not None:
         elsewhere = _find(Path(test), group, is_needed=False)
         found = parts.with_test(found, parts.photos_to_test_on(elsewhere), Path(test))
@@ -95,6 +99,9 @@ def load_folder(
     found = parts.with_val_as_test(found, root)
     classes = _classes(found, root)
     found = parts.with_known_classes(found, classes, root if test is None else Path(test))
+    numbers = Counter(photo.label for photo in found.parts["train"])
+    named = {name: numbers[name] for name in classes}
+    found = replace(found, notes=(*found.notes, *names_alike(named), *names_taken(named)))
     has_own_test = "test" in found.parts
     if find_groups:
         found = parts.with_groups(found, root, on_note)
@@ -133,7 +140,9 @@ def load_test(
     return parts.as_splits(found, classes)["test"], found.notes
 
 
-def _find(path: Path, group: str | None, *, is_needed: bool = True) -> Found:
+def _find(
+    path: Path, group: str | None, *, is_needed: bool = True, is_learned: bool = False
+) -> Found:
     if path.is_dir() and group is not None and is_needed:
         raise ConfigError(
             f"{path} is a folder and has no column {group!r}.",
@@ -144,7 +153,7 @@ def _find(path: Path, group: str | None, *, is_needed: bool = True) -> Found:
     if path.is_dir():
         tree = grow(path)
         refuse_detection(tree)
-        return find_in_tree(tree)
+        return find_in_tree(tree, is_learned=is_learned)
     if path.exists():
         return find_in_list(path, group, is_needed=is_needed)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -177,7 +186,8 @@ def _classes(found: Found, root: Path) -> tuple[str, ...]:
         next=(
             f"If the classes are the folders in {folder.parent}, name that one."
             if nested
-            else "Add a folder with photos of another class."
+            else classes_in_names([photo.path for photo in photos])
+            or "Add a folder with photos of another class."
         ),
         file=root,
     )

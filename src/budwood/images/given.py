@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from budwood.arrays import Photo, Pixels
 from budwood.errors import DataError
 from budwood.images.folds import as_groups
+from budwood.images.names import normalised
 from budwood.images.pillow import rgb
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -76,10 +77,11 @@ def labelled(
         return photos
     if labels is None or len(labels) != len(photos):
         raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
-    index = {name: i for i, name in enumerate(classes)}
-    if unknown := sorted(str(name) for name in set(labels) - set(index)):
+    index = {normalised(name): i for i, name in enumerate(classes)}
+    labels = [normalised(str(name)) for name in labels]
+    if unknown := sorted(set(labels) - set(index)):
         raise DataError(
-            f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
+            f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(classes)}."
         )
     if groups is not None and len(groups) != len(photos):
         raise DataError(

@@ -1,7 +1,11 @@
 """What a user should know about a folder of photos, one line each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+FEW = 5
+"""Notes of one kind that are told one by one; more are told as one."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,8 @@ class Note:
     """One sentence."""
     file: Path | None = None
     """The file or folder it is about."""
+    about: tuple[str, ...] = ()
+    """The classes it is about, also those that `text` does not name."""
 
     def __str__(self) -> str:
         return self.text if self.file is None else f"{self.file.as_posix()}: {self.text}"
@@ -43,6 +49,25 @@ def first(names: list[str], shown: int = 3) -> str:
     """
     more = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[Note]:
+    """Notes of one kind as they are, or one note in the stead of more than a few.
+
+    Args:
+        notes: One for each class or file.
+        names: What each is about.
+        text: Of the one note; `{number}` and `{names}` become how many and the first few.
+
+    Example:
+        >>> each = [Note("empty", f"{name} is empty.") for name in "abcdefg"]
+        >>> print(*few_or_one(each, "abcdefg", "{number} are empty: {names}."))
+        7 are empty: a, b, c and 4 more.
+    """
+    if len(notes) <= FEW:
+        return list(notes)
+    said = text.replace("{number}", f"{len(notes):,}").replace("{names}", first(list(names)))
+    return [Note(notes[0].kind, said, about=tuple(name for note in notes for name in note.about))]
 
 
 def not_photos(files: list[Path]) -> Note:

@@ -11,7 +11,7 @@ from budwood.classifier import Classifier
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside
@@ -140,7 +140,7 @@ def _train(
         on_epoch=on_epoch,
     )
     left = leave_out_broken(photos, model.gather(photos.train.paths).broken)
-    for note in left.notes[len(photos.notes) :]:
+    for note in said_of_broken(photos, left):
         on_note(note)
     fit = model.fit(left.train).fit_
     assert fit is not None

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from budwood.errors import BudwoodError, ConfigError
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.folds import as_groups
+from budwood.images.layouts import LISTS
 from budwood.places import whole_file
 from budwood.run_folders import request_of
 
@@ -62,7 +63,7 @@ class Record:
     def shown(self, path: Path | str) -> str:
         """A path, as short as it can be said."""
         data = Path(self.request["data"])
-        root = data.parent if data.suffix.lower() == ".csv" else data
+        root = data.parent if data.suffix.lower() in LISTS else data
         for base in (root, root.absolute(), root.resolve()):
             if Path(path).is_relative_to(base):
                 return Path(path).relative_to(base).as_posix()
