@@ -63,9 +63,16 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
 def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
-    answers = compiled_classifier(saved(), 3).answers([photos.paths[0], bad, photos.paths[1]])
+    odd, notes = tmp_path / "odd.jpg", []
+    Image.open(photos.paths[2]).save(odd)
+    odd.write_bytes(odd.read_bytes()[:-2])  # without its end marker
+    paths = [photos.paths[0], bad, odd]
+    answers = compiled_classifier(saved(), 3).answers(paths, on_note=notes.append)
     assert len(answers.logits) == 2
     assert list(answers.unreadable) == [bad]
+    (note,) = notes
+    assert "1 photo has no end marker" in note
+    assert "odd.jpg" in note
 
 
 def test_an_engine_that_nobody_has_trusted_is_not_used(saved):

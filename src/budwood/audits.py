@@ -117,7 +117,7 @@ def audit(
         on_progress=on_progress,
     )
     gathered = judge.gather(paths)
-    seen = glances(gathered.paths, folder.depth)
+    seen = glances(gathered.paths, folder.depth, on_note)
     audited = _audited(folder, gathered, judge.head_features(gathered), seen)
     if len(audited.paths) < 2:
         raise DataError(

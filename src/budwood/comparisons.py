@@ -63,7 +63,7 @@ def compare(
             there are others.
     """
     require_margin(margin)
-    photos = load_folder(data, seed=seed)
+    photos = load_folder(data, seed=seed, on_note=on_note)
     for note in photos.notes:
         on_note(note)
     if not asked:

@@ -267,13 +267,17 @@ def _answers_of(
 ) -> Answers:
     for note in misfit_notes(compiled.preprocessing.depth, extents_of(photos).values()):
         on_note(note)
-    return compiled.answers(photos, on_progress)
+    return compiled.answers(photos, on_progress, on_note)
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:
     name, reason = next(iter(skipped.items()))
     others = f" Nor can {count(len(skipped) - 1, 'other')}." if len(skipped) > 1 else ""
-    return DataError(f"{name} cannot be read: {reason}{others}", next="Pass others.", file=name)
+    return DataError(
+        f"{name} cannot be read: {reason}{others}",
+        next="Copy it again, convert it to PNG or JPEG, or pass other photos.",
+        file=name,
+    )
 
 
 def _all_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:

@@ -184,6 +184,7 @@ def run_training(
         test_fraction=request.test_fraction,
         seed=request.seed,
         group=request.group,
+        on_note=on_note,
     )
     photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
     if request.kfold is not None:

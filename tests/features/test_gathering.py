@@ -143,6 +143,23 @@ def test_rows_of_a_photo_that_changed_lie_under_what_was_decoded(bench, draw, mo
     assert same(after.rows.take([4]), expected)
 
 
+def test_what_is_odd_about_photos_is_a_note_a_kind(bench, draw):
+    paths = draw(6)
+    for path in paths[2:5]:
+        path.write_bytes(path.read_bytes()[:-12])  # without IEND: still sound
+        Image.open(path).convert("RGB").save(path.with_suffix(".jpg"))
+    odd = [path.with_suffix(".jpg") for path in paths[2:5]]
+    for path in odd:
+        path.write_bytes(path.read_bytes()[:-2])
+    told = bench()
+    gathered = told.gather([*paths, *odd])
+    assert (len(gathered.paths), gathered.broken) == (9, {})
+    notes = [note for note in told.notes if "no end marker" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("3 photos have no end marker, but all rows")
+    assert str(min(odd)) in notes[0]
+
+
 def test_another_engine_preprocessing_or_weight_is_another_row(bench, draw, tiny, budwood_home):
     paths = draw(3)
     assert bench().gather(paths).misses == 3

@@ -1,7 +1,15 @@
+import numpy as np
 import pytest
+from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.images.pillow import decode_with_pillow
+from budwood.images import pillow
+from budwood.images.headers import Header
+from budwood.images.pillow import decode_with_pillow, rgb
+
+
+def whole(height, width):
+    return 1
 
 
 def test_the_size_is_checked_before_decoding(scene, encoded):
@@ -9,7 +17,7 @@ def test_the_size_is_checked_before_decoding(scene, encoded):
         raise PhotoError(f"{height} x {width}")
 
     with pytest.raises(PhotoError, match=r"^120 x 160$"):
-        decode_with_pillow(encoded(scene(), "TIFF")[:-5000], "tiff", refuse)
+        decode_with_pillow(encoded(scene(), "TIFF")[:-5000], Header("tiff"), refuse, whole)
 
 
 def test_running_out_of_memory_is_not_blamed_on_the_photo(scene, encoded):
@@ -17,4 +25,26 @@ def test_running_out_of_memory_is_not_blamed_on_the_photo(scene, encoded):
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        decode_with_pillow(encoded(scene(), "BMP"), "bmp", out_of_memory)
+        decode_with_pillow(encoded(scene(), "BMP"), Header("bmp"), out_of_memory, whole)
+
+
+class TestLargePhotos:
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+    @pytest.mark.parametrize("reduction", [1, 4])
+    def test_rows_turned_into_rgb_in_bands_are_what_they_are_at_once(self, scene, mode, reduction):
+        image = scene(601, 90).convert(mode)
+        if mode == "RGBA":
+            image.putalpha(Image.linear_gradient("L").resize(image.size))
+        white = Image.new("RGBA", image.size, "white")
+        flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+        assert (rgb(image, reduction) == np.asarray(flat.reduce(reduction))).all()
+
+    def test_the_largest_leave_pillow_at_a_fraction_of_their_size(
+        self, scene, encoded, monkeypatch
+    ):
+        monkeypatch.setattr(pillow, "LARGE", 120 * 160 - 1)
+        found = decode_with_pillow(
+            encoded(scene(), "PNG"), Header("png"), lambda *sides: None, lambda *sides: 4
+        )
+        assert (found.photo.shape, found.height, found.width) == ((30, 40, 3), 120, 160)
+        assert (found.photo == np.asarray(scene().reduce(4))).all()

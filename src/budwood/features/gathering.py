@@ -30,6 +30,7 @@ from budwood.features.store import (
 )
 from budwood.features.verification import PROBES
 from budwood.images.contents import CONTENTS, Contents
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
 
@@ -168,10 +169,11 @@ class Gatherer:
         if is_new and keep and not is_known(self.choice.spec):
             order = _spread_first(list(_one_each(digests).values()), order, PROBES)
         changed: set[Path] = set()
+        odd = Oddities()
         with ExitStack() as open_:
 
             def on_the_way(paths: list[Path], ahead: int = 0) -> Generator[Decoded, None, None]:
-                photos = decoded(paths, self._preprocessing, broken, ahead, contents)
+                photos = decoded(paths, self._preprocessing, broken, ahead, contents, odd)
                 return open_.enter_context(closing(photos))
 
             photos = on_the_way(order, AHEAD_BYTES if is_new else 0)
@@ -192,6 +194,7 @@ class Gatherer:
             if room == "nowhere":
                 for _ in chain(photos, others):  # what cannot be decoded must be known beforehand
                     pass
+                self._say(odd)
                 return shelves, missing, True
             wanted = _of(todo, chain(first, photos, others), digests, changed)
             pace = pace_for(self.choice.seconds_per_photo, len(todo))
@@ -205,6 +208,7 @@ class Gatherer:
                 self._on_progress,
                 compact=self._is_compact and keep,
             )
+        self._say(odd)
         broken |= dict.fromkeys(changed, CHANGED)
         lost = [path for path in _missing(digests, shelves).values() if path not in broken]
         if lost:
@@ -215,6 +219,10 @@ class Gatherer:
                 file=lost[0],
             )
         return shelves, missing, False
+
+    def _say(self, odd: Oddities) -> None:
+        for line in odd.lines():
+            self._on_note(line)
 
     def _made(self, photos: set[bytes]) -> dict[EngineSpec, int]:
         """How many of these photos each engine has made the stored rows of."""

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
 from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
+from budwood.images.gate import turn_of
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import workers as workers
 
@@ -58,6 +60,7 @@ def decoded(
     broken: dict[Path, str],
     ahead: int = 0,
     contents: Contents | None = None,
+    odd: Oddities | None = None,
 ) -> Generator[Decoded, None, None]:
     """Each photo's path, digest and pixels `h w c`, in order, decoded by all cores.
 
@@ -71,14 +74,16 @@ def decoded(
         ahead: Pixels of the first turn at least. It goes on while the caller, once it has the first
             photo, does other things.
         contents: Files that need not be read again.
+        odd: Told what is odd about photos that are decoded.
     """
+    odd = Oddities() if odd is None else odd
     contents = Contents() if contents is None else contents
     height, width = preprocessing.size
     photo_bytes = height * width * len(preprocessing.mean)
     source = iter(paths)
     with _threads() as pool:
         turn = list(islice(source, max(1, max(ahead, turn_bytes()) // photo_bytes)))
-        under_way = _begun(pool, turn, preprocessing, contents)
+        under_way = _begun(pool, turn, preprocessing, contents, odd)
         while turn:
             turn = list(islice(source, max(1, turn_bytes() // photo_bytes)))
             _announce(path for path in turn if path not in contents)
@@ -88,7 +93,7 @@ def decoded(
                         broken[path] = str(outcome)
                     else:
                         yield path, *outcome
-            under_way = _begun(pool, turn, preprocessing, contents)
+            under_way = _begun(pool, turn, preprocessing, contents, odd)
             wait(under_way)
 
 
@@ -119,7 +124,8 @@ def _identify_several(contents: Contents, paths: Sequence[Path]) -> list[bytes |
 
 def _identified(path: Path, contents: Contents) -> bytes | PhotoError:
     try:
-        return contents.digest_of(path)
+        with turn_of(path):
+            return contents.digest_of(path)
     except PhotoError as problem:
         return problem
 
@@ -129,11 +135,14 @@ def _begun(
     paths: Sequence[Path],
     preprocessing: Preprocessing,
     contents: Contents,
+    odd: Oddities,
 ) -> deque[Future[list[tuple[Path, Outcome]]]]:
     """The photos on their way through the decoders, a few to each thread at a time."""
     size = max(1, min(GROUP, len(paths) // (2 * workers())))
     groups = (paths[i : i + size] for i in range(0, len(paths), size))
-    return deque(pool.submit(_decode_several, group, preprocessing, contents) for group in groups)
+    return deque(
+        pool.submit(_decode_several, group, preprocessing, contents, odd) for group in groups
+    )
 
 
 def _announce(paths: Iterable[Path]) -> None:
@@ -146,14 +155,17 @@ def _announce(paths: Iterable[Path]) -> None:
 
 
 def _decode_several(
-    paths: Sequence[Path], preprocessing: Preprocessing, contents: Contents
+    paths: Sequence[Path], preprocessing: Preprocessing, contents: Contents, odd: Oddities
 ) -> list[tuple[Path, Outcome]]:
-    return [(path, _decode_one(path, preprocessing, contents)) for path in paths]
+    return [(path, _decode_one(path, preprocessing, contents, odd)) for path in paths]
 
 
-def _decode_one(path: Path, preprocessing: Preprocessing, contents: Contents) -> Outcome:
+def _decode_one(
+    path: Path, preprocessing: Preprocessing, contents: Contents, odd: Oddities
+) -> Outcome:
     try:
-        photo, data = contents.take(path)
-        return photo, preprocessing.pixels(data)
+        with turn_of(path):
+            photo, data = contents.take(path)
+            return photo, preprocessing.pixels(data, odd.of(path))
     except PhotoError as problem:
         return problem

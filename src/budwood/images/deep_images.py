@@ -19,9 +19,8 @@ import numpy as np
 from budwood.errors import PhotoError
 from budwood.images.contents import CONTENTS
 from budwood.images.decoding import deep_samples_of
-from budwood.images.depth import FULL_RANGES, Depth
+from budwood.images.depth import FULL_RANGES, Depth, Samples
 from budwood.images.notes import Note, count
-from budwood.images.pillow import Samples
 from budwood.images.reading import files_digest, workers
 from budwood.places import home, whole_file
 

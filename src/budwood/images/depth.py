@@ -26,6 +26,19 @@ FULL_RANGES: Mapping[str, tuple[float, float]] = {
 """The kinds of samples, with what is black and white where training saw none of that kind."""
 
 
+@dataclass(frozen=True)
+class Samples:
+    """The samples of an image of more than 8 bits, as they are stored."""
+
+    kind: str
+    """One of `FULL_RANGES`."""
+    values: npt.NDArray[Any]
+    """`h w` of grey, `h w 3` of colour."""
+    stated: float | None = None
+    """The largest value, according to the file's tags."""
+    zero_is_white: bool = False
+
+
 @dataclass(frozen=True, init=False)
 class Depth:
     """Black and white of each kind of deep sample that a folder holds.

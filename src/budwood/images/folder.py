@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def load_folder(
     group: str | None = None,
     find_groups: bool = True,
     find_depth: bool = True,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> ImageFolder:
     """The photos at `path` with their classes and splits.
 
@@ -104,6 +105,7 @@ def load_folder(
         find_groups: False looks for no copies and bursts: only groups that a list names are kept
             together.
         find_depth: False measures no photo; with both False photos stay closed.
+        on_note: Told how far it is, if looking for groups takes long.
 
     Raises:
         DataError: If nothing can be learned from what is there; `file` names the place.
@@ -131,7 +133,7 @@ def load_folder(
     extents = extents_of(paths, keep=True) if find_depth else {}
     if find_groups:
         learned = [photo.path for photo in found.parts["train"]]
-        found = parts.with_groups(found, root, depth_of(_some(extents, learned)))
+        found = parts.with_groups(found, root, depth_of(_some(extents, learned)), on_note)
     if test_fraction is not None:
         found = parts.with_test_set_aside(found, test_fraction, seed, root)
     if val:

@@ -151,7 +151,7 @@ def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool
 def _as_photo(photo: object, depth: Depth) -> Photo:
     """A Pillow image or an array as `h w 3` uint8."""
     if isinstance(photo, Image.Image):
-        photo = rgb(ImageOps.exif_transpose(photo), depth)
+        photo = rgb(ImageOps.exif_transpose(photo), depth=depth)
     if not isinstance(photo, np.ndarray):
         raise DataError(
             f"A {type(photo).__name__} is no photo.",

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -136,11 +136,16 @@ def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str
     ]
 
 
-def with_groups(found: Found, root: Path, depth: Depth | None = None) -> Found:
+def with_groups(
+    found: Found,
+    root: Path,
+    depth: Depth | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Found:
     """Photos that show one picture or moment are of one group, besides groups given; photos of all
     parts are looked at together."""
     photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos], depth)
+    seen = together([photo.path for photo in photos], depth, on_note)
     notes = list(found.notes)
     if not seen.was_searched:
         text = (

@@ -1,17 +1,17 @@
 """The careful way to decode: every format and mode, by Pillow, to 8-bit RGB over white."""
 
+import logging
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -21,8 +21,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from budwood.errors import PhotoError
-from budwood.images.depth import FULL_RANGES, Depth
-from budwood.images.headers import TRUNCATED, undecodable
+from budwood.images.depth import FULL_RANGES, Depth, Samples
+from budwood.images.headers import Decoded, Header
+from budwood.images.libtiff import complaints
+from budwood.images.tiff import is_read_wrongly, read_tiff, tiff_samples
+from budwood.images.unreadable import TRUNCATED, undecodable
 
 _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     # Not `Image.open`: it tries formats that nobody expects in a folder of photos, and has a limit
@@ -34,84 +37,123 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     "tiff": TiffImageFile,
     "webp": WebPImageFile,
 }
+_ORIENTATION = 0x0112
+log = logging.getLogger("budwood")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors went to stderr otherwise
 _FULL = Depth()
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _STATED = 258, 262, 339, (281, 341)
 """Tags of TIFF; the last are MaxSampleValue and SMaxSampleValue."""
 _SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
 
-@dataclass(frozen=True)
-class Samples:
-    """The samples of an image of more than 8 bits, as they are stored."""
-
-    kind: str
-    """One of `FULL_RANGES`."""
-    values: npt.NDArray[Any]
-    """`h w` of grey, `h w 3` of colour."""
-    stated: float | None = None
-    """The largest value, according to the file's tags."""
-    zero_is_white: bool = False
+LARGE = 50_000_000
+"""Pixels; larger photos are made smaller before they leave Pillow, if they may be."""
+_BAND = 256
+"""Rows that are turned into RGB at a time: the whole would be there twice."""
 
 
 def decode_with_pillow(
-    data: bytes, format: str, check_size: Callable[[int, int], None], depth: Depth = _FULL
-) -> npt.NDArray[np.uint8]:
-    """The photo's first frame as `h w 3`, as stored; only a TIFF is already turned upright.
+    data: bytes,
+    header: Header,
+    check_size: Callable[[int, int], None],
+    reduce: Callable[[int, int], int],
+    depth: Depth = _FULL,
+) -> Decoded:
+    """The photo's first frame as stored; only a TIFF is already turned upright.
 
     Args:
         data: The bytes of the file.
-        format: One of the formats of `Header`.
+        header: What they say.
         check_size: Called with height and width before any pixel is decoded.
+        reduce: By how much a photo of that height and width, as stored, may be reduced.
         depth: What is black and white in samples of more than 8 bits.
 
     Raises:
         PhotoError: If Pillow cannot read it to its end.
     """
-    with _opened(data, format) as image:
-        check_size(image.height, image.width)
-        is_cut = depth.range_of("uint16") != FULL_RANGES["uint16"]
-        colours = _deep_colours(image, data, format) if is_cut else None
-        if colours is None:
-            return rgb(image, depth)
-        return _over_white(depth.levels(colours, "uint16"), image)
+    with _in_plain_words(header):
+        image = _opened(data, header)
+        if image is None:
+            pixels, orientation = read_tiff(data, check_size, depth)
+            pixels.getexif()[_ORIENTATION] = orientation
+            return _at_a_fraction(ImageOps.exif_transpose(pixels), reduce, depth)
+        with image:
+            check_size(image.height, image.width)
+            raw = _raw_mode(image)
+            with complaints() as heard:
+                image.load()
+            if heard:
+                raise undecodable(heard[0], str(header))
+            is_cut = depth.range_of("uint16") != FULL_RANGES["uint16"]
+            colours = _deep_colours(image, raw, data, header.format) if is_cut else None
+            if colours is None:
+                return _at_a_fraction(image, reduce, depth)
+            levels = depth.levels(colours, "uint16")
+            return _at_a_fraction(_with_alpha_of(image, levels), reduce, depth)
 
 
 def deep_samples(
-    data: bytes, format: str, check_size: Callable[[int, int], None]
+    data: bytes, header: Header, check_size: Callable[[int, int], None]
 ) -> Samples | None:
     """The samples of an image of more than 8 bits; None of any other.
 
     Raises:
-        PhotoError: If Pillow cannot read it to its end.
+        PhotoError: If it cannot be read to its end.
     """
-    with _opened(data, format) as image:
-        check_size(image.height, image.width)
-        colours = _deep_colours(image, data, format)
-        return _grey_samples(image) if colours is None else Samples("uint16", colours)
+    with _in_plain_words(header):
+        image = _opened(data, header)
+        if image is None:
+            return tiff_samples(data, check_size)
+        with image:
+            check_size(image.height, image.width)
+            raw = _raw_mode(image)
+            with complaints():  # they are told where the photo is decoded
+                colours = _deep_colours(image, raw, data, header.format)
+                return _grey_samples(image) if colours is None else Samples("uint16", colours)
 
 
-@contextmanager
-def _opened(data: bytes, format: str) -> Iterator[ImageFile]:
-    """An image whose pixels are not decoded yet; what Pillow raises within is a `PhotoError`."""
+def _opened(data: bytes, header: Header) -> ImageFile | None:
+    """The image, not decoded yet; None of a TIFF that Pillow does not read, or reads wrongly."""
+    if header.format != "tiff":
+        return _OPENERS[header.format](BytesIO(data))
     try:
-        with without_pillow_warnings(), _OPENERS[format](BytesIO(data)) as image:
-            yield image
-    except (PhotoError, MemoryError):
-        raise
-    except Exception as error:  # Pillow's plugins raise nearly every class there is
-        raise _in_plain_words(error) from None
+        image = TiffImageFile(BytesIO(data))
+    except Exception:  # it is no kind that Pillow knows, or damaged: tifffile tells
+        log.debug("Pillow does not open this TIFF", exc_info=True)
+        return None
+    return None if is_read_wrongly(image) else image
 
 
-def rgb(image: Image.Image, depth: Depth = _FULL) -> npt.NDArray[np.uint8]:
-    """An image of any mode as `h w 3`, alpha laid over white."""
+def _at_a_fraction(image: Image.Image, reduce: Callable[[int, int], int], depth: Depth) -> Decoded:
+    """An image's pixels: of a very large one fewer, if it may be reduced."""
+    is_large = image.height * image.width > LARGE
+    reduction = reduce(image.height, image.width) if is_large else 1
+    return Decoded(rgb(image, reduction, depth), image.height, image.width, reduction)
+
+
+def rgb(image: Image.Image, reduction: int = 1, depth: Depth = _FULL) -> npt.NDArray[np.uint8]:
+    """An image of any mode as `h w 3`, alpha laid over white, and at a fraction of its size."""
     deep = _grey_samples(image)
     if deep is not None:
         levels = depth.levels(deep.values, deep.kind)
         image = Image.fromarray(255 - levels if deep.zero_is_white else levels)
+    if image.height <= _BAND:
+        return np.array(_over_white(image, reduction))
+    size = -(-image.height // reduction), -(-image.width // reduction), 3
+    pixels = np.empty(size, np.uint8)
+    for top in range(0, image.height, _BAND):
+        rows = image.crop((0, top, image.width, min(top + _BAND, image.height)))
+        band = np.asarray(_over_white(rows, reduction))
+        pixels[top // reduction : top // reduction + len(band)] = band
+    return pixels
+
+
+def _over_white(image: Image.Image, reduction: int) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.array(image.convert("RGB"))
+    image = image.convert("RGB")
+    return image.reduce(reduction) if reduction > 1 else image
 
 
 def _grey_samples(image: Image.Image) -> Samples | None:
@@ -139,13 +181,16 @@ def _first(value: Any) -> Any:
     return value[0] if isinstance(value, tuple) and value else value
 
 
-def _deep_colours(image: ImageFile, data: bytes, format: str) -> npt.NDArray[np.uint16] | None:
+def _deep_colours(
+    image: ImageFile, raw: str, data: bytes, format: str
+) -> npt.NDArray[np.uint16] | None:
     """The colours of an image of 16 bits a sample, `h w 3`; None of any other.
+
+    `raw` is how they are stored, which an image that has been decoded does not tell any more.
 
     Pillow keeps the upper byte of each sample only (python-pillow/Pillow#1888). Asked for the other
     byte order it keeps the lower one.
     """
-    raw = _raw_mode(image)
     if raw == "LA;16B":  # grey and alpha: four bytes, which pass for four samples of a byte
         with _OPENERS[format](BytesIO(data)) as other:
             other.tile = [_with_raw_mode(tile, "RGBA") for tile in other.tile]
@@ -174,19 +219,28 @@ def _with_raw_mode(tile: Any, raw: str) -> Any:
     return tile._replace(args=args)
 
 
-def _over_white(colours: npt.NDArray[np.uint8], image: Image.Image) -> npt.NDArray[np.uint8]:
-    """Colours `h w 3` with the alpha of an image, if it has one, laid over white."""
+def _with_alpha_of(image: Image.Image, colours: npt.NDArray[np.uint8]) -> Image.Image:
+    """Colours `h w 3` with the alpha of an image, if it has one."""
     photo = Image.fromarray(colours)
     if image.mode == "RGBA":
         photo.putalpha(image.getchannel("A"))
-    return rgb(photo)
+    return photo
 
 
-def _in_plain_words(error: Exception) -> PhotoError:
-    text = str(error) or type(error).__name__
-    if isinstance(error, EOFError) or "truncated" in text.lower():
-        return PhotoError(TRUNCATED)
-    return undecodable(text)
+@contextmanager
+def _in_plain_words(header: Header) -> Iterator[None]:
+    """Whatever Pillow or tifffile raises within is a `PhotoError`."""
+    try:
+        with without_pillow_warnings():
+            yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's plugins raise nearly every class there is
+        text = str(error) or type(error).__name__
+        if isinstance(error, EOFError) or "truncated" in text.lower():
+            raise PhotoError(TRUNCATED) from None
+        log.debug("Pillow does not read this photo", exc_info=error)
+        raise undecodable(f"{text.rstrip('.')} ({type(error).__name__})", str(header)) from None
 
 
 @contextmanager

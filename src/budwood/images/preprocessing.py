@@ -9,12 +9,13 @@ import numpy.typing as npt
 from budwood.arrays import Photo
 from budwood.display import displayed
 from budwood.errors import ConfigError
-from budwood.images.decoding import Decoded, decode_reduced
+from budwood.images.decoding import Decoded, decoding
 from budwood.images.depth import Depth
+from budwood.images.oddities import OnOddity
 from budwood.images.resampling import Interpolation as Interpolation
 from budwood.images.resampling import Side, resample
 
-PIXELS = 2
+PIXELS = 3
 """Raised when photos come to give other pixels: rows that were made of the old ones are stale."""
 
 ENOUGH = 3
@@ -77,13 +78,18 @@ class Preprocessing:
         if min(self.std) <= 0:
             raise ConfigError(f"std is {self.std}.", expected="Every value must be above 0.")
 
-    def pixels(self, data: bytes) -> npt.NDArray[np.uint8]:
+    def pixels(self, data: bytes, on_oddity: OnOddity = lambda kind: None) -> npt.NDArray[np.uint8]:
         """The network input of a photo from the bytes of its file: `h w c`, 0 to 255, contiguous.
+
+        Args:
+            data: The bytes of the file.
+            on_oddity: Told what is odd about a photo that can be decoded.
 
         Raises:
             PhotoError: If the photo cannot be decoded.
         """
-        return self._fitted(decode_reduced(data, self._reduction, depth=self.depth))
+        with decoding(data, self._reduction, depth=self.depth, on_oddity=on_oddity) as decoded:
+            return self._fitted(decoded)
 
     def fit(self, photo: Photo) -> npt.NDArray[np.uint8]:
         """The network input of a decoded photo, `h w 3` uint8: `h w c`, 0 to 255, contiguous.

@@ -8,7 +8,7 @@ to be decoded for it. `budwood audit` looks more closely.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,7 +72,11 @@ class Together:
         return f"{number} ({', '.join(f'{n:,} {what}' for n, what in kinds if n)})"
 
 
-def together(paths: Sequence[Path], depth: Depth | None = None) -> Together:
+def together(
+    paths: Sequence[Path],
+    depth: Depth | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Together:
     """Which photos belong together; those that cannot be read stand for themselves.
 
     What was found is kept, and found again as long as no file changes.
@@ -80,18 +84,19 @@ def together(paths: Sequence[Path], depth: Depth | None = None) -> Together:
     Args:
         paths: Photos.
         depth: What is black and white in those of more than 8 bits.
+        on_note: Told how far it is, if it takes long.
     """
     depth = depth or Depth()
     place = _place(paths, depth)
     kept = _kept(place, len(paths))
     if kept is None:
-        kept = _looked_at(paths, depth)
+        kept = _looked_at(paths, depth, on_note)
         with suppress(OSError), whole_file(place) as file:  # it only saves time
             file.write(json.dumps(asdict(kept)).encode())
     return kept
 
 
-def _looked_at(paths: Sequence[Path], depth: Depth) -> Together:
+def _looked_at(paths: Sequence[Path], depth: Depth, on_note: Callable[[str], None]) -> Together:
     sizes = [_size(path) for path in paths]
     is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
@@ -99,7 +104,7 @@ def _looked_at(paths: Sequence[Path], depth: Depth) -> Together:
     left_out = 0
     moments: list[Moment | None]
     if is_searched:
-        seen = glances(paths, depth)
+        seen = glances(paths, depth, on_note)
         moments = [None if one is None else one.moment for one in seen]
         copies, left_out = _copies(seen)
     else:

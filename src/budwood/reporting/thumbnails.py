@@ -15,6 +15,7 @@ from PIL import Image
 from budwood.errors import PhotoError
 from budwood.features.reading_ahead import workers
 from budwood.images.depth import Depth
+from budwood.images.gate import turn_of
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import read
 
@@ -40,7 +41,8 @@ def thumbnails(paths: Iterable[Path], depth: Depth | None = None) -> dict[Path, 
 
 def _thumbnail(small: Preprocessing, path: Path) -> str | None:
     try:
-        return address_of(small.pixels(read(path)))
+        with turn_of(path):
+            return address_of(small.pixels(read(path)))
     except PhotoError:  # it has gone or is torn by now; the page says so in its place
         return None
 
