@@ -53,8 +53,8 @@ def test_how_far_it_is_is_said_while_it_takes_long(tmp_path, monkeypatch):
         notes.append(note)
         told.set()
 
-    monkeypatch.setattr(glances_module, "glance", lambda path: told.wait(5))
-    glances([tmp_path / "a.jpg", tmp_path / "b.jpg"], hear)
+    monkeypatch.setattr(glances_module, "glance", lambda path, depth: told.wait(5))
+    glances([tmp_path / "a.jpg", tmp_path / "b.jpg"], on_note=hear)
     assert notes == ["Looking for copies of a picture: 0 of 2 photos so far."]
 
 
