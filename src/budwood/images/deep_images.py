@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import ceil, floor, log10
 from pathlib import Path
 
@@ -36,6 +37,8 @@ FAR = 16
 """Images whose brightest value is so many times below white are of another camera, if ..."""
 MANY = 0.05
 """... they are so large a share of all."""
+GROUP = 32
+"""Files that a thread looks at without asking for more work."""
 VERSION = 1
 """Raised when files come to be measured in another way: what is kept is stale."""
 _WORDS = {
@@ -80,8 +83,9 @@ def extents_of(paths: Sequence[Path], *, keep: bool = False) -> dict[Path, Exten
     place = home() / "depths" / f"{files_digest(paths, str(VERSION))}.json" if keep else None
     found = None if place is None else _kept(place)
     if found is None:
+        groups = [paths[i : i + GROUP] for i in range(0, len(paths), GROUP)]
         with ThreadPoolExecutor(workers()) as pool:
-            measured = pool.map(_extent, paths)
+            measured = chain.from_iterable(pool.map(_extents, groups))
             found = {i: extent for i, extent in enumerate(measured) if extent is not None}
         if place is not None:
             with suppress(OSError), whole_file(place) as file:  # it only saves time
@@ -172,6 +176,10 @@ def misfit_notes(depth: Depth, extents: Collection[Extent]) -> Iterator[Note]:
                 "clipped."
             )
             yield Note("clipped", text)
+
+
+def _extents(paths: Sequence[Path]) -> list[Extent | None]:
+    return [_extent(path) for path in paths]
 
 
 def _extent(path: Path) -> Extent | None:

@@ -172,8 +172,9 @@ def _grey_samples(image: Image.Image) -> Samples | None:
     values = np.asarray(image)
     if kind == "uint32":  # Pillow holds its bits as a signed number
         values = values.view(np.uint32)
-    stated = [_first(tags[tag]) for tag in _STATED if tag in tags]
-    return Samples(kind, values, max(stated, default=None), tags.get(_PHOTOMETRIC) == 0)
+    tagged = [_first(tags.get(tag)) for tag in _STATED]
+    stated = max((float(most) for most in tagged if isinstance(most, int | float)), default=None)
+    return Samples(kind, values, stated, tags.get(_PHOTOMETRIC) == 0)
 
 
 def _first(value: Any) -> Any:
