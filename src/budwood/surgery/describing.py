@@ -229,10 +229,10 @@ class _Description:
         package = name.partition(".")[0]
         if package in _WITHOUT_GLOBALS or _is_known(package):
             return f"module {name}"
-        if any(outer is module for outer in self._within):
-            return f"module {name}"
         if not names:
             raise ValueError(f"the code may take anything from the module {name}")
+        if any(outer is module for outer in self._within):
+            return f"module {name}"
         self._within.append(module)
         try:
             return f"module {name} {{{self._globals(vars(module), names)}}}"
