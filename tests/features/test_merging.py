@@ -1,4 +1,4 @@
-"""Small shards become one, whoever reads, writes or dies meanwhile; few files are open at a time."""
+"""Small shards become one, whoever reads, writes or dies meanwhile; few files are open at once."""
 
 import errno
 import logging
@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from budwood.errors import StoreError
-from budwood.features import merging, shards as files, store as stores
+from budwood.features import merging
+from budwood.features import shards as files
+from budwood.features import store as stores
 from budwood.features.merging import MANY
 from budwood.features.shards import is_intact
 from budwood.features.store import RowStore

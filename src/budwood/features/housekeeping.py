@@ -124,8 +124,12 @@ class Clearing:
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {"removed": list(self.removed), "bytes": self.bytes, "trunks": self.trunks,
-                "leftovers": self.leftovers}
+        return {
+            "removed": list(self.removed),
+            "bytes": self.bytes,
+            "trunks": self.trunks,
+            "leftovers": self.leftovers,
+        }
 
     def __str__(self) -> str:
         entries = "entry" if len(self.removed) == 1 else "entries"
@@ -154,8 +158,9 @@ def verify_store() -> Checkup:
     checking = _Checking()
     for folder in stored_makers():
         checking.check(folder)
-    return Checkup(checking.files, tuple(checking.removed), checking.bytes,
-                   tuple(checking.unreadable))
+    return Checkup(
+        checking.files, tuple(checking.removed), checking.bytes, tuple(checking.unreadable)
+    )
 
 
 def clear_store(keys: Sequence[str] = ()) -> Clearing:

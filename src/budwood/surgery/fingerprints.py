@@ -17,6 +17,7 @@ from budwood.surgery.stochastic import (
     passes_on_input,
 )
 
+
 def frozen_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Every tensor that training must leave as it is: by name, frozen parameters and buffers.
 
