@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-
 Of = Callable[[Any], int | None]
 Rule = Callable[[Of, Mapping[str, Any], Sequence[Tensor], Tensor], int | None]
 
