@@ -1,4 +1,4 @@
-"""Small shards become one, whoever reads or dies meanwhile; few files are open at a time."""
+"""Small shards become one, whoever reads, writes or dies meanwhile; few files are open at once."""
 
 import errno
 import logging

@@ -85,8 +85,7 @@ STEPS = {  # n 8 16 24, and where its 8 features are afterwards
     "attention": (lambda s, x: s.attention(*[x.flatten(2).mT] * 3)[0], 2),
     "heads": (lambda s, x: x.flatten(2).mT.unflatten(2, (2, 4)).transpose(1, 2), 3),
     "heads joined": (
-        lambda s, x: x.flatten(2).mT.unflatten(2, (2, 4)).transpose(1, 2).transpose(1, 2).flatten(2),
-        2),
+        lambda s, x: x.flatten(2).mT.unflatten(2, (2, 4)).mT.mT.flatten(2), 2),
     "linear": (lambda s, x: s.linear(x.permute(0, 2, 3, 1)) + 1, 3),
     "and back": (lambda s, x: s.linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), 1),
     "norm": (lambda s, x: functional.layer_norm(x.movedim(1, -1), (8,)), 3),

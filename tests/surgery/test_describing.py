@@ -303,12 +303,19 @@ def networks():
     """Some of every source, built without weights on no device: only settings are looked at."""
     torch_vision = torchvision.models
     with torch.device("meta"):
-        yield "swin", torch_vision.swin_transformer.SwinTransformer(
-            [4, 4], 12, [1, 1], [2, 2], [2, 2]
+        yield (
+            "swin",
+            torch_vision.swin_transformer.SwinTransformer([4, 4], 12, [1, 1], [2, 2], [2, 2]),
         )
         yield "mobilenet_v3", torch_vision.mobilenet_v3_small()
         yield "vit", torch_vision.VisionTransformer(32, 16, 1, 2, 8, 16)
-        for name in ("test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_byobnet"):
+        for name in (
+            "test_resnet",
+            "test_vit",
+            "test_convnext",
+            "test_efficientnet",
+            "test_byobnet",
+        ):
             yield name, timm.create_model(name)
     for name in ("lenet5", "resnet20_cifar"):
         yield name, build(name, weights="none")

@@ -6,7 +6,7 @@ each operation in between says where an axis goes. Operations are seen as PyTorc
 them, also within code that cannot be traced.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from itertools import accumulate
 from operator import mul
 from typing import Any
@@ -14,6 +14,9 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+Of = Callable[[Any], int | None]
+Rule = Callable[[Of, Mapping[str, Any], Sequence[Tensor], Tensor], int | None]
 
 
 def place_axes(dims: int, feature_axis: int | None = None) -> tuple[int, ...]:
@@ -36,12 +39,11 @@ class FeatureAxes:
     """The feature axes of the tensors of one run, as far as they are known."""
 
     def __init__(self) -> None:
-        self._axes = WeakTensorKeyDictionary()
+        self._axes: MutableMapping[Tensor, int] = WeakTensorKeyDictionary()
 
     def of(self, value: Any) -> int | None:
         """The axis of a tensor that holds features; None if that is not known."""
-        axis = self._axes.get(value) if isinstance(value, Tensor) else None
-        return axis if isinstance(axis, int) else None
+        return self._axes.get(value) if isinstance(value, Tensor) else None
 
     def begin(self, images: Tensor) -> None:
         """Where the channels of a network's input are: pixels (uint8) come as `n h w c`."""
@@ -53,7 +55,7 @@ class FeatureAxes:
         tracked = [t for t in inputs if self.of(t) is not None]
         if not tracked:
             return
-        rule = _RULES.get(func._schema.name.removeprefix("aten::"), _kept)
+        rule: Rule = _RULES.get(func._schema.name.removeprefix("aten::"), _kept)
         for output in tree_leaves(value):
             if isinstance(output, Tensor):
                 axis = rule(self.of, named, tracked, output)
@@ -61,10 +63,6 @@ class FeatureAxes:
                     self._axes.pop(output, None)
                 else:
                     self._axes[output] = axis
-
-
-Of = Callable[[Any], int | None]
-Rule = Callable[[Of, Mapping[str, Any], Sequence[Tensor], Tensor], int | None]
 
 
 def _kept(of: Of, named: Mapping[str, Any], tracked: Sequence[Tensor], output: Tensor) -> Any:
