@@ -38,6 +38,7 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
 _ORIENTATION = 0x0112
 log = logging.getLogger("budwood")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors went to stderr otherwise
+_NO_REASON = r"decoder error -?\d+|broken data stream when reading image file"
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -68,9 +69,7 @@ def decode_with_pillow(
         with without_pillow_warnings(), _opened(data, header, check_size) as image:
             check_size(image.height, image.width)
             with complaints() as heard:
-                image.load()
-            if heard:
-                raise undecodable(heard[0], str(header))
+                _load(image, heard, header)
             is_large = image.height * image.width > LARGE
             reduction = reduce(image.height, image.width) if is_large else 1
             return Decoded(rgb(image, reduction), image.height, image.width, reduction)
@@ -78,6 +77,17 @@ def decode_with_pillow(
         raise
     except Exception as error:  # Pillow's plugins raise nearly every class there is
         raise _in_plain_words(error, header) from None
+
+
+def _load(image: Image.Image, heard: list[str], header: Header) -> None:
+    """Decode it; what libtiff complains of meanwhile says more than Pillow does."""
+    try:
+        image.load()
+    except OSError:
+        if not heard:
+            raise
+    if heard:
+        raise undecodable(heard[0], str(header))
 
 
 def _opened(data: bytes, header: Header, check_size: Callable[[int, int], None]) -> Image.Image:
@@ -148,7 +158,8 @@ def _in_plain_words(error: Exception, header: Header) -> PhotoError:
     if isinstance(error, EOFError) or "truncated" in text.lower():
         return PhotoError(TRUNCATED)
     log.debug("Pillow does not read this photo", exc_info=error)
-    return undecodable(f"{text.rstrip('.')} ({type(error).__name__})", str(header))
+    text = re.sub(_NO_REASON, "its pixels cannot be decoded", text.rstrip("."))
+    return undecodable(f"{text} ({type(error).__name__})", str(header))
 
 
 @contextmanager
