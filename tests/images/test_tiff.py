@@ -113,7 +113,7 @@ class TestKindsThatPillowDoesNotKnow:
     def test_what_is_not_read_is_said_with_the_next_step(self, change):
         data = bytearray(written(np.zeros((20, 30), np.float64)))
         retag(data, change)
-        with pytest.raises(PhotoError, match=r"TIFF \(30 x 20, .*64 float.*magick photo\.tif"):
+        with pytest.raises(PhotoError, match=r"TIFF \(30 x 20, .*64 float.*magick FILE out"):
             decode(bytes(data))
 
     def test_a_damaged_one_is_of_no_interest_to_stderr(self, deep, capfd):
@@ -148,7 +148,7 @@ class TestComplaints:
         self, scene, encoded, mode, compression, capfd
     ):
         data = damaged(encoded(scene().convert(mode), "TIFF", compression=compression))
-        with pytest.raises(PhotoError, match=r"TIFF \(160 x 120\) is damaged"):
+        with pytest.raises(PhotoError, match=r"TIFF.* is damaged[^%]*magick"):
             decode(data)
         assert capfd.readouterr() == ("", "")
 

@@ -7,6 +7,7 @@ elsewhere libtiff speaks as before.
 """
 
 import ctypes
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,8 +58,8 @@ def _listen() -> tuple[Any, ...]:
 
 def _on_error(module: bytes | None, format: bytes | None, values: int | None) -> None:
     if _of_thread.heard is not None:
-        words = f"{(module or b'').decode(errors='replace')}: {(format or b'').decode()}"
-        _of_thread.heard.append(words)
+        where, what = ((words or b"").decode(errors="replace") for words in (module, format))
+        _of_thread.heard.append(f"{where}: {re.sub('%[a-z]+', '...', what)}")
 
 
 def _on_warning(module: bytes | None, format: bytes | None, values: int | None) -> None:

@@ -40,6 +40,7 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
 _ORIENTATION = 0x0112
 log = logging.getLogger("budwood")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors went to stderr otherwise
+_NO_REASON = r"decoder error -?\d+|broken data stream when reading image file"
 _FULL = Depth()
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _STATED = 258, 262, 339, (281, 341)
 """Tags of TIFF; the last are MaxSampleValue and SMaxSampleValue."""
@@ -81,9 +82,7 @@ def decode_with_pillow(
             check_size(image.height, image.width)
             raw = _raw_mode(image)
             with complaints() as heard:
-                image.load()
-            if heard:
-                raise undecodable(heard[0], str(header))
+                _load(image, heard, header)
             is_cut = depth.range_of("uint16") != FULL_RANGES["uint16"]
             colours = _deep_colours(image, raw, data, header.format) if is_cut else None
             if colours is None:
@@ -110,6 +109,17 @@ def deep_samples(
             with complaints():  # they are told where the photo is decoded
                 colours = _deep_colours(image, raw, data, header.format)
                 return _grey_samples(image) if colours is None else Samples("uint16", colours)
+
+
+def _load(image: Image.Image, heard: list[str], header: Header) -> None:
+    """Decode it; what libtiff complains of meanwhile says more than Pillow does."""
+    try:
+        image.load()
+    except OSError:
+        if not heard:
+            raise
+    if heard:
+        raise undecodable(heard[0], str(header))
 
 
 def _opened(data: bytes, header: Header) -> ImageFile | None:
@@ -241,7 +251,8 @@ def _in_plain_words(header: Header) -> Iterator[None]:
         if isinstance(error, EOFError) or "truncated" in text.lower():
             raise PhotoError(TRUNCATED) from None
         log.debug("Pillow does not read this photo", exc_info=error)
-        raise undecodable(f"{text.rstrip('.')} ({type(error).__name__})", str(header)) from None
+        text = re.sub(_NO_REASON, "its pixels cannot be decoded", text.rstrip("."))
+        raise undecodable(f"{text} ({type(error).__name__})", str(header)) from None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from budwood.errors import PhotoError
 from budwood.images.depth import FULL_RANGES, Depth, Samples, eight_bits
-from budwood.images.unreadable import TRUNCATED
+from budwood.images.unreadable import TRUNCATED, undecodable
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -84,8 +84,10 @@ def _first_page(data: bytes, check_size: Callable[[int, int], None]) -> "Iterato
         mode = _MODES.get(page.photometric)
         if mode is None or page.imagedepth != 1 or page.samplesperpixel < _CHANNELS[mode]:
             raise _unread(page, "its colours are of a rare kind")
+        if not 0 < len(page.dataoffsets) == len(page.databytecounts):
+            raise undecodable("it does not say where its pixels are", "TIFF")
         ends = zip(page.dataoffsets, page.databytecounts, strict=True)
-        if max((start + length for start, length in ends), default=0) > len(data):
+        if max(start + length for start, length in ends) > len(data):
             raise PhotoError(TRUNCATED)
         try:
             yield page
@@ -162,5 +164,5 @@ def _unread(page: "TiffPage", reason: str) -> PhotoError:
         f"The photo is a TIFF ({page.imagewidth} x {page.imagelength}, {page.samplesperpixel} "
         f"channels, {page.bitspersample} {kind}, compression {compression}) that cannot be read: "
         f"{reason}.",
-        next="Convert it, for example: magick photo.tif photo.png.",
+        next="Convert it, for example: magick FILE out.png.",
     )

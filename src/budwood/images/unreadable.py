@@ -12,10 +12,9 @@ def undecodable(reason: str, kind: str = "photo") -> PhotoError:
         reason: A decoder's word.
         kind: What the file is, such as `TIFF (640 x 480, 12 bits a channel)`.
     """
-    ending = kind.split()[0].lower() if kind != "photo" else "in"
     return PhotoError(
         f"The {kind} is damaged or of a rare kind: {reason.rstrip('.')}.",
-        next=f"If other programs show it, convert it, for example: magick photo.{ending} out.png.",
+        next="If other programs show it, convert it, for example: magick FILE out.png.",
     )
 
 
