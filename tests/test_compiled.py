@@ -1,15 +1,21 @@
 """A saved classifier answers the same without torch, or leaves it to torch."""
 
 import json
+import shutil
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 import budwood as bw
+from budwood import compiled
 from budwood.compiled import compiled_classifier
+from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
 from budwood.images.splits import Split
 from budwood.predictions import predict_run
@@ -17,31 +23,51 @@ from budwood.predictions import predict_run
 CLASSES = ("dark", "light")
 
 
-@pytest.fixture
-def photos(tmp_path):
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
     """Drawn photos of two brightnesses."""
+    folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     paths, labels = [], []
     for i in range(16):
         low = 128 * (i % 2)
         pixels = rng.integers(low, low + 128, (10, 12, 3), np.uint8).repeat(9, 0).repeat(9, 1)
-        paths.append(tmp_path / f"{i}.png")
+        paths.append(folder / f"{i}.png")
         Image.fromarray(pixels).save(paths[-1])
         labels.append(i % 2)
     return Split("train", tuple(paths), tuple(labels), CLASSES)
 
 
-@pytest.fixture
-def saved(photos, tmp_path):
-    """Trains a classifier and saves it; the trunk is compiled and trusted then."""
+def small(head="linear"):
+    """A network that takes no time, its first layers frozen."""
+    network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
+    network.preprocessing = network.preprocessing.at_size(48)
+    return bw.unfreeze(bw.freeze(network, "*"), "fc")
 
-    def make(head="linear", **training):
-        network = bw.build("efficientnet_lite0", classes=CLASSES, head=head)
-        bw.unfreeze(bw.freeze(network, "*"), "classifier")
-        training = bw.Training(**training) if training else None
-        return (
-            bw.Classifier(network, training=training).fit(photos).save(tmp_path / "m.safetensors")
-        )
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    """Trains a classifier and saves it, once; the trunk is compiled and trusted then."""
+
+    @cache
+    def train(head, epochs):
+        home = tmp_path_factory.mktemp("trained")
+        training = bw.Training(epochs=epochs) if epochs else None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BUDWOOD_HOME", str(home))
+            bw.Classifier(small(head), training=training).fit(photos).save(home / "m.safetensors")
+        return home
+
+    return train
+
+
+@pytest.fixture
+def saved(trained, budwood_home):
+    """A capsule, on a machine that has trained it."""
+
+    def make(head="linear", epochs=None):
+        shutil.copytree(trained(head, epochs), budwood_home, dirs_exist_ok=True)
+        return budwood_home / "m.safetensors"
 
     return make
 
@@ -88,19 +114,117 @@ def test_trust_is_for_one_processor(saved, monkeypatch):
     assert compiled_classifier(path, 1) is None
 
 
-def test_a_capsule_that_was_changed_is_left_to_who_says_so(saved):
-    path = saved()
+def changed_in(path, name):
+    """Turn one bit of a tensor in a capsule."""
     content = bytearray(path.read_bytes())
-    content[-5] ^= 1
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    content[start + header[name]["data_offsets"][0]] ^= 1
     path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["fc.weight", "golden.3.logits", "trust.wrong"])
+def test_a_capsule_that_was_changed_is_left_to_who_says_so(name, saved):
+    path = saved()
+    key = f"network.{name}" if name.startswith("fc") else name
+    changed_in(path, key)
     assert compiled_classifier(path, 1) is None
     with pytest.raises(bw.BudwoodError, match="has changed since it was made"):
         bw.load(path)
 
 
-def test_a_capsule_without_a_trunk_is_left_to_torch(saved, monkeypatch):
+def test_of_a_capsule_only_what_answers_is_read(saved, photos, monkeypatch):
+    """The trunk is known by its keys: of its weights in the capsule nothing is used."""
+    path, read = saved(), []
+
+    class Watched:
+        def __init__(self, *given):
+            self._file = safe_open(*given)
+
+        def __enter__(self):
+            self._file = self._file.__enter__()
+            return self
+
+        def __exit__(self, *problem):
+            return self._file.__exit__(*problem)
+
+        def __getattr__(self, name):
+            return getattr(self._file, name)
+
+        def get_tensor(self, name):
+            read.append(name)
+            return self._file.get_tensor(name)
+
+    monkeypatch.setattr("budwood.compiled.safe_open", Watched)
+    expected = compiled_classifier(path, 1).answers(photos.paths[:1]).logits
+    names = {name for name in read if not name.startswith(("golden.", "trust."))}
+    assert names == {"network.fc.weight", "network.fc.bias"}
+    other = next(n for n in safe_open(path, "np").keys() if n.startswith("network.layer1"))
+    answers = compiled_classifier(changed_in(path, other), 1).answers(photos.paths[:1]).logits
+    np.testing.assert_array_equal(answers, expected)
+
+
+def test_a_capsule_of_the_first_version_is_checked_as_a_whole(saved, monkeypatch):
+    path = saved()
+    with safe_open(path, "np") as file:
+        metadata = {k: v for k, v in file.metadata().items() if k != "answer_digest"}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, metadata)
+    assert compiled_classifier(path, 1) is not None
+    assert compiled_classifier(changed_in(path, "network.fc.bias"), 1) is None
+
+
+def test_the_graph_for_a_few_photos_is_checked_once_for_each_size(saved, monkeypatch):
+    path, checks = saved(), []
+    real = compiled._golden_error
+    monkeypatch.setattr(compiled, "_golden_error", lambda *g: checks.append(g) or real(*g))
+    for photos in (1, 1, 3, 9, 4):
+        compiled_classifier(path, photos)
+    assert len(checks) == 3  # for batches of 1, 3 and 4
+
+
+def test_a_graph_that_disagrees_is_said_and_not_used(saved, photos, monkeypatch):
+    path, notes = saved(), []
+    expected = bw.load(path).answers(photos.paths).logits
+
+    class Wrong(OpenVINOEngine):
+        def __init__(self, model, spec, *, batch=None, latency=False):
+            super().__init__(model, spec, batch=batch, latency=latency)
+            self.is_wrong = latency
+
+        def stream(self, batches):
+            for tag, rows in super().stream(batches):
+                yield tag, tuple(-r for r in rows) if self.is_wrong else rows
+
+    monkeypatch.setattr(compiled, "OpenVINOEngine", Wrong)
+    for _ in range(2):  # it is not taken for one that agreed
+        found = compiled_classifier(path, 4, notes.append)
+        answers = found.answers(photos.paths).logits
+        np.testing.assert_allclose(answers, expected, atol=0.05 * expected.std())
+    assert len(notes) == 2
+    assert "disagrees with the golden images" in notes[0]
+    assert str(path) in notes[0]
+
+
+def test_probabilities_of_all_classes_are_kept_where_they_are_asked_for(saved, photos):
+    path = saved()
+    for every_class in (False, True):
+        said = predict_run(
+            path, photos.paths[:2], 1, print, None, None, every_class=every_class
+        ).photos
+        kept = [photo.probabilities for photo in said]
+        assert [row is not None for row in kept] == [every_class] * 2
+    for photo in said:
+        assert photo.probabilities.dtype == np.float32
+        best = CLASSES[photo.probabilities.argmax()], photo.probabilities.max()
+        assert photo.top[0] == (best[0], pytest.approx(best[1]))
+
+
+def test_a_capsule_without_a_trunk_is_left_to_torch(saved, monkeypatch, tmp_path):
     monkeypatch.setattr("budwood.learning.plan.chain_of", lambda graft: None)
-    assert compiled_classifier(saved(), 1) is None
+    path = bw.load(saved()).save(tmp_path / "again.safetensors")
+    assert compiled_classifier(path, 1) is None
 
 
 def test_what_is_no_capsule_is_left_to_who_says_so(tmp_path):
@@ -126,9 +250,7 @@ def test_torch_is_not_imported(saved, photos):
 
 
 def test_random_weights_are_said(photos, tmp_path):
-    network = bw.build("efficientnet_lite0", weights="none", classes=CLASSES)
-    bw.unfreeze(bw.freeze(network, "*"), "classifier")
-    path = bw.Classifier(network).fit(photos).save(tmp_path / "random.safetensors")
+    path = bw.Classifier(small()).fit(photos).save(tmp_path / "random.safetensors")
     said = predict_run(path, [photos.paths[0]], 1, lambda _: None, None)
     assert "this accuracy means nothing" in said.warning
 
