@@ -133,9 +133,9 @@ def explain_run(
         CapsuleError: If the run cannot be read.
     """
     model = load(run, on_note=on_note, on_progress=on_progress)
-    if named is not None and named not in model.classes_:
+    if named is not None and named not in model.class_names:
         raise ConfigError(
-            f"There is no class {named!r}.", expected=f"There are {', '.join(model.classes_)}."
+            f"There is no class {named!r}.", expected=f"There are {', '.join(model.class_names)}."
         )
     shares = model.predict_proba(list(photos))
     chosen = shares.argmax(1) if named is None else np.full(len(photos), _place(model, named))
@@ -148,7 +148,7 @@ def explain_run(
     found = []
     with writing_to(out):
         for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
-            path, name = photos[i], model.classes_[int(chosen[i])]
+            path, name = photos[i], model.class_names[int(chosen[i])]
             picture = str(_write(_unused(out, f"{path.stem}-{name}"), drawn))
             share = float(shares[i, chosen[i]])
             found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
@@ -157,7 +157,7 @@ def explain_run(
 
 
 def _place(model: Classifier, name: str) -> int:
-    return model.classes_.index(name)
+    return model.class_names.index(name)
 
 
 def _images(model: Classifier, photos: Sequence[Path]) -> tuple[NDArray[np.uint8], torch.Tensor]:

@@ -167,8 +167,8 @@ def _judged(
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
-    split, notes = load_test(data, model.classes_, asked.get("group"))
-    photos = ImageFolder(data, model.classes_, split, None, None, notes)
+    split, notes = load_test(data, model.class_names, asked.get("group"))
+    photos = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
     photos = leave_out_broken(photos, gathered.broken, strict=strict)
     for note in photos.notes:
