@@ -114,7 +114,7 @@ def test_a_classifier_comes_back_as_it_was(tmp_path):
         network.bn1.running_mean += 0.5
     model = bw.Classifier(network)
     again = load(model.save(tmp_path / "model.safetensors"))
-    assert again.classes_ == ("cat", "dog")
+    assert again.class_names == ("cat", "dog")
     assert again.preprocessing == model.preprocessing
     mine, theirs = network.state_dict(), again.network.state_dict()
     assert list(mine) == list(theirs)
@@ -144,7 +144,7 @@ def test_class_names_that_the_photos_gave_are_kept(tmp_path):
         bw.unfreeze(bw.freeze(bw.build("timm/test_resnet", weights="none", classes=2), "*"), "fc")
     )
     model._names = ("x", "y")
-    assert load(model.save(tmp_path / "model.safetensors")).classes_ == ("x", "y")
+    assert load(model.save(tmp_path / "model.safetensors")).class_names == ("x", "y")
 
 
 def test_figures_of_fit_and_evaluation_are_in_it(tmp_path):

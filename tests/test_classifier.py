@@ -460,14 +460,14 @@ def test_a_broken_photo_is_named_when_fitting_and_judging(job, photos, tmp_path)
 
 
 def test_classes_are_those_the_network_was_built_for():
-    assert Classifier(built(classes=("x", "y"))).classes_ == ("x", "y")
-    assert Classifier(built(classes=3)).classes_ == ("0", "1", "2")
+    assert Classifier(built(classes=("x", "y"))).class_names == ("x", "y")
+    assert Classifier(built(classes=3)).class_names == ("0", "1", "2")
 
 
 @pytest.mark.parametrize("make", [lambda: built(classes=3), elsewhere])
 def test_classes_without_names_are_named_by_the_photos(make, photos):
     model = Classifier(make()).fit(photos())
-    assert model.classes_ == CLASSES
+    assert model.class_names == CLASSES
     assert set(model.predict(photos(6).paths)) <= set(CLASSES)
     with pytest.raises(DataError, match="match the split by name"):
         model.evaluate(photos(2, classes=("c", "d", "e")))
@@ -565,7 +565,7 @@ def test_scikit_learn_can_clone_it(photos):
     twin = clone(model)
     assert twin.network is not model.network
     assert twin.fit_ is None
-    assert (twin.probe, twin.classes_) == (model.probe, CLASSES)
+    assert (twin.probe, twin.class_names) == (model.probe, CLASSES)
     weight = model.network.fc.weight.clone()
     twin.fit(photos(6, seed=9))
     assert torch.equal(model.network.fc.weight, weight)
@@ -592,7 +592,7 @@ def test_saving_copes_with_an_engine_that_cannot_run_the_network(photos, tmp_pat
         patch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: [bf16])
         patch.setattr("budwood.learning.plan.build_engine", refuse)
         path = model.save(tmp_path / "model.safetensors")
-    assert bw.load(path).classes_ == CLASSES
+    assert bw.load(path).class_names == CLASSES
 
 
 def test_files_through_this_machines_engine_come_close_to_arrays(photos, monkeypatch):

@@ -72,7 +72,7 @@ class Classifier:
         >>> from budwood import build, freeze, unfreeze
         >>> network = build("efficientnet_lite0", classes=["cat", "dog"])
         >>> model = Classifier(unfreeze(freeze(network, "*"), "classifier"))
-        >>> model.classes_
+        >>> model.class_names
         ('cat', 'dog')
     """
 
@@ -130,7 +130,12 @@ class Classifier:
         return as_html(self)
 
     @property
-    def classes_(self) -> tuple[str, ...]:
+    def classes_(self) -> NDArray[np.str_]:
+        """The names of the classes as scikit-learn wants them, an array."""
+        return np.array(self.class_names)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the outputs; numbers until they are known."""
         known = self._known_classes
         return known or tuple(str(i) for i in range(num_outputs(self.network)))
@@ -378,7 +383,7 @@ class Classifier:
         """
         rule = None if abstain is None else self.rule(abstain)
         answers, shares = self._answers_to_all(photos)
-        best: NDArray[Any] = np.array(self.classes_)[shares.argmax(1)]
+        best: NDArray[Any] = self.classes_[shares.argmax(1)]
         if rule is not None:
             best = best.astype(object)
             best[~rule.answers(shares, answers.ood)] = None
@@ -405,7 +410,7 @@ class Classifier:
         """
         photos = listed(photos)
         if not len(photos):
-            empty = np.empty((0, len(self.classes_)), np.float32)
+            empty = np.empty((0, len(self.class_names)), np.float32)
             return Answers(empty, None, {}), empty
         paths, plan = photo_files(photos), self.plan
         if paths is None:
@@ -416,7 +421,7 @@ class Classifier:
             gathered = plan.judging_rows(paths, keep=False)
             rows, unreadable = gathered.rows, gathered.broken
         with self._lock:
-            logits = plan.logits_of(rows) if len(rows) else torch.empty(0, len(self.classes_))
+            logits = plan.logits_of(rows) if len(rows) else torch.empty(0, len(self.class_names))
             probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
             return Answers(logits.numpy(), self._ood_of(rows), unreadable), probabilities
 
@@ -476,7 +481,7 @@ class Classifier:
         """
         capsule = packed(
             self.plan,
-            self.classes_,
+            self.class_names,
             fit=self.fit_,
             trust=self.trust_,
             evaluation=evaluation,
@@ -511,7 +516,7 @@ class Classifier:
         groups: Sequence[object] | None = None,
     ) -> Split:
         are_named = self._known_classes is not None
-        return labelled(photos, labels, self.classes_, groups=groups, are_named=are_named)
+        return labelled(photos, labels, self.class_names, groups=groups, are_named=are_named)
 
 
 def _pooled(rows: RowSource, some: NDArray[np.integer]) -> NDArray[np.floating]:

@@ -153,10 +153,10 @@ def explain_run(
     """
     out = _outside_photos(out, run, on_note)
     model = load(run, on_note=on_note, on_progress=on_progress)
-    called = {normalised(name): name for name in model.classes_}
+    called = {normalised(name): name for name in model.class_names}
     if named is not None and normalised(named) not in called:
         raise ConfigError(
-            f"There is no class {named!r}.", expected=f"There are {', '.join(model.classes_)}."
+            f"There is no class {named!r}.", expected=f"There are {', '.join(model.class_names)}."
         )
     shares = model.predict_proba(list(photos))
     chosen = (
@@ -174,7 +174,7 @@ def explain_run(
     with writing_to(out):
         mark(out)
         for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
-            path, name = photos[i], model.classes_[int(chosen[i])]
+            path, name = photos[i], model.class_names[int(chosen[i])]
             picture = str(_write(unused(out, f"{path.stem}-{name}", ".png"), drawn))
             share = float(shares[i, chosen[i]])
             found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
@@ -205,7 +205,7 @@ def _folder_of_photos(run: Path) -> Path | None:
 
 
 def _place(model: Classifier, name: str) -> int:
-    return model.classes_.index(name)
+    return model.class_names.index(name)
 
 
 def _images(model: Classifier, photos: Sequence[Path]) -> tuple[NDArray[np.uint8], torch.Tensor]:

@@ -170,8 +170,9 @@ def _judged(
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
-    split, notes = load_test(data, model.classes_, asked.get("group"), model.preprocessing.depth)
-    photos = ImageFolder(data, model.classes_, split, None, None, notes)
+    depth = model.preprocessing.depth
+    split, notes = load_test(data, model.class_names, asked.get("group"), depth)
+    photos = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
     before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)
     for note in (*notes, *said_of_broken(before, photos)):

@@ -234,7 +234,7 @@ def _saved(
     from budwood.runs import warning_of
 
     model = load(run, on_note=on_note, on_progress=on_progress)
-    return _Saved(model.classes_, warning_of(model), model.trust_, model.answers)
+    return _Saved(model.class_names, warning_of(model), model.trust_, model.answers)
 
 
 def _published(

@@ -12,7 +12,7 @@ from budwood.features.calibrating import Calibration, calibrated_engine, seconds
 from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
 from budwood.features.reading_ahead import Decoded
 from budwood.features.trunks import is_trusted, note_trust, trunk_key
-from budwood.features.verification import PROBES, trusted_engine
+from budwood.features.verification import DRAWN_SLACK, PROBES, trusted_engine
 from budwood.golden import draw_golden_images
 from budwood.images.preprocessing import Preprocessing
 from budwood.surgery.cutting import Cut
@@ -117,22 +117,24 @@ class EngineChoice:
             if self._is_open:
                 self._specs = sorted(self._specs, key=lambda spec: not is_known(spec))
             known = any(map(is_known, self._specs))
-            probe = self._probe(first if by_photos and not known else [])
+            probe, slack = self._probe(first if by_photos and not known else [])
             pool = ThreadPoolExecutor(1)
             try:
-                built = pool.submit(self._built, probe, is_known)
+                built = pool.submit(self._built, probe, is_known, slack)
                 engine, self.seconds_per_photo = built.result()
             finally:
                 pool.shutdown(wait=False)
             self.engine = engine
             return first
 
-    def _probe(self, photos: Sequence[Decoded]) -> Pixels:
-        """The different ones of these photos, with drawn pictures where they are few."""
+    def _probe(self, photos: Sequence[Decoded]) -> tuple[Pixels, float]:
+        """The different ones of these photos, with drawn pictures where they are few, and the slack
+        that these need."""
         given = list({pixels.tobytes(): pixels for _, _, pixels in photos}.values())
-        if len(given) < PROBES:
-            given += map(self._preprocessing.pixels, draw_golden_images(PROBES))
-        return np.stack(given)
+        if len(given) >= PROBES:
+            return np.stack(given), 1.0
+        drawn = map(self._preprocessing.pixels, draw_golden_images(PROBES))
+        return np.stack([*given, *drawn]), DRAWN_SLACK
 
     def measured(self, photos: Generator[Decoded, None, None]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""
@@ -140,12 +142,14 @@ class EngineChoice:
         assert self.engine is not None
         return seconds_per_photo(self.engine, _pixels(all_of_them))
 
-    def _built(self, probe: Pixels, is_known: Callable[[EngineSpec], bool]) -> tuple[Engine, float]:
+    def _built(
+        self, probe: Pixels, is_known: Callable[[EngineSpec], bool], slack: float
+    ) -> tuple[Engine, float]:
         trunk, settings = self._trunk, self._preprocessing
         if self._calibration is not None:
             return calibrated_engine(trunk, probe, self.trunk_key, self._calibration, settings)
         engine, verdict = trusted_engine(
-            trunk, self._specs, probe, self._on_note, self.trunk_key, is_known
+            trunk, self._specs, probe, self._on_note, self.trunk_key, is_known, slack
         )
         if engine.spec.library == "openvino":
             note_trust(self.trunk_key, trust_name(engine.spec))

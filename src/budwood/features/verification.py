@@ -21,6 +21,13 @@ TOLERANCE = 0.1
 
 In trials good bf16 gave 0.007 to 0.051 and a wrong order of channels 0.3.
 """
+DRAWN_SLACK = 2.0
+"""How many times the tolerance an error may be where drawn pictures are among those judged by.
+
+They differ less than photos do: on the features of efficientnet_lite0 the bf16 of torch is off by
+0.05 of the spread of eight photos and 0.09 of that of eight drawings, swapped channels by 0.9 and
+0.6.
+"""
 EXACT = EngineSpec("torch", "fp32")
 """What all others are held against."""
 PROBES = 8
@@ -39,11 +46,14 @@ class Verdict:
     reason: str = ""
     """Why the engine cannot run at all, if it cannot."""
     seconds_per_photo: float = 0.0
+    slack: float = 1.0
+    """How many times the tolerance an error may be."""
 
     @property
     def is_trusted(self) -> bool:
         """True if the engine ran and every tensor is within the tolerance."""
-        return not self.reason and all(error <= TOLERANCE for error in self.errors)
+        limit = TOLERANCE * self.slack
+        return not self.reason and all(error <= limit for error in self.errors)
 
     def __str__(self) -> str:
         if self.reason:
@@ -57,8 +67,10 @@ class Reference:
     """A few images, and the rows that an engine has to agree with: those of fp32 torch, which are
     computed when they are wanted, unless others are given."""
 
-    def __init__(self, trunk: nn.Module, probe: Pixels, rows: Rows | None = None) -> None:
-        self._trunk, self.probe, self._rows = trunk, probe, rows
+    def __init__(
+        self, trunk: nn.Module, probe: Pixels, slack: float, rows: Rows | None = None
+    ) -> None:
+        self._trunk, self.probe, self.slack, self._rows = trunk, probe, slack, rows
         self._lock = Lock()
 
     @property
@@ -115,7 +127,7 @@ class Verified:
     def _require_agreement(self, batch: int | None) -> None:
         rows = self._engine.run(self._reference.probe)
         worst = max(self._reference.errors(rows), default=0.0)
-        if worst > TOLERANCE:
+        if worst > TOLERANCE * self._reference.slack:
             raise EngineError(
                 f"{self.spec} agreed with torch fp32 on these photos, and in batches of "
                 f"{batch or 'any size'} it does not (error {worst:.3f} of the spread).",
@@ -140,6 +152,7 @@ def trusted_engine(
     on_note: Callable[[str], None],
     key: str | None = None,
     is_known: Callable[[EngineSpec], bool] = lambda spec: False,
+    slack: float = 1.0,
 ) -> tuple[Engine, Verdict]:
     """The first engine of `specs` that agrees with fp32 torch on `probe`, or is known to agree.
 
@@ -153,18 +166,19 @@ def trusted_engine(
         on_note: Told each refusal, in one line.
         key: What the trunk computes, as a name; see `build_engine`.
         is_known: Whether an engine has agreed before, so that it only has to run.
+        slack: How many times the tolerance an error may be.
 
     Raises:
         EngineError: If the trunk gives values that are not finite, or no engine agrees.
     """
-    reference = Reference(trunk, varied(probe))
+    reference = Reference(trunk, varied(probe), slack)
     for spec in specs:
         known = is_known(spec)
         verdict, engine = _judge(trunk, spec, reference, key, known)
         if engine is not None and (verdict.is_trusted or spec == EXACT):
             _log.info("%s", verdict)
             if spec.library == "openvino":
-                own = Reference(trunk, reference.probe, engine.run(reference.probe))
+                own = Reference(trunk, reference.probe, slack, engine.run(reference.probe))
                 engine = Verified(engine, own if known else reference, QUICK_BATCH)
             return engine, verdict
         on_note(f"{verdict}; falling back.")
@@ -201,7 +215,7 @@ def _judge(
     engine.run(probe)
     seconds = (time.perf_counter() - started) / len(probe)
     errors = () if is_known else reference.errors(rows)
-    return Verdict(spec, errors, seconds_per_photo=seconds), engine
+    return Verdict(spec, errors, seconds_per_photo=seconds, slack=reference.slack), engine
 
 
 def _run(engine: Engine, probe: Pixels) -> Rows:

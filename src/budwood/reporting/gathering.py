@@ -69,7 +69,7 @@ def facts_of(record: Record, model: Classifier, gathered: Gathered, *, is_full: 
             for photo in photos
         )
 
-    names, k = model.classes_, len(model.classes_)
+    names, k = model.class_names, len(model.class_names)
     cells = [
         Cell(names[i], names[j], record.confusion[i][j], finished(of_cells[i, j]))
         for i, j in places
@@ -139,7 +139,7 @@ class _Look:
         evaluation = evaluate_logits(
             logits,
             torch.from_numpy(labels),
-            self.model.classes_,
+            self.model.class_names,
             paths,
             WORST,
             groups_of(photos),
@@ -152,7 +152,7 @@ class _Look:
         """Test photos by position."""
         if self.seen is None:
             return ()
-        names = self.model.classes_
+        names = self.model.class_names
         taken = self.seen.predicted
         return tuple(
             Picture(
@@ -187,7 +187,7 @@ class _Look:
             self.gaps["maps"] = "later"
         if not self.is_full or not there:
             return None, {}
-        classes = [self.model.classes_.index(photo.predicted or "") for photo in there]
+        classes = [self.model.class_names.index(photo.predicted or "") for photo in there]
         try:
             return maps_of(self.model, [Path(photo.path) for photo in there], classes)
         except ConfigError:  # no layer of it keeps places apart
@@ -235,12 +235,12 @@ class _Look:
                 self.model.head_features(self.gathered),
                 labels,
                 groups_of(self.here),
-                len(self.model.classes_),
+                len(self.model.class_names),
                 self.record.request["seed"],
             )
             if probabilities is not None:
                 paths = [photo.path for photo in self.here]
-                found += probably_wrong(paths, labels, self.model.classes_, probabilities)
+                found += probably_wrong(paths, labels, self.model.class_names, probabilities)
         return found
 
     def _taught(self) -> Taught | None:
@@ -275,7 +275,7 @@ class _Look:
 
     def _labels(self, photos: Sequence[Listed]) -> NDArray[np.int64]:
         """The classes of photos, as numbers."""
-        places = {name: i for i, name in enumerate(self.model.classes_)}
+        places = {name: i for i, name in enumerate(self.model.class_names)}
         return np.array([places[photo.label] for photo in photos], np.int64)
 
 

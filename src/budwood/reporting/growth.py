@@ -47,7 +47,7 @@ def taught(
         penalty: That of the run, if its head was solved.
         seed: Of the run.
     """
-    k, is_stand_in = len(model.classes_), model.plan.layer is None
+    k, is_stand_in = len(model.class_names), model.plan.layer is None
     features = torch.from_numpy(model.head_features(gathered))
     if penalty is None or is_stand_in:
         fitted = fit_probe(features, torch.from_numpy(labels), k, Probe(seed=seed), groups=groups)
