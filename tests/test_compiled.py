@@ -160,7 +160,7 @@ def test_of_a_capsule_only_what_answers_is_read(saved, photos, monkeypatch):
     expected = compiled_classifier(path, 1).answers(photos.paths[:1]).logits
     names = {name for name in read if not name.startswith(("golden.", "trust."))}
     assert names == {"network.fc.weight", "network.fc.bias"}
-    other = next(n for n in safe_open(path, "np").keys() if n.startswith("network.layer1"))
+    other = next(n for n in list(safe_open(path, "np").keys()) if n.startswith("network.layer1"))
     answers = compiled_classifier(changed_in(path, other), 1).answers(photos.paths[:1]).logits
     np.testing.assert_array_equal(answers, expected)
 

@@ -247,9 +247,9 @@ def _published(
     model = Classifier(published_network(name), on_note=on_note, on_progress=on_progress)
     warning = (
         f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
-        f"photo is given one of its {len(model.classes_):,} classes, whatever it shows."
+        f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."
     )
-    return _Saved(model.classes_, warning, None, model.answers)
+    return _Saved(model.class_names, warning, None, model.answers)
 
 
 def _cannot_abstain(network: str) -> ConfigError:
