@@ -188,7 +188,9 @@ def installed_versions() -> dict[str, str]:
         "simplejpeg",
         "cykooz-resizer",
     )
-    return {"python": platform.python_version()} | {name: installed_version(name) for name in libraries}
+    return {"python": platform.python_version()} | {
+        name: installed_version(name) for name in libraries
+    }
 
 
 def _goldens(tensors: Mapping[str, Tensor]) -> tuple[Golden, ...]:

@@ -404,5 +404,5 @@ def test_an_engine_that_has_agreed_on_this_trunk_is_not_judged_by_a_few(
 
 def test_rows_that_vanish_meanwhile_are_no_changed_photos(bench, draw, monkeypatch):
     monkeypatch.setattr("budwood.features.store.RowStore.write", lambda *_: None)
-    with pytest.raises(StoreError, match="rows of 3 photos are not in the store.*Run it again"):
+    with pytest.raises(StoreError, match=r"rows of 3 photos are not in the store.*Run it again"):
         bench().gather(draw(3))

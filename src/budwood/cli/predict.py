@@ -105,6 +105,7 @@ def _write(predictions: "Predictions", table: Path) -> None:
         writer.writerow(["path", "class", "probability", *predictions.classes])
         for photo in predictions.photos:
             best = photo.top[0]
+            assert photo.probabilities is not None  # they were asked for
             every = [f"{p:.6f}" for p in photo.probabilities]
             name = "unknown" if photo.unknown else best[0]
             writer.writerow([photo.path, name, f"{best[1]:.6f}", *every])

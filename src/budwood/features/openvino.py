@@ -58,8 +58,7 @@ class OpenVINOEngine:
         with self._lock:
             self._batch = batch
             if batch is not None and self._streams <= 1:  # the memory of others is given back
-                kept = {size: graph for size, graph in self._graphs.items() if size == batch}
-                self._graphs = kept
+                self._graphs = {size: it for size, it in self._graphs.items() if size == batch}
             self._graph(batch)
 
     def run(self, photos: Batch) -> Rows:
@@ -98,8 +97,7 @@ class OpenVINOEngine:
             self._streams += streams
 
     def _graph_for(self, photos: int) -> "_Graph":
-        """The graph that is ready for so many; another thread may expect batches of another size.
-        """
+        """The graph that is ready for so many; another thread may expect batches of another size."""
         with self._lock:
             sizes = [n for n in self._graphs if n is not None and n >= photos]
             if self._batch is None or self._batch in sizes:
@@ -118,7 +116,7 @@ class _Graph:
 
     def __init__(self, model: ov.Model, spec: EngineSpec, size: int | None, latency: bool) -> None:
         precision = beside_int8() if spec.precision == "int8" else spec.precision
-        settings = {
+        settings: dict[str, str | int] = {
             "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
             "PERFORMANCE_HINT": "LATENCY" if latency else "THROUGHPUT",
         }
