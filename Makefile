@@ -2,13 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check golden catalog bench clean help
+.PHONY: demo test check catalog bench clean help
 
 help:
 	@echo "make demo    install, then train, judge and verify on embedded pictures, offline (about 20 s)"
 	@echo "make test    install with the test tools, then run every test"
 	@echo "make check   format, lint, types, import layers"
-	@echo "make golden  rewrite the golden text files of the tests"
 	@echo "make catalog rewrite the catalogue of networks, their layers (10 minutes), the CLI reference and the pages on networks"
 	@echo "make bench   the short benchmarks, as JSON and a table (about ten minutes on 2 cores)"
 
@@ -25,9 +24,6 @@ check: .venv/.installed-dev
 	$(BIN)/ruff check src tests benchmarks tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-golden: .venv/.installed-dev
-	$(BIN)/pytest --update-golden
 
 catalog: .venv/.installed-dev
 	$(BIN)/python tools/make_catalog.py

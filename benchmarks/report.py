@@ -26,7 +26,7 @@ SLOWER = 2.0
 
 def train(data: Path, home: Path, kept: Path, *more: str) -> Ran:
     """A training whose run is kept."""
-    return run([BUDWOOD, "train", data, "--out", kept, "--json", *more], home)
+    return run([BUDWOOD, "train", data, "--out", kept, "--replace", "--json", *more], home)
 
 
 def main() -> None:

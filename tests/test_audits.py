@@ -2,13 +2,16 @@
 
 import random
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
-from budwood.audits import audit
+from budwood.audits import Audit, audit
 from budwood.errors import BudwoodError, DataError
 from budwood.features.gathering import Extraction
+from budwood.judging.findings import Finding
 
 HUES = {"amber": 30, "azure": 150, "lime": 90}
 
@@ -230,3 +233,31 @@ class TestHardlyAnything:
         root = draw_folder(tmp_path / "photos", train=2, test=0)
         with pytest.raises(BudwoodError, match="No architecture is called 'resnet5O'"):
             audited(root, model="resnet5O")
+
+
+def test_of_many_small_classes_the_first_are_printed_and_all_are_in_json():
+    findings = tuple(
+        Finding("imbalance", (), f"Class {n} has only 2 training photos.", "Add some.")
+        for n in range(40)
+    )
+    about_photo = Finding("label", (Path("a.jpg"),), "It looks like roses.", "Look at it.")
+    found = Audit(Path("photos"), "resnet18", 80, (about_photo, *findings), None)
+    lines = str(found).splitlines()
+    assert sum(line.startswith("imbalance  Class") for line in lines) == 5
+    assert lines[-1] == "imbalance  ... and 35 more: --json has all."
+    assert any(line.startswith("label      a.jpg") for line in lines)
+    assert len(found.to_json()["findings"]) == 41
+
+
+def test_dark_photos_of_12_bits_are_not_blank(tmp_path):
+    random_values = np.random.default_rng(0)
+    for i in range(24):
+        values = random_values.random((12, 16)).repeat(10, 0).repeat(10, 1)
+        values *= 120 if i < 6 else 4095  # of 65535, and some of 4095, hardly more than nothing
+        path = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values.astype(np.uint16)).save(path)
+    Image.fromarray(np.full((120, 160), 2000, np.uint16)).save(path.with_name("blank.png"))
+    found = audited(tmp_path / "photos")
+    assert named(found, "broken") == [{"b/blank.png"}]
+    assert sum("4095 is taken as white" in note for note in found.notes) == 1

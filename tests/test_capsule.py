@@ -1,13 +1,16 @@
 """The capsule: one file, whole or not at all, that is checked to the last bit and runs no code."""
 
+import io
 import json
 import pickle
 import random
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
@@ -24,7 +27,8 @@ from budwood.capsule import (
 )
 from budwood.classifier import load
 from budwood.errors import CapsuleError
-from budwood.golden import draw_golden_images
+from budwood.golden import draw_golden_images, only_pixels
+from budwood.images.decoding import decode
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.origins import Origin
 
@@ -184,7 +188,36 @@ def test_golden_images_are_drawn_unless_photos_are_given(tmp_path):
     photo = tmp_path / "mine.png"
     photo.write_bytes(draw_golden_images(1, seed=8)[0])
     own = read_capsule(model.save(tmp_path / "own", golden=[photo]))
-    assert [golden.image for golden in own.golden] == [photo.read_bytes()]
+    assert [decode(golden.image).tobytes() for golden in own.golden] == [
+        decode(photo.read_bytes()).tobytes()
+    ]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif"])
+def test_of_golden_photos_only_the_pixels_are_kept(tmp_path, ending):
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET caption"
+    exif[0x0112] = 6  # stored lying on its side
+    exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 30.0, 0.0), 29: "SECRET date"})
+    photo = tmp_path / f"mine.{ending}"
+    with Image.open(io.BytesIO(draw_golden_images(1)[0])) as image:
+        image.save(photo, exif=exif)
+    with photo.open("ab") as file:
+        file.write(b"SECRET trailer")
+    assert b"SECRET" in photo.read_bytes()
+    kept = only_pixels(photo.read_bytes())
+    assert b"SECRET" not in kept
+    assert b"eXIf" not in kept
+    assert np.array_equal(decode(kept), decode(photo.read_bytes()))
+    assert decode(kept).shape == (320, 280, 3)
+
+
+def test_a_buffer_called_image_is_no_golden_image(tmp_path):
+    state = {"prototype.image": torch.ones(2), "golden.image": torch.ones(1)}
+    write_capsule(tmp_path / "odd", replace(CAPSULE, state=state))
+    read = read_capsule(tmp_path / "odd")
+    assert len(read.golden) == len(CAPSULE.golden)
+    assert set(read.state) == set(state)
 
 
 def test_no_path_of_the_machine_is_in_it(tmp_path, budwood_home):

@@ -104,6 +104,20 @@ def test_a_linear_head_is_trained_if_that_is_asked_for(photos):
     assert len(model.fit_.history) == 2
 
 
+def test_the_algorithm_is_asked_for_by_name(photos):
+    model = Classifier(built(), algorithm="sgd", training=Training(epochs=1))
+    assert model.get_params()["algorithm"] == "sgd"
+    assert model.plan.layer is None
+    assert Classifier(built(), algorithm="sgd").plan.layer is None
+    assert Classifier(built(), algorithm="logistic").plan.layer is not None
+    with pytest.raises(ConfigError, match=r"`training` has no effect .*algorithm='sgd'"):
+        Classifier(built(), algorithm="logistic", training=Training()).fit(photos())
+    with pytest.raises(ConfigError, match="fits one linear layer, and more than that trains"):
+        Classifier(built(head="mlp:4"), algorithm="logistic").fit(photos())
+    with pytest.raises(ConfigError, match="called 'adam'"):
+        Classifier(built(), algorithm="adam").fit(photos())
+
+
 def test_a_head_that_cannot_be_solved_is_trained_by_default(photos):
     model = Classifier(built(head="mlp:4")).fit(photos(6))
     assert len(model.fit_.history) == Training().epochs

@@ -89,9 +89,16 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
 def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
-    answers = compiled_classifier(saved(), 3).answers([photos.paths[0], bad, photos.paths[1]])
+    odd, notes = tmp_path / "odd.jpg", []
+    Image.open(photos.paths[2]).save(odd)
+    odd.write_bytes(odd.read_bytes()[:-2])  # without its end marker
+    paths = [photos.paths[0], bad, odd]
+    answers = compiled_classifier(saved(), 3).answers(paths, on_note=notes.append)
     assert len(answers.logits) == 2
     assert list(answers.unreadable) == [bad]
+    (note,) = notes
+    assert "1 photo has no end marker" in note
+    assert "odd.jpg" in note
 
 
 def test_an_engine_that_nobody_has_trusted_is_not_used(saved):
@@ -251,3 +258,23 @@ def test_random_weights_are_said(photos, tmp_path):
     path = bw.Classifier(small()).fit(photos).save(tmp_path / "random.safetensors")
     said = predict_run(path, [photos.paths[0]], 1, lambda _: None, None)
     assert "this accuracy means nothing" in said.warning
+
+
+def test_photos_of_12_bits_are_read_without_torch_as_with_it(tmp_path):
+    rng, paths = np.random.default_rng(0), []
+    for i in range(17):
+        values = rng.random((10, 12)).repeat(9, 0).repeat(9, 1) * (0.4, 1)[i % 2]
+        paths.append(tmp_path / f"{i}.png")
+        white = 65535 if i == 16 else 4095
+        Image.fromarray((values * white).astype(np.uint16)).save(paths[-1])
+    network = bw.unfreeze(
+        bw.freeze(bw.build("efficientnet_lite0", classes=CLASSES), "*"), "classifier"
+    )
+    model = bw.Classifier(network).fit(paths[:16], [CLASSES[i % 2] for i in range(16)])
+    path, notes = model.save(tmp_path / "m.safetensors"), []
+    compiled = compiled_classifier(path, 1)
+    expected = model.answers(paths).logits
+    np.testing.assert_allclose(compiled.answers(paths).logits, expected, atol=0.05 * expected.std())
+    predict_run(path, paths, 1, lambda note: notes.append(str(note)), None)
+    (said,) = notes
+    assert said.startswith("1 photo of 17 holds 16-bit values from ")

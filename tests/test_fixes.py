@@ -274,3 +274,69 @@ def test_a_list_that_is_there_is_not_overwritten(tmp_path):
 def test_a_list_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(ConfigError, match="cannot be written"):
         write_findings(tmp_path / ("x" * 300 + ".csv"), [])
+
+
+@pytest.mark.parametrize("taken", ["IMG_1.JPG", unicodedata.normalize("NFD", "é") + ".jpg"])
+def test_names_that_many_disks_do_not_tell_apart_are_one(photos, tmp_path, taken):
+    ours = unicodedata.normalize("NFC", taken.lower())
+    (photos / "roses" / ours).write_text("one")
+    (photos / "tulips" / taken).write_text("other")
+    file = fill_in(tmp_path / "list.csv", (photos / "roses" / ours, "move to tulips"))
+    with pytest.raises(DataError, match="is there already, which is the same name on many disks"):
+        apply_findings(file, photos)
+    assert (photos / "roses" / ours).read_text() == "one"
+
+
+def test_two_photos_whose_names_differ_in_capitals_cannot_go_to_one_place(tmp_path):
+    photos = tmp_path / "photos"
+    for name, photo in (("cats", "IMG_1.JPG"), ("dogs", "img_1.jpg"), ("birds", "b.jpg")):
+        (photos / name).mkdir(parents=True)
+        (photos / name / photo).write_text(name)
+    lines = [
+        (photos / name / photo, "move to birds")
+        for name, photo in (("cats", "IMG_1.JPG"), ("dogs", "img_1.jpg"))
+    ]
+    with pytest.raises(DataError, match=r"IMG_1.JPG goes there, too.*nothing was moved"):
+        apply_findings(fill_in(tmp_path / "list.csv", *lines), photos)
+    assert [path.name for path in (photos / "birds").iterdir()] == ["b.jpg"]
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_appears_at_the_target_meanwhile_is_not_overwritten(
+    photos, tmp_path, monkeypatch, has_links
+):
+    """Another program writes it after all targets were found free; perhaps on a disk like FAT."""
+    target = photos / "tulips" / "0-roses.jpg"
+    monkeypatch.setattr("budwood.fixes._require_room", lambda fixes: target.write_text("another"))
+    if not has_links:
+        monkeypatch.setattr("os.link", refuse_link)
+    file = fill_in(tmp_path / "list.csv", (photos / "roses" / "0-roses.jpg", "move to tulips"))
+    with pytest.raises(DataError, match=r"cannot be moved to .*file exists"):
+        apply_findings(file, photos)
+    assert target.read_text() == "another"
+    assert (photos / "roses" / "0-roses.jpg").read_text() == "roses 0"
+
+
+def refuse_link(*_):
+    raise PermissionError(1, "Operation not permitted")
+
+
+def test_photos_are_moved_where_there_are_no_links(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.link", refuse_link)
+    photo = photos / "roses" / "0-roses.jpg"
+    os.utime(photo, (1, 1))
+    (fix,) = apply_findings(fill_in(tmp_path / "list.csv", (photo, "remove")), photos)
+    assert not photo.exists()
+    assert fix.target.read_text() == "roses 0"
+    assert fix.target.stat().st_mtime == 1
+
+
+def test_a_name_that_is_no_utf8_is_written_read_and_moved(photos, tmp_path):
+    photo = photos / "roses" / os.fsdecode(b"g\xe4nse.jpg")
+    photo.write_text("latin")
+    list_ = tmp_path / "list.csv"
+    write_findings(list_, [Finding("label", (photo,), "Why", "What")])
+    list_.write_bytes(list_.read_bytes().replace(b"What,", b"What,remove"))
+    (fix,) = apply_findings(list_, photos)
+    assert fix.photo == photo
+    assert fix.target.read_text() == "latin"

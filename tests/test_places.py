@@ -106,3 +106,27 @@ def test_others_may_read_it_as_the_umask_says(mask, mode, tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_a_name_as_long_as_a_disk_takes_can_be_written(tmp_path):
+    with whole_file(tmp_path / ("x" * 255)) as file:
+        file.write(b"whole")
+    assert (tmp_path / ("x" * 255)).read_bytes() == b"whole"
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match=r"'\S*/folder'$"), whole_file(tmp_path / "folder"):
+        pass
+
+
+def test_a_device_is_written_to_and_not_replaced():
+    with whole_file(Path(os.devnull)) as file:
+        file.write(b"gone")
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_device_is_named():
+    with pytest.raises(OSError, match="'/dev/full'"), whole_file(Path("/dev/full")) as file:
+        file.write(b"x" * 100)

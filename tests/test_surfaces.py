@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from budwood import surfaces
-from budwood.errors import DataError
+from budwood.demonstration import run_demo
+from budwood.errors import ConfigError, DataError
 from budwood.surfaces import PATCH, SURFACES, draw_surfaces, raw_pixel_baseline
 
 
@@ -76,3 +77,12 @@ def test_a_picture_that_shows_nothing_is_named():
 def test_a_folder_without_patches_is_told(tmp_path):
     with pytest.raises(DataError, match="`draw_surfaces"):
         raw_pixel_baseline(tmp_path)
+
+
+def test_the_demo_removes_no_folder_that_it_did_not_make(tmp_path):
+    (tmp_path / "surfaces").mkdir()
+    (tmp_path / "surfaces" / "mine.jpg").touch()
+    for replace in (False, True):
+        with pytest.raises(ConfigError, match=r"not empty, and Budwood did not make it.*--out"):
+            run_demo(tmp_path, print, None, replace=replace)
+    assert (tmp_path / "surfaces" / "mine.jpg").exists()

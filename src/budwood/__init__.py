@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from budwood.networks.catalog import models as models
     from budwood.networks.heads import replace_head as replace_head
     from budwood.networks.loading import load_weights as load_weights
+    from budwood.predictions import predict as predict
     from budwood.proof import verify as verify
     from budwood.recipes.loading import load_recipe as load_recipe
     from budwood.surgery.cutting import Cut as Cut
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Classifier": "classifier",
     "load": "classifier",
+    "predict": "predictions",
     "verify": "proof",
     "BudwoodError": "errors",
     "ImageFolder": "images.folder",

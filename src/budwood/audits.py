@@ -9,21 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.classifier import Classifier
+from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import CHANGED, Extraction, Gathered
+from budwood.images.deep_images import extents_of
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
-from budwood.images.notes import count
+from budwood.images.notes import FEW, count, left_out
 from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.leaking import Leak, leak_of
+from budwood.networks.building import set_depth
 from budwood.preparing import prepared_network
 from budwood.request import Request
 
 
+@displayed
 @dataclass(frozen=True)
 class Audit:
     """What an audit found; printed, it is a table and the findings."""
@@ -53,7 +57,11 @@ class Audit:
     def __str__(self) -> str:
         if not self.findings:
             return f"{count(self.photos, 'photo')}: nothing to complain of."
-        lines = [f"{f.kind:<10} {f}" for f in self.findings]
+        classes = [f for f in self.findings if f.kind == "imbalance"]  # they come last
+        shown = self.findings[: len(self.findings) - max(0, len(classes) - FEW)]
+        lines = [f"{f.kind:<10} {f}" for f in shown]
+        if len(classes) > FEW:
+            lines.append(f"{'imbalance':<10} ... and {len(classes) - FEW:,} more: --json has all.")
         leak = [str(self.leak)] if self.leak and self.leak.photos else []
         return "\n\n".join(
             [
@@ -100,14 +108,16 @@ def audit(
         say(note)
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     paths = [path for split in splits for path in split.paths]
+    network = prepared_network(Request(data=data, model=model), folder.classes)
+    set_depth(network, folder.depth)
     judge = Classifier(
-        prepared_network(Request(data=data, model=model), folder.classes),
+        network,
         extraction=extraction,
         on_note=on_note,
         on_progress=on_progress,
     )
     gathered = judge.gather(paths)
-    seen = glances(gathered.paths)
+    seen = glances(gathered.paths, folder.depth, on_note)
     audited = _audited(folder, gathered, judge.head_features(gathered), seen)
     if len(audited.paths) < 2:
         raise DataError(
@@ -117,6 +127,8 @@ def audit(
             file=data,
         )
     alikes = likenesses(audited)
+    if alikes.left_out:
+        say(left_out(alikes.left_out))
     groups = np.array(alikes.groups, np.int64)
     probabilities = held_out_opinions(
         audited.features, audited.labels, groups, len(folder.classes), seed
@@ -175,4 +187,5 @@ def _audited(
         features=features[kept],
         broken={**gathered.broken, **lost},
         given_groups=tuple(own.get(path) for path in paths),
+        extents=extents_of(paths),
     )

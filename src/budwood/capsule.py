@@ -12,6 +12,7 @@ It is never a pickle: reading one cannot run code.
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,7 +195,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def _goldens(tensors: Mapping[str, Tensor]) -> tuple[Golden, ...]:
-    count = sum(name.startswith("golden.") and name.endswith(".image") for name in tensors)
+    count = sum(re.fullmatch(r"golden\.\d+\.image", name) is not None for name in tensors)
     return tuple(
         Golden(
             tensors[f"golden.{i}.image"].numpy().tobytes(),

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from budwood.capsule import Capsule, read_capsule, write_capsule
+from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.rows import RowSource, Selected
+from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
 from budwood.images.given import Photos, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -23,6 +25,7 @@ from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
+from budwood.learning.algorithms import Asked, require_asked, settled
 from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
@@ -32,7 +35,7 @@ from budwood.learning.plan import Plan
 from budwood.learning.precision_trial import pooled
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import origin_of, preprocessing_of, rebuild
+from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_depth
 from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
 from budwood.packing import packed
@@ -51,18 +54,19 @@ def _silent(note: str) -> None:
 class Classifier:
     """A classifier of photos in scikit-learn's manner.
 
-    What is frozen in the network runs once per photo and is stored; the rest is trained. With
-    `training=None` a linear head is solved as logistic regression (`fit_probe`), any other graft
-    is trained by `Training()`.
+    What is frozen in the network runs once per photo and is stored; the rest is fitted. A linear
+    head that trains alone is fitted by logistic regression (`fit_probe`), anything else is trained
+    on mini-batches; `algorithm` or `training` ask for one of the two by name.
 
     Args:
         network: From `build`, frozen as it should be; or any module with a `preprocessing`.
-        training: Epochs, optimizer and so on; None lets a linear head be solved.
-        probe: How that is done.
+        training: Epochs, optimizer and so on of mini-batch training; asks for it where it is given.
+        probe: How a linear head is fitted.
         extraction: Precision, device and store limit of the frozen part.
         on_note: Told what the user should know, a line each.
         on_progress: Told how far the pass over the photos is.
         on_epoch: Told each epoch's row of the history.
+        algorithm: `logistic`, `sgd`, or `auto`: logistic regression where it can be.
 
     Example:
         >>> from budwood import build, freeze, unfreeze
@@ -82,6 +86,7 @@ class Classifier:
         on_note: Callable[[str], None] = _silent,
         on_progress: OnProgress | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
+        algorithm: Asked = "auto",
     ) -> None:
         self.network = network
         self.training = training
@@ -90,6 +95,7 @@ class Classifier:
         self.on_note = on_note
         self.on_progress = on_progress
         self.on_epoch = on_epoch
+        self.algorithm = algorithm
         self.fit_: Fit | None = None
         self.trust_: Trust | None = None
         """How far its word can be taken; None before it is fitted, and where that is not known."""
@@ -101,6 +107,27 @@ class Classifier:
         """What a copy or a pickle holds: all but how the network is cut, which is found again."""
         with self._lock:
             return vars(self) | {"_plan": None}
+
+    def __repr__(self) -> str:
+        origin, classes = origin_of(self.network), self._known_classes
+        network = type(self.network).__name__ if origin is None else origin.architecture
+        return f"Classifier({network}, {len(classes) if classes else 'unnamed'} classes)"
+
+    def __str__(self) -> str:
+        parameters, known = list(self.network.parameters()), self._known_classes or ()
+        shown = [*known[:5], *([f"and {len(known) - 5} more"] if known[5:] else [])]
+        trained = sum(p.numel() for p in parameters if p.requires_grad)
+        total = sum(p.numel() for p in parameters)
+        rows = {
+            "network": repr(self)[11:].partition(",")[0],
+            "classes": ", ".join(shown) if shown else "not named",
+            "parameters": f"{total:,}, of which {trained:,} train",
+            "fitted": f"to {self.fit_.photos} photos" if self.fit_ else "not in this process",
+        }
+        return "\n".join(f"{name:10}  {value}" for name, value in rows.items())
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
     @property
     def classes_(self) -> NDArray[np.str_]:
@@ -127,23 +154,38 @@ class Classifier:
     @property
     def plan(self) -> Plan:
         """How the network is cut; made on first use, and again once layers have been exchanged,
-        frozen or unfrozen, or given other weights."""
+        frozen or unfrozen, or given other weights.
+
+        Raises:
+            ConfigError: If what trains cannot be fitted by the algorithm.
+        """
         with self._lock:
             if self._plan is None or not self._plan.is_current():
-                self._plan = Plan(
-                    self.network,
-                    self.preprocessing,
-                    self.extraction,
-                    solve=self.training is None,
-                    on_note=self.on_note,
-                    on_progress=self.on_progress,
-                )
+                self._plan = self._new_plan()
             return self._plan
+
+    def _new_plan(self) -> Plan:
+        require_asked(self.algorithm)
+        if self.algorithm == "logistic" and self.training is not None:
+            raise ConfigError(
+                "`training` has no effect on a head that is fitted by logistic regression.",
+                next="Leave it out, or pass algorithm='sgd'.",
+            )
+        plan = Plan(
+            self.network,
+            self.preprocessing,
+            self.extraction,
+            solve=self.training is None and self.algorithm != "sgd",
+            on_note=self.on_note,
+            on_progress=self.on_progress,
+        )
+        settled(self.algorithm, (), is_linear=plan.layer is not None)
+        return plan
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The arguments that this classifier was made with."""
         names = ("training", "probe", "extraction", "on_note", "on_progress", "on_epoch")
-        return {"network": self.network} | {name: getattr(self, name) for name in names}
+        return {"network": self.network} | {n: getattr(self, n) for n in (*names, "algorithm")}
 
     def set_params(self, **params: Any) -> "Classifier":
         """Change some of them.
@@ -202,6 +244,7 @@ class Classifier:
             FrozenChanged: If a frozen tensor changed.
         """
         train = self._as_split(photos, labels, groups)
+        self._settle_depth(train)
         val = None if val is None else labelled(val, None, train.classes)
         training = self.training or Training()
         with self._lock:  # who predicts meanwhile gets the answers of before, or of afterwards
@@ -220,6 +263,8 @@ class Classifier:
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
         """
+        split = self._as_split(split, None)
+        self._tell_of_depth(split.paths)
         return self.judge(split).evaluation
 
     def judge(self, split: Split, abstain: float | None = None) -> Verdict:
@@ -276,6 +321,8 @@ class Classifier:
             )
         for note in require_folds(photos, k):
             self.on_note(note)
+        if self._names is None:
+            self._settle_depth(photos)
         if self.plan.trial is None:
             self.plan.settle_precision(photos)
         training = self.training or Training()
@@ -295,6 +342,8 @@ class Classifier:
             DataError: If a photo is broken, or the classes are not the network's.
         """
         photos = self._as_split(photos, None)
+        if self._names is None:
+            self._settle_depth(photos)
         gathered = require_readable(self.plan.judging_rows(photos.paths))
         labels, k = torch.from_numpy(photos.targets), len(photos.classes)
         is_solved = self.plan.layer is not None
@@ -368,6 +417,7 @@ class Classifier:
             rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
             unreadable = {}
         else:
+            self._tell_of_depth(paths)
             gathered = plan.judging_rows(paths, keep=False)
             rows, unreadable = gathered.rows, gathered.broken
         with self._lock:
@@ -388,6 +438,22 @@ class Classifier:
         found = [known.is_strange(pooled(each).numpy()) for each in some]
         return np.concatenate([np.empty(0, np.bool_), *found])
 
+    def _settle_depth(self, train: Split) -> None:
+        """Take what is black and white in photos of more than 8 bits from the training photos."""
+        depth = train.depth
+        if depth is None:
+            extents = extents_of(train.paths)
+            depth = depth_of(extents.values())
+            for note in depth_notes(depth, train.paths, extents):
+                self.on_note(str(note))
+        if depth != self.preprocessing.depth:
+            set_depth(self.network, depth)
+
+    def _tell_of_depth(self, paths: Sequence[Path]) -> None:
+        """Note photos whose values lie beyond those of the training photos."""
+        for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
+            self.on_note(str(note))
+
     def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
         answers, probabilities = self._answers(photos)
         if answers.unreadable:
@@ -406,8 +472,8 @@ class Classifier:
         Args:
             path: The file to write.
             evaluation: What to say of its accuracy.
-            golden: Photos to prove it by; default: drawn pictures, so that none of your photos
-                leaves with it.
+            golden: Photos to prove it by, of which only the pixels leave with it (no place, date
+                or camera); default: drawn pictures, so that none of your photos does.
 
         Raises:
             CapsuleError: If the network was not made by `build`, so that no other machine could

@@ -17,9 +17,10 @@ from budwood.errors import (
 )
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.folds import rare_classes
+from budwood.images.notes import Note, few_or_one
 from budwood.images.splits import Split
 from budwood.judging.comparison import MARGIN, ComparedNetwork, Comparison, require_margin
 from budwood.judging.staged_networks import StagedNetwork
@@ -62,7 +63,7 @@ def compare(
             there are others.
     """
     require_margin(margin)
-    photos = load_folder(data, seed=seed)
+    photos = load_folder(data, seed=seed, on_note=on_note)
     for note in photos.notes:
         on_note(note)
     if not asked:
@@ -81,7 +82,7 @@ def compare(
     for number, candidate in enumerate(asked, 1):
         on_note(f"{candidate} ({number} of {len(asked)})")
         try:
-            network = StagedNetwork(candidate, extraction, on_note, on_progress)
+            network = StagedNetwork(candidate, extraction, on_note, on_progress, photos.depth)
             gathered = network.gather((train or photos.train).paths)
         except OF_THE_NETWORK as problem:
             leave_out(candidate, problem)
@@ -117,19 +118,28 @@ def _readable(
 ) -> Split:
     """The training photos without the broken ones; what the user should know of them is told."""
     left = leave_out_broken(photos, gathered.broken, strict=strict)
-    for note in left.notes[len(photos.notes) :]:
+    for note in said_of_broken(photos, left):
         on_note(note)
     folds_to_hold_out(left.train.targets, left.train.group_numbers)
     names, counts = left.train.classes, left.train.counts()
-    for label in rare_classes(left.train.targets, 2, left.train.group_numbers):
-        name = names[label]
-        on_note(
+    rare = [names[k] for k in rare_classes(left.train.targets, 2, left.train.group_numbers)]
+    notes = [
+        Note(
+            "few-groups",
             f"Class {name!r} has one training photo only: while it is held out no other shows its "
             "class, so it counts as wrong."
             if counts[name] == 1
             else f"The training photos of class {name!r} all belong together: while they are held "
-            "out no other shows their class, so they count as wrong."
+            "out no other shows their class, so they count as wrong.",
         )
+        for name in rare
+    ]
+    many = (
+        "{number} classes have one training photo or one group only: while it is held out no other "
+        "shows the class, so it counts as wrong. They are {names}."
+    )
+    for note in few_or_one(notes, [repr(name) for name in rare], many):
+        on_note(note)
     return left.train
 
 

@@ -33,6 +33,7 @@ from budwood.features.openvino import OpenVINOEngine
 from budwood.features.reading_ahead import decoded
 from budwood.features.spread import spread_error
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, note_trust, trunk_key
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import Answers, Trust, trust_in
 from budwood.places import CAPSULE
@@ -53,20 +54,28 @@ class CompiledClassifier:
     trust: Trust | None = None
     """How far its word can be taken."""
 
-    def answers(self, paths: Sequence[Path], on_progress: OnProgress | None = None) -> Answers:
+    def answers(
+        self,
+        paths: Sequence[Path],
+        on_progress: OnProgress | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
         broken: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
         ood = [np.empty(0, np.bool_)]
         known = None if self.trust is None else self.trust.familiar
-        with closing(decoded(paths, self.preprocessing, broken)) as photos:
+        odd = Oddities()
+        with closing(decoded(paths, self.preprocessing, broken, odd=odd)) as photos:
             batches = in_batches(photos, len(paths), SLOW_BATCH, broken, on_progress)
             with closing(self.engine.stream(batches)) as results:
                 for _, (rows, *_) in results:
                     parts.append(self.head(rows))
                     if known is not None:
                         ood.append(known.is_strange(rows))
+        for line in odd.lines():
+            on_note(line)
         return Answers(
             np.concatenate(parts), None if known is None else np.concatenate(ood), broken
         )

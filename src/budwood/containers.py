@@ -64,7 +64,7 @@ def _quota(folder: Path) -> float | None:
 def _folders(controller: str) -> Iterator[Path]:
     """The folders of this process's group and of all above it, where they can be seen."""
     for line in _text(GROUPS).splitlines() or ["0::/"]:
-        number, controllers, group = (line.split(":", 2) + ["", ""])[:3]
+        number, controllers, group = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:
             root = MOUNT
         elif controller in controllers.split(","):

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.errors import DataError, UnknownName, WeightsError
 from budwood.networks.downloading import Progress, fetch, sha256_of
 from budwood.places import home
 from budwood.unpacking import unpack, whole_folder
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A published archive of photos in class folders."""
@@ -66,6 +68,7 @@ DATASETS = {dataset.name: dataset for dataset in (_FLOWERS, _CATDOG)}
 """All of them by name."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Datasets:
     """What can be fetched."""
@@ -98,6 +101,7 @@ class Datasets:
         )
 
 
+@displayed
 @dataclass(frozen=True)
 class PhotoFolder:
     """A data set that lies unpacked on the disk."""

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.features.extraction import OnProgress
+from budwood.places import home
 from budwood.predictions import Predictions, predict_run
 from budwood.proof import Verification, verify
 from budwood.request import Request
+from budwood.run_folders import mark, require_new, writing_to
 from budwood.runs import Run, run_training
 from budwood.surfaces import draw_surfaces, raw_pixel_baseline
 
 
+@displayed
 @dataclass(frozen=True)
 class Demo:
     """What the demo showed."""
@@ -73,18 +77,29 @@ def run_demo(
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
     started: float | None = None,
+    replace: bool = False,
 ) -> Demo:
-    """The whole job in `folder`; an older demo there is replaced.
+    """The whole job in `folder`.
 
     Args:
         folder: For the pictures and the run.
         on_note: Told what happens, a line each.
         on_progress: Told how far the pass over the photos is.
         started: `time.perf_counter()` when the process started.
+        replace: Whether an earlier demo there is replaced; one in `BUDWOOD_HOME/demo` always is.
+
+    Raises:
+        ConfigError: If the folder is not empty, and no demo that may be replaced.
     """
     started = time.perf_counter() if started is None else started
     photos, run_folder = folder / "surfaces", folder / "run"
-    shutil.rmtree(photos, ignore_errors=True)
+    if folder != home() / "demo":
+        require_new(folder, replace)
+    with writing_to(folder):
+        mark(folder)
+        for made in (photos, run_folder):
+            if made.exists():
+                shutil.rmtree(made)
     on_note(f"Cutting patches out of ten pictures into {photos}.")
     draw_surfaces(photos)
     run = run_training(Request(data=photos, out=run_folder), on_note, on_progress, None, started)

@@ -4,16 +4,19 @@ Nothing is changed: no file is written, no weights are downloaded.
 """
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.features.engine_checks import EngineCheck, check_engines, gpus
 from budwood.features.room import in_words
 from budwood.features.store import store_folder, stored_bytes, stored_makers
 from budwood.features.trunks import kept_trunks
+from budwood.images.deep_images import depth_notes, depth_of, extents_of
 from budwood.images.folder import load_folder
+from budwood.images.notes import Note
 from budwood.judging.folder_checks import Problem, folder_problems
 from budwood.learning.forecasting import Forecast, forecasts
 from budwood.machine import Machine, installed_version, machine
@@ -25,8 +28,11 @@ LIBRARIES = (
     "simplejpeg", "safetensors",
 )  # fmt: skip
 """Whose versions decide on what comes out, and how fast."""
+SAMPLED = 100
+"""Photos whose depth is measured."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Store:
     """Where features are kept."""
@@ -38,6 +44,7 @@ class Store:
     """Of the converted networks beside it."""
 
 
+@displayed
 @dataclass(frozen=True)
 class PhotoCheck:
     """A folder of photos: what training on it will take, and what is wrong with it."""
@@ -67,6 +74,7 @@ class PhotoCheck:
         }
 
 
+@displayed
 @dataclass(frozen=True)
 class Diagnosis:
     """All that was found out."""
@@ -170,7 +178,9 @@ def diagnose(
 
 
 def _checked(data: Path, model: str, starting: float) -> PhotoCheck:
-    folder = load_folder(data, find_groups=False)  # that would keep what it finds
+    # Looking for groups and measuring depth would keep what they find.
+    folder = load_folder(data, find_groups=False, find_depth=False)
+    folder = replace(folder, notes=(*folder.notes, *_depth_notes(folder.train.paths)))
     judged = len(folder.test or ()) + len(folder.val or ())
     found, times, seconds = forecasts(model, len(folder.classes), folder.train.paths, judged)
     found = tuple(one.after(starting) for one in found)
@@ -185,6 +195,13 @@ def _checked(data: Path, model: str, starting: float) -> PhotoCheck:
         seconds,
         (*folder_problems(folder, times.broken, times.photos), *_shortages(found)),
     )
+
+
+def _depth_notes(train: Sequence[Path]) -> list[Note]:
+    """What a sample of the training photos says of those of more than 8 bits."""
+    sample = train[:: max(1, len(train) // SAMPLED)]
+    extents = extents_of(sample)
+    return depth_notes(depth_of(extents.values()), sample, extents)
 
 
 def _shortages(found: tuple[Forecast, ...]) -> Iterator[Problem]:

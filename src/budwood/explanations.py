@@ -1,5 +1,6 @@
 """Why a saved classifier says what it says to a photo: where it looked, and what it resembles."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +12,38 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from budwood.classifier import Classifier, load
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
+from budwood.images.names import normalised
 from budwood.images.notes import count
 from budwood.images.reading import read
 from budwood.judging.attribution import feature_maps, first_filters, where_it_looked
 from budwood.judging.map_layers import last_map_layer
 from budwood.learning.precision_trial import pooled
+from budwood.names import shown, unused, visible
 from budwood.networks.prepared import normalise
 from budwood.places import whole_file
 from budwood.reporting.overlays import overlaid, tiled
-from budwood.reporting.records import Listed, photos_of
-from budwood.run_folders import request_of, writing_to
+from budwood.reporting.records import PHOTOS, Listed, photos_of
+from budwood.run_folders import (
+    is_inside,
+    mark,
+    place_for,
+    request_of,
+    require_outside,
+    writing_to,
+)
 
+EXPLAINED = Path("explained")
+"""Where pictures go that are given no folder."""
 NEAREST = 3
 """Training photos that are shown as evidence."""
 AT_ONCE = 8
 """Photos whose maps are made at once."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Neighbour:
     """A training photo that a photo resembles."""
@@ -40,6 +54,7 @@ class Neighbour:
     """Of their features, the mean of all training photos taken off."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Explanation:
     """Why a photo is taken for what it is taken for."""
@@ -71,14 +86,17 @@ class Explanation:
         }
 
     def __str__(self) -> str:
-        near = "".join(f"\n  like {n.path} ({n.label}, {n.cosine:.2f})" for n in self.neighbours)
+        near = "".join(
+            f"\n  like {shown(n.path)} ({shown(n.label)}, {n.cosine:.2f})" for n in self.neighbours
+        )
+        empty = ", which is empty: nothing speaks for it" if self.is_empty else ""
         return (
-            f"{self.path}: {self.named} {self.probability:.3f}; where it looked ({self.layer}): "
-            f"{self.picture}{', which is empty: nothing speaks for it' if self.is_empty else ''}"
-            f"{near}"
+            f"{shown(self.path)}: {shown(self.named)} {self.probability:.3f}; where it looked "
+            f"({self.layer}): {visible(self.picture)}{empty}{near}"
         )
 
 
+@displayed
 @dataclass(frozen=True)
 class Explanations:
     """Explanations of some photos."""
@@ -105,7 +123,7 @@ class Explanations:
 def explain_run(
     run: Path,
     photos: Sequence[Path],
-    out: Path,
+    out: Path | None = None,
     *,
     layer: str | None = None,
     named: str | None = None,
@@ -119,7 +137,8 @@ def explain_run(
     Args:
         run: The run's folder or its capsule.
         photos: Photos.
-        out: Folder for the pictures.
+        out: Folder for the pictures; default `explained` in the working folder, or beside the
+            photos of the run if that is among them.
         layer: The layer whose map is shown; default: the last with a map.
         named: The class to explain; default: the predicted one of each photo.
         maps: A layer whose feature maps are drawn too, of the first photo.
@@ -132,13 +151,19 @@ def explain_run(
         ConfigError: If there is no such layer or class, or the pictures cannot be written.
         CapsuleError: If the run cannot be read.
     """
+    out = _outside_photos(out, run, on_note)
     model = load(run, on_note=on_note, on_progress=on_progress)
-    if named is not None and named not in model.class_names:
+    called = {normalised(name): name for name in model.class_names}
+    if named is not None and normalised(named) not in called:
         raise ConfigError(
             f"There is no class {named!r}.", expected=f"There are {', '.join(model.class_names)}."
         )
     shares = model.predict_proba(list(photos))
-    chosen = shares.argmax(1) if named is None else np.full(len(photos), _place(model, named))
+    chosen = (
+        shares.argmax(1)
+        if named is None
+        else np.full(len(photos), _place(model, called[normalised(named)]))
+    )
     first = _images(model, photos[:1])[1]
     layer = layer or last_map_layer(model.network, first)
     tiles = [("filters", first_filters(model.network).numpy())] if filters else []
@@ -147,13 +172,36 @@ def explain_run(
     near, note = _neighbours(model, run, photos)
     found = []
     with writing_to(out):
+        mark(out)
         for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
             path, name = photos[i], model.class_names[int(chosen[i])]
-            picture = str(_write(_unused(out, f"{path.stem}-{name}"), drawn))
+            picture = str(_write(unused(out, f"{path.stem}-{name}", ".png"), drawn))
             share = float(shares[i, chosen[i]])
             found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
-        pictures = [str(_write(_unused(out, name), tiled(some))) for name, some in tiles]
+        pictures = [str(_write(unused(out, name, ".png"), tiled(some))) for name, some in tiles]
     return Explanations(tuple(found), tuple(pictures), note)
+
+
+def _outside_photos(out: Path | None, run: Path, on_note: Callable[[object], None]) -> Path:
+    """The folder for the pictures, which is not in the folder of the run's photos."""
+    photos = _folder_of_photos(run if run.is_dir() else run.parent)
+    if out is not None:
+        require_outside(out, photos)
+        return out
+    if photos is None or not is_inside(EXPLAINED, photos):
+        return EXPLAINED
+    out = place_for(EXPLAINED, photos)
+    on_note(f"The pictures go into {out}, beside the photos.")
+    return out
+
+
+def _folder_of_photos(run: Path) -> Path | None:
+    """The folder that a run's training photos lie in; None of a list's photos, or if not known."""
+    request = request_of(run)
+    if request is None or not (run / PHOTOS).is_file() or request["data"].lower().endswith(".csv"):
+        return None
+    train = [photo.path for photo in photos_of(run, request) if photo.split == "train"]
+    return Path(os.path.commonpath([path.parent for path in train])) if train else None
 
 
 def _place(model: Classifier, name: str) -> int:
@@ -189,7 +237,7 @@ def _neighbours(
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
     folder = run if run.is_dir() else run.parent
-    request = request_of(folder)
+    request = request_of(run)
     if request is None:
         return nothing, "The training photos are not known: there is no config.json beside it."
     train = [photo for photo in photos_of(folder, request) if photo.split == "train"]
@@ -224,16 +272,6 @@ def _nearest(
             )
         )
     return found
-
-
-def _unused(folder: Path, name: str) -> Path:
-    """`NAME.png`, or with the first number behind it that is not there yet."""
-    name = name.replace("/", "-")
-    path, number = folder / f"{name}.png", 1
-    while path.exists():
-        number += 1
-        path = folder / f"{name}-{number}.png"
-    return path
 
 
 def _write(path: Path, picture: NDArray[np.uint8]) -> Path:

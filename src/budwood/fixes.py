@@ -3,23 +3,28 @@
 import csv
 import io
 import os
-import unicodedata
+import shutil
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import move
 from typing import Any
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.names import normalised
 from budwood.images.notes import count, first
 from budwood.judging.findings import Finding
+from budwood.lists import is_text, path_cell, write_list
+from budwood.names import sameness
 
 REMOVE, RELABEL = "remove", "move to "
 """What may stand in the column `action`; nothing there changes nothing."""
 COLUMNS = ("id", "kind", "photo", "reason", "advice", "action")
 
 
+@displayed
 @dataclass(frozen=True)
 class Fix:
     """A photo that is, or was, moved."""
@@ -66,15 +71,14 @@ def write_findings(file: Path, found: Sequence[Finding]) -> None:
         ConfigError: As `require_new`, or if the file cannot be written.
     """
     require_new(file)
+    rows = [
+        [finding.id, finding.kind, path_cell(path), finding.reason, finding.advice, ""]
+        for finding in found
+        for path in finding.photos
+    ]
     try:
         # With a mark for Excel, which would take UTF-8 for something else.
-        with file.open("x", newline="", encoding="utf-8-sig") as text:
-            writer = csv.writer(text)
-            writer.writerow(COLUMNS)
-            for finding in found:
-                for path in finding.photos:
-                    said = [finding.id, finding.kind, path, finding.reason, finding.advice, ""]
-                    writer.writerow(said)
+        write_list(file, [COLUMNS, *rows], mark=BOM_UTF8)
     except OSError as problem:
         raise ConfigError(
             f"{file} cannot be written: {(problem.strerror or str(problem)).lower()}.", file=file
@@ -105,7 +109,8 @@ def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix
             file=data,
         )
     lines = _lines(file)
-    place = _Place(data, load_folder(data, test_fraction=None, group=group, find_groups=False))
+    folder = load_folder(data, test_fraction=None, group=group, find_groups=False, find_depth=False)
+    place = _Place(data, folder)
     fixes: dict[Path, Fix] = {}
     for number, line in lines:
         fix = _planned(line, f"Line {number} of {file}", place, file)
@@ -136,7 +141,7 @@ class _Place:
 
     def _learn(self, photo: Path, label: str) -> None:
         for place in reversed(photo.relative_to(self.root).parents):
-            if unicodedata.normalize("NFC", place.name) == label:
+            if normalised(place.name) == label:
                 self.class_folders[self.root / place] = label
                 return
 
@@ -153,14 +158,11 @@ class _Place:
 def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
     """The lines of a list with their numbers."""
     try:
-        text = file.read_bytes().decode("utf-8-sig")
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+        _require_text(file, text)
         delimiter = max(",;\t", key=text.partition("\n")[0].count)  # as spreadsheets write them
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
         lines = [(reader.line_num, line) for line in reader]
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{file} is not UTF-8 text.", next="Save it as CSV UTF-8.", file=file
-        ) from None
     except (OSError, csv.Error) as problem:
         raise DataError(f"{file} cannot be read: {problem}.", file=file) from None
     if not {"photo", "action"} <= set(reader.fieldnames or ()):
@@ -170,6 +172,16 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
             file=file,
         )
     return lines
+
+
+def _require_text(file: Path, text: str) -> None:
+    """Raise unless a list is UTF-8, but for lines of photos with names that are not.
+
+    Raises:
+        DataError: If it is something else.
+    """
+    if not is_text(text.partition("\n")[0]) or "\0" in text:
+        raise DataError(f"{file} is not UTF-8 text.", next="Save it as CSV UTF-8.", file=file)
 
 
 def _planned(line: dict[str, str], where: str, place: _Place, file: Path) -> Fix | None:
@@ -210,7 +222,7 @@ def _planned(line: dict[str, str], where: str, place: _Place, file: Path) -> Fix
 
 
 def _in_class(label: str, photo: Path, where: str, place: _Place, file: Path) -> Path:
-    label = unicodedata.normalize("NFC", label)
+    label = normalised(label)
     if label not in place.classes:
         raise DataError(
             f"{where}: there is no class {label!r}.",
@@ -224,23 +236,65 @@ def _in_class(label: str, photo: Path, where: str, place: _Place, file: Path) ->
 
 
 def _require_room(fixes: dict[Path, Fix]) -> None:
-    """Nothing, if every target is free and no two are the same."""
-    taken: dict[Path, Path] = {}
+    """Raise unless every target is free and no two are the same.
+
+    Names that differ in capitals or in how accents are written count as the same: on many disks
+    they are one file.
+    """
+    taken: dict[str, Path] = {}
+    there: dict[Path, dict[str, str]] = {}
     for fix in fixes.values():
         if fix.was_done:
             continue
-        other = taken.setdefault(fix.target, fix.photo)
-        if other != fix.photo or os.path.lexists(fix.target):
+        folder = fix.target.parent
+        names = there.setdefault(folder, _names_in(folder))
+        other = taken.setdefault(sameness(str(fix.target)), fix.photo)
+        found = names.get(sameness(fix.target.name))
+        if other != fix.photo or found is not None:
+            reason = (
+                f"{other} goes there, too."
+                if other != fix.photo
+                else "a file is there already."
+                if found == fix.target.name
+                else f"{found} is there already, which is the same name on many disks."
+            )
             raise DataError(
-                f"{fix.photo} cannot be moved to {fix.target}: "
-                + (
-                    f"{other} goes there, too."
-                    if other != fix.photo
-                    else "a file is there already."
-                ),
+                f"{fix.photo} cannot be moved to {fix.target}: {reason}",
                 next="Rename one of them; nothing was moved.",
                 file=fix.photo,
             )
+
+
+def _names_in(folder: Path) -> dict[str, str]:
+    """What lies in a folder, by what makes names the same."""
+    return {sameness(name): name for name in os.listdir(folder)} if folder.is_dir() else {}
+
+
+def _move(photo: Path, target: Path) -> None:
+    """Move a file; never onto another.
+
+    Raises:
+        FileExistsError: If something is at the target.
+        OSError: If the file system refuses.
+    """
+    if photo.is_symlink():  # a relative link would lead nowhere from its new place
+        target.symlink_to(photo.resolve())
+        photo.unlink()
+        return
+    try:
+        os.link(photo, target)  # unlike a renaming, it fails if something is there
+    except FileExistsError:
+        raise
+    except OSError:  # another disk, or one without links
+        with photo.open("rb") as source, target.open("xb") as copy:
+            try:
+                shutil.copyfileobj(source, copy)
+                copy.close()
+                shutil.copystat(photo, target)
+            except BaseException:
+                target.unlink()
+                raise
+    photo.unlink()
 
 
 def _carried_out(fixes: list[Fix]) -> list[Fix]:
@@ -250,11 +304,7 @@ def _carried_out(fixes: list[Fix]) -> list[Fix]:
             continue
         try:
             fix.target.parent.mkdir(parents=True, exist_ok=True)
-            if fix.photo.is_symlink():  # a relative link would lead nowhere from its new place
-                fix.target.symlink_to(fix.photo.resolve())
-                fix.photo.unlink()
-            else:
-                move(fix.photo, fix.target)
+            _move(fix.photo, fix.target)
         except OSError as problem:
             raise DataError(
                 f"{fix.photo} cannot be moved to {fix.target}: "

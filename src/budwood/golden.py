@@ -5,11 +5,25 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from budwood.images.decoding import decode
+
 
 def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:
     """Pictures to test a network with: drawn shapes and colours, nobody's photos, as PNG bytes."""
     rng = np.random.default_rng(seed)
     return [_drawn(rng) for _ in range(count)]
+
+
+def only_pixels(photo: bytes) -> bytes:
+    """A photo as PNG bytes, upright, without anything that its file says besides: no place, date,
+    camera, thumbnail or comment.
+
+    Raises:
+        PhotoError: If it cannot be decoded.
+    """
+    out = io.BytesIO()
+    Image.fromarray(decode(photo)).save(out, "PNG")
+    return out.getvalue()
 
 
 def _drawn(rng: np.random.Generator) -> bytes:

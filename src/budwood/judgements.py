@@ -9,10 +9,11 @@ import numpy as np
 
 from budwood.capsule import read_capsule
 from budwood.classifier import unpacked
+from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_test
 from budwood.judging.honesty import Honesty
 from budwood.judging.metrics import Evaluation
@@ -22,6 +23,7 @@ from budwood.run_folders import request_of
 from budwood.runs import warning_of
 
 
+@displayed
 @dataclass(frozen=True)
 class Judgement:
     """A saved classifier judged on labelled photos."""
@@ -54,6 +56,7 @@ class Judgement:
         return "\n\n".join(part for part in parts if part)
 
 
+@displayed
 @dataclass(frozen=True)
 class PairedJudgement:
     """Two saved classifiers judged on the same labelled photos."""
@@ -167,11 +170,11 @@ def _judged(
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
-    split, notes = load_test(data, model.class_names, asked.get("group"))
+    split, notes = load_test(data, model.class_names, asked.get("group"), model.preprocessing.depth)
     photos = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
-    photos = leave_out_broken(photos, gathered.broken, strict=strict)
-    for note in photos.notes:
+    before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)
+    for note in (*notes, *said_of_broken(before, photos)):
         on_note(note)
     said = tuple(str(note) for note in photos.notes)
     judged = model.judge(photos.train, abstain)

@@ -11,7 +11,7 @@ from budwood.capsule import TOLERANCES, Capsule, Golden, installed_versions
 from budwood.errors import CapsuleError, EngineError
 from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
-from budwood.golden import draw_golden_images
+from budwood.golden import draw_golden_images, only_pixels
 from budwood.judging.metrics import Evaluation
 from budwood.judging.trust import Trust
 from budwood.learning.fitting import Fit
@@ -37,7 +37,7 @@ def packed(
         fit: What is known of its training.
         trust: How far its word can be taken.
         evaluation: What to say of its accuracy.
-        golden: Photos to prove it by; None draws some.
+        golden: Photos to prove it by, of which only the pixels are kept; None draws some.
 
     Raises:
         CapsuleError: If nothing tells how the network is made.
@@ -51,7 +51,7 @@ def packed(
             next="Make it with budwood.build() or budwood.graft().",
         )
     preprocessing = preprocessing_of(network)
-    images = [p.read_bytes() for p in golden] if golden else draw_golden_images()
+    images = [only_pixels(p.read_bytes()) for p in golden] if golden else draw_golden_images()
     pixels = np.stack([preprocessing.pixels(image) for image in images])
     logits = plan.answers_exactly(pixels)
     rows = zip(images, logits.tolist(), strict=True)

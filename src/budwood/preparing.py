@@ -1,14 +1,17 @@
 """The network that is asked for: by a request, a recipe, a name of the catalogue or a run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from torch import nn
 
 from budwood.classifier import load
-from budwood.errors import ConfigError
-from budwood.networks.building import build, preprocessing_of
-from budwood.networks.heads import head_names, replace_head
+from budwood.errors import ConfigError, WeightsError
+from budwood.networks.building import build, origin_of, preprocessing_of
+from budwood.networks.catalog import find
+from budwood.networks.choosing import SOURCES
+from budwood.networks.heads import head_names, num_outputs, replace_head
 from budwood.recipes.loading import is_recipe, load_recipe
 from budwood.request import Request
 from budwood.surgery.dryrun import dry_run
@@ -54,9 +57,8 @@ def _resize(network: nn.Module, name: str, size: int) -> None:
     try:
         dry_run(network, (1, len(usual.mean), size, size))
     except ConfigError as problem:
-        reason = str(problem.__cause__).rstrip(".")
         raise ConfigError(
-            f"{name} cannot be run on photos of {size} x {size}: {reason}.",
+            f"{name} cannot be run on photos of {size} x {size}. {problem.problem}",
             expected=f"It was made for {usual.size[0]} x {usual.size[1]}.",
             next="Leave --size out, or choose another one or another network.",
         ) from None
@@ -83,6 +85,47 @@ def _grafted(
     if request.head != "linear":
         replace_head(network, classes, request.head, request.seed)
     return network
+
+
+def published_network(name: str) -> nn.Module:
+    """A network of the catalogue with its published weights and the names of its own classes.
+
+    All but its head is frozen, so that its trunk is that of a training with it.
+
+    Raises:
+        UnknownName: If there is none of that name.
+        WeightsError: If no weights are published for it, or they cannot be had.
+        ConfigError: If nothing tells what its classes are.
+    """
+    architecture = find(name)
+    source = SOURCES[architecture.source]
+    tags = source.tags(architecture.bare)
+    hint = f"Train it on photos of your classes first: `budwood train PHOTOS --model {name}`."
+    if not tags:
+        raise WeightsError(
+            f"{name} knows no classes yet: no weights are published for it.",
+            next=f"{hint[:-2]} --weights none`.",
+        )
+    classes = source.classes(architecture.bare, tags[0])
+    if not classes:
+        raise ConfigError(
+            f"Nothing tells what the classes of {name} ({tags[0]}) are: it gives features.",
+            next=hint,
+        )
+    try:
+        network = build(name)
+    except WeightsError as error:
+        if "--weights" in (error.next or ""):  # which predictions do not have
+            error.next = "Try again when online; efficientnet_lite0 needs no download."
+        raise
+    origin = origin_of(network)
+    if origin is None or num_outputs(network) != len(classes):
+        raise ConfigError(
+            f"{name} has {num_outputs(network)} outputs, and {len(classes)} names are known.",
+            next=hint,
+        )
+    network.origin = replace(origin, classes=classes)  # type: ignore[assignment]
+    return unfreeze(freeze(network, "*"), *head_names(network))
 
 
 def network_of_run(path: Path) -> nn.Module:

@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from budwood.capsule import read_capsule
 from budwood.classifier import unpacked
+from budwood.display import displayed
 from budwood.errors import EngineError
 from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
 
 
+@displayed
 @dataclass(frozen=True)
 class Check:
     """How one engine did on a capsule's golden images."""
@@ -32,6 +34,7 @@ class Check:
         return self.error <= self.tolerance and self.same_top1
 
 
+@displayed
 @dataclass(frozen=True)
 class Verification:
     """Whether a capsule still gives the answers it gave when it was made."""

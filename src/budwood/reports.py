@@ -7,7 +7,9 @@ from typing import Any
 
 from budwood.capsule import read_capsule
 from budwood.classifier import unpacked
+from budwood.display import displayed
 from budwood.features.extraction import OnProgress
+from budwood.names import visible
 from budwood.reporting.gathering import facts_of
 from budwood.reporting.pages import write_pages
 from budwood.reporting.records import read_record
@@ -15,6 +17,7 @@ from budwood.reporting.words import words_of
 from budwood.run_folders import writing_to
 
 
+@displayed
 @dataclass(frozen=True)
 class Report:
     """Where the report of a run is, and what is missing in it."""
@@ -44,7 +47,7 @@ class Report:
 
     def __str__(self) -> str:
         missing = len(self.missing)
-        first = ", ".join(self.missing[:3]) + (", ..." if missing > 3 else "")
+        first = ", ".join(map(visible, self.missing[:3])) + (", ..." if missing > 3 else "")
         are = "photos are" if missing > 1 else "photo is"
         gone = [f"{missing} {are} no longer there: {first}"] if missing else []
         return "\n".join([f"{self.report} ({self.bytes / 1e6:.1f} MB)", str(self.card), *gone])
@@ -78,7 +81,7 @@ def report_run(
     model = unpacked(capsule, on_note=on_note, on_progress=on_progress)
     gathered = model.gather([photo.path for photo in record.here()])
     facts = facts_of(record, model, gathered, is_full=True)
-    with writing_to(run):
+    with writing_to(run, "Make room there, or copy the run to where it can be written."):
         page, card = write_pages(facts, run, words)
     left_out = tuple(sorted(facts.gaps))
     return Report(run, page, card, language, page.stat().st_size, facts.missing, left_out)

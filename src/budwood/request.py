@@ -4,10 +4,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
+from budwood.learning.algorithms import (
+    TRAINING,
+    Algorithm,
+    Asked,
+    asks_for_epochs,
+    given_options,
+    require_asked,
+    settled,
+)
 from budwood.learning.training import Training
 from budwood.surgery.graft_recipes import GraftRecipe
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What `budwood train` is asked for."""
@@ -28,8 +39,11 @@ class Request:
     """("freeze" or "unfreeze", glob) pairs, applied in order after all but the head is frozen."""
     head: str = "linear"
     """`linear` or `mlp:2048,1024`."""
+    fit: Asked = "auto"
+    """By which algorithm what trains is fitted: `logistic` regression of a linear head, `sgd`, or
+    `auto`, which takes the first where only such a head trains and no `epochs` are asked for."""
     epochs: int | None = None
-    """Passes over the photos; None, with no other setting of training, solves a linear head."""
+    """Passes over the photos."""
     lr: float | None = None
     """Peak learning rate."""
     batch_size: int | None = None
@@ -68,21 +82,39 @@ class Request:
     """Bytes that the feature store may take."""
     out: Path | None = None
     """The run's folder."""
+    replace: bool = False
+    """Whether an earlier run there is replaced."""
     report: bool = True
     """Whether a report is written into it."""
 
+    def __post_init__(self) -> None:
+        require_asked(self.fit)
+
     @property
-    def training(self) -> Training | None:
-        """How the graft is trained; None if a linear head is to be solved.
+    def training(self) -> Training:
+        """How what trains is trained, where that is not a linear head that is fitted.
 
         Raises:
             ConfigError: If a setting is impossible.
         """
-        names = ("epochs", "lr", "batch_size", "optimizer", "schedule", "patience")
-        given = {n: getattr(self, n) for n in names if getattr(self, n) is not None}
-        if not given and self.head == "linear":
-            return None
+        given = {n: getattr(self, n) for n in TRAINING if getattr(self, n) is not None}
         return Training(seed=self.seed, **given)
+
+    @property
+    def may_be_fitted(self) -> bool:
+        """Whether a linear head that trains alone is fitted by logistic regression."""
+        return not asks_for_epochs(self.fit, given_options(vars(self)))
+
+    def algorithm(self, *, is_linear: bool) -> Algorithm:
+        """By what the network is fitted.
+
+        Args:
+            is_linear: Nothing but one linear layer trains, behind what is frozen.
+
+        Raises:
+            ConfigError: If it cannot be as asked, or an option would have no effect.
+        """
+        return settled(self.fit, given_options(vars(self)), is_linear=is_linear)
 
     def to_json(self) -> dict[str, Any]:
         """The request as plain JSON values."""

@@ -1,5 +1,7 @@
-"""The folder of a run: a new one for each, and proven writable before hours go into it."""
+"""Folders for output: a new one for each run, never the photos' own, nothing in them replaced
+unasked, and proven writable before hours go into them."""
 
+import difflib
 import json
 import os
 from collections.abc import Iterator
@@ -7,18 +9,149 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from budwood.errors import BudwoodError, ConfigError
-from budwood.places import whole_file
+from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
+from budwood.names import file_name
+from budwood.networks.catalog import find, nearest
+from budwood.places import CAPSULE, MARKER, whole_file
 
 RUNS = Path("runs")
 """Where runs go that are given no folder of their own."""
 
 
+def run_or_network(what: str | Path) -> Path | str:
+    """The path of a run, if there is one, else the name of a network of the catalogue.
+
+    What exists wins: a folder called `resnet50` is a run.
+
+    Raises:
+        DataError: If it is neither; the nearest of both are named.
+
+    Example:
+        >>> run_or_network("resnet50")
+        'resnet50'
+    """
+    path = Path(what).expanduser()
+    if path.exists():
+        return path
+    try:
+        return find(str(what)).name
+    except UnknownName:
+        is_plain = len(path.parts) == 1 or path.parts[0] == "timm"
+        guesses = [*_near(path), *(nearest(str(what)) if is_plain else ())]
+        raise DataError(
+            f"There is no run {path}, and no network is called so.",
+            expected=f"Did you mean {' or '.join(guesses)}?" if guesses else None,
+            next="`budwood train` makes a run; `budwood models` lists the networks.",
+            file=path,
+        ) from None
+
+
+def _near(path: Path) -> list[str]:
+    """The name in its folder, or in that of runs, that is nearest to a path."""
+    for folder in (path.parent, RUNS):
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        if near := difflib.get_close_matches(path.name, names, 1):
+            return [str(folder / near[0])]
+    return []
+
+
+def place_for(name: Path, data: Path) -> Path:
+    """Where output goes that is given no folder: `name` in the working folder.
+
+    Where that is inside the photos, output would be taken for photos the next time: then it is
+    `name` beside their folder.
+    """
+    return data.resolve().parent / name if is_inside(name, data) else name
+
+
+def is_inside(folder: Path, data: Path) -> bool:
+    """True for a folder that is, or lies in, a folder of photos."""
+    return data.is_dir() and folder.resolve().is_relative_to(data.resolve())
+
+
+def require_outside(folder: Path, *photos: Path | None) -> None:
+    """Raise unless a folder for output lies outside all folders of photos.
+
+    Raises:
+        ConfigError: If it lies in one.
+    """
+    for data in photos:
+        if data is not None and is_inside(folder, data):
+            raise ConfigError(
+                f"{folder} is in the folder of photos {data}.",
+                expected="What is written there would be taken for photos the next time.",
+                next="Pass --out with a folder elsewhere.",
+                file=folder,
+            )
+
+
+def require_new(folder: Path, replace: bool) -> None:
+    """Raise unless a folder is new or empty, or holds output of Budwood that may be replaced.
+
+    Args:
+        folder: For output.
+        replace: Whether what Budwood wrote there before may be replaced.
+
+    Raises:
+        ConfigError: If there is something else.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not _is_ours(folder):
+        raise ConfigError(
+            f"{folder} is not empty, and Budwood did not make it.",
+            expected="A new folder is expected: nothing is overwritten.",
+            next="Pass --out with another folder.",
+            file=folder,
+        )
+    if not replace:
+        raise ConfigError(
+            f"{folder} holds the result of an earlier command.",
+            next="Pass --out with another folder, or --replace to replace what is there.",
+            file=folder,
+        )
+
+
+def require_no_file(file: Path, replace: bool) -> None:
+    """Raise unless a result may be written to a file.
+
+    Raises:
+        ConfigError: If something is there that is not to be replaced.
+    """
+    if os.path.lexists(file) and not replace:
+        raise ConfigError(
+            f"{file} is there already.",
+            next="Pass --out with another folder, or --replace to replace it.",
+            file=file,
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    """True for a folder that Budwood made; runs of before the marker have other files."""
+    is_run = (folder / CAPSULE).is_file() and (folder / "config.json").is_file()
+    return is_run or (folder / MARKER).is_file()
+
+
+def mark(folder: Path) -> None:
+    """Make a folder for output, with a file that says so; one that holds other files is not marked.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / MARKER).write_text("Budwood wrote what is here: no photos to learn from.\n")
+
+
 def new_folder(data: Path, model: str) -> Path:
     """`runs/DATA-MODEL`, or with the first number behind it that no other run has; now made."""
-    name, number = f"{data.resolve().stem}-{model.replace('/', '-')}", 1
+    whole = data.resolve()
+    own = whole.stem if whole.is_file() else whole.name  # a folder `photos.v2` has no ending
+    name = file_name(f"{own}-{model.replace('/', '-')}")
+    number = 1
+    runs = place_for(RUNS, data)
     while True:
-        folder = RUNS / (name if number == 1 else f"{name}-{number}")
+        folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
             with writing_to(folder):
                 folder.mkdir(parents=True)
@@ -40,8 +173,8 @@ def require_writable(folder: Path) -> None:
 
 
 @contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Tell a full disk and the like as the run's problem.
+def writing_to(folder: Path, next: str | None = None) -> Iterator[None]:
+    """Tell a full disk and the like as the run's problem; `next` is what to do then.
 
     Raises:
         ConfigError: If something cannot be written.
@@ -52,7 +185,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     except (BudwoodError, FileExistsError):
         raise
     except OSError as problem:
-        raise _unwritable(folder, problem.strerror or str(problem)) from problem
+        raise _unwritable(folder, problem.strerror or str(problem), next) from problem
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -61,10 +194,10 @@ def write_json(path: Path, content: Any) -> None:
         file.write(json.dumps(content, indent=2).encode())
 
 
-def _unwritable(folder: Path, reason: str) -> ConfigError:
+def _unwritable(folder: Path, reason: str, next: str | None = None) -> ConfigError:
     return ConfigError(
         f"The run cannot be written to {folder}: {reason}.",
-        next="Make room there, or pass --out with another folder.",
+        next=next or "Make room there, or pass --out with another folder.",
         file=folder,
     )
 
@@ -72,10 +205,13 @@ def _unwritable(folder: Path, reason: str) -> ConfigError:
 def request_of(run: Path) -> dict[str, Any] | None:
     """What a run was asked for, as it was written beside its capsule; None of a capsule alone.
 
+    Args:
+        run: Its folder or its capsule.
+
     Raises:
         ConfigError: If the file is damaged.
     """
-    file = run / "config.json"
+    file = (run.parent if run.is_file() else run) / "config.json"
     if not file.is_file():
         return None
     try:

@@ -10,22 +10,24 @@ from typing import Any
 from torch import nn
 
 from budwood.classifier import Classifier, Fit
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
-from budwood.images.notes import Note
+from budwood.images.notes import Note, few_or_one
 from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
 from budwood.judging.selective import require_target
 from budwood.judging.told import Told
+from budwood.learning.algorithms import Algorithm
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch
-from budwood.networks.building import origin_of
+from budwood.networks.building import origin_of, set_depth
 from budwood.networks.heads import hidden_widths
 from budwood.networks.origins import RANDOM_WEIGHTS
 from budwood.networks.receipts import Receipt, receipt_of
@@ -33,11 +35,23 @@ from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
-from budwood.reporting.leaving import leave_page
+from budwood.reporting.leaving import leave_page, remove_pages
 from budwood.request import Request
-from budwood.run_folders import RUNS, new_folder, require_writable, write_json, writing_to
+from budwood.run_folders import (
+    RUNS,
+    is_inside,
+    mark,
+    new_folder,
+    place_for,
+    require_new,
+    require_outside,
+    require_writable,
+    write_json,
+    writing_to,
+)
 
 
+@displayed
 @dataclass(frozen=True)
 class Run:
     """What a training gave."""
@@ -48,6 +62,8 @@ class Run:
     photos: ImageFolder
     gathered: Gathered
     fit: Fit
+    algorithm: Algorithm
+    """By what it was fitted, and why so."""
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
@@ -82,6 +98,7 @@ class Run:
                 "skipped": len(self.gathered.broken),
             },
             "parameters": {"total": total, "trainable": trainable},
+            "fit": self.algorithm.to_json(),
             "epochs": list(self.fit.history),
             "probe": probe
             and {
@@ -132,6 +149,7 @@ def run_training(
     on_epoch: Callable[[Epoch], None] | None = None,
     started: float | None = None,
     recipe: Recipe | None = None,
+    on_features: Callable[[], None] = lambda: None,
 ) -> Run:
     """Load, build, freeze, extract, train, judge, save.
 
@@ -142,6 +160,7 @@ def run_training(
         on_epoch: Told each epoch's row of the history.
         started: `time.perf_counter()` when the process started, for the timings.
         recipe: The recipe that the request is from, to compare the result with.
+        on_features: Called when all features are there, and something is fitted to them.
 
     Raises:
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
@@ -152,7 +171,12 @@ def run_training(
         require_target(request.abstain)
     preferred_specs(request.precision, request.device)
     hidden_widths(request.head)
-    require_writable(request.out or RUNS)
+    if request.out is not None:
+        require_outside(request.out, request.data, request.test)
+        require_new(request.out, request.replace)
+    elif is_inside(RUNS, request.data):
+        on_note(f"The run goes into {place_for(RUNS, request.data)}, beside the photos.")
+    require_writable(request.out or place_for(RUNS, request.data))
     photos = load_folder(
         request.data,
         test=request.test,
@@ -160,20 +184,18 @@ def run_training(
         test_fraction=request.test_fraction,
         seed=request.seed,
         group=request.group,
+        on_note=on_note,
     )
-    if request.patience is not None and photos.val is None:
-        raise ConfigError(
-            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
-        )
     photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
     if request.kfold is not None:
         require_folds(photos.all_but_own_test(), request.kfold)
     for note in photos.notes:
         on_note(note)
     network = prepared_network(request, photos.classes)
+    set_depth(network, photos.depth)
     model = Classifier(
         network,
-        training=training,
+        training=None if request.may_be_fitted else training,
         probe=Probe(seed=request.seed),
         extraction=Extraction(
             precision=request.precision, device=request.device, store_limit=request.store_limit
@@ -184,6 +206,13 @@ def run_training(
     )
     for line in _network_notes(network):
         on_note(line)
+    algorithm = request.algorithm(is_linear=model.plan.layer is not None)
+    if request.patience is not None and photos.val is None:
+        raise ConfigError(
+            "--patience needs validation photos.", next="Add a val folder or --val 0.1."
+        )
+    model.training = training if algorithm.name == "sgd" else None
+    on_note(algorithm)
     parameters = _count(network)
     on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
     clock.lap("startup")
@@ -191,9 +220,10 @@ def run_training(
     trial = model.plan.settle_precision(photos.train)
     gathered = model.gather([path for split in splits for path in split.paths])
     left = leave_out_broken(photos, gathered.broken, strict=request.strict)
-    for note in left.notes[len(photos.notes) :]:
+    for note in said_of_broken(photos, left):
         on_note(note)
     clock.lap("features")
+    on_features()
     crossed = None
     if request.kfold is not None:
         crossed = model.cross_validate(left.all_but_own_test(), request.kfold, request.seed)
@@ -211,6 +241,8 @@ def run_training(
     assert origin is not None
     folder = request.out or new_folder(request.data, request.model)
     with writing_to(folder):
+        mark(folder)
+        remove_pages(folder)
         model.save(folder / CAPSULE, evaluation)
         clock.lap("save")
         run = Run(
@@ -220,6 +252,7 @@ def run_training(
             left,
             gathered,
             model.fit_,
+            algorithm,
             evaluation,
             parameters,
             told=Told(None if verdict is None else verdict.honesty, crossed, curve),
@@ -271,11 +304,18 @@ def _reached(run: Run) -> Reached:
     )
 
 
-def _lonely(photos: ImageFolder) -> Iterator[Note]:
-    """A note for each class with one training photo that no note names yet."""
-    for name, number in photos.train.counts().items():
-        if number == 1 and not any(repr(name) in note.text for note in photos.notes):
-            yield Note("small-class", f"Class {name!r} has one training photo only.")
+def _lonely(photos: ImageFolder) -> list[Note]:
+    """A note for each class with one training photo that no note is about yet."""
+    told = {name for note in photos.notes for name in note.about}
+    names = [n for n, number in photos.train.counts().items() if number == 1 and n not in told]
+    return few_or_one(
+        [
+            Note("small-class", f"Class {name!r} has one training photo only.", about=(name,))
+            for name in names
+        ],
+        [repr(name) for name in names],
+        "{number} classes have one training photo only: {names}.",
+    )
 
 
 class _Clock:

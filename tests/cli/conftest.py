@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,12 +136,11 @@ class Place:
         return [Outcome(*answer) for answer in json.loads(said)]
 
 
-def interrupt(process: subprocess.Popen[str]) -> tuple[Outcome, float]:
-    """Ctrl-C: what the process says then, and how many seconds it took to end."""
-    started = time.monotonic()
+def interrupt(process: subprocess.Popen[str]) -> Outcome:
+    """Ctrl-C: what the process says then; it must end by itself."""
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    return Outcome(process.returncode, out, err), time.monotonic() - started
+    return Outcome(process.returncode, out, err)
 
 
 def draw_photo(path: Path, hue: int, seed: int, size: tuple[int, int] = (96, 80)) -> Path:

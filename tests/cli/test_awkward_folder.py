@@ -30,6 +30,11 @@ def awkward(place) -> Path:
     (roses / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
     (roses / "words.jpg").write_text("not a photo at all")
     (roses / "nothing.jpg").write_bytes(b"")
+    frame = whole.index(b"\xff\xc0") + 5  # where its height is
+    (roses / "flat.jpg").write_bytes(whole[:frame] + b"\0\0" + whole[frame + 2 :])
+    for i in (1, 2):
+        sound = (roses / f"rosé-{i:02}.jpg").read_bytes()
+        (roses / f"junk-{i}.jpg").write_bytes(sound[:-2] + bytes(99) + sound[-2:])
     cmyk = Image.open(roses / "rosé-01.jpg").convert("CMYK")
     cmyk.save(roses / "cmyk.jpg")
     grey = np.linspace(0, 65535, 80 * 96).astype(np.uint16).reshape(80, 96)
@@ -45,6 +50,7 @@ PROBLEMS = (
     "truncated.jpg",
     "words.jpg",
     "nothing.jpg",
+    "flat.jpg",
     ".git",
     "train/empty",
     "'lonely'",
@@ -83,19 +89,25 @@ def test_the_notes_are_in_the_json_too(outcomes):
     for problem in PROBLEMS:
         assert sum(problem in note for note in result["notes"]) == 1, problem
     assert result["classes"] == ["katze", "lonely", "rosé", "鸟"]
-    assert result["images"] == {"train": 38, "val": 0, "test": 9, "skipped": 3}
+    assert result["images"] == {"train": 40, "val": 0, "test": 9, "skipped": 4}
+
+
+def test_sound_photos_with_junk_in_them_are_one_line(outcomes):
+    (line,) = [line for line in outcomes[0].err.splitlines() if "junk-" in line]
+    assert "2 photos have bytes after the last row" in line
+    assert "the first is" in line
 
 
 def test_strict_is_one_line_that_names_the_broken_photos(outcomes):
     assert outcomes[1].code == 1
     (line,) = [line for line in outcomes[1].err.splitlines() if line.startswith("budwood: ")]
-    assert all(name in line for name in PROBLEMS[:3])
+    assert all(name in line for name in PROBLEMS[:4])
     assert "go on without --strict" in line
     assert not outcomes[1].out
 
 
 def test_strict_as_json_is_one_object(outcomes):
     assert outcomes[2].code == 1
-    assert outcomes[2].json["error"].startswith("3 photos cannot be read")
+    assert outcomes[2].json["error"].startswith("4 photos cannot be read")
     assert outcomes[2].json["file"].endswith(".jpg")
     assert outcomes[2].json["expected"] == "--strict allows none."

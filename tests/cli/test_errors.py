@@ -3,7 +3,6 @@
 import pickle
 import shutil
 import subprocess
-import time
 
 import pytest
 import torch
@@ -47,22 +46,30 @@ QUICK = {
     "unknown network to inspect": (["inspect", "vgg166"], 1, ["'vgg166'", "mean 'vgg16'?"]),
     "input shape": (["inspect", "vgg16", "--input", "3,4"], 2, ["'3,4'", "channels,height"]),
     "head alone": (["inspect", "vgg16", "--head", "linear"], 2, ["--head needs --classes"]),
+    "neither": (["predict", "resnet5O", "photos"], 1, ["no run resnet5O", "mean resnet50?"]),
     "missing photo": (["predict", RUN, "photo"], 1, ["photo or folder photo", "mean photos?"]),
     "csv folder": (["predict", RUN, "photos", "--csv", "x/y.csv"], 1, ["no folder x", "Make it"]),
     "out is a file": (["train", "photos", "--out", "evil.pth"], 2, ["'evil.pth' is a file"]),
 }
 SLOW = {
+    "no effect": (["train", "photos", "--lr", "1"], 1, ["--lr has no effect", "Add --fit sgd"]),
+    "not linear": (["train", "photos", "--head", "mlp:4", "--fit", "logistic"], 1, ["one linear"]),
+    "unfit for names": (["predict", "lenet5", "photos"], 1, ["lenet5 knows no classes", "Train"]),
     "one class": (["train", "photos/red"], 1, ["lie in no class folder"]),
     "only one class": (["train", "single"], 1, ["only one class, 'red'", "Add a folder"]),
     "no layer": (["train", "photos", "--freeze", "layer9.*"], 1, ["'layer9.*'", "are pad, conv"]),
     "all frozen": (["train", "photos", "--freeze", "*"], 1, ["Everything is frozen", "--unfreeze"]),
-    "pickle": (["train", "photos", "--weights", "bare.pth"], 1, ["would run code", "tensors"]),
-    "evil .pth": (["train", "photos", "--weights", "evil.pth"], 1, ["would run code", "tensors"]),
+    "pickle": (["train", "photos", "--weights", "bare.pth"], 1, ["is not loaded", "python -c"]),
+    "evil .pth": (["train", "photos", "--weights", "evil.pth"], 1, ["is not loaded", "python -c"]),
     "missing file": (["train", "photos", "--weights", "no.pth"], 1, ["no file of weights no.pth"]),
     "unknown weights": (["train", "photos", "--weights", "jft"], 1, ["'jft'", "imagenet, none"]),
     "unknown head": (["train", "photos", "--head", "mlp"], 1, ["called 'mlp'", "mlp:2048,1024"]),
     "unknown device": (["train", "photos", "--device", "gpu"], 1, ["'gpu'", "cpu, cuda or mps"]),
-    "no val photos": (["train", "photos", "--patience", "2"], 1, ["--patience", "--val 0.1"]),
+    "no val photos": (
+        ["train", "photos", "--fit", "sgd", "--patience", "2"],
+        1,
+        ["--patience", "--val 0.1"],
+    ),
     "out in a file": (["train", "photos", "--out", "evil.pth/x"], 1, ["is a file", "pass --out"]),
     "cut short": (["predict", "short.safetensors", "photos"], 1, ["cut short", "Copy it again"]),
     "no capsule": (["verify", "photos"], 1, ["no capsule at photos", "model.safetensors"]),
@@ -138,10 +145,13 @@ def test_a_table_and_an_object_cannot_share_stdout(place, run):
 
 
 def test_a_missing_folder_is_told_before_torch_is_loaded(place):
-    started = time.monotonic()
-    outcome = place.run("train", "fotos")
-    assert outcome.code == 1
-    assert time.monotonic() - started < 2
+    program = (
+        "import sys; from budwood.cli import main\n"
+        "sys.argv = ['budwood', 'train', 'fotos']\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    )
+    assert place.python(program) == "1 False\n"
 
 
 def test_debug_shows_the_traceback_beside_the_object(place):
@@ -152,12 +162,10 @@ def test_debug_shows_the_traceback_beside_the_object(place):
 
 
 def test_weights_that_must_be_downloaded_say_how_to_go_on_offline(place):
-    started = time.monotonic()
     outcome = place.run("train", "photos", "--model", "vgg16", "--json")
     assert outcome.code == 1
     assert "download.pytorch.org" in outcome.json["error"]
     assert "--weights PATH" in outcome.json["next"]
-    assert time.monotonic() - started < 25
 
 
 def test_a_reader_that_goes_away_is_no_error(place):

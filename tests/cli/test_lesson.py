@@ -18,6 +18,7 @@ def test_it_trains_all_four_and_says_what_came_of_it(lesson):
 
 def test_chart_and_figures_are_where_they_should_be_and_nothing_else(lesson):
     assert sorted(path.name for path in lesson.folder.iterdir()) == [
+        ".budwood",
         "degradation.json",
         "degradation.svg",
     ]

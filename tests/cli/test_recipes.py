@@ -119,7 +119,10 @@ def test_a_misfit_names_both_layers_and_shapes(outcomes):
         ("graft backwards", WRONG["backwards"][1]),
         ("graft of a model", "has no [graft]: it trains resnet50"),
         ("train ten", "ends in linear1, which gives 10 numbers a photo, and there are 3 classes"),
-        ("train too small", "vgg16 cannot be run on photos of 16 x 16: Given input size"),
+        (
+            "train too small",
+            "photos of 16 x 16. The network cannot run on an input of 3x16x16: Given input size",
+        ),
         ("train fixed", "It was made for 227 x 227. Leave --size out"),
         ("train model", "vgg16-graft is a graft; it has no other model"),
     ],

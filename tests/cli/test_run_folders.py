@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import ConfigError, StoreError
-from budwood.run_folders import new_folder, require_writable, write_json, writing_to
+from budwood.run_folders import (
+    mark,
+    new_folder,
+    place_for,
+    request_of,
+    require_new,
+    require_no_file,
+    require_outside,
+    require_writable,
+    write_json,
+    writing_to,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +27,9 @@ def working_folder(tmp_path, monkeypatch):
 
 
 def test_every_run_gets_a_folder_of_its_own():
+    Path("photos").mkdir()
     data = Path("photos/flowers.csv")
+    data.touch()
     folders = [new_folder(data, "timm/vgg16") for _ in range(3)]
     assert [folder.name for folder in folders] == [
         "flowers-timm-vgg16",
@@ -24,6 +37,21 @@ def test_every_run_gets_a_folder_of_its_own():
         "flowers-timm-vgg16-3",
     ]
     assert all(folder.is_dir() for folder in folders)
+
+
+def test_a_folder_keeps_what_looks_like_an_ending_and_a_list_loses_it():
+    Path("photos.v2").mkdir()
+    Path("list.v2.csv").touch()
+    assert new_folder(Path("photos.v2"), "m").name == "photos.v2-m"
+    assert new_folder(Path("list.v2.csv"), "m").name == "list.v2-m"
+
+
+def test_what_was_asked_for_is_found_from_the_capsule_too(tmp_path):
+    write_json(tmp_path / "config.json", {"group": "patient"})
+    (tmp_path / "model.safetensors").touch()
+    assert (
+        request_of(tmp_path / "model.safetensors") == request_of(tmp_path) == {"group": "patient"}
+    )
 
 
 def test_a_number_that_is_free_is_taken():
@@ -67,3 +95,64 @@ def test_other_problems_are_passed_on(error):
 def test_plain_values_are_written_as_json():
     write_json(Path("config.json"), {"seed": 1})
     assert Path("config.json").read_text() == '{\n  "seed": 1\n}'
+
+
+def test_output_is_never_put_among_the_photos_by_itself(tmp_path, monkeypatch):
+    photos = tmp_path / "project" / "photos"
+    (photos / "roses").mkdir(parents=True)
+    monkeypatch.chdir(photos)
+    assert place_for(Path("runs"), Path()) == tmp_path / "project" / "runs"
+    assert new_folder(Path(), "m") == tmp_path / "project" / "runs" / "photos-m"
+    assert place_for(Path("runs"), tmp_path / "other") == Path("runs")
+    assert [entry.name for entry in photos.iterdir()] == ["roses"]
+
+
+@pytest.mark.parametrize("out", ["photos", "photos/run", "photos/../photos/new/run"])
+def test_a_folder_among_the_photos_is_refused(out):
+    Path("photos").mkdir()
+    with pytest.raises(ConfigError, match=r"of photos photos.*taken for photos.*--out"):
+        require_outside(Path(out), None, Path("photos"))
+
+
+def test_what_is_not_ours_is_never_replaced():
+    Path("mine").mkdir()
+    Path("mine/notes.txt").touch()
+    for replace in (False, True):
+        with pytest.raises(ConfigError, match=r"mine is not empty.*Pass --out with another"):
+            require_new(Path("mine"), replace)
+
+
+def test_an_earlier_result_is_replaced_if_that_is_asked_for():
+    mark(Path("run"))
+    with pytest.raises(ConfigError, match=r"earlier command.*another folder, or --replace"):
+        require_new(Path("run"), False)
+    require_new(Path("run"), True)
+
+
+def test_a_run_of_before_there_was_a_marker_is_known():
+    Path("run").mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (Path("run") / name).touch()
+    require_new(Path("run"), True)
+
+
+def test_a_folder_with_files_of_others_is_not_marked():
+    Path("mine").mkdir()
+    Path("mine/notes.txt").touch()
+    mark(Path("mine"))
+    mark(Path("new"))
+    assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+    assert [path.name for path in Path("new").iterdir()] == [".budwood"]
+
+
+def test_a_result_of_before_is_not_overwritten():
+    Path("figures.json").touch()
+    require_no_file(Path("figures.json"), True)
+    with pytest.raises(ConfigError, match=r"figures.json is there already.*--replace"):
+        require_no_file(Path("figures.json"), False)
+
+
+@pytest.mark.parametrize(("data", "name"), [("photos.v2", "photos.v2-m"), ("aux", "aux-m")])
+def test_a_folder_is_called_as_the_photos_are(data, name):
+    Path(data).mkdir()
+    assert new_folder(Path(data), "m").name == name

@@ -85,6 +85,7 @@ def test_notes_and_progress_go_to_stderr(trained):
 def test_the_run_holds_its_files(trained, run, place):
     folder = place.folder / run
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".budwood",
         "config.json",
         "history.json",
         "model-card.md",

@@ -68,11 +68,12 @@ def test_a_path_that_is_not_there_is_an_error_in_python_too():
 
 def test_csv_to_stdout_is_all_of_stdout(verbs):
     rows = list(csv.reader(io.StringIO(verbs["predict csv"].out)))
-    assert rows[0] == ["path", "class", "probability", "blue", "green", "red"]
+    assert rows[0] == ["path", "class", "probability", "unknown", "blue", "green", "red"]
     assert len(rows) == 31
     for row in rows[1:]:
-        assert sum(map(float, row[3:])) == pytest.approx(1, abs=1e-4)
-        assert float(row[2]) == max(map(float, row[3:]))
+        assert sum(map(float, row[4:])) == pytest.approx(1, abs=1e-4)
+        assert float(row[2]) == max(map(float, row[4:]))
+        assert row[3] == "false"
 
 
 def test_csv_to_a_file_prints_the_predictions_and_says_where_it_is(verbs, place):

@@ -49,6 +49,6 @@ def test_small_and_large_shards_are_read_as_one(budwood_home):
 
 def test_rows_of_exact_arithmetic_are_stored_exactly(bench, draw, shards):
     bench(precision="fp32").gather(draw(5))
-    from budwood.features.store import open_shard
+    from budwood.features.shards import open_shard
 
     assert {open_shard(path).rows.dtype for path in shards()} == {np.dtype(np.float32)}

@@ -11,7 +11,8 @@ import pytest
 
 from budwood.errors import StoreError
 from budwood.features import extraction, room
-from budwood.features.store import RowStore, is_intact
+from budwood.features.shards import is_intact
+from budwood.features.store import RowStore
 from budwood.images.reading import digest
 from budwood.places import whole_file
 

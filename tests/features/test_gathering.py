@@ -16,6 +16,7 @@ from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
+from budwood.images import contents
 from budwood.networks.prepared import Prepared
 
 
@@ -111,7 +112,7 @@ def test_no_photo_at_all_is_no_error(bench):
 
 
 def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypatch):
-    monkeypatch.setattr(reading_ahead, "KEPT_BYTES", 0)  # what is kept cannot change
+    monkeypatch.setattr(contents, "KEPT_BYTES", 0)  # what is kept cannot change
     paths = draw(4)
     real = reading_ahead._decode_one
 
@@ -140,6 +141,23 @@ def test_rows_of_a_photo_that_changed_lie_under_what_was_decoded(bench, draw, mo
     after = bench().gather([*paths, other])
     assert after.misses == 1
     assert same(after.rows.take([4]), expected)
+
+
+def test_what_is_odd_about_photos_is_a_note_a_kind(bench, draw):
+    paths = draw(6)
+    for path in paths[2:5]:
+        path.write_bytes(path.read_bytes()[:-12])  # without IEND: still sound
+        Image.open(path).convert("RGB").save(path.with_suffix(".jpg"))
+    odd = [path.with_suffix(".jpg") for path in paths[2:5]]
+    for path in odd:
+        path.write_bytes(path.read_bytes()[:-2])
+    told = bench()
+    gathered = told.gather([*paths, *odd])
+    assert (len(gathered.paths), gathered.broken) == (9, {})
+    notes = [note for note in told.notes if "no end marker" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("3 photos have no end marker, but all rows")
+    assert str(min(odd)) in notes[0]
 
 
 def test_another_engine_preprocessing_or_weight_is_another_row(bench, draw, tiny, budwood_home):

@@ -1,11 +1,16 @@
 """Keeping the store: listing, checking and clearing it."""
 
+import errno
+import json
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from budwood.cli.cache import command as cache
 from budwood.errors import StoreError, UnknownName
 from budwood.features import housekeeping
 from budwood.features.housekeeping import ABANDONED, clear_store, list_store, verify_store
@@ -114,3 +119,108 @@ def test_converted_trunks_are_listed_and_go_with_everything(two_makers, bench, d
     assert cleared.trunks == 1
     assert "and 1 converted trunks removed" in str(cleared)
     assert list_store().trunks == ()
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """Makes files unreadable, for root too."""
+
+    def refuse(path, error):
+        real = Path.open
+
+        def opened(self, *args, **kwargs):
+            if self == path:
+                raise OSError(error, os.strerror(error), str(path))
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "open", opened)
+
+    return refuse
+
+
+@pytest.mark.usefixtures("two_makers")
+@pytest.mark.parametrize("error", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_file_that_cannot_be_read_is_named_and_kept(error, shards, refused):
+    closed, other = shards()
+    refused(closed, error)
+    checkup = verify_store()
+    assert checkup.unreadable == (f"{closed} cannot be read: {os.strerror(error)}",)
+    assert (checkup.files, checkup.removed) == (1, ())
+    assert not checkup.to_json()["clean"]
+    assert "1 kept that could not be checked or removed" in str(checkup)
+    assert "intact" not in str(checkup)
+    assert shards() == [closed, other]
+
+
+@pytest.mark.usefixtures("two_makers")
+def test_a_damaged_file_on_a_disk_that_is_read_only_is_named(shards, monkeypatch):
+    shards()[0].write_bytes(b"torn")
+
+    def refuse(self, missing_ok=False):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    (said,) = verify_store().unreadable
+    assert said.endswith("was damaged and cannot be removed: Read-only file system")
+
+
+@pytest.mark.usefixtures("two_makers")
+def test_unreadable_files_are_an_exit_code(shards, refused):
+    refused(shards()[0], errno.EACCES)
+    outcome = CliRunner().invoke(cache, ["verify", "--json"], standalone_mode=False)
+    assert outcome.return_value == 1
+    assert len(json.loads(outcome.stdout)["unreadable"]) == 1
+
+
+STRAY = ["Thumbs.db", ".DS_Store", "desktop.ini"]
+
+
+@pytest.mark.usefixtures("two_makers")
+def test_stray_files_and_folders_are_left_alone(budwood_home, bench, draw, shards):
+    paths = draw(3)
+    bench().gather(paths)
+    folders = [path for path in budwood_home.rglob("*") if path.is_dir()]
+    strays = [folder / name for folder in (budwood_home, *folders) for name in STRAY]
+    for folder in ("store", "trunks", "groups", "weights"):
+        (budwood_home / folder / "notes").mkdir(parents=True)
+        strays.append(budwood_home / folder / "notes" / "model.safetensors")
+    strays.append(shards()[0].with_name("mine.safetensors"))
+    for path in strays:
+        path.write_text("somebody else's")
+    again = bench()
+    assert again.gather(paths).hits == 3
+    assert not again.said("damaged")
+    assert len(list_store().entries) == 3
+    assert len(list_store().trunks) == 1
+    assert verify_store().to_json()["clean"]
+    assert all(path.exists() for path in strays)
+    assert len(clear_store().removed) == 3
+    assert all(path.exists() for path in strays if path.parent.name == "notes")
+    assert (budwood_home / "store" / "Thumbs.db").exists()
+
+
+@pytest.mark.usefixtures("two_makers")
+def test_an_about_file_that_makes_no_sense_is_no_error(budwood_home):
+    (budwood_home / "store" / "abc1" / "about.json").write_text("[")
+    (budwood_home / "store" / "def2" / "about.json").write_text("[1]")
+    assert {entry.tensor for entry in list_store().entries} == {"?"}
+
+
+def test_clearing_takes_what_killed_processes_left(budwood_home):
+    old, new = [], []
+    for place in ("trunks/.abc.partial", "weights/.net.pth.partial", "groups/abc.json"):
+        for kept, name in ((old, "old"), (new, "new")):
+            path = budwood_home / place
+            path = path.with_name(f"{path.name[:1]}{name}{path.name[1:]}")
+            if place.startswith("trunks"):
+                path.mkdir(parents=True)
+                (path / "model.bin").write_bytes(b"half")
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"half")
+            kept.append(path)
+    for path in old:
+        os.utime(path, (0, time.time() - ABANDONED - 60))
+    assert clear_store(()).to_json()["leftovers"] == 3
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in new)

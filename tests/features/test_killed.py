@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from budwood.features.store import RowStore, is_intact, stored_makers
+from budwood.features.shards import is_intact
+from budwood.features.store import RowStore, stored_makers
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
@@ -109,12 +110,10 @@ def test_two_processes_extract_the_same_folder_at_once(server, job, undisturbed,
     assert all_rows_are_whole(shards)
 
 
-def test_an_interrupt_ends_it_soon_and_keeps_rows(server, job, shards):
+def test_an_interrupt_ends_it_before_the_pass_is_over_and_keeps_rows(server, job, shards):
     child = server.ask(job("interrupted", seconds=0.2))
     wait_for_rows(shards, 4)
-    began = time.monotonic()
     os.kill(child, signal.SIGINT)
     assert server.ask(child) == 130
-    assert time.monotonic() - began < 15  # about 0.5 s on a quiet machine
     assert 4 <= stored(shards) < PHOTOS
     assert all(map(is_intact, shards()))

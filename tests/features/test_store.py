@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from budwood.errors import StoreError
+from budwood.features.shards import is_intact, open_shard
 from budwood.features.store import (
     MemoryShelf,
     RowStore,
-    is_intact,
     maker_key,
-    open_shard,
     store_folder,
     stored_bytes,
     stored_makers,

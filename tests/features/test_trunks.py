@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -87,3 +88,47 @@ def test_the_trunks_used_longest_ago_make_room(budwood_home, trunk, pixels, monk
     monkeypatch.setattr(trunks, "LARGEST_BYTES", 3 * size)
     keep_trunk("newest", model)
     assert {place.name for place, _ in kept_trunks()} == {"new", "older", "newest"}
+
+
+def test_a_trunk_that_is_removed_while_it_is_looked_at_is_no_error(
+    budwood_home, trunk, pixels, monkeypatch
+):
+    model = converting.converted(trunk(), pixels(1))
+    assert keep_trunk("one", model)
+    real = trunks.bytes_of
+
+    def removed_meanwhile(place):
+        shutil.rmtree(place)
+        return real(place)
+
+    monkeypatch.setattr(trunks, "bytes_of", removed_meanwhile)
+    assert [size for _, size in kept_trunks()] == [0]
+    assert list(kept_trunks()) == []
+
+
+def test_old_trunks_that_cannot_be_looked_through_end_nothing(
+    budwood_home, trunk, pixels, monkeypatch, caplog
+):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(trunks, "_make_room", refuse)
+    model = converting.converted(trunk(), pixels(1))
+    with caplog.at_level(logging.INFO, "budwood"):
+        assert keep_trunk("one", model)
+    assert "cannot be looked through: [Errno 13] Permission denied" in caplog.text
+    assert kept_trunk("one") is not None
+
+
+def test_a_trunk_that_cannot_be_read_now_is_kept(budwood_home, trunk, pixels, monkeypatch, caplog):
+    keep_trunk("one", converting.converted(trunk(), pixels(1)))
+
+    class Closed:
+        def read_model(self, file):
+            raise RuntimeError("Too many open files")
+
+    monkeypatch.setattr(trunks, "core", Closed)
+    monkeypatch.setattr(trunks, "_can_be_read", lambda place: False)
+    assert kept_trunk("one") is None
+    assert "Too many open files" in caplog.text
+    assert len(list(kept_trunks())) == 1

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import DataError
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import load_folder
 
 
@@ -31,6 +31,19 @@ def test_each_is_named_with_its_reason(photos):
     notes = leave_out_broken(photos, broken).notes[len(photos.notes) :]
     assert [(note.kind, note.file) for note in notes] == [("broken", path) for path in broken]
     assert str(notes[0]).endswith("train/cats/000.jpg: Left out: The photo is empty.")
+
+
+def test_of_many_one_note_is_said_and_each_is_kept(class_folders):
+    photos = load_folder(
+        class_folders("in {braces}", **{"train/cats": 40, "train/dogs": 40, "test/cats": 1})
+    )
+    few = leave_out_broken(photos, some(photos.train, 0, 5))
+    assert said_of_broken(photos, few) == list(few.notes[-5:])
+    left = leave_out_broken(photos, some(photos.train, 0, 9))
+    assert [note.kind for note in left.notes[-9:]] == ["broken"] * 9
+    (note,) = said_of_broken(photos, left)
+    assert note.text.startswith("9 photos cannot be read and are left out: ")
+    assert note.text.endswith(f"and 6 more. `budwood audit '{photos.root}'` says why.")
 
 
 def test_nothing_broken_changes_nothing(photos):

@@ -1,4 +1,5 @@
 import random
+import unicodedata
 
 import numpy as np
 import pytest
@@ -53,6 +54,41 @@ class TestGivenParts:
         assert texts(folder, "extra-class") == [
             "The test part has 5 photos of class 'd', which training lacks: left out."
         ]
+
+    def test_many_classes_that_differ_are_one_note_each_way(self, class_folders):
+        train = {f"train/a{n}": 1 for n in range(7)}
+        test = {f"test/b{n}": 2 for n in range(7)}
+        folder = load_folder(class_folders(**train, **test, **{"train/c": 2, "test/c": 2}))
+        assert texts(folder, "missing-class") == [
+            "The test part has no photo of 7 classes: 'a0', 'a1', 'a2' and 4 more."
+        ]
+        assert texts(folder, "extra-class") == [
+            "The test part has 14 photos of 7 classes that training lacks: left out. They are "
+            "'b0' (2), 'b1' (2), 'b2' (2) and 4 more."
+        ]
+
+    def test_a_class_written_otherwise_is_recognised(self, class_folders):
+        folder = load_folder(
+            class_folders(**{"train/Roses": 2, "train/b": 2, "test/roses": 2, "test/b": 1})
+        )
+        (text,) = texts(folder, "extra-class")
+        assert text.endswith("left out. Is it 'Roses'?")
+
+    def test_classes_alike_are_said(self, class_folders):
+        folder = load_folder(class_folders(Cat=5, cat=5, unknown=5), test_fraction=None)
+        assert "'Cat' (5), 'cat' (5)" in texts(folder, "names-alike")[0]
+        assert "A class is called 'unknown'" in texts(folder, "name-taken")[0]
+
+    def test_photos_to_predict_beside_train_leave_a_part_of_train_to_test(
+        self, class_folders, plant
+    ):
+        class_folders(**{"train/a": 5, "train/b": 5})
+        root = plant("test/1.jpg", "test/2.jpg")
+        folder = load_folder(root)
+        assert (len(folder.train), len(folder.test), folder.has_own_test) == (8, 2, False)
+        assert "2 photos in this folder are in no class folders" in texts(folder, "no-labels")[0]
+        with pytest.raises(DataError, match=r"2 photos in .*test lie in no class folder"):
+            load_test(root, ("a", "b"))
 
     def test_a_list_gives_parts_too(self, write_list):
         rows = ["a.jpg,x,train", "b.jpg,y,train", "c.jpg,x,testing", "d.jpg,y,testing"]
@@ -123,6 +159,37 @@ class TestPartsSetAside:
         folder = load_folder(class_folders(a=1, b=1))
         assert folder.test is None
         assert len(texts(folder, "small-class")) == 2
+        assert texts(folder, "split") == [
+            "There is no test part: 0 photos of 2 can be set aside for testing, because each class "
+            "is one photo, or photos that belong together. Add photos taken on other occasions, or "
+            "name a test set with --test."
+        ]
+
+    def test_a_class_of_one_picture_cannot_be_divided_and_why_is_said(self, class_folders):
+        root = class_folders(a=7, b=7)
+        for path in root.rglob("a/*.jpg"):
+            path.write_text("the same")
+        assert texts(load_folder(root), "small-class") == [
+            "Class 'a' cannot be divided (7 photos, which all belong together): it trains, and "
+            "nothing tests it."
+        ]
+
+    def test_a_class_whose_groups_reach_into_another_says_so(self, write_list):
+        rows = ["a.jpg,x,1", "b.jpg,x,2", "c.jpg,y,1", "d.jpg,z,2"]
+        folder = load_folder(write_list("\n".join(["path,label,group", *rows])))
+        assert texts(folder, "small-class")[0] == (
+            "Class 'x' cannot be divided (2 photos in 2 groups that reach into other classes or "
+            "are too large): it trains, and nothing tests it."
+        )
+
+    def test_of_many_small_classes_one_note_names_the_first(self, class_folders):
+        folder = load_folder(class_folders(big=4, **{f"k{n}": 1 for n in range(8)}))
+        (note,) = [note for note in folder.notes if note.kind == "small-class"]
+        assert note.text == (
+            "8 classes cannot be divided: they train, and nothing tests them. They are "
+            "'k0' (1 photo), 'k1' (1 photo), 'k2' (1 photo) and 5 more."
+        )
+        assert note.about == tuple(f"k{n}" for n in range(8))
 
     def test_groups_stay_on_one_side(self, plant, write_list):
         plant(*(f"{n}.jpg" for n in range(40)))
@@ -277,6 +344,11 @@ class TestWhatIsNoFolderOfPhotos:
         ):
             load_folder(class_folders(a=5))
 
+    def test_names_that_tell_the_classes_are_seen(self, plant):
+        root = plant(*(f"train/{name}.{n}.jpg" for name in ("cat", "dog") for n in range(3)))
+        with pytest.raises(DataError, match=r"only one class, 'train'.*The names begin with 'cat'"):
+            load_folder(root)
+
     def test_one_class_that_holds_classes_points_below(self, class_folders):
         root = class_folders(**{"images/a": 5, "images/b": 5})
         with pytest.raises(DataError, match=r"the folders in .*images, name that one"):
@@ -308,6 +380,26 @@ class TestLoadTest:
         split, notes = load_test(root, ("a", "b"))
         assert len(split) == 3
         assert [note.kind for note in notes] == ["missing-class"]
+
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_names_in_either_form_are_the_same_class(self, plant, write_list, form):
+        name = unicodedata.normalize(form, "ros\u00e9")
+        learned = load_folder(
+            write_list(f"path,label\na.jpg,{name}\nb.jpg,y\n"), test_fraction=None
+        )
+        split, notes = load_test(plant("rose\u0301/1.jpg", "y/1.jpg", root="new"), learned.classes)
+        assert (split.counts(), notes) == ({"ros\u00e9": 1, "y": 1}, ())
+
+    def test_a_class_that_a_model_has_decomposed_is_found(self, class_folders):
+        split, notes = load_test(class_folders(**{"ros\u00e9": 2}), ("rose\u0301", "y"))
+        assert split.counts() == {"rose\u0301": 2, "y": 0}
+        assert [note.kind for note in notes] == ["missing-class"]
+
+    def test_a_column_that_was_used_to_group_may_be_there_or_not(self, write_list):
+        file = write_list("path,label,patient\na.jpg,x,1\nb.jpg,y,1\n")
+        assert load_test(file, ("x", "y"), "patient")[0].groups == (0, 0)
+        (note,) = load_test(file, ("x", "y"))[1]
+        assert note.text == "Columns that are not used: 'patient'."
 
     def test_no_known_class_is_an_error(self, class_folders):
         with pytest.raises(DataError, match="The training photos have x, y"):

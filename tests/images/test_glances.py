@@ -1,10 +1,13 @@
 """A glance at a photo: a small grey copy, its size, when it was taken."""
 
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from budwood.errors import PhotoError
+from budwood.images import glances as glances_module
 from budwood.images.glances import glance, glances, moments_of
 from budwood.images.likeness import SMALL
 
@@ -40,3 +43,23 @@ def test_of_many_the_unreadable_are_none(tmp_path, scene, encoded):
     assert moments_of(paths) == [None, None, None]
     with pytest.raises(PhotoError, match="truncated"):
         glance(tmp_path / "torn.jpg")
+
+
+def test_how_far_it_is_is_said_while_it_takes_long(tmp_path, monkeypatch):
+    told, notes = threading.Event(), []
+    monkeypatch.setattr(glances_module, "FIRST_WORD", 0.01)
+
+    def hear(note):
+        notes.append(note)
+        told.set()
+
+    monkeypatch.setattr(glances_module, "glance", lambda path, depth: told.wait(5))
+    glances([tmp_path / "a.jpg", tmp_path / "b.jpg"], on_note=hear)
+    assert notes == ["Looking for copies of a picture: 0 of 2 photos so far."]
+
+
+def test_nothing_is_said_of_what_is_quickly_done(tmp_path, scene, encoded):
+    notes = []
+    (tmp_path / "a.jpg").write_bytes(encoded(scene(), "JPEG"))
+    glances([tmp_path / "a.jpg"], notes.append)
+    assert notes == []

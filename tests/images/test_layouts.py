@@ -7,8 +7,8 @@ from budwood.images.layouts import find_in_tree, part_of
 from budwood.images.trees import grow
 
 
-def find(root):
-    return find_in_tree(grow(root))
+def find(root, **how):
+    return find_in_tree(grow(root), **how)
 
 
 def labels(photos):
@@ -23,7 +23,7 @@ def kinds(found):
     ("name", "part"),
     [("train", "train"), ("Training", "train"), ("TRAINING_SET", "train"), ("val", "val"),
      ("valid", "val"), ("Validation", "val"), ("test", "test"), ("testing", "test"),
-     ("Test_Set", "test"), ("cats", None)],
+     ("Test_Set", "test"), ("dev", "val"), ("eval", "test"), ("cats", None)],
 )  # fmt: skip
 def test_parts_have_several_names(name, part):
     assert part_of(name) == part
@@ -134,3 +134,113 @@ def test_two_folders_of_one_part_are_an_error(class_folders):
     root = class_folders(**{"train/cats": 2, "training/cats": 2})
     with pytest.raises(DataError, match=r"Both 'train' and 'training'.*Merge them or rename one"):
         find(root)
+
+
+class TestNestedFolders:
+    def test_what_is_merged_is_said_with_how_to_train_on_it(self, plant):
+        inner = ("animals/cats", "animals/dogs", "plants/oak", "plants/elm", "plants/ash")
+        root = plant(*(f"{name}/{n}.jpg" for name in inner for n in range(2)))
+        (note,) = find(root).notes
+        assert note.kind == "nested"
+        assert note.text == (
+            "No class folder holds photos itself, only folders that do. These are not told apart: "
+            "animals (cats, dogs), plants (ash, elm, oak). If these are the classes, move them up, "
+            f"or list the photos in a CSV file path,label; `budwood train {root}/animals` trains "
+            "on those of one."
+        )
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["cats/indoors/1.jpg", "cats/2.jpg", "dogs/1.jpg"],
+            ["cats/monday/1.jpg", "cats/friday/2.jpg", "dogs/monday/1.jpg"],
+        ],
+    )
+    def test_folders_within_some_classes_are_said_quietly(self, plant, names):
+        (note,) = find(plant(*names)).notes
+        assert note.text.startswith("Photos of folders inside a class folder are of that class: c")
+
+    def test_of_many_only_the_first_are_named(self, plant):
+        root = plant(*(f"train/{k}/{k}{n}/1.jpg" for k in range(9) for n in range(9)))
+        (note,) = find(root).notes
+        assert "0 (00, 01, 02 and 6 more), 1 (" in note.text
+        assert "and 6 more. If" in note.text
+        assert "budwood train" not in note.text
+
+
+class TestCompetitions:
+    def test_photos_to_predict_are_left_out_and_said(self, class_folders, plant):
+        class_folders(**{"train/cats": 2, "train/dogs": 2})
+        root = plant("test/1.jpg", "test/2.jpg")
+        found = find(root, is_learned=True)
+        assert found.parts.keys() == {"train"}
+        (note,) = found.notes
+        assert (note.kind, note.file) == ("no-labels", root / "test")
+        assert note.text.startswith("2 photos in this folder are in no class folders: without lab")
+        assert note.text.endswith(f"`budwood predict RUN {root}/test`.")
+
+    def test_to_judge_a_model_they_are_an_error(self, class_folders, plant):
+        class_folders(**{"train/cats": 2, "train/dogs": 2})
+        with pytest.raises(DataError, match=r"1 photo in .*test lie in no class folder"):
+            find(plant("test/1.jpg"))
+
+    def test_names_that_tell_the_classes_are_seen(self, plant):
+        names = [f"{name}.{n}.jpg" for name in ("cat", "dog") for n in range(3)]
+        with pytest.raises(DataError, match=r"begin with 'cat', 'dog': make a folder for each"):
+            find(plant(*names))
+
+
+class TestOwnFolders:
+    def test_what_budwood_wrote_is_no_class(self, class_folders, plant):
+        class_folders(cats=2, dogs=2)
+        root = plant(
+            "runs/a/config.json", "runs/a/result.json", "runs/a/photos.csv",
+            "runs/b/config.json", "runs/b/result.json", "runs/b/more/picture.png",
+            "explained/.budwood", "explained/1-cats.png",
+        )  # fmt: skip
+        found = find(root)
+        assert set(labels(found.parts["photos"])) == {"cats", "dogs"}
+        assert [(note.kind, note.file.name) for note in found.notes] == [
+            ("own-folder", "explained"),
+            ("own-folder", "runs"),
+        ]
+        assert "Budwood wrote this folder: it is no class" in found.notes[0].text
+
+    def test_a_class_folder_into_which_a_run_went_stays_a_class(self, class_folders, plant):
+        class_folders(cats=2, dogs=2)
+        found = find(plant("cats/config.json", "cats/result.json"))
+        assert set(labels(found.parts["photos"])) == {"cats", "dogs"}
+
+    def test_the_list_of_a_run_is_not_offered(self, plant):
+        with pytest.raises(DataError, match="Make a folder for each class"):
+            find(plant("a.jpg", "b.jpg", "photos.csv", "result.json"))
+
+
+class TestManyOfAKind:
+    def test_more_than_a_few_are_one_note(self, class_folders, plant):
+        class_folders(**{"train/cats": 2, "test/cats": 1})
+        found = find(plant(*(f"train/{n}/" for n in range(9)), *(f".{n}/" for n in range(9))))
+        texts = {note.kind: note.text for note in found.notes}
+        assert len(found.notes) == 2
+        assert texts["empty-class"].startswith("9 class folders hold no photo and are ignored: ")
+        assert texts["empty-class"].endswith("and 6 more.")
+        assert texts["hidden"].startswith("9 hidden files and folders are ignored: ")
+
+    def test_so_are_folders_beside_the_parts_and_those_that_budwood_wrote(
+        self, class_folders, plant
+    ):
+        others = {f"other{n}": 1 for n in range(7)}
+        class_folders(**{"train/cats": 2, "test/cats": 1}, **others)
+        found = find(plant(*(f"e{n}/.budwood" for n in range(7))))
+        texts = {note.kind: note.text for note in found.notes}
+        assert len(found.notes) == 2
+        assert texts["not-a-split"].startswith("Photos in 7 folders are not used: they are none of")
+        assert texts["own-folder"].startswith("7 folders that Budwood wrote are no classes")
+
+
+def test_blanks_around_names_of_class_folders_are_said(plant):
+    found = find(plant("roses /1.jpg", "tulips/1.jpg"))
+    assert labels(found.parts["photos"]) == ["roses", "tulips"]
+    assert [note.text for note in found.notes] == [
+        "Blanks around the names of classes are not part of them: 'roses '."
+    ]

@@ -7,6 +7,9 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from budwood.images import together as module
+from budwood.images.layouts import Found, LabelledPhoto
+from budwood.images.likeness import Alike, Copies
+from budwood.images.parts import with_groups
 from budwood.images.together import together
 
 
@@ -114,3 +117,13 @@ def test_a_home_that_cannot_be_written_does_no_harm(photos, tmp_path, monkeypatc
 def test_photos_alone_or_none_at_all_have_nobody_to_belong_to(photos):
     assert together([]).is_empty
     assert together(photos[:1]).is_empty
+
+
+def test_pairs_that_were_not_compared_are_told(photos, monkeypatch):
+    monkeypatch.setattr(module, "alike", lambda small, bits: Copies((Alike(0, 1, 0.95),), 12_000))
+    seen = together(photos)
+    assert not seen.is_complete
+    assert together(photos).left_out == 12_000  # what is kept tells it, too
+    found = Found({"train": [LabelledPhoto(path, "a") for path in photos]}, ())
+    notes = [str(note) for note in with_groups(found, photos[0].parent).notes]
+    assert any("12,000 pairs of photos that are alike at a glance" in note for note in notes)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from budwood.images.folder import ImageFolder, Note, Split
 from budwood.judging.folder_checks import FIXES, folder_problems
 
@@ -39,3 +41,20 @@ def test_notes_get_a_fix_but_for_what_is_no_problem():
     found = folder_problems(folder({"a": 20, "b": 30}, notes), {}, 1)
     assert [one.kind for one in found] == ["hidden"]
     assert found[0].fix == FIXES["hidden"]
+
+
+def test_of_many_small_classes_one_problem_names_the_first():
+    counts = {"most": 3000} | {f"few{n}": n for n in range(8)} | {f"some{n}": 20 for n in range(8)}
+    found = folder_problems(folder(counts), {}, 10)
+    assert [(one.kind, one.text) for one in found] == [
+        ("few", "8 classes have fewer than 10 training photos: 'few0' (0), 'few1' (1), 'few2' (2) "
+         "and 5 more."),
+        ("imbalance", "8 classes have less than a tenth of the photos of the largest, 3,000: "
+         "'some0' (20), 'some1' (20), 'some2' (20) and 5 more."),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["nested", "names-alike", "name-taken", "columns"])
+def test_what_may_be_meant_otherwise_has_a_fix(kind):
+    (found,) = folder_problems(folder({"a": 20, "b": 30}, (Note(kind, "So."),)), {}, 1)
+    assert found.fix == FIXES[kind]

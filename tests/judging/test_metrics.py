@@ -234,3 +234,16 @@ def test_groups_widen_the_intervals_and_nothing_else():
     assert np.ptp(together.top1_interval) > 1.8 * np.ptp(alone.top1_interval)
     for one, other in zip(alone.classes, together.classes, strict=True):
         assert np.ptp(other.recall_interval) > 1.5 * np.ptp(one.recall_interval)
+
+
+def test_of_very_many_classes_the_table_names_those_that_do_worst():
+    k = 100
+    labels = torch.arange(50).repeat_interleave(2)
+    logits = torch.nn.functional.one_hot(labels, k).double()
+    logits[::2][:7] = logits[::2][:7].roll(1, 1)
+    classes = [f"class {n:02}" for n in range(k)]
+    text = str(evaluate_logits(logits, labels, classes, [str(n) for n in range(100)], worst=0))
+    rows = [line for line in text.splitlines() if line.startswith("class ")][1:]
+    assert [row.split()[1] for row in rows[:7]] == [f"{n:02}" for n in range(7)]
+    assert len(rows) == 20
+    assert "\n... 80 more classes; these have the lowest recall. --json, as result.json" in text

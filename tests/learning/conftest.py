@@ -10,8 +10,9 @@ from budwood.golden import draw_golden_images
 class Rows:
     """Frontier tensors in memory, as a `RowSource`."""
 
-    def __init__(self, *tensors: torch.Tensor) -> None:
+    def __init__(self, *tensors: torch.Tensor, axes: tuple[int | None, ...] = ()) -> None:
         self._tensors = tensors
+        self.axes = axes
 
     def __len__(self) -> int:
         return len(self._tensors[0])

@@ -131,15 +131,7 @@ def test_a_sample_keeps_the_share_of_every_class(sizes, size, seed):
         assert abs(int((labels[sample] == k).sum()) - share) < 1 + 1e-9
 
 
-def test_photos_themselves_are_pooled_to_their_mean_colours():
+def test_photos_themselves_are_pooled_to_their_mean_colours(rows):
     photos = torch.zeros(3, 2, 2, 3, dtype=torch.uint8)
     photos[1, ..., 2] = 8
-
-    class Rows:
-        def __len__(self):
-            return 3
-
-        def take(self, positions):
-            return (photos[list(positions)],)
-
-    assert pooled(Rows()).tolist() == [[0, 0, 0], [0, 0, 8], [0, 0, 0]]
+    assert pooled(rows(photos)).tolist() == [[0, 0, 0], [0, 0, 8], [0, 0, 0]]

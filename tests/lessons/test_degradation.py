@@ -80,6 +80,7 @@ def test_figures_and_chart_are_written(shown):
     assert written == json.loads(json.dumps(result.to_json()))
     assert "residual, 56 layers" in result.chart.read_text("utf-8")
     assert sorted(path.name for path in result.chart.parent.iterdir()) == [
+        ".budwood",
         "degradation.json",
         "degradation.svg",
     ]
@@ -139,3 +140,10 @@ def test_a_folder_that_cannot_be_written_is_told_first(tmp_path, photos):
 def test_photos_that_are_not_there_are_told(tmp_path):
     with pytest.raises(DataError, match="no folder or CSV file"):
         show_degradation(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_figures_of_an_earlier_lesson_are_not_replaced_unasked(tmp_path):
+    (tmp_path / "degradation.json").write_text("earlier")
+    with pytest.raises(ConfigError, match=r"degradation.json is there already.*--replace"):
+        show_degradation(tmp_path / "nowhere", tmp_path)
+    assert (tmp_path / "degradation.json").read_text() == "earlier"

@@ -26,6 +26,8 @@ def asked(line):
         {"model": "resnet50", "surgery": (("unfreeze", "layer4*"), ("freeze", "layer4.0*"))},
         {"head": "mlp:8", "epochs": 3, "lr": 0.01, "val": 0.1, "seed": 5, "patience": 2},
         {"aux_heads": True, "strict": True, "weights": "none", "size": 64, "precision": "fp32"},
+        {"fit": "sgd", "batch_size": 64},
+        {"fit": "logistic"},
         {"report": False, "store_limit": 500},
     ],
 )

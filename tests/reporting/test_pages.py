@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import pytest
 
+from budwood.learning.algorithms import settled
 from budwood.reporting.pages import class_rows, model_card, report_page, write_pages
 from budwood.reporting.styling import page_style
 from budwood.reporting.words import words_of
@@ -106,6 +107,24 @@ def test_epochs_are_drawn_where_there_are_some():
     page = report_page(facts_with(("a", "b"), ((1, 0), (0, 1)), result=result), EN)
     assert 'aria-label="Loss over epochs"' in page
     check_page(page)
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "is_linear"),
+    [
+        ("auto", (), True),
+        ("auto", (), False),
+        ("auto", ("epochs",), True),
+        ("logistic", (), True),
+        ("sgd", (), True),
+    ],
+)
+def test_the_algorithm_and_why_it_was_taken_are_told_in_both_languages(asked, given, is_linear):
+    algorithm = settled(asked, given, is_linear=is_linear)
+    result = result_of(("a", "b"), ((1, 0), (0, 1)), fit=algorithm.to_json())
+    facts = facts_with(("a", "b"), ((1, 0), (0, 1)), result=result)
+    assert str(algorithm) in report_page(facts, EN)
+    assert f"--fit {asked}" in report_page(facts, words_of("zh"))
 
 
 def test_the_legend_of_the_drawing_is_translated(facts):

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from budwood.cli.output import fail, stopped
+from budwood.cli.output import documented, fail, prepare_streams, stopped
 from budwood.places import home
 
 COMMANDS = (
@@ -72,6 +72,7 @@ class _Verbs(click.Group):
     epilog="Start with `budwood demo`. Every command has --help, and --json for scripts.",
 )
 @click.version_option(package_name="budwood", prog_name="budwood")
+@documented
 def cli() -> None:
     """Transfer learning for image classification: a folder of photos becomes a classifier.
 
@@ -87,6 +88,7 @@ def main() -> None:
     as_json, debug = "--json" in arguments, "--debug" in arguments
     for name, value in _surroundings().items():
         os.environ.setdefault(name, value)
+    prepare_streams()
     signal.signal(signal.SIGINT, lambda *_: _interrupt(as_json))
     if not debug:
         warnings.filterwarnings("ignore")  # other libraries' deprecations are not the user's
@@ -122,6 +124,8 @@ def command() -> None:
         sys.stderr.flush()
     except BrokenPipeError:
         code = 141
+    except OSError:  # a full disk behind it; told when the result was written
+        code = code or 1
     logging.shutdown()
     os._exit(code)
 

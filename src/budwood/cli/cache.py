@@ -2,10 +2,11 @@
 
 import click
 
-from budwood.cli.output import common_options, show
+from budwood.cli.output import common_options, documented, show
 
 
 @click.group("cache", no_args_is_help=False)
+@documented
 def command() -> None:
     """List, check or clear the stored features.
 
@@ -31,8 +32,10 @@ def list_(as_json: bool, debug: bool) -> None:
 
 @command.command("verify")
 @common_options
-def verify(as_json: bool, debug: bool) -> None:
+def verify(as_json: bool, debug: bool) -> int:
     """Read every stored byte; remove files that are damaged.
+
+    Files that cannot be read are named and kept; the exit code is 1 then.
 
     \b
     Example:
@@ -40,7 +43,9 @@ def verify(as_json: bool, debug: bool) -> None:
     """
     from budwood.features.housekeeping import verify_store
 
-    show(verify_store(), as_json)
+    checkup = verify_store()
+    show(checkup, as_json)
+    return 1 if checkup.unreadable else 0
 
 
 @command.command("clear")
@@ -49,7 +54,8 @@ def verify(as_json: bool, debug: bool) -> None:
 def clear(makers: tuple[str, ...], as_json: bool, debug: bool) -> None:
     """Remove stored features: those of the KEYs that `cache list` shows, or all.
 
-    Without a KEY the converted trunks that are kept beside them go as well.
+    Without a KEY the converted trunks that are kept beside them go as well, and files that were
+    left by processes that were killed.
 
     \b
     Example:

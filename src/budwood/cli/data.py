@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import Existing
-from budwood.cli.output import common_options, note, show
+from budwood.cli.output import common_options, documented, note, show
 
 
 @click.group("data", no_args_is_help=False)
+@documented
 def command() -> None:
     """Get the photos of the course, or list what there is."""
 

@@ -12,10 +12,12 @@ from budwood.cli.output import STARTED, ProgressLine, common_options, note, show
     "--out",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Folder for the pictures and the result. [default: BUDWOOD_HOME/demo]",
+    help="Folder for the pictures and the result, new or empty. [default: BUDWOOD_HOME/demo, where "
+    "an earlier demo is replaced]",
 )
+@click.option("--replace", is_flag=True, help="Replace an earlier demo in RUN.")
 @common_options
-def command(out: Path | None, as_json: bool, debug: bool) -> None:
+def command(out: Path | None, replace: bool, as_json: bool, debug: bool) -> None:
     """Train, judge, predict and verify on embedded pictures.
 
     Needs no network and no photos. Ten surfaces, 64-pixel grey patches: the left side of each
@@ -28,4 +30,5 @@ def command(out: Path | None, as_json: bool, debug: bool) -> None:
     from budwood.demonstration import run_demo
     from budwood.places import home
 
-    show(run_demo(out or home() / "demo", note, ProgressLine("extracting"), STARTED), as_json)
+    demo = run_demo(out or home() / "demo", note, ProgressLine("extracting"), STARTED, replace)
+    show(demo, as_json)

@@ -20,10 +20,8 @@ from budwood.cli.output import ProgressLine, common_options, note, show
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("explained"),
-    show_default=True,
     metavar="FOLDER",
-    help="Folder for the pictures.",
+    help="Folder for the pictures, not among the photos. [default: explained]",
 )
 @common_options
 def command(
@@ -33,7 +31,7 @@ def command(
     named: str | None,
     maps: str | None,
     filters: bool,
-    out: Path,
+    out: Path | None,
     as_json: bool,
     debug: bool,
 ) -> None:

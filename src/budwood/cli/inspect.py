@@ -14,7 +14,7 @@ from budwood.cli.options import (
     surgery_options,
     surgery_steps,
 )
-from budwood.cli.output import common_options, note, show
+from budwood.cli.output import common_options, note, show, show_text
 from budwood.errors import ConfigError
 from budwood.networks.catalog import find
 
@@ -108,7 +108,7 @@ def command(
     if as_json:
         show(summary, as_json)
     else:
-        click.echo(_text(summary, kind, formulas).rstrip("\n"))
+        show_text(_text(summary, kind, formulas).rstrip("\n"))
 
 
 def _stored(what: Path | str) -> "Summary | None":

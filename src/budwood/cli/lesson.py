@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import PHOTOS, seed_option
-from budwood.cli.output import EpochTable, ProgressLine, common_options, note, show
+from budwood.cli.output import EpochTable, ProgressLine, common_options, documented, note, show
 
 
 @click.group("lesson", no_args_is_help=False)
+@documented
 def command() -> None:
     """Show a claim of the course by an experiment."""
 
@@ -43,6 +44,7 @@ def command() -> None:
     show_default=True,
     help="Folder for degradation.svg, the chart, and degradation.json, the figures.",
 )
+@click.option("--replace", is_flag=True, help="Replace the figures of an earlier lesson in DIR.")
 @seed_option()
 @common_options
 def degradation(
@@ -50,6 +52,7 @@ def degradation(
     epochs: int,
     photos: int,
     out: Path,
+    replace: bool,
     seed: int,
     as_json: bool,
     debug: bool,
@@ -73,8 +76,9 @@ def degradation(
         epochs=epochs,
         photos=photos,
         seed=seed,
+        replace=replace,
         on_note=note,
-        on_progress=ProgressLine("reading"),
-        on_epoch=EpochTable(),
+        on_progress=ProgressLine("reading", keeps="nothing"),
+        on_epoch=EpochTable(keeps="nothing"),
     )
     show(result, as_json)

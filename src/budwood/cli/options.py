@@ -11,6 +11,7 @@ import click
 from budwood.errors import DataError, UnknownName
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import names as recipe_names
+from budwood.run_folders import run_or_network
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,6 +73,17 @@ class NetworkOrRun(click.ParamType):  # type: ignore[type-arg]
             if path.is_dir():
                 return path
             raise
+
+
+class RunOrNetwork(click.ParamType):  # type: ignore[type-arg]
+    """The path of a run, or the name of a network in the catalogue."""
+
+    name = "run or network"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path | str:
+        return run_or_network(value)
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]

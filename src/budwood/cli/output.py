@@ -1,23 +1,56 @@
 """What goes where: results to stdout, notes and progress to stderr, errors as one line."""
 
+import ast
+import errno
+import inspect
+import io
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 import click
 
 from budwood.errors import BudwoodError
+from budwood.names import visible
 
 STARTED = time.perf_counter()
 """When the process began to run our code."""
 
+KEPT = "\n\t"
+"""Control characters that results have."""
+
+_NEXT = {
+    errno.ENOSPC: "Make room on that disk, or name a place on another one.",
+    errno.EDQUOT: "Make room on that disk, or name a place on another one.",
+    errno.EROFS: "That disk is read-only: name a place elsewhere.",
+    errno.EACCES: "Check that you may read and write there, or name a place elsewhere.",
+    errno.EPERM: "Check that you may read and write there, or name a place elsewhere.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EISDIR: "That is a folder: name a file.",
+    errno.ENOTDIR: "A part of that path is a file: name another.",
+    errno.ENOENT: "Check that the folder is there.",
+    errno.EIO: "The disk fails: name a place on another one.",
+}
+"""What to do about a problem of the file system."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def documented(command: Command) -> Command:
+    """A command with its docstring, which --help shows and `python -OO` takes away."""
+    if command.__doc__ is None:
+        definition = ast.parse(inspect.getsource(command)).body[0]
+        assert isinstance(definition, ast.FunctionDef)
+        command.__doc__ = ast.get_docstring(definition)
+    return command
 
 
 def common_options(command: Command) -> Command:
     """`--json` and `--debug`, which every command has."""
+    command = documented(command)
     command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
@@ -33,12 +66,58 @@ class Result(Protocol):
 
 def show(result: Result, as_json: bool) -> None:
     """A result on stdout: its text, or the object of its `to_json`."""
-    click.echo(json.dumps(result.to_json()) if as_json else str(result))
+    show_text(json.dumps(result.to_json()) if as_json else visible(str(result), KEPT))
+
+
+def show_text(text: str) -> None:
+    """Text on stdout, as it is.
+
+    Raises:
+        BudwoodError: If standard output leads to a file on a full disk, or the like.
+    """
+    with _to_stdout():
+        click.echo(text)
+
+
+def show_bytes(content: bytes) -> None:
+    """Text on stdout, in which names of files are bytes as the file system has them."""
+    with _to_stdout():
+        binary = getattr(sys.stdout, "buffer", None)
+        if binary is None:  # a notebook's, or a test's
+            click.echo(content.decode(errors="backslashreplace"), nl=False)
+        else:
+            sys.stdout.flush()
+            binary.write(content)
+            binary.flush()
 
 
 def note(text: object) -> None:
     """A line on stderr."""
-    click.echo(f"  {text}", err=True)
+    click.echo(f"  {visible(str(text), KEPT)}", err=True)
+
+
+def prepare_streams() -> None:
+    """Let no name of a file or class end a command: what a terminal cannot show is escaped."""
+    for stream, errors in (
+        (sys.stdin, "surrogateescape"),  # lists of files
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
+@contextmanager
+def _to_stdout() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as problem:
+        raise BudwoodError(
+            f"The result cannot be written to standard output: {_reason(problem)}.",
+            next="Make room there, or send it elsewhere.",
+        ) from problem
 
 
 def fail(error: Exception, as_json: bool) -> int:
@@ -47,9 +126,25 @@ def fail(error: Exception, as_json: bool) -> int:
     return 2 if isinstance(error, click.UsageError) else 1
 
 
+_KEPT = {
+    "features": "The features computed so far are stored; the same command goes on there.",
+    "training": "All features are stored, but no epoch and nothing else that was fitted to them: "
+    "the same command begins there again.",
+    "nothing": "Nothing of it is stored; the same command begins again.",
+}
+"""What remains of a command that is stopped, by how far it was."""
+_reached: list[str] = []
+"""How far it is; empty before there is anything to keep."""
+
+
+def reached(stage: str) -> None:
+    """Note how far the command is, for the case that it is stopped."""
+    _reached[:] = [stage]
+
+
 def stopped(as_json: bool) -> None:
-    """Say that Ctrl-C ended it, and what becomes of the work."""
-    hint = "What was computed is stored; the same command goes on there."
+    """Say that Ctrl-C ended it, and what remains of the work."""
+    hint = _KEPT[_reached[0]] if _reached else None
     _say_problem(BudwoodError("Stopped.", next=hint), as_json)
 
 
@@ -62,27 +157,47 @@ def _problem(error: Exception) -> BudwoodError:
         return BudwoodError(error.format_message(), next=f"See `{name} --help`.")
     if isinstance(error, click.ClickException):
         return BudwoodError(error.format_message())
+    if isinstance(error, OSError) and error.errno in _NEXT and error.filename is not None:
+        return BudwoodError(
+            f"{error.filename} cannot be read or written: {_reason(error)}.",
+            next=_NEXT[error.errno],
+            file=str(error.filename),
+        )
     hint = "Run it again with --debug to see where."
     return BudwoodError(f"{type(error).__name__}: {error}.", next=hint)
 
 
 def _say_problem(problem: BudwoodError, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(problem.to_json()))
-    else:
-        click.echo(f"budwood: {' '.join(str(problem).split())}", err=True)
+    line = f"budwood: {visible(' '.join(str(problem).split()))}"
+    try:
+        if as_json:
+            click.echo(json.dumps(problem.to_json()))
+        else:
+            click.echo(line, err=True)
+    except BrokenPipeError:
+        raise
+    except OSError:  # its place is full: then the other is the last where it can be told
+        with suppress(OSError):
+            click.echo(line, err=as_json)
+
+
+def _reason(problem: OSError) -> str:
+    return (problem.strerror or str(problem)).lower()
 
 
 class ProgressLine:
     """How far a pass over the photos is: one line on a terminal, now and then a line in a log."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, keeps: str = "features") -> None:
+        """`keeps` says what remains of it where it is stopped: `features` or `nothing`."""
         self._what = what
+        self._keeps = keeps
         self._last = 0.0
         self._on_terminal = sys.stderr.isatty()
 
     def __call__(self, progress: Any) -> None:
         """Draw it, not too often."""
+        reached(self._keeps)
         now = time.monotonic()
         is_done = progress.done >= progress.total
         if not is_done and now - self._last < (0.1 if self._on_terminal else 10.0):
@@ -103,8 +218,13 @@ class ProgressLine:
 class EpochTable:
     """One line an epoch; a star marks the best validation loss so far."""
 
+    def __init__(self, keeps: str = "training") -> None:
+        """`keeps` says what remains where it is stopped: `training` or `nothing`."""
+        self._keeps = keeps
+
     def __call__(self, row: dict[str, Any]) -> None:
         """Print the line."""
+        reached(self._keeps)
         validation = (
             f"  val loss {row['val_loss']:.4f}  val top-1 {row['val_top1']:.3f}"
             f"{' *' if row['best'] else ''}"

@@ -1,35 +1,36 @@
 """`budwood predict`: what is on these photos?"""
 
-import csv
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from budwood.cli.options import RATE, RUN, Existing
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.options import RATE, Existing, RunOrNetwork
+from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
 from budwood.errors import ConfigError
+from budwood.images.names import UNKNOWN
+from budwood.lists import csv_bytes, path_cell, write_list
 
 if TYPE_CHECKING:
     from budwood.predictions import Predictions
 
 DASH = Path("-")
 """Stands for stdin or stdout."""
+PATH = Existing("photo or folder")
 
 
 @click.command("predict")
-@click.argument("run", type=RUN)
+@click.argument("run", type=RunOrNetwork(), metavar="RUN|NETWORK")
 @click.argument(
-    "paths", nargs=-1, required=True, type=Existing("photo or folder"), metavar="PATH..."
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
 @click.option(
     "--top",
     type=click.IntRange(1),
     metavar="N",
-    default=3,
-    show_default=True,
-    help="Classes named per photo.",
+    help="Classes named per photo. [default: 3; of a NETWORK 5]",
 )
 @click.option(
     "--abstain",
@@ -42,25 +43,31 @@ DASH = Path("-")
     "--csv",
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a table with every probability; - for stdout.",
+    help="Write a table with every probability; - for stdout. Its column `unknown` is true of "
+    "photos that --abstain leaves unanswered.",
 )
 @common_options
 def command(
-    run: Path,
+    run: Path | str,
     paths: tuple[Path, ...],
-    top: int,
+    top: int | None,
     abstain: float | None,
     table: Path | None,
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Predict the class of photos with the classifier in RUN.
+    """Predict the class of photos with the classifier in RUN, or with a NETWORK as published.
+
+    NETWORK is a name that `budwood models` lists: it says which of its own classes it sees, most
+    often the 1,000 of ImageNet, without any training. A run of that name comes first.
 
     PATH is a photo, a folder of photos (subfolders included), or - for a list of paths on stdin,
-    one a line. A photo that cannot be read is named and passed over.
+    one a line; lines that begin with # are comments, unless there is such a file. What is not there
+    or cannot be read is named and passed over; the exit code is 0 if any photo was answered.
 
     \b
     Examples:
+      budwood predict efficientnet_lite0 IMG_0001.jpg
       budwood predict runs/flowers-efficientnet_lite0 IMG_0001.jpg
       find . -name '*.jpg' | budwood predict runs/flowers-efficientnet_lite0 - --csv out.csv
     """
@@ -73,6 +80,12 @@ def command(
             next="Make it, or name another file after --csv.",
             file=table,
         )
+    if table is not None and not to_stdout and not os.access(table.absolute().parent, os.W_OK):
+        raise ConfigError(
+            f"The folder {table.absolute().parent} cannot be written.",
+            next="Name a file elsewhere after --csv.",
+            file=table,
+        )
     from budwood.predictions import predict_run
 
     predictions = predict_run(
@@ -80,7 +93,7 @@ def command(
         _asked(paths),
         top,
         note,
-        ProgressLine("predicting"),
+        ProgressLine("predicting", keeps="nothing"),
         abstain,
         every_class=table is not None,
     )
@@ -93,19 +106,36 @@ def command(
 
 
 def _asked(paths: tuple[Path, ...]) -> list[Path]:
-    """The paths given, with those listed on stdin in the place of a `-`."""
-    listed = [Path(line) for line in sys.stdin.read().splitlines() if line] if DASH in paths else []
-    return [one for path in paths for one in (listed if path == DASH else [path])]
+    """The paths given, with those listed on stdin in the place of a `-`.
+
+    Where none is there that is told before torch is loaded, with the nearest name.
+    """
+    given = [path.expanduser() for path in paths]
+    if DASH not in given:
+        if not any(os.path.exists(path) for path in given):
+            PATH.convert(given[0], None, None)
+        return given
+    listed = [Path(line) for line in sys.stdin.read().splitlines() if _is_path(line)]
+    return [one for path in given for one in (listed if path == DASH else [path])]
+
+
+def _is_path(line: str) -> bool:
+    return bool(line.strip()) and (not line.startswith("#") or os.path.lexists(line))
 
 
 def _write(predictions: "Predictions", table: Path) -> None:
-    """One row a photo: path, class, probability, then the probability of every class."""
-    with click.open_file(str(table), "w", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "class", "probability", *predictions.classes])
-        for photo in predictions.photos:
-            best = photo.top[0]
-            assert photo.probabilities is not None  # they were asked for
-            every = [f"{p:.6f}" for p in photo.probabilities]
-            name = "unknown" if photo.unknown else best[0]
-            writer.writerow([photo.path, name, f"{best[1]:.6f}", *every])
+    """One row a photo: path, class, probability, whether it is unknown, then the probability of
+    every class. A class that is called like one of the first columns has its own name in brackets
+    behind `probability`, so that no two columns are called the same."""
+    own = ("path", "class", "probability", UNKNOWN)
+    classes = [f"probability ({name})" if name in own else name for name in predictions.classes]
+    rows = [[*own, *classes]]
+    for photo in predictions.photos:
+        best = photo.top[0]
+        every = [] if photo.probabilities is None else [f"{p:.6f}" for p in photo.probabilities]
+        name, is_unknown = (UNKNOWN, "true") if photo.unknown else (best[0], "false")
+        rows.append([path_cell(photo.path), name, f"{best[1]:.6f}", is_unknown, *every])
+    if table == DASH:
+        show_bytes(csv_bytes(rows))
+    else:
+        write_list(table, rows)

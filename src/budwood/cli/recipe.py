@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from budwood.cli.options import PHOTOS, SurgeryCommand
-from budwood.cli.output import common_options, show
+from budwood.cli.output import common_options, documented, show
 from budwood.cli.training import train, training_options
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Recipes:
 
 
 @click.group("recipe")
+@documented
 def command() -> None:
     """The chapter's worked examples: list them, show one, run one.
 

@@ -16,9 +16,16 @@ from budwood.cli.options import (
     surgery_options,
     surgery_steps,
 )
-from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, show
+from budwood.cli.output import STARTED, EpochTable, ProgressLine, note, reached, show
+from budwood.learning.algorithms import ASKED
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _of_sgd(help: str, default: object) -> str:
+    """The help of an option that the fitted head does not have; see `learning.algorithms`."""
+    return f"With --fit sgd: {help} [default: {default}]"
+
 
 OPTIONS = (
     click.option(
@@ -50,46 +57,59 @@ OPTIONS = (
         help="Keep the auxiliary classifiers of GoogLeNet and Inception; their last layers train.",
     ),
     click.option(
+        "--fit",
+        type=click.Choice(ASKED),
+        default="auto",
+        show_default=True,
+        help="Algorithm: logistic fits a linear head to its optimum by logistic regression, sgd "
+        "trains on mini-batches with --optimizer. auto is logistic where only a linear head "
+        "trains, sgd elsewhere and with --epochs.",
+    ),
+    click.option(
         "--epochs",
         type=click.IntRange(1),
         metavar="N",
-        help="Passes over the photos. A linear head without any is solved, not trained. "
-        "[default: 30]",
+        help=_of_sgd("passes over the photos.", 30),
     ),
     click.option(
         "--lr",
         type=click.FloatRange(0, min_open=True),
         metavar="X",
-        help="Peak learning rate. [default: 0.001]",
+        help=_of_sgd("peak learning rate.", 0.001),
     ),
     click.option(
-        "--batch-size", type=click.IntRange(1), metavar="N", help="Photos in a step. [default: 32]"
+        "--batch-size",
+        type=click.IntRange(1),
+        metavar="N",
+        help=_of_sgd("photos in a step.", 32),
     ),
     click.option(
         "--optimizer",
         type=click.Choice(["adamw", "adam", "sgd"]),
-        help="How a step is made. [default: adamw]",
+        help=_of_sgd("how a step is made.", "adamw"),
     ),
     click.option(
         "--schedule",
         type=click.Choice(["cosine", "constant"]),
-        help="Learning rate over the epochs. [default: cosine]",
+        help=_of_sgd("learning rate over the epochs.", "cosine"),
     ),
     click.option(
         "--patience",
         type=click.IntRange(1),
         metavar="N",
-        help="Stop after so many epochs without a better validation loss. [default: never]",
+        help=_of_sgd("stop after so many epochs without a better validation loss.", "never"),
     ),
     click.option("--test", type=PHOTOS, help="Another folder whose photos are the test set."),
     click.option(
         "--val",
         type=click.FloatRange(0, 1, max_open=True),
         default=0.0,
-        show_default=True,
         metavar="FRACTION",
-        help="Share of the training photos set aside to steer early stopping; without --patience "
-        "they calibrate a head that is trained in epochs.",
+        help=_of_sgd(
+            "share of the training photos set aside to steer early stopping; without --patience "
+            "they calibrate.",
+            0.0,
+        ),
     ),
     click.option(
         "--test-fraction",
@@ -153,8 +173,9 @@ OPTIONS = (
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         metavar="RUN",
-        help="Folder for the result. [default: runs/DATA-MODEL]",
+        help="Folder for the result, new or empty and not in DATA. [default: runs/DATA-MODEL]",
     ),
+    click.option("--replace", is_flag=True, help="Replace an earlier run in RUN."),
     click.option(
         "--report/--no-report",
         default=True,
@@ -188,5 +209,7 @@ def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool
         else chosen.request(data, {**given, "surgery": surgery_steps()})
     )
     progress = ProgressLine("extracting")
-    run = run_training(request, note, progress, EpochTable(), STARTED, chosen)
+    run = run_training(
+        request, note, progress, EpochTable(), STARTED, chosen, lambda: reached("training")
+    )
     show(run, as_json)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from budwood.display import displayed
 from budwood.drawing.blocks import Block, blocks_of
 from budwood.drawing.folding import folded
 from budwood.drawing.layout import laid_out
@@ -28,6 +29,7 @@ from budwood.surgery.tracing import UntraceableError, trace
 Photo = tuple[int, int, int]
 
 
+@displayed
 @dataclass(frozen=True)
 class Drawing:
     """A picture of a network; a notebook shows it."""

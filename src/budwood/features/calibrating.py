@@ -22,6 +22,7 @@ from budwood.features.quantising import calibration_key, quantised
 from budwood.features.reading_ahead import decoded
 from budwood.features.trunks import keep_trunk, kept_trunk, trunk_key, trunks_folder
 from budwood.features.untracked import ov
+from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 
 SPEED_FILE = "speed.json"
@@ -37,13 +38,21 @@ class Calibration:
     """What rows in int8 depend on beside the trunk and the library."""
 
     @classmethod
-    def of(cls, paths: Sequence[Path], photos: Sequence[bytes]) -> "Calibration":
+    def of(
+        cls, paths: Sequence[Path], photos: Sequence[bytes], depth: Depth | None = None
+    ) -> "Calibration":
         """From photos that can be read, and their digests in the same order.
+
+        Args:
+            paths: The photos.
+            photos: Their digests.
+            depth: What is black and white in those of more than 8 bits.
 
         Raises:
             ConfigError: If NNCF is not installed.
         """
-        return cls(tuple(paths), f"{calibration_key(photos)} beside {beside_int8()}")
+        read_as = f" {depth}" if depth else ""
+        return cls(tuple(paths), f"{calibration_key(photos)}{read_as} beside {beside_int8()}")
 
     @property
     def spec(self) -> EngineSpec:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, EngineError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ faster on several photos: they share the reading. Of a quick one the values of m
 leave the cache."""
 
 
+@displayed
 @dataclass(frozen=True)
 class EngineSpec:
     """Which library runs the trunk, and in which arithmetic."""

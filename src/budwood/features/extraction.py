@@ -19,6 +19,9 @@ from budwood.features.store import Shelf
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
+FLUSH_SHARE = 0.02
+"""... but not before so much of the time so far has passed: a pass of hours that stores rows every
+two seconds would leave thousands of files. It is the most that `kill -9` may lose of a pass."""
 BATCH_SECONDS, BATCH_PHOTOS = 1.2, 16
 """A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
 QUICK_SECONDS = 0.005
@@ -110,6 +113,8 @@ def extract(
                 report()
     finally:
         writer.end()
+    for store in stores:
+        store.merge()
     report()  # the last photos may all be broken
 
 
@@ -124,13 +129,14 @@ class _Writer:
         self._photos: list[bytes] = []
         self._rows: list[Rows] = []
         self._bytes = 0
-        self._since = time.monotonic()
+        self._started = self._since = time.monotonic()
 
     def add(self, photos: Sequence[bytes], rows: Rows) -> None:
         self._photos.extend(photos)
         self._rows.append(rows)
         self._bytes += sum(tensor.nbytes for tensor in rows)
-        old = time.monotonic() - self._since > FLUSH_SECONDS
+        now = time.monotonic()
+        old = now - self._since > max(FLUSH_SECONDS, FLUSH_SHARE * (now - self._started))
         if old or len(self._photos) >= FLUSH_PHOTOS or self._bytes >= FLUSH_BYTES:
             self._flush()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, StoreError
 from budwood.features.calibrating import Calibration
 from budwood.features.engine_choice import EngineChoice
@@ -17,22 +18,26 @@ from budwood.features.extraction import (
     extract,
     pace_for,
 )
-from budwood.features.reading_ahead import Contents, Decoded, decoded, identify
+from budwood.features.reading_ahead import Decoded, decoded, identify
 from budwood.features.room import room_for
-from budwood.features.rows import LiveRows, RowSource, StoredRows
+from budwood.features.rows import Axes, LiveRows, RowSource, StoredRows
 from budwood.features.store import (
     MemoryShelf,
     RowStore,
     Shelf,
     maker_key,
+    store_folder,
 )
 from budwood.features.verification import PROBES
+from budwood.images.contents import CONTENTS, Contents
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.surgery.cutting import Cut
 
 CHANGED = "The photo changed while it was read."
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
     """How frozen trunks are run."""
@@ -50,6 +55,7 @@ class Extraction:
             raise ConfigError(f"store_limit must not be negative, got {self.store_limit}.")
 
 
+@displayed
 @dataclass(frozen=True)
 class Gathered:
     """The rows of a list of photos, and where they came from."""
@@ -104,6 +110,7 @@ class Gatherer:
         )
         """The engine."""
         self._held: Sequence[Shelf] | None = None
+        self._opened: dict[tuple[Path, str], list[RowStore]] = {}
         self._reported: set[Path] = set()
 
     def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
@@ -117,8 +124,7 @@ class Gatherer:
             StoreError: If the disk is full; what was stored is kept.
             EngineError: If no engine can run the trunk.
         """
-        contents = Contents()
-        digests, broken = identify(paths, contents)
+        digests, broken = identify(paths)
         made = self._made(set(digests.values())) if keep and self.choice.engine is None else {}
         self.choice.prefer(lambda spec: made.get(spec, 0))
         shelves = self._shelves()
@@ -128,15 +134,16 @@ class Gatherer:
         if missing:
             is_known = self._known(made, judged_by=len(set(digests.values())) if keep else 0)
             shelves, missing, uncached = self._compute(
-                digests, missing, contents, reasons, keep, is_known
+                digests, missing, CONTENTS, reasons, keep, is_known
             )
+        CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in reasons.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
         photos = tuple(digests[path] for path in good)
         computed = len(good) if uncached else len(missing.keys() - bad.keys())
         return Gathered(
-            rows=self._live(good) if uncached else StoredRows(shelves, photos, self._cut.row_bytes),
+            rows=self._live(good) if uncached else self._stored(shelves, photos),
             paths=good,
             photos=photos,
             broken=broken,
@@ -162,10 +169,11 @@ class Gatherer:
         if is_new and keep and not is_known(self.choice.spec):
             order = _spread_first(list(_one_each(digests).values()), order, PROBES)
         changed: set[Path] = set()
+        odd = Oddities()
         with ExitStack() as open_:
 
             def on_the_way(paths: list[Path], ahead: int = 0) -> Generator[Decoded, None, None]:
-                photos = decoded(paths, self._preprocessing, broken, ahead, contents)
+                photos = decoded(paths, self._preprocessing, broken, ahead, contents, odd)
                 return open_.enter_context(closing(photos))
 
             photos = on_the_way(order, AHEAD_BYTES if is_new else 0)
@@ -186,6 +194,7 @@ class Gatherer:
             if room == "nowhere":
                 for _ in chain(photos, others):  # what cannot be decoded must be known beforehand
                     pass
+                self._say(odd)
                 return shelves, missing, True
             wanted = _of(todo, chain(first, photos, others), digests, changed)
             pace = pace_for(self.choice.seconds_per_photo, len(todo))
@@ -199,6 +208,7 @@ class Gatherer:
                 self._on_progress,
                 compact=self._is_compact and keep,
             )
+        self._say(odd)
         broken |= dict.fromkeys(changed, CHANGED)
         lost = [path for path in _missing(digests, shelves).values() if path not in broken]
         if lost:
@@ -209,6 +219,10 @@ class Gatherer:
                 file=lost[0],
             )
         return shelves, missing, False
+
+    def _say(self, odd: Oddities) -> None:
+        for line in odd.lines():
+            self._on_note(line)
 
     def _made(self, photos: set[bytes]) -> dict[EngineSpec, int]:
         """How many of these photos each engine has made the stored rows of."""
@@ -258,6 +272,15 @@ class Gatherer:
         return stores
 
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
+        """The stores of an engine's rows, opened once, and up to date."""
+        opened = self._opened.get((store_folder(), spec.key))
+        if opened is None:
+            return self._opened.setdefault((store_folder(), spec.key), self._open_stores(spec))
+        for store in opened:
+            store.refresh()
+        return opened
+
+    def _open_stores(self, spec: EngineSpec) -> list[RowStore]:
         settings = self._preprocessing.to_json() | {"pixels": PIXELS}
         stores = []
         for key, tensor in zip(self.choice.keys, self._cut.frontier, strict=True):
@@ -273,7 +296,14 @@ class Gatherer:
     def _live(self, paths: Sequence[Path]) -> LiveRows:
         assert self.choice.engine is not None
         batch = batch_size(self.choice.seconds_per_photo)
-        return LiveRows(paths, self._preprocessing, self.choice.engine, batch)
+        return LiveRows(paths, self._preprocessing, self.choice.engine, batch, self._axes)
+
+    def _stored(self, shelves: Sequence[Shelf], photos: Sequence[bytes]) -> StoredRows:
+        return StoredRows(shelves, photos, self._cut.row_bytes, self._axes)
+
+    @property
+    def _axes(self) -> Axes:
+        return tuple(tensor.feature_axis for tensor in self._cut.frontier)
 
     def measured(self, paths: Sequence[Path]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""

@@ -3,14 +3,17 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from budwood.errors import StoreError, UnknownName
-from budwood.features.store import is_intact, open_shard, store_folder, stored_makers
-from budwood.features.trunks import kept_trunks
+from budwood.features.shards import MAPS, Shard, is_intact, open_shard, shard_paths
+from budwood.features.store import store_folder, stored_makers
+from budwood.features.trunks import bytes_of, kept_trunks
+from budwood.places import home
 from budwood.surgery.tables import aligned
 
 ABANDONED = 3600.0
@@ -71,12 +74,14 @@ class Listing:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What was checked, and what was damaged or abandoned and is removed now."""
+    """What was checked, what was damaged or abandoned and is removed now, and what is not known."""
 
     files: int
     removed: tuple[str, ...]
     bytes: int
     """Bytes of what was removed."""
+    unreadable: tuple[str, ...] = ()
+    """Files that could not be read, or not be removed, with the reason; they are kept."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
@@ -84,15 +89,24 @@ class Checkup:
             "files": self.files,
             "removed": list(self.removed),
             "bytes": self.bytes,
-            "clean": not self.removed,
+            "unreadable": list(self.unreadable),
+            "clean": not self.removed and not self.unreadable,
         }
 
     def __str__(self) -> str:
-        if not self.removed:
-            return f"{self.files} files checked, all intact."
-        removed = f"{len(self.removed)} removed ({self.bytes / 1e6:.1f} MB)"
-        head = f"{self.files} files checked, {removed}; their rows are computed again when needed."
-        return "\n".join([head, *(f"  {name}" for name in self.removed)])
+        head = f"{self.files} files checked"
+        if self.removed:
+            head += (
+                f", {len(self.removed)} removed ({self.bytes / 1e6:.1f} MB); "
+                "their rows are computed again when needed."
+            )
+        elif not self.unreadable:
+            head += ", all intact."
+        lines = [head, *(f"  {name}" for name in self.removed)]
+        if self.unreadable:
+            lines += [f"{len(self.unreadable)} kept that could not be checked or removed:"]
+            lines += [f"  {name}" for name in self.unreadable]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -102,13 +116,20 @@ class Clearing:
     removed: tuple[str, ...]
     """Keys of the entries."""
     bytes: int
-    """Of the entries, and of the trunks."""
+    """Of all that was removed."""
     trunks: int = 0
     """Converted trunks that were removed."""
+    leftovers: int = 0
+    """Files that killed processes left, and notes of which images belong together."""
 
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {"removed": list(self.removed), "bytes": self.bytes, "trunks": self.trunks}
+        return {
+            "removed": list(self.removed),
+            "bytes": self.bytes,
+            "trunks": self.trunks,
+            "leftovers": self.leftovers,
+        }
 
     def __str__(self) -> str:
         entries = "entry" if len(self.removed) == 1 else "entries"
@@ -117,31 +138,34 @@ class Clearing:
 
 
 def list_store() -> Listing:
-    """What is stored, one entry for each frontier tensor."""
-    entries = tuple(_entry(folder) for folder in stored_makers())
+    """What is stored, one entry for each frontier tensor; what cannot be read is left out.
+
+    Raises:
+        StoreError: If the store itself cannot be read.
+    """
+    entries = tuple(map(_entry, stored_makers()))
     return Listing(store_folder(), entries, tuple(size for _, size in kept_trunks()))
 
 
 def verify_store() -> Checkup:
-    """Read every byte of the store; damaged and abandoned files are removed."""
-    removed, size, files = [], 0, 0
+    """Read every byte of the store; damaged and abandoned files are removed.
+
+    A file that cannot be read is not damaged for all that is known: it is named and kept.
+
+    Raises:
+        StoreError: If the store itself cannot be read.
+    """
+    checking = _Checking()
     for folder in stored_makers():
-        for path in sorted(folder.glob("*.safetensors")):
-            files += 1
-            if not is_intact(path):
-                size += path.stat().st_size
-                path.unlink()
-                removed.append(f"{path} was damaged")
-        for path in folder.glob(".*.partial"):
-            if _is_abandoned(path):
-                size += path.stat().st_size
-                path.unlink()
-                removed.append(f"{path} was never finished")
-    return Checkup(files, tuple(removed), size)
+        checking.check(folder)
+    return Checkup(
+        checking.files, tuple(checking.removed), checking.bytes, tuple(checking.unreadable)
+    )
 
 
 def clear_store(keys: Sequence[str] = ()) -> Clearing:
-    """Remove the entries whose key begins so; without keys all of them, and the kept trunks.
+    """Remove the entries whose key begins so; without keys all of them, the kept trunks, and what
+    killed processes have left.
 
     Raises:
         UnknownName: If a key is of none; nothing is removed then.
@@ -155,45 +179,117 @@ def clear_store(keys: Sequence[str] = ()) -> Clearing:
             )
     chosen = [m for m in makers if not keys or any(m.name.startswith(key) for key in keys)]
     trunks = [] if keys else [place for place, _ in kept_trunks()]
-    folders = [*chosen, *trunks]
-    size = sum(path.stat().st_size for folder in folders for path in folder.iterdir())
-    for folder in folders:
+    left = [] if keys else list(leftovers())
+    size = sum(map(bytes_of, (*chosen, *trunks, *left)))
+    MAPS.forget()  # Windows removes no file that is mapped
+    for place in (*chosen, *trunks, *left):
+        _remove(place)
+    return Clearing(tuple(maker.name for maker in chosen), size, len(trunks), len(left))
+
+
+def leftovers() -> Iterator[Path]:
+    """What killed processes have begun and left, and notes of which images belong together: the
+    files of BUDWOOD_HOME besides weights, rows and trunks. None of it is in use."""
+    for folder in (home() / "trunks", home() / "weights"):
+        yield from (path for path in folder.glob(".*.partial*") if _is_abandoned(path))
+    yield from (path for path in (home() / "groups").glob("*.json") if _is_abandoned(path))
+    yield from (path for path in (home() / "groups").glob(".*.partial") if _is_abandoned(path))
+
+
+def _remove(place: Path) -> None:
+    try:
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+    except FileNotFoundError:  # another process was faster
+        return
+    except OSError as problem:
+        raise StoreError(
+            f"Cannot remove {place}: {problem.strerror}.",
+            next="Stop the processes that use it and try again.",
+            file=place,
+        ) from problem
+
+
+class _Checking:
+    """A walk through the store that notes what it finds."""
+
+    def __init__(self) -> None:
+        self.files, self.bytes = 0, 0
+        self.removed: list[str] = []
+        self.unreadable: list[str] = []
+
+    def check(self, folder: Path) -> None:
         try:
-            shutil.rmtree(folder)
+            shards = shard_paths(folder)
         except OSError as problem:
-            raise StoreError(
-                f"Cannot remove {folder}: {problem.strerror}.",
-                next="Stop the processes that use it and try again.",
-                file=folder,
-            ) from problem
-    return Clearing(tuple(maker.name for maker in chosen), size, len(trunks))
+            self.unreadable.append(f"{folder}: {problem.strerror}")
+            return
+        for path in shards:
+            self._check_shard(path)
+        for path in folder.glob(".*.partial"):
+            if _is_abandoned(path):
+                self._remove(path, "was never finished")
+
+    def _check_shard(self, path: Path) -> None:
+        try:
+            intact = is_intact(path)
+        except FileNotFoundError:  # another process has merged or removed it
+            return
+        except OSError as problem:
+            self.unreadable.append(f"{path} cannot be read: {problem.strerror}")
+            return
+        self.files += 1
+        if not intact:
+            self._remove(path, "was damaged")
+
+    def _remove(self, path: Path, what: str) -> None:
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:  # another process was faster
+            return
+        except OSError as problem:
+            self.unreadable.append(f"{path} {what} and cannot be removed: {problem.strerror}")
+        else:
+            self.bytes += size
+            self.removed.append(f"{path} {what}")
 
 
 def _is_abandoned(path: Path) -> bool:
     try:
         return time.time() - path.stat().st_mtime > ABANDONED
-    except FileNotFoundError:  # its writer has just finished it
+    except OSError:  # its writer has just finished it, or it is none of ours
         return False
 
 
 def _entry(folder: Path) -> Entry:
-    shards = [path for path in folder.glob("*.safetensors") if _opens(path)]
-    photos = {photo for path in shards for photo in open_shard(path).photos}
-    about = folder / "about.json"
-    said = json.loads(about.read_text()) if about.exists() else {}
+    opened = list(_opened(folder))
+    photos = {photo.tobytes() for shard in opened for photo in shard.photos}
+    said = _about(folder)
     return Entry(
         folder.name,
         len(photos),
-        sum(path.stat().st_size for path in folder.glob("*.safetensors")),
-        said.get("tensor", "?"),
+        bytes_of(folder, "*.safetensors"),
+        str(said.get("tensor", "?")),
         tuple(said.get("shape", ())),
-        said.get("engine", "?"),
+        str(said.get("engine", "?")),
     )
 
 
-def _opens(path: Path) -> bool:
+def _opened(folder: Path) -> Iterator[Shard]:
+    """The shards that can be read: `cache verify` says which cannot."""
     try:
-        open_shard(path)
-    except StoreError:
-        return False
-    return True
+        paths = shard_paths(folder)
+    except OSError:
+        return
+    for path in paths:
+        with suppress(OSError):  # StoreError too
+            yield open_shard(path)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """What made the rows; nothing if that cannot be read, for it is only for people."""
+    try:
+        said = json.loads((folder / "about.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

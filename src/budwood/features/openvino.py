@@ -97,7 +97,7 @@ class OpenVINOEngine:
             self._streams += streams
 
     def _graph_for(self, photos: int) -> "_Graph":
-        """The graph that is ready for so many; another thread may expect batches of another size."""
+        """A graph that is ready for so many; another thread may expect batches of another size."""
         with self._lock:
             sizes = [n for n in self._graphs if n is not None and n >= photos]
             if self._batch is None or self._batch in sizes:

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
+from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
+from budwood.images.gate import turn_of
+from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.reading import digest, read
 from budwood.images.reading import workers as workers
 
 USUAL_TURN = 16 * 2**20
 """Pixels that are decoded in one turn where the size of the processor's cache is not known."""
-KEPT_BYTES = 128 * 2**20
-"""Files of photos that are kept from when they are identified until they are decoded."""
 GROUP, READ_GROUP = 8, 32
 """Photos that a thread decodes, or only reads, without asking for more work."""
 
@@ -30,35 +30,6 @@ Outcome = tuple[bytes, NDArray[np.uint8]] | PhotoError
 """Digest and pixels of a photo, or why it cannot be decoded."""
 
 
-class Contents:
-    """Files that have been read and will be wanted once more, up to a limit of bytes."""
-
-    def __init__(self) -> None:
-        self._room = KEPT_BYTES
-        self._files: dict[Path, tuple[bytes, bytes]] = {}
-
-    def keep(self, path: Path, photo: bytes, data: bytes) -> None:
-        """Keep a photo's digest and bytes, if there is room."""
-        if len(data) <= self._room:
-            self._room -= len(data)
-            self._files[path] = photo, data
-
-    def __contains__(self, path: Path) -> bool:
-        return path in self._files
-
-    def take(self, path: Path) -> tuple[bytes, bytes]:
-        """A photo's digest and bytes: those that were kept, which are let go, or read now.
-
-        Raises:
-            PhotoError: If the file cannot be read.
-        """
-        kept = self._files.pop(path, None)
-        if kept is not None:
-            return kept
-        data = read(path)
-        return digest(data), data
-
-
 def identify(
     paths: Sequence[Path], contents: Contents | None = None
 ) -> tuple[dict[Path, bytes], dict[Path, str]]:
@@ -66,11 +37,12 @@ def identify(
 
     Args:
         paths: Photos.
-        contents: Keeps the bytes, as far as it has room.
+        contents: Knows the digests of files it has read, and keeps the bytes as far as it has
+            room; None for what this process knows.
     """
     digests: dict[Path, bytes] = {}
     broken: dict[Path, str] = {}
-    contents = Contents() if contents is None else contents
+    contents = CONTENTS if contents is None else contents
     groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
     with _threads() as pool:
         results = chain.from_iterable(pool.map(partial(_identify_several, contents), groups))
@@ -88,6 +60,7 @@ def decoded(
     broken: dict[Path, str],
     ahead: int = 0,
     contents: Contents | None = None,
+    odd: Oddities | None = None,
 ) -> Generator[Decoded, None, None]:
     """Each photo's path, digest and pixels `h w c`, in order, decoded by all cores.
 
@@ -101,14 +74,16 @@ def decoded(
         ahead: Pixels of the first turn at least. It goes on while the caller, once it has the first
             photo, does other things.
         contents: Files that need not be read again.
+        odd: Told what is odd about photos that are decoded.
     """
+    odd = Oddities() if odd is None else odd
     contents = Contents() if contents is None else contents
     height, width = preprocessing.size
     photo_bytes = height * width * len(preprocessing.mean)
     source = iter(paths)
     with _threads() as pool:
         turn = list(islice(source, max(1, max(ahead, turn_bytes()) // photo_bytes)))
-        under_way = _begun(pool, turn, preprocessing, contents)
+        under_way = _begun(pool, turn, preprocessing, contents, odd)
         while turn:
             turn = list(islice(source, max(1, turn_bytes() // photo_bytes)))
             _announce(path for path in turn if path not in contents)
@@ -118,7 +93,7 @@ def decoded(
                         broken[path] = str(outcome)
                     else:
                         yield path, *outcome
-            under_way = _begun(pool, turn, preprocessing, contents)
+            under_way = _begun(pool, turn, preprocessing, contents, odd)
             wait(under_way)
 
 
@@ -149,12 +124,10 @@ def _identify_several(contents: Contents, paths: Sequence[Path]) -> list[bytes |
 
 def _identified(path: Path, contents: Contents) -> bytes | PhotoError:
     try:
-        data = read(path)
+        with turn_of(path):
+            return contents.digest_of(path)
     except PhotoError as problem:
         return problem
-    photo = digest(data)
-    contents.keep(path, photo, data)
-    return photo
 
 
 def _begun(
@@ -162,11 +135,14 @@ def _begun(
     paths: Sequence[Path],
     preprocessing: Preprocessing,
     contents: Contents,
+    odd: Oddities,
 ) -> deque[Future[list[tuple[Path, Outcome]]]]:
     """The photos on their way through the decoders, a few to each thread at a time."""
     size = max(1, min(GROUP, len(paths) // (2 * workers())))
     groups = (paths[i : i + size] for i in range(0, len(paths), size))
-    return deque(pool.submit(_decode_several, group, preprocessing, contents) for group in groups)
+    return deque(
+        pool.submit(_decode_several, group, preprocessing, contents, odd) for group in groups
+    )
 
 
 def _announce(paths: Iterable[Path]) -> None:
@@ -179,14 +155,17 @@ def _announce(paths: Iterable[Path]) -> None:
 
 
 def _decode_several(
-    paths: Sequence[Path], preprocessing: Preprocessing, contents: Contents
+    paths: Sequence[Path], preprocessing: Preprocessing, contents: Contents, odd: Oddities
 ) -> list[tuple[Path, Outcome]]:
-    return [(path, _decode_one(path, preprocessing, contents)) for path in paths]
+    return [(path, _decode_one(path, preprocessing, contents, odd)) for path in paths]
 
 
-def _decode_one(path: Path, preprocessing: Preprocessing, contents: Contents) -> Outcome:
+def _decode_one(
+    path: Path, preprocessing: Preprocessing, contents: Contents, odd: Oddities
+) -> Outcome:
     try:
-        photo, data = contents.take(path)
-        return photo, preprocessing.pixels(data)
+        with turn_of(path):
+            photo, data = contents.take(path)
+            return photo, preprocessing.pixels(data, odd.of(path))
     except PhotoError as problem:
         return problem

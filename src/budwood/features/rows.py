@@ -19,8 +19,16 @@ IN_MEMORY = 512 * 2**20
 """Stored rows up to this many bytes are read once; above, they stay on disk and are mapped."""
 
 
+Axes = tuple[int | None, ...]
+"""Of each frontier tensor, the axis of a batch that holds features; None where it is not known."""
+
+
 class RowSource(Protocol):
     """The frontier of a list of photos, by position in that list."""
+
+    @property
+    def axes(self) -> Axes:
+        """Where features are; empty where nobody has seen how the rows are made."""
 
     def __len__(self) -> int:
         """How many photos."""
@@ -32,7 +40,14 @@ class RowSource(Protocol):
 class StoredRows:
     """Rows that lie in the store."""
 
-    def __init__(self, stores: Sequence[Shelf], photos: Sequence[bytes], row_bytes: int) -> None:
+    def __init__(
+        self,
+        stores: Sequence[Shelf],
+        photos: Sequence[bytes],
+        row_bytes: int,
+        axes: Axes = (),
+    ) -> None:
+        self.axes = axes
         self._stores = stores
         self._photos = len(photos)
         self._places = [store.locate(photos) for store in stores]
@@ -57,8 +72,9 @@ class StoredRows:
 class RowsInMemory:
     """Rows that are at hand."""
 
-    def __init__(self, tensors: tuple[Tensor, ...]) -> None:
+    def __init__(self, tensors: tuple[Tensor, ...], axes: Axes = ()) -> None:
         self._tensors = tensors
+        self.axes = axes
 
     def __len__(self) -> int:
         return len(self._tensors[0])
@@ -72,8 +88,14 @@ class LiveRows:
     """Rows that are computed each time they are asked for: for frontiers too large to store."""
 
     def __init__(
-        self, paths: Sequence[Path], preprocessing: Preprocessing, engine: Engine, batch: int
+        self,
+        paths: Sequence[Path],
+        preprocessing: Preprocessing,
+        engine: Engine,
+        batch: int,
+        axes: Axes = (),
     ) -> None:
+        self.axes = axes
         self._paths = paths
         self._preprocessing = preprocessing
         self._engine = engine
@@ -120,6 +142,8 @@ class Selected:
         self._source = source
         self._positions = np.asarray(positions, np.int64)
         self._tensors = tensors
+        chosen = tensors if tensors is not None and source.axes else range(len(source.axes))
+        self.axes = tuple(source.axes[i] for i in chosen)
 
     def __len__(self) -> int:
         return len(self._positions)

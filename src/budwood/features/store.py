@@ -5,30 +5,43 @@
 
 `maker` is the digest of the trunk's graph and weights, the preprocessing, and the engine with its
 precision. A shard is written beside its place, synced, and renamed into it; it is named by the
-digest of its content and never changed. So there are no locks: any number of processes may write
-at once, and one that is killed leaves all that it had stored.
+digest of its content and never changed. So nobody waits for a lock: any number of processes may
+read and write at once, and one that is killed leaves all that it had stored. At the end of a pass
+small shards become a large one (`merging.py`).
 """
 
 import hashlib
 import json
-import math
+import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import save
 
 from budwood.errors import StoreError
+from budwood.features.merging import merge
+from budwood.features.shards import (
+    PHOTO_BYTES,
+    Shard,
+    open_shard,
+    shard_content,
+    shard_path,
+    shard_paths,
+    unreadable,
+    with_descriptors,
+)
 from budwood.places import home, whole_file
 
-FORMAT = "budwood-rows-1"
-PHOTO_BYTES = 16
 SHARD_ROWS = 2**32
 """More than a shard can hold: place 2 * SHARD_ROWS + 3 is row 3 of shard 2."""
+TRIES = 2
+"""Times that rows are looked for, besides once for each shard that may be merged meanwhile."""
+
+_log = logging.getLogger("budwood")
 
 
 def store_folder() -> Path:
@@ -42,16 +55,6 @@ def maker_key(graph_key: str, preprocessing: Mapping[str, Any], engine_key: str)
     return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One file of the store, opened: photo digests, and rows that are read only when needed."""
-
-    path: Path
-    photos: tuple[bytes, ...]
-    rows: NDArray[Any]
-    """`n ...`, a memory map."""
-
-
 class Shelf(Protocol):
     """Rows by photo digest: on disk, or in memory."""
 
@@ -59,6 +62,9 @@ class Shelf(Protocol):
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Take in the rows `n ...` of these photos."""
+
+    def merge(self) -> None:
+        """Tidy up after a pass over photos."""
 
     def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
         """Where the rows of these photos are, a number each that only `at` understands.
@@ -88,6 +94,9 @@ class MemoryShelf:
         self._rows.extend(rows)
         self._own.update(zip(photos, range(first, first + len(rows)), strict=True))
 
+    def merge(self) -> None:
+        """Nothing: memory has no files, and those below were not written to."""
+
     def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
         """Own rows are told from those below by a number under 0."""
         own = [-1 - self._own.get(photo, -1) for photo in photos]
@@ -111,25 +120,36 @@ class RowStore:
         Args:
             maker: See `maker_key`.
             about: What made the rows, for people; written beside them with the first row.
+
+        Raises:
+            StoreError: If they are there and cannot be read.
         """
         self.folder = store_folder() / maker
         self.damaged: dict[Path, str] = {}
-        """Shards that cannot be read, with the reason. Their rows count as not stored."""
+        """Shards that are damaged, with the reason. Their rows count as not stored."""
         self._about = dict(about)
         self._maker = maker
         self._shards: list[Shard] = []
-        self._names: set[str] = set()
+        self._numbers: dict[Path, int] = {}
+        """Of the shards that are there; others have been merged or removed."""
         self._places: dict[bytes, int] = {}
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what other processes have written since."""
-        for path in sorted(self.folder.glob("*.safetensors")):
-            if path.name not in self._names and path not in self.damaged:
-                try:
-                    self._take_in(open_shard(path))
-                except StoreError as problem:
-                    self.damaged[path] = problem.problem
+        """Take in what other processes have written, merged or removed since.
+
+        Raises:
+            StoreError: If that cannot be read.
+        """
+        there = self._listed()
+        while not all(self._open(path) for path in there if self._is_new(path)):
+            there = self._listed()  # a shard has been merged since it was listed
+        if gone := self._numbers.keys() - set(there):
+            for path in gone:
+                del self._numbers[path]
+            self._places.clear()
+            for number in sorted(self._numbers.values()):
+                self._place(number)
 
     def __contains__(self, photo: bytes) -> bool:
         return photo in self._places
@@ -148,15 +168,13 @@ class RowStore:
             StoreError: If the disk is full or cannot be written; all earlier rows are kept.
         """
         keys = np.frombuffer(b"".join(photos), np.uint8).reshape(-1, PHOTO_BYTES)
-        tensors = {"photos": keys.copy(), "rows": np.ascontiguousarray(rows)}
-        content = save(tensors, _about(self._maker))
-        path = self.folder / f"{_digest(content)}.safetensors"
+        content = shard_content(self._maker, keys, rows)
+        path = shard_path(self.folder, content)
         try:
             if not (self.folder / "about.json").exists():
                 with whole_file(self.folder / "about.json") as file:
                     file.write(json.dumps(self._about, indent=2).encode())
-            with whole_file(path) as file:
-                file.write(content)
+            with_descriptors(lambda: _write_whole(path, content))
         except OSError as problem:
             raise StoreError(
                 f"Cannot write to the feature store: {problem.strerror or problem}.",
@@ -165,7 +183,18 @@ class RowStore:
                 file=path.parent,
             ) from problem
         self.damaged.pop(path, None)
-        self._take_in(open_shard(path))
+        if self._is_new(path) and not self._open(path):
+            self.refresh()
+
+    def merge(self) -> None:
+        """Put small shards together, if there are many; what hinders it is logged, as no row is
+        lost by it."""
+        shards = [self._shards[number] for number in self._numbers.values()]
+        try:
+            merge(shards, self._maker)
+        except OSError as problem:
+            _log.warning("The shards in %s cannot be merged: %s", self.folder, problem)
+        self.refresh()
 
     def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
         """Where the rows of these photos are.
@@ -176,58 +205,97 @@ class RowStore:
         return np.fromiter((self._places[photo] for photo in photos), np.int64, len(photos))
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows at these places, `n ...`, in their order, copied."""
+        """The rows at these places, `n ...`, in their order, copied.
+
+        Raises:
+            StoreError: If they have been removed, or cannot be read.
+        """
+        for _ in range(len(self._shards) + TRIES):  # each try in vain has seen a shard go
+            try:
+                return self._read(self._moved(places))
+            except StoreError:
+                raise
+            except FileNotFoundError:  # another process has merged it
+                self.refresh()
+            except OSError as problem:
+                raise unreadable(Path(problem.filename or self.folder), problem) from problem
+        raise StoreError(
+            f"Stored features in {self.folder} were removed while they were in use.",
+            next="Run it again, and `budwood cache clear` only when nothing else runs.",
+            file=self.folder,
+        )
+
+    def _read(self, places: NDArray[np.int64]) -> NDArray[Any]:
         numbers, rows = places // SHARD_ROWS, places % SHARD_ROWS
         used = np.unique(numbers)
         if len(used) == 1:
             return np.asarray(self._shards[used[0]].rows[rows])
-        shards = [self._shards[number].rows for number in used]
-        out = np.empty((len(places), *shards[0].shape[1:]), np.result_type(*shards))
+        shards = [self._shards[number] for number in used]
+        kind = np.result_type(*(shard.dtype for shard in shards))
+        out = np.empty((len(places), *shards[0].shape[1:]), kind)
         for number, shard in zip(used, shards, strict=True):
             here = numbers == number
-            out[here] = shard[rows[here]]
+            out[here] = shard.rows[rows[here]]
         return out
 
-    def _take_in(self, shard: Shard) -> None:
-        first = SHARD_ROWS * len(self._shards)
+    def _moved(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same places; where a shard has gone, those of the same photos in another."""
+        if len(self._numbers) == len(self._shards):
+            return places
+        there = np.fromiter(self._numbers.values(), np.int64, len(self._numbers))
+        found = places.copy()
+        for i in np.flatnonzero(~np.isin(places // SHARD_ROWS, there)):
+            number, row = divmod(int(places[i]), SHARD_ROWS)
+            photo = self._shards[number].photos[row].tobytes()
+            found[i] = self._places.get(photo, found[i])
+        return found
+
+    def _listed(self) -> list[Path]:
+        try:
+            return shard_paths(self.folder)
+        except OSError as problem:
+            raise unreadable(self.folder, problem) from problem
+
+    def _is_new(self, path: Path) -> bool:
+        return path not in self._numbers and path not in self.damaged
+
+    def _open(self, path: Path) -> bool:
+        """Take in a shard, or that it is damaged; false if it has gone."""
+        try:
+            shard = open_shard(path)
+        except StoreError as problem:
+            self.damaged[path] = problem.problem
+            return True
+        except FileNotFoundError:
+            return False
+        except OSError as problem:
+            raise unreadable(path, problem) from problem
+        self._numbers[path] = len(self._shards)
         self._shards.append(shard)
-        self._names.add(shard.path.name)
-        for i, photo in enumerate(shard.photos):
-            self._places.setdefault(photo, first + i)
+        self._place(self._numbers[path])
+        return True
 
-
-def open_shard(path: Path) -> Shard:
-    """A shard with its rows mapped, not read.
-
-    Raises:
-        StoreError: If the file is cut short or is no shard of this folder; the error names it.
-    """
-    try:
-        header, start = _header(path)
-        photos, rows = (_mapped(path, header[name], start) for name in ("photos", "rows"))
-        if photos.dtype != np.uint8 or photos.shape != (len(rows), PHOTO_BYTES):
-            raise ValueError("its photos and rows do not belong together")
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
-        raise _damaged(path, "its header makes no sense") from None
-    except (ValueError, OSError) as problem:
-        raise _damaged(path, getattr(problem, "strerror", None) or str(problem)) from None
-    return Shard(path, tuple(photo.tobytes() for photo in np.array(photos)), rows)
-
-
-def is_intact(path: Path) -> bool:
-    """True if every byte of a shard is as it was written."""
-    try:
-        open_shard(path)
-    except StoreError:
-        return False
-    return _digest(path.read_bytes()) == path.stem
+    def _place(self, number: int) -> None:
+        """Note where the photos of a shard are; those of an earlier one stay there."""
+        first = SHARD_ROWS * number
+        photos = self._shards[number].photos.view(f"V{PHOTO_BYTES}").ravel().tolist()
+        for row, photo in enumerate(photos, first):
+            self._places.setdefault(photo, row)
 
 
 def stored_makers() -> Iterator[Path]:
-    """The folders of the store, one a maker."""
+    """The folders of the store, one a maker; folders with nothing of the store's are left out.
+
+    Raises:
+        StoreError: If the store is there and cannot be listed.
+    """
     folder = store_folder()
-    if folder.is_dir():
-        yield from sorted(path for path in folder.iterdir() if path.is_dir())
+    try:
+        yield from (path for path in sorted(folder.iterdir()) if _is_maker(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as problem:
+        raise unreadable(folder, problem) from problem
 
 
 def stored_bytes() -> int:
@@ -239,54 +307,17 @@ def stored_bytes() -> int:
     return total
 
 
-_TYPES = {
-    "F64": np.float64,
-    "F32": np.float32,
-    "F16": np.float16,
-    "I64": np.int64,
-    "I32": np.int32,
-    "I16": np.int16,
-    "I8": np.int8,
-    "U8": np.uint8,
-    "BOOL": np.bool_,
-}
+def _is_maker(folder: Path) -> bool:
+    """True for a folder that rows were stored in, or were about to be, or that is closed to us."""
+    if not os.path.isdir(folder):
+        return False
+    try:
+        shards = shard_paths(folder)
+    except OSError:
+        return True
+    return bool(shards) or (folder / "about.json").exists() or any(folder.glob(".*.partial"))
 
 
-def _about(maker: str) -> dict[str, str]:
-    """What a shard says of itself; one entry, because several come in any order."""
-    return {"budwood": f"{FORMAT} {maker}"}
-
-
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """What a shard says of its tensors, and where in the file they begin."""
-    with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        if start > path.stat().st_size:
-            raise ValueError("it ends within its header")
-        header = json.loads(file.read(start - 8))
-    if header["__metadata__"] != _about(path.parent.name):
-        raise ValueError(f"it does not hold {FORMAT} of {path.parent.name}")
-    return header, start
-
-
-def _mapped(path: Path, entry: Mapping[str, Any], start: int) -> NDArray[Any]:
-    (begin, end), shape = entry["data_offsets"], tuple(entry["shape"])
-    kind = np.dtype(_TYPES[entry["dtype"]])
-    missing = start + end - path.stat().st_size
-    if missing > 0:
-        raise ValueError(f"it ends {missing} bytes early")
-    if math.prod(shape) * kind.itemsize != end - begin:
-        raise ValueError("its header contradicts itself")
-    return np.memmap(path, kind, "r", start + begin, shape)
-
-
-def _damaged(path: Path, reason: str) -> StoreError:
-    return StoreError(
-        f"{path.name} is damaged: {reason}.",
-        next="`budwood cache verify` removes damaged files; their rows are computed again.",
-        file=path,
-    )
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+def _write_whole(path: Path, content: bytes) -> None:
+    with whole_file(path) as file:
+        file.write(content)

@@ -70,13 +70,14 @@ def trunk_key(frontier_keys: Sequence[str], photo: Sequence[int]) -> str:
 def kept_trunk(key: str) -> ov.Model | None:
     """The model that is kept under this key; None if there is none that can be read."""
     file = trunks_folder() / key / "model.xml"
-    if not file.exists():
+    if not os.path.exists(file):  # unlike `Path.exists`, false where we may not look
         return None
     try:
         model = core().read_model(file)
     except RuntimeError as problem:
         _log.warning("The kept trunk %s cannot be read and is made again: %s", file, problem)
-        shutil.rmtree(file.parent, ignore_errors=True)
+        if _can_be_read(file.parent):  # else it may be whole, and what hinders us will pass
+            shutil.rmtree(file.parent, ignore_errors=True)
         return None
     with suppress(OSError):  # a home that cannot be written can still be read from
         os.utime(file.parent)
@@ -89,22 +90,36 @@ def keep_trunk(key: str, model: ov.Model) -> bool:
     It is a convenience: what cannot be kept is made again next time.
     """
     place = trunks_folder() / key
-    if place.exists():
-        return True
     try:
-        trunks_folder().mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=trunks_folder()))
-        try:
-            ov.save_model(model, part / "model.xml", compress_to_fp16=False)
-            part.rename(place)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+        if not place.exists():
+            _write(model, place)
+        _make_room(place)
     except (OSError, RuntimeError) as problem:
-        if not place.exists():  # else another process has just kept it
+        if not place.is_dir():
             _log.warning("The converted trunk cannot be kept in %s: %s", place, problem)
             return False
-    _make_room(place)
+        _log.info("Old trunks beside %s cannot be looked through: %s", place, problem)
     return True
+
+
+def _can_be_read(place: Path) -> bool:
+    try:
+        for file in place.iterdir():
+            with file.open("rb") as content:
+                content.read(1)
+    except OSError:
+        return False
+    return True
+
+
+def _write(model: ov.Model, place: Path) -> None:
+    trunks_folder().mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=trunks_folder()))
+    try:
+        ov.save_model(model, part / "model.xml", compress_to_fp16=False)
+        part.rename(place)  # fails where another process has just kept it
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def note_trust(key: str, engine: str) -> None:
@@ -135,12 +150,26 @@ def _trusted(place: Path) -> list[str]:
 
 
 def kept_trunks() -> Iterator[tuple[Path, int]]:
-    """The folder of each kept trunk with its bytes, the one used longest ago first."""
-    folder = trunks_folder()
-    found = folder.iterdir() if folder.is_dir() else iter(())
-    kept = sorted((p for p in found if not p.name.startswith(".")), key=lambda p: p.stat().st_mtime)
-    for place in kept:
-        yield place, sum(file.stat().st_size for file in place.iterdir())
+    """The folder of each kept trunk with its bytes, the one used longest ago first.
+
+    Files and folders of others (`Thumbs.db`, `.DS_Store`) are none, nor is what another process
+    removes meanwhile.
+    """
+    found = []
+    for model in trunks_folder().glob("*/model.xml"):
+        with suppress(OSError):
+            if not model.parent.name.startswith("."):
+                found.append((model.parent.stat().st_mtime, model.parent))
+    yield from ((place, bytes_of(place)) for _, place in sorted(found))
+
+
+def bytes_of(place: Path, pattern: str = "*") -> int:
+    """Bytes of a file, or of the files in a folder, as far as they are there when looked at."""
+    total = 0
+    for path in place.glob(pattern) if place.is_dir() else (place,):
+        with suppress(OSError):
+            total += path.stat().st_size
+    return total
 
 
 def _make_room(newest: Path) -> None:

@@ -1,12 +1,13 @@
 """Photos that turn out unreadable while they are decoded: left out, named, and not too many."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from budwood.errors import DataError
 from budwood.images.folder import ImageFolder, Note, Split
-from budwood.images.notes import count, first
+from budwood.images.notes import count, few_or_one, first
 
 TOLERATED_SHARE = 0.25
 """With more of a class broken something larger is wrong than a few photos."""
@@ -45,6 +46,18 @@ def leave_out_broken(
         val=folder.val and folder.val.without(broken),
         test=folder.test and folder.test.without(broken),
         notes=(*folder.notes, *notes),
+    )
+
+
+def said_of_broken(before: ImageFolder, left: ImageFolder) -> list[Note]:
+    """What to say of the photos that `leave_out_broken` left out; `left.notes` names each."""
+    notes = list(left.notes[len(before.notes) :])
+    paths = [str(note.file) for note in notes]
+    return few_or_one(
+        notes,
+        paths,
+        f"{{number}} photos cannot be read and are left out: {{names}}. `budwood audit "
+        f"{shlex.quote(str(before.root))}` says why.",
     )
 
 

@@ -1,39 +1,37 @@
 """From the bytes of a photo's file to its pixels: upright, RGB, 8 bits, whatever it was."""
 
+import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
-import simplejpeg
 
 from budwood.arrays import Photo
 from budwood.errors import PhotoError
-from budwood.images.headers import TRUNCATED, read_header, undecodable
-from budwood.images.pillow import decode_with_pillow
+from budwood.images.depth import Depth, Samples
+from budwood.images.gate import PIXELS, pixel_bytes
+from budwood.images.headers import Decoded as Decoded
+from budwood.images.headers import Header, read_header
+from budwood.images.jpeg import decode_jpeg
+from budwood.images.oddities import OnOddity
+from budwood.images.pillow import decode_with_pillow, deep_samples
+from budwood.images.png import SIDE_CHUNKS, without_side_chunks
+from budwood.images.unreadable import undecodable
+
+log = logging.getLogger("budwood")
 
 MEGAPIXELS = 200
 """Photos with more are refused before they are decoded: a few kilobytes can unfold to terabytes."""
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A photo, perhaps at a reduced size."""
-
-    photo: Photo
-    height: int
-    """Of the photo at its full size, upright."""
-    width: int
-    """Likewise."""
-    reduction: int = 1
-    """How many pixels of the full size lie along one of `photo`; the last may be cut off."""
-
-
 def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
     """The photo as `h w 3`, 0 to 255: upright (EXIF), RGB, alpha laid over white.
 
-    Plain JPEG goes through libjpeg-turbo, the rest through Pillow; `Header` says which is which.
-    Of an animation the first frame counts. Safe to call from many threads.
+    JPEG goes through libjpeg-turbo, the rest through Pillow, and through tifffile what Pillow does
+    not read. Of an animation the first frame counts, of a TIFF the first page.
+    Safe to call from many threads.
 
     Args:
         data: The bytes of the file.
@@ -47,63 +45,138 @@ def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
 
 
 def decode_reduced(
-    data: bytes, reduce: Callable[[int, int], int], *, megapixels: float = MEGAPIXELS
+    data: bytes,
+    reduce: Callable[[int, int], int],
+    *,
+    megapixels: float = MEGAPIXELS,
+    depth: Depth | None = None,
+    on_oddity: OnOddity = lambda kind: None,
 ) -> Decoded:
     """What `decode` gives, in less time at a fraction of its size: if `reduce` allows it.
 
     Args:
         data: The bytes of the file.
         reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
-            JPEG is.
+            JPEG is, and a very large photo.
         megapixels: The largest photo to accept, at its full size.
+        depth: What is black and white in samples of more than 8 bits; None: their full range.
+        on_oddity: Told what is odd about a photo that can be read.
 
     Raises:
         PhotoError: As `decode`.
     """
+    with decoding(data, reduce, megapixels=megapixels, depth=depth, on_oddity=on_oddity) as decoded:
+        return decoded
 
-    def check_size(height: int, width: int) -> None:
-        if height * width > megapixels * 1e6:
-            raise PhotoError(
-                f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
-                expected=f"At most {megapixels:,.0f} megapixels are accepted.",
-                next="Scale it down.",
+
+def deep_samples_of(data: bytes, *, megapixels: float = MEGAPIXELS) -> Samples | None:
+    """The samples of a photo of more than 8 bits, as they are stored; None of any other.
+
+    Raises:
+        PhotoError: As `decode`.
+    """
+    with _one_boundary("photo"):
+        header = read_header(data)
+    if header.format not in ("png", "tiff"):
+        return None
+    with PIXELS.hold(pixel_bytes(header, 1)), _one_boundary(str(header)):
+        return deep_samples(data, header, partial(_check_size, megapixels))
+
+
+@contextmanager
+def decoding(
+    data: bytes,
+    reduce: Callable[[int, int], int],
+    *,
+    megapixels: float = MEGAPIXELS,
+    depth: Depth | None = None,
+    on_oddity: OnOddity = lambda kind: None,
+) -> Iterator[Decoded]:
+    """What `decode_reduced` gives, to be used within: until then no more photos are decoded in
+    other threads than there is room for."""
+
+    check_size = partial(_check_size, megapixels)
+    with _one_boundary("photo"):
+        header = read_header(data)
+        if header.height is not None and header.width is not None:
+            check_size(header.height, header.width)
+    reduction = 1
+    if header.format == "jpeg":
+        reduction = _stored_reduction(header, reduce, header.height or 0, header.width or 0)
+    with PIXELS.hold(pixel_bytes(header, reduction)):
+        with _one_boundary(str(header)):
+            decoded = _decoded(
+                data, header, reduction, check_size, reduce, depth or Depth(), on_oddity
             )
+        yield decoded
 
-    header = read_header(data)
+
+def _check_size(megapixels: float, height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise PhotoError(
+            f"The header of the photo says that it has {width} x {height} pixels.",
+            next="Open it in an image program and save it again, or copy the file again.",
+        )
+    if height * width > megapixels * 1e6:
+        raise PhotoError(
+            f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
+            expected=f"At most {megapixels:,.0f} megapixels are accepted.",
+            next="Scale it down.",
+        )
+
+
+@contextmanager
+def _one_boundary(kind: str) -> Iterator[None]:
+    """Whatever a decoder raises says that this photo cannot be read, and ends nothing else."""
+    try:
+        yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        log.debug("A photo cannot be decoded", exc_info=True)
+        raise undecodable(f"{str(error).rstrip('.')} ({type(error).__name__})", kind) from None
+
+
+def _decoded(
+    data: bytes,
+    header: Header,
+    reduction: int,
+    check_size: Callable[[int, int], None],
+    reduce: Callable[[int, int], int],
+    depth: Depth,
+    on_oddity: OnOddity,
+) -> Decoded:
+    """The photo upright, by the decoder that it is for."""
     decoded = None
-    if header.height is not None and header.width is not None:
-        check_size(header.height, header.width)
-        if header.is_plain:
-            reduction = _reduction(header.height, header.width, header.orientation, reduce)
-            decoded = _decode_jpeg(data, header.height, header.width, reduction)
+    oddity = header.oddity
+    if header.format == "jpeg" and header.components in (1, 3, 4):
+        found = decode_jpeg(data, header, reduction)
+        if found is not None:
+            photo, oddity = found
+            decoded = Decoded(photo, header.height or 0, header.width or 0, reduction)
     if decoded is None:
-        photo = decode_with_pillow(data, header.format, check_size)
-        decoded = Decoded(photo, *photo.shape[:2])
+        reduce_stored = partial(_stored_reduction, header, reduce)
+        try:
+            decoded = decode_with_pillow(data, header, check_size, reduce_stored, depth)
+        except PhotoError:
+            if header.format != "png" or (plain := without_side_chunks(data)) is None:
+                raise
+            decoded = decode_with_pillow(plain, header, check_size, reduce_stored, depth)
+            oddity = SIDE_CHUNKS
+    if oddity is not None:
+        on_oddity(oddity)
     return _turned(decoded, header.orientation)
 
 
-def _reduction(height: int, width: int, orientation: int, reduce: Callable[[int, int], int]) -> int:
+def _stored_reduction(
+    header: Header, reduce: Callable[[int, int], int], height: int, width: int
+) -> int:
     """By how much a photo stored like that is reduced."""
-    if orientation >= 5:
+    if header.orientation >= 5:
         height, width = width, height
     reduction = reduce(height, width)
     # Turned, a last pixel that is there in part would come first: so here all must be whole.
-    return reduction if orientation == 1 else math.gcd(reduction, height, width)
-
-
-def _decode_jpeg(data: bytes, height: int, width: int, reduction: int) -> Decoded | None:
-    """The photo as stored; None if libjpeg-turbo will not judge it, so that Pillow has to."""
-    least = (-(-height // reduction), -(-width // reduction)) if reduction > 1 else (0, 0)
-    try:
-        photo = simplejpeg.decode_jpeg(data, min_height=least[0], min_width=least[1])
-    except ValueError as error:
-        reason = str(error)
-        if reason.startswith("Premature end"):
-            raise PhotoError(TRUNCATED) from None
-        if reason.startswith("Corrupt"):
-            raise undecodable(reason) from None
-        return None  # an odd sampling of colours, an unknown version: no damage
-    return Decoded(photo, height, width, reduction)
+    return reduction if header.orientation == 1 else math.gcd(reduction, height, width)
 
 
 def _turned(decoded: Decoded, orientation: int) -> Decoded:

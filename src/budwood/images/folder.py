@@ -1,12 +1,24 @@
 """A folder (or list) of photos as training, validation and test split with one list of classes."""
 
 import difflib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from budwood.display import counted, displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images import parts
-from budwood.images.layouts import Found, find_in_tree
+from budwood.images.deep_images import (
+    Extent,
+    depth_notes,
+    depth_of,
+    extents_of,
+    misfit_notes,
+)
+from budwood.images.depth import Depth
+from budwood.images.layouts import Found, classes_in_names, find_in_tree
+from budwood.images.names import names_alike, names_taken
 from budwood.images.notes import Note as Note
 from budwood.images.other_tasks import refuse_detection
 from budwood.images.photo_lists import find_in_list
@@ -14,6 +26,7 @@ from budwood.images.splits import Split as Split
 from budwood.images.trees import grow
 
 
+@displayed
 @dataclass(frozen=True)
 class ImageFolder:
     """Photos to learn from and to be judged on, and what the user should know about them."""
@@ -30,6 +43,17 @@ class ImageFolder:
     has_own_test: bool = True
     """False if the test photos were set aside here: they might as well have been trained on."""
 
+    def __str__(self) -> str:
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        table = counted({name: split.counts() for name, split in splits.items() if split})
+        return "\n".join((table, *map(str, self.notes)))
+
+    @property
+    def depth(self) -> Depth:
+        """What is black and white in photos of more than 8 bits, according to the training photos;
+        that of their type where they were not measured."""
+        return self.train.depth or Depth()
+
     def all_but_own_test(self) -> Split:
         """The photos of every split, less those of a test part that was there already."""
         splits = [self.train, self.val, None if self.has_own_test else self.test]
@@ -41,6 +65,7 @@ class ImageFolder:
             tuple(label for split in kept for label in split.labels),
             self.classes,
             tuple(groups) or None,
+            self.train.depth,
         )
 
 
@@ -53,16 +78,21 @@ def load_folder(
     seed: int = 0,
     group: str | None = None,
     find_groups: bool = True,
+    find_depth: bool = True,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> ImageFolder:
     """The photos at `path` with their classes and splits.
 
     `path` is a folder with one folder a class; or with `train`, `val` and `test` folders of these
-    (or `training_set`, `valid` and so on); or a CSV file `path,label[,split[,group]]`. Where there
-    is `val` and no `test`, `val` is the test set. Where there is neither, a stratified part is set
+    (or `training_set`, `valid`, `dev` and so on); or a CSV file `path,label[,split[,group]]`, also
+    under other usual names (`columns.py`). Names of classes and groups are compared in Unicode's
+    composed form, without blanks around them. Where there is `val` and no `test`, `val` is the
+    test set. Where there is neither, a stratified part is set
     aside for testing. What belongs together, by a list's column `group` or because it is one file,
     one picture or one burst (`together.py`), has one number in `Split.groups`: it is kept on one
-    side of a part that is set aside here, and of all that is held out later. Photos are opened for
-    that only.
+    side of a part that is set aside here, and of all that is held out later. Photos of more than 8
+    bits are measured: what is white in the training photos is white in all (`Split.depth`). Photos
+    are opened for these two only.
 
     Args:
         path: A folder or a CSV file.
@@ -72,7 +102,10 @@ def load_folder(
             None sets none aside.
         seed: Chooses what is set aside.
         group: Column of the CSV file to use instead of `group`.
-        find_groups: False leaves photos closed: only groups that a list names are kept together.
+        find_groups: False looks for no copies and bursts: only groups that a list names are kept
+            together.
+        find_depth: False measures no photo; with both False photos stay closed.
+        on_note: Told how far it is, if looking for groups takes long.
 
     Raises:
         DataError: If nothing can be learned from what is there; `file` names the place.
@@ -84,7 +117,7 @@ def load_folder(
     """
     root = Path(path)
     _check_val(val)
-    found = parts.with_train(_find(root, group), root)
+    found = parts.with_train(_find(root, group, is_learned=True), root)
     if test is not None:
         elsewhere = _find(Path(test), group, is_needed=False)
         found = parts.with_test(found, parts.photos_to_test_on(elsewhere), Path(test))
@@ -92,27 +125,56 @@ def load_folder(
     found = parts.with_val_as_test(found, root)
     classes = _classes(found, root)
     found = parts.with_known_classes(found, classes, root if test is None else Path(test))
+    numbers = Counter(photo.label for photo in found.parts["train"])
+    named = {name: numbers[name] for name in classes}
+    found = replace(found, notes=(*found.notes, *names_alike(named), *names_taken(named)))
     has_own_test = "test" in found.parts
+    paths = [photo.path for part in found.parts.values() for photo in part]
+    extents = extents_of(paths, keep=True) if find_depth else {}
     if find_groups:
-        found = parts.with_groups(found, root)
+        learned = [photo.path for photo in found.parts["train"]]
+        found = parts.with_groups(found, root, depth_of(_some(extents, learned)), on_note)
     if test_fraction is not None:
         found = parts.with_test_set_aside(found, test_fraction, seed, root)
     if val:
         found = parts.with_val_set_aside(found, val, seed, root)
     splits = parts.as_splits(found, classes)
+    notes = (*found.notes, *parts.straddling_groups(found, root))
+    if find_depth:
+        splits, said = _with_depth(splits, extents)
+        notes = (*notes, *said)
     return ImageFolder(
         root,
         classes,
         splits["train"],
         splits.get("val"),
         splits.get("test"),
-        (*found.notes, *parts.straddling_groups(found, root)),
+        notes,
         has_own_test,
     )
 
 
+def _with_depth(
+    splits: dict[str, Split], extents: Mapping[Path, Extent]
+) -> tuple[dict[str, Split], list[Note]]:
+    """The splits with the depth of the training photos, and what the user should know of it."""
+    train = splits["train"].paths
+    depth = depth_of(_some(extents, train))
+    notes = depth_notes(depth, train, extents)
+    others = [path for name, split in splits.items() if name != "train" for path in split.paths]
+    notes += misfit_notes(depth, _some(extents, others))
+    return {name: replace(split, depth=depth) for name, split in splits.items()}, notes
+
+
+def _some(extents: Mapping[Path, Extent], paths: Iterable[Path]) -> list[Extent]:
+    return [extents[path] for path in paths if path in extents]
+
+
 def load_test(
-    path: Path | str, classes: tuple[str, ...], group: str | None = None
+    path: Path | str,
+    classes: tuple[str, ...],
+    group: str | None = None,
+    depth: Depth | None = None,
 ) -> tuple[Split, tuple[Note, ...]]:
     """The photos to judge a model of `classes` on, and what the user should know about them.
 
@@ -120,17 +182,27 @@ def load_test(
     without, all photos. Classes are matched by name; a list may have the column `group`, and copies
     and bursts are found as by `load_folder`.
 
+    Args:
+        path: A folder or a CSV file.
+        classes: Those of the model, in its order.
+        group: Column of the CSV file to use instead of `group`.
+        depth: That of the model's training photos.
+
     Raises:
         DataError: If there is no photo of any of the classes.
     """
     found = _find(Path(path), group, is_needed=False)
     found = Found({"test": parts.photos_to_test_on(found)}, found.notes)
     found = parts.with_known_classes(found, classes, Path(path))
-    found = parts.with_groups(found, Path(path))
-    return parts.as_splits(found, classes)["test"], found.notes
+    found = parts.with_groups(found, Path(path), depth)
+    split = replace(parts.as_splits(found, classes)["test"], depth=depth)
+    extents = extents_of(split.paths, keep=True).values()
+    return split, (*found.notes, *misfit_notes(depth or Depth(), extents))
 
 
-def _find(path: Path, group: str | None, *, is_needed: bool = True) -> Found:
+def _find(
+    path: Path, group: str | None, *, is_needed: bool = True, is_learned: bool = False
+) -> Found:
     if path.is_dir() and group is not None and is_needed:
         raise ConfigError(
             f"{path} is a folder and has no column {group!r}.",
@@ -141,7 +213,7 @@ def _find(path: Path, group: str | None, *, is_needed: bool = True) -> Found:
     if path.is_dir():
         tree = grow(path)
         refuse_detection(tree)
-        return find_in_tree(tree)
+        return find_in_tree(tree, is_learned=is_learned)
     if path.exists():
         return find_in_list(path, group, is_needed=is_needed)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
@@ -174,7 +246,8 @@ def _classes(found: Found, root: Path) -> tuple[str, ...]:
         next=(
             f"If the classes are the folders in {folder.parent}, name that one."
             if nested
-            else "Add a folder with photos of another class."
+            else classes_in_names([photo.path for photo in photos])
+            or "Add a folder with photos of another class."
         ),
         file=root,
     )

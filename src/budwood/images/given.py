@@ -10,7 +10,9 @@ from PIL import Image, ImageOps
 
 from budwood.arrays import Photo, Pixels
 from budwood.errors import DataError
+from budwood.images.depth import Depth
 from budwood.images.folds import as_groups
+from budwood.images.names import normalised
 from budwood.images.pillow import rgb
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
@@ -63,7 +65,7 @@ def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
     Raises:
         DataError: If one is no photo.
     """
-    return np.stack([preprocessing.fit(_as_photo(photo)) for photo in photos])  # type: ignore[union-attr]
+    return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])  # type: ignore[union-attr]
 
 
 def labelled(
@@ -93,11 +95,11 @@ def labelled(
         return photos
     if labels is None or len(labels) != len(photos):
         raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
-    index = {name: i for i, name in enumerate(classes)}
-    labels = _named(labels, classes)
-    if unknown := sorted(str(name) for name in set(labels) - set(index)):
+    index = {normalised(name): i for i, name in enumerate(classes)}
+    labels = [normalised(str(name)) for name in _named(labels, classes)]
+    if unknown := sorted(set(labels) - set(index)):
         raise DataError(
-            f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(index)}."
+            f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(classes)}."
         )
     if groups is not None and len(groups) != len(photos):
         raise DataError(
@@ -146,10 +148,10 @@ def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool
         )
 
 
-def _as_photo(photo: object) -> Photo:
+def _as_photo(photo: object, depth: Depth) -> Photo:
     """A Pillow image or an array as `h w 3` uint8."""
     if isinstance(photo, Image.Image):
-        photo = rgb(ImageOps.exif_transpose(photo))
+        photo = rgb(ImageOps.exif_transpose(photo), depth=depth)
     if not isinstance(photo, np.ndarray):
         raise DataError(
             f"A {type(photo).__name__} is no photo.",

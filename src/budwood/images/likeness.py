@@ -1,11 +1,11 @@
 """Which photos show the same picture: the same file, or one made from the other.
 
 Made from the other means saved again, resized, mirrored, brightened or slightly cropped. Hashes of
-small grey copies name the pairs that may be; each pair is then laid upon each other
+small grey copies name the pairs that may be (`hashing.py`); each pair is then laid upon each other
 (`overlaying.py`), and counts if grey levels and edges agree.
 
-Reference: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010 (the
-hash; as the library imagehash computes it, for all copies at once).
+Of photos that all show one picture, as a fixed camera takes them, only as many pairs are looked at
+as it takes to link them: the work grows with the photos, not with their pairs.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.images.overlaying import ROUGH_SIDE, overlay, resized, rough_agreement
+from budwood.images.components import Components
+from budwood.images.hashing import NO_PAIRS, ClosePairs, Integers, close_pairs
+from budwood.images.overlaying import ROUGH_SIDE, as_they_lie, overlay, resized, rough_agreement
 from budwood.images.preprocessing import Preprocessing
 
 SIDE = 64
@@ -25,8 +27,10 @@ SMALL = Preprocessing(
 """From a photo to its small grey copy, `64 64 1`."""
 DIFFERENT_BITS = 20
 """Hashes of 64 bits that differ in more are of different pictures; by chance 32 do."""
+SURE_BITS = 16
+"""Pairs whose hashes differ in so few are all looked at, or it is said that they are not."""
 MOST_PAIRS = 20_000
-"""If hashes name more pairs than that, only the closest are looked at."""
+"""If hashes name more pairs than that, and than two a photo, only the closest are looked at."""
 ROUGHLY = 0.8
 """Correlation of very small copies from which on a pair is worth a closer look."""
 AGREEMENT, EDGES = 0.9, 0.9
@@ -35,7 +39,10 @@ copies made from another reach 0.96 and more, two dandelions at most 0.88, and o
 pictures 0.55."""
 FLAT = 4.0
 """Grey levels; a copy that varies less shows nothing that could be compared."""
-_CELLS, _PAIRS = 2**23, 256
+_PAIRS, _COPIES = 256, 1024
+_SAMPLE, _TRIES = 32, 2
+"""Pairs by which it is tried whether a photo's close ones show its picture, and for how many photos
+of a block in vain."""
 
 
 @dataclass(frozen=True)
@@ -53,36 +60,136 @@ class Alike:
         return self.agreement == 1.0
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Photos of which there are copies."""
+
+    pairs: tuple[Alike, ...]
+    """Enough of them to link all photos of a picture; not every pair of these."""
+    left_out: int = 0
+    """Pairs with like hashes that were too many to be looked at."""
+
+
 def equal_files(digests: Sequence[bytes]) -> list[Alike]:
     """Each photo whose file equals an earlier one, with the first of these."""
-    first: dict[bytes, int] = {}
-    pairs = []
-    for i, photo in enumerate(digests):
-        if first.setdefault(photo, i) != i:
-            pairs.append(Alike(first[photo], i, 1.0))
-    return pairs
+    return [Alike(first, i, 1.0) for i, first in enumerate(_first_equal(digests)) if first != i]
+
+
+def spread(small: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """By how many grey levels each small copy `n 64 64` varies, the standard deviation."""
+    flat = small.reshape(len(small), -1)
+    parts = [flat[i : i + _COPIES].std(1) for i in range(0, len(flat), _COPIES)]
+    return np.concatenate([np.empty(0), *parts])
 
 
 def alike(
     small: NDArray[np.uint8],
     candidates: Iterable[tuple[int, int]] = (),
     bits: int = DIFFERENT_BITS,
-) -> list[Alike]:
-    """The pairs of one picture among small grey copies.
+) -> Copies:
+    """Photos of one picture among small grey copies.
+
+    Equal copies are looked at as one, and those that show nothing not at all.
 
     Args:
         small: `n 64 64`, made by `SMALL`.
         candidates: Further pairs to look at, for example of photos with like features.
         bits: By how many bits hashes of pairs that are looked at may differ.
     """
-    pairs = {(min(pair), max(pair)) for pair in candidates} | set(_close(small, bits))
-    shows_something = small.reshape(len(small), -1).std(1) >= FLAT
-    looked_at = [(a, b) for a, b in sorted(pairs) if shows_something[a] and shows_something[b]]
-    found = []
-    for (first, second), agreement, edges in agreements(small, looked_at):
-        if agreement >= AGREEMENT and edges >= EDGES:
-            found.append(Alike(first, second, min(edges, 1 - 1e-6)))
-    return found
+    first = _first_equal([copy.tobytes() for copy in small])
+    shows_something = spread(small) >= FLAT
+    kept = [i for i, one in enumerate(first) if one == i and shows_something[i]]
+    place = {photo: position for position, photo in enumerate(kept)}
+    search = _Search(small[kept])
+    search.close(bits)
+    search.given(
+        (place[first[a]], place[first[b]])
+        for a, b in candidates
+        if first[a] in place and first[b] in place
+    )
+    found = [Alike(kept[a], kept[b], edges) for (a, b), edges in search.found.items()]
+    found += [
+        Alike(one, i, _BELOW_ONE) for i, one in enumerate(first) if one != i and shows_something[i]
+    ]
+    return Copies(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), search.left_out)
+
+
+_BELOW_ONE = 1 - 1e-6
+
+
+class _Search:
+    """Pairs of one picture among copies no two of which are equal."""
+
+    def __init__(self, small: NDArray[np.uint8]) -> None:
+        self._small = small
+        self._components = Components(len(small))
+        self._most = max(MOST_PAIRS, 2 * len(small))
+        self.found: dict[tuple[int, int], float] = {}
+        """Pairs with the correlation of their edges."""
+        self.left_out = 0
+
+    def close(self, bits: int) -> None:
+        """Look at the pairs with like hashes, the closest if they are too many."""
+        waiting = NO_PAIRS
+        for block in close_pairs(self._small, bits, self._components):
+            if len(waiting) + len(block) > self._most:
+                block = self._without_crowds(block, self._most - len(waiting))
+            waiting = (waiting + block).apart(self._components).by_closeness()
+            self.left_out += int((waiting.bits[self._most :] <= SURE_BITS).sum())
+            waiting = waiting.of(np.arange(min(len(waiting), self._most)))
+        self._look_at(waiting)
+
+    def given(self, candidates: Iterable[tuple[int, int]]) -> None:
+        """Look at further pairs."""
+        pairs = {(min(pair), max(pair)) for pair in candidates}
+        first, second = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
+        self._look_at(ClosePairs(first, second, np.zeros_like(first)))
+
+    def _without_crowds(self, pairs: ClosePairs, room: int) -> ClosePairs:
+        """Pairs that are left once photos are linked to the many that show the same picture."""
+        tries = _TRIES
+        of_no_crowd: set[int] = set()
+        while len(pairs) > room and tries:
+            number = np.bincount(pairs.first)
+            number[list(of_no_crowd)] = 0
+            middle = int(number.argmax())
+            if number[middle] < _SAMPLE:
+                break
+            others = pairs.of(pairs.first == middle).by_closeness().second
+            if self._join_alike(middle, others[:_SAMPLE]) < _SAMPLE // 4:
+                of_no_crowd.add(middle)
+                tries -= 1
+                continue
+            self._join_alike(middle, others[_SAMPLE:])
+            pairs = pairs.apart(self._components)
+            of_no_crowd.add(middle)
+        return pairs
+
+    def _join_alike(self, middle: int, others: Integers) -> int:
+        """How many copies show the picture of one, as they lie; all of these are joined."""
+        joined = 0
+        for start in range(0, len(others), _COPIES):
+            some = others[start : start + _COPIES]
+            seen = as_they_lie(
+                self._small[[middle]].astype(np.float32), self._small[some].astype(np.float32)
+            )
+            agrees = (seen.agreement >= AGREEMENT) & (seen.edges >= EDGES)
+            for other, edges in zip(some[agrees].tolist(), seen.edges[agrees], strict=True):
+                self._join((middle, other), float(edges))
+            joined += int(agrees.sum())
+        return joined
+
+    def _look_at(self, pairs: ClosePairs) -> None:
+        while len(pairs := pairs.apart(self._components)):
+            some = np.stack([pairs.first[:_PAIRS], pairs.second[:_PAIRS]], 1).tolist()
+            for (first, second), agreement, edges in agreements(self._small, some):
+                if agreement >= AGREEMENT and edges >= EDGES:
+                    self._join((first, second), edges)
+            pairs = pairs.of(np.arange(_PAIRS, len(pairs)))
+
+    def _join(self, pair: tuple[int, int], edges: float) -> None:
+        self._components.join(*pair)
+        self.found[pair] = min(edges, _BELOW_ONE)
 
 
 def agreements(
@@ -96,17 +203,15 @@ def agreements(
         >>> [(pair, round(edges, 2)) for pair, _, edges in agreements(both, [(0, 1)])]
         [((0, 1), 1.0)]
     """
-    copies = small.astype(np.float32)
-    tiny = resized(copies, ROUGH_SIDE)
     for start in range(0, len(pairs), _PAIRS):
         some = np.array(pairs[start : start + _PAIRS])
-        values, starts = rough_agreement(tiny[some[:, 0]], tiny[some[:, 1]])
+        left, right = (small[some[:, side]].astype(np.float32) for side in (0, 1))
+        values, starts = rough_agreement(resized(left, ROUGH_SIDE), resized(right, ROUGH_SIDE))
         which, mirrored = np.nonzero(values >= ROUGHLY)
         if not len(which):
             continue
-        first = copies[some[which, 0]]
-        first = np.where(mirrored[:, None, None], first[:, :, ::-1], first)
-        seen = overlay(first, copies[some[which, 1]], starts[which, mirrored])
+        first = np.where(mirrored[:, None, None], left[which, :, ::-1], left[which])
+        seen = overlay(first, right[which], starts[which, mirrored])
         best: dict[int, tuple[float, float]] = {}
         for pair, edges, agreement in zip(which.tolist(), seen.edges, seen.agreement, strict=True):
             best[pair] = max(best.get(pair, (-1.0, -1.0)), (float(edges), float(agreement)))
@@ -114,66 +219,7 @@ def agreements(
             yield (int(some[pair, 0]), int(some[pair, 1])), agreement, edges
 
 
-def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """A group for each of `count` photos, such that those of a pair are in one.
-
-    Example:
-        >>> groups(5, [(0, 3), (3, 4)])
-        [0, 1, 2, 0, 0]
-    """
-    parent = list(range(count))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for a, b in pairs:
-        low, high = sorted((root(a), root(b)))
-        parent[high] = low
-    return [root(i) for i in range(count)]
-
-
-def members(of: Sequence[int]) -> Iterator[list[int]]:
-    """The photos of each group that has more than one."""
-    found: dict[int, list[int]] = {}
-    for photo, group in enumerate(of):
-        found.setdefault(group, []).append(photo)
-    yield from (photos for photos in found.values() if len(photos) > 1)
-
-
-def _close(small: NDArray[np.uint8], most: int) -> list[tuple[int, int]]:
-    """Pairs of photos whose hashes differ in few bits, one of them perhaps mirrored."""
-    hashes, mirrored = _hashes(small)
-    found = [np.empty((0, 3), np.int64)]
-    step = max(1, _CELLS // max(1, len(hashes)))
-    for start in range(0, len(hashes), step):
-        rows = hashes[start : start + step]
-        equal = np.maximum(rows @ hashes[start:].T, rows @ mirrored[start:].T)
-        bits = (hashes.shape[1] - equal) / 2  # of +1 and -1: the sum is what agrees less the rest
-        first, second = np.nonzero(bits <= most)
-        later = second > first
-        chosen = first[later], second[later]
-        moved = np.array([start, start, 0])
-        found.append(np.stack([*chosen, bits[chosen]], 1).astype(np.int64) + moved)
-    pairs = np.concatenate(found)
-    closest = pairs[np.argsort(pairs[:, 2], kind="stable")][:MOST_PAIRS]
-    return [(int(a), int(b)) for a, b, _ in closest]
-
-
-def _hashes(small: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The perceptual hash of each copy, 64 times 1 or -1, and that of its mirror image.
-
-    Which of the slowest 8 x 8 waves of a copy, halved in size, are above their median; in a mirror
-    image every other wave across has the opposite sign.
-    """
-    halved = small.reshape(len(small), SIDE // 2, 2, SIDE // 2, 2).mean((2, 4), dtype=np.float32)
-    waves = np.cos(np.pi / SIDE * np.outer(np.arange(8), 2 * np.arange(SIDE // 2) + 1))
-    low = waves.astype(np.float32) @ halved @ waves.T.astype(np.float32)
-    both = low, low * (-1.0) ** np.arange(8)
-    bits = (
-        of.reshape(-1, 64) > np.median(of.reshape(-1, 64), axis=1, keepdims=True) for of in both
-    )
-    first, mirrored = (np.where(of, 1, -1).astype(np.float32) for of in bits)
-    return first, mirrored
+def _first_equal(values: Sequence[bytes]) -> list[int]:
+    """The position of the first value that is equal to each."""
+    first: dict[bytes, int] = {}
+    return [first.setdefault(value, i) for i, value in enumerate(values)]

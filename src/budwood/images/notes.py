@@ -1,9 +1,17 @@
 """What a user should know about a folder of photos, one line each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from budwood.display import displayed
+from budwood.names import visible
 
+FEW = 5
+"""Notes of one kind that are told one by one; more are told as one."""
+
+
+@displayed
 @dataclass(frozen=True)
 class Note:
     """Something that was done or left out and that the user may not expect.
@@ -19,9 +27,11 @@ class Note:
     """One sentence."""
     file: Path | None = None
     """The file or folder it is about."""
+    about: tuple[str, ...] = ()
+    """The classes it is about, also those that `text` does not name."""
 
     def __str__(self) -> str:
-        return self.text if self.file is None else f"{self.file.as_posix()}: {self.text}"
+        return self.text if self.file is None else f"{visible(self.file.as_posix())}: {self.text}"
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:
@@ -42,7 +52,39 @@ def first(names: list[str], shown: int = 3) -> str:
         'a, b, c and 2 more'
     """
     more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
+    return ", ".join(map(visible, names[:shown])) + (f" and {more:,} more" if more > 0 else "")
+
+
+def left_out(pairs: int) -> str:
+    """The sentence on pairs that the search for copies of a picture left out.
+
+    Example:
+        >>> left_out(12_000)[:52]
+        'Not all copies of a picture may have been found: 12,'
+    """
+    return (
+        f"Not all copies of a picture may have been found: {count(pairs, 'pair')} of photos that "
+        "are alike at a glance were too many to be compared, only the most alike were."
+    )
+
+
+def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[Note]:
+    """Notes of one kind as they are, or one note in the stead of more than a few.
+
+    Args:
+        notes: One for each class or file.
+        names: What each is about.
+        text: Of the one note; `{number}` and `{names}` become how many and the first few.
+
+    Example:
+        >>> each = [Note("empty", f"{name} is empty.") for name in "abcdefg"]
+        >>> print(*few_or_one(each, "abcdefg", "{number} are empty: {names}."))
+        7 are empty: a, b, c and 4 more.
+    """
+    if len(notes) <= FEW:
+        return list(notes)
+    said = text.replace("{number}", f"{len(notes):,}").replace("{names}", first(list(names)))
+    return [Note(notes[0].kind, said, about=tuple(name for note in notes for name in note.about))]
 
 
 def not_photos(files: list[Path]) -> Note:

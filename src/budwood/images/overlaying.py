@@ -86,14 +86,18 @@ def overlay(first: Floats, second: Floats, starts: Floats) -> Overlay:
         seen, from_ = (resized(copies, side) for copies in (part, whole))
         for _ in range(times):
             scale, shift = _closer(seen, from_, scale, shift)
-    laid = _laid(whole, scale, shift, part.shape[1])
+    return as_they_lie(part, _laid(whole, scale, shift, part.shape[1]))
+
+
+def as_they_lie(first: Floats, second: Floats) -> Overlay:
+    """How well copies `p 64 64` agree where nothing is moved; one `1 64 64` is laid on each."""
     inner = np.s_[:, BORDER:-BORDER, BORDER:-BORDER]
     edges = [
-        _correlation(np.diff(_softened(part), axis=axis)[inner],
-                     np.diff(_softened(laid), axis=axis)[inner])
+        _correlation(np.diff(_softened(first), axis=axis)[inner],
+                     np.diff(_softened(second), axis=axis)[inner])
         for axis in (1, 2)
     ]  # fmt: skip
-    return Overlay(_correlation(part[inner], laid[inner]), np.minimum(*edges))
+    return Overlay(_correlation(first[inner], second[inner]), np.minimum(*edges))
 
 
 def resized(copies: Floats, side: int) -> Floats:

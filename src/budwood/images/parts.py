@@ -2,15 +2,17 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
 
 from budwood.errors import DataError
+from budwood.images.components import groups
+from budwood.images.depth import Depth
 from budwood.images.layouts import WHOLE, Found, LabelledPhoto
-from budwood.images.likeness import groups
-from budwood.images.notes import Note, count, first
+from budwood.images.names import folded, normalised
+from budwood.images.notes import Note, count, few_or_one, first, left_out
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside
 from budwood.images.together import together
@@ -85,10 +87,11 @@ def with_known_classes(found: Found, classes: tuple[str, ...], root: Path) -> Fo
     Raises:
         DataError: If the test part has none of the classes.
     """
+    known = {normalised(name): name for name in classes}
     parts, notes = {}, list(found.notes)
     for name, photos in found.parts.items():
-        parts[name] = [photo for photo in photos if photo.label in classes]
-        notes += _differences(name, photos, classes)
+        parts[name] = [photo for photo in photos if photo.label in known]
+        notes += _differences(name, photos, known)
     if "test" in parts and not parts["test"]:
         labels = sorted({photo.label for photo in found.parts["test"]})
         raise DataError(
@@ -100,30 +103,58 @@ def with_known_classes(found: Found, classes: tuple[str, ...], root: Path) -> Fo
     return Found(parts, tuple(notes))
 
 
-def _differences(
-    part: str, photos: list[LabelledPhoto], classes: tuple[str, ...]
-) -> Iterator[Note]:
-    labels = [photo.label for photo in photos]
-    for name in sorted(set(classes) - set(labels)):
-        yield Note("missing-class", f"The {part} part has no photo of class {name!r}.")
-    for name in sorted(set(labels) - set(classes)):
-        number = count(labels.count(name), "photo")
-        text = f"The {part} part has {number} of class {name!r}, which training lacks: left out."
-        yield Note("extra-class", text)
+def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str]) -> list[Note]:
+    numbers = Counter(photo.label for photo in photos)
+    missing = sorted(known[name] for name in known.keys() - numbers.keys())
+    extra = sorted(numbers.keys() - known.keys())
+    like = {folded(name): name for name in known}
+    lacking = [
+        Note("missing-class", f"The {part} part has no photo of class {name!r}.")
+        for name in missing
+    ]
+    left_out = [
+        Note(
+            "extra-class",
+            f"The {part} part has {count(numbers[name], 'photo')} of class {name!r}, which "
+            "training lacks: left out."
+            + (f" Is it {like[folded(name)]!r}?" if folded(name) in like else ""),
+        )
+        for name in extra
+    ]
+    return [
+        *few_or_one(
+            lacking,
+            [repr(name) for name in missing],
+            f"The {part} part has no photo of {{number}} classes: {{names}}.",
+        ),
+        *few_or_one(
+            left_out,
+            [f"{name!r} ({numbers[name]:,})" for name in extra],
+            f"The {part} part has {count(sum(numbers[name] for name in extra), 'photo')} of "
+            "{number} classes that training lacks: left out. They are {names}.",
+        ),
+    ]
 
 
-def with_groups(found: Found, root: Path) -> Found:
+def with_groups(
+    found: Found,
+    root: Path,
+    depth: Depth | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Found:
     """Photos that show one picture or moment are of one group, besides groups given; photos of all
     parts are looked at together."""
     photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos])
+    seen = together([photo.path for photo in photos], depth, on_note)
     notes = list(found.notes)
-    if not seen.is_complete:
+    if not seen.was_searched:
         text = (
             "The photos are too many or too large to look for copies of a picture: only equal "
             "files and bursts are kept together. `budwood audit` finds more."
         )
         notes.append(Note("together", text, root))
+    if seen.left_out:
+        notes.append(Note("together", left_out(seen.left_out), root))
     if seen.is_empty:
         return replace(found, notes=tuple(notes))
     text = f"Kept together wherever photos are held out: {seen}."
@@ -159,18 +190,48 @@ def with_test_set_aside(found: Found, fraction: float, seed: int, root: Path) ->
     if "test" in found.parts:
         return found
     train, test = _set_aside(found.parts["train"], fraction, seed)
-    text = (
-        f"There is no test part: {count(len(test), 'photo')} of "
-        f"{len(train) + len(test):,} are set aside for testing, {len(train):,} are for training "
+    text = f"There is no test part: {count(len(test), 'photo')} of {len(train) + len(test):,} " + (
+        f"are set aside for testing, {len(train):,} are for training "
         f"(fraction {fraction:g}, seed {seed})."
+        if test
+        else "can be set aside for testing, because each class is one photo, or photos that belong "
+        "together. Add photos taken on other occasions, or name a test set with --test."
     )
-    notes = [Note("split", text, root)]
-    for name in sorted({photo.label for photo in train} - {photo.label for photo in test}):
-        number = count(sum(photo.label == name for photo in train), "photo")
-        text = f"Class {name!r} cannot be divided ({number}): it trains, and nothing tests it."
-        notes.append(Note("small-class", text))
+    notes = [Note("split", text, root), *_undivided(train, test)]
     parts = {**found.parts, "train": train} | ({"test": test} if test else {})
     return Found(parts, (*found.notes, *notes))
+
+
+def _undivided(train: list[LabelledPhoto], test: list[LabelledPhoto]) -> list[Note]:
+    """Notes on the classes of which no photo could be set aside, and why."""
+    of_class: dict[str, list[LabelledPhoto]] = {}
+    for photo in train:
+        of_class.setdefault(photo.label, []).append(photo)
+    names = sorted(of_class.keys() - {photo.label for photo in test})
+    notes = [
+        Note(
+            "small-class",
+            f"Class {name!r} cannot be divided ({_why_undivided(of_class[name])}): it trains, and "
+            "nothing tests it.",
+            about=(name,),
+        )
+        for name in names
+    ]
+    return few_or_one(
+        notes,
+        [f"{name!r} ({_why_undivided(of_class[name])})" for name in names],
+        "{number} classes cannot be divided: they train, and nothing tests them. They are {names}.",
+    )
+
+
+def _why_undivided(photos: list[LabelledPhoto]) -> str:
+    number = count(len(photos), "photo")
+    if len(photos) == 1:
+        return number
+    groups = len({photo.group or f"\0{i}" for i, photo in enumerate(photos)})
+    if groups == 1:
+        return f"{number}, which all belong together"
+    return f"{number} in {count(groups, 'group')} that reach into other classes or are too large"
 
 
 def with_val_set_aside(found: Found, fraction: float, seed: int, root: Path) -> Found:
@@ -214,7 +275,7 @@ def straddling_groups(found: Found, root: Path) -> Iterator[Note]:
 def as_splits(found: Found, classes: tuple[str, ...]) -> dict[str, Split]:
     """The photos of each part with the indices of their classes and the numbers of their groups,
     which all parts share."""
-    index = {label: number for number, label in enumerate(classes)}
+    index = {normalised(label): number for number, label in enumerate(classes)}
     photos = [photo for part in found.parts.values() for photo in part]
     has_groups = any(photo.group for photo in photos)
     number: dict[str, int] = {}

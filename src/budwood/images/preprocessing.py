@@ -1,18 +1,21 @@
 """The one way from a photo's file to what a network is fed, bound to the network's weights."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from budwood.arrays import Photo
+from budwood.display import displayed
 from budwood.errors import ConfigError
-from budwood.images.decoding import Decoded, decode_reduced
+from budwood.images.decoding import Decoded, decoding
+from budwood.images.depth import Depth
+from budwood.images.oddities import OnOddity
 from budwood.images.resampling import Interpolation as Interpolation
 from budwood.images.resampling import Side, resample
 
-PIXELS = 2
+PIXELS = 3
 """Raised when photos come to give other pixels: rows that were made of the old ones are stale."""
 
 ENOUGH = 3
@@ -22,6 +25,7 @@ photo of the strongest colours that we met; with 2 instead of 3 it is nearly twi
 eighth of the size would differ more and save nothing."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """How photos are resized, cropped and normalised for a network.
@@ -44,6 +48,8 @@ class Preprocessing:
     """Subtracted from each channel of 0 to 1; one value makes the photo grey."""
     std: tuple[float, ...]
     """What each channel is then divided by."""
+    depth: Depth = field(default_factory=Depth)
+    """What is black and white in photos of more than 8 bits: that of the training photos."""
 
     def __post_init__(self) -> None:
         sides = (self.resize,) if isinstance(self.resize, int) else self.resize
@@ -72,13 +78,18 @@ class Preprocessing:
         if min(self.std) <= 0:
             raise ConfigError(f"std is {self.std}.", expected="Every value must be above 0.")
 
-    def pixels(self, data: bytes) -> npt.NDArray[np.uint8]:
+    def pixels(self, data: bytes, on_oddity: OnOddity = lambda kind: None) -> npt.NDArray[np.uint8]:
         """The network input of a photo from the bytes of its file: `h w c`, 0 to 255, contiguous.
+
+        Args:
+            data: The bytes of the file.
+            on_oddity: Told what is odd about a photo that can be decoded.
 
         Raises:
             PhotoError: If the photo cannot be decoded.
         """
-        return self._fitted(decode_reduced(data, self._reduction))
+        with decoding(data, self._reduction, depth=self.depth, on_oddity=on_oddity) as decoded:
+            return self._fitted(decoded)
 
     def fit(self, photo: Photo) -> npt.NDArray[np.uint8]:
         """The network input of a decoded photo, `h w 3` uint8: `h w c`, 0 to 255, contiguous.
@@ -108,25 +119,30 @@ class Preprocessing:
         return replace(self, size=(scaled(self.size[0]), scaled(self.size[1])), resize=resize)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values."""
+        """The fields as plain JSON values; `depth` only where there is one to tell of, so that
+        rows of 8-bit photos keep the key that they had before there were any."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        depth = values.pop("depth")
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+            for name, value in values.items()
+        } | ({"depth": depth.to_json()} if depth else {})
 
     @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> "Preprocessing":
+    def from_json(cls, saved: dict[str, Any]) -> "Preprocessing":
         """What `to_json` gave, again.
 
         Raises:
             ConfigError: If a field is missing, unknown or impossible.
         """
-        fields = {
+        given: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in fields.items()
+            for name, value in saved.items()
         }
+        if "depth" in given:
+            given["depth"] = Depth(given["depth"])
         try:
-            return cls(**fields)
+            return cls(**given)
         except TypeError as error:
             raise ConfigError(
                 f"This is not a preprocessing: {str(error).split('__init__() ')[-1]}.",
@@ -142,7 +158,7 @@ class Preprocessing:
         mean, std = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
         return (
             f"{resize} ({self.interpolation}), centre {self.size[0]} x {self.size[1]}, "
-            f"mean {mean}, std {std}{grey}"
+            f"mean {mean}, std {std}{grey}{f', {self.depth}' if self.depth else ''}"
         )
 
     def _resized_shape(self, height: int, width: int) -> tuple[int, int]:

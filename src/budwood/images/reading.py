@@ -1,6 +1,7 @@
 """The bytes of a photo's file, and the digest by which the feature store knows the photo."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from budwood.errors import PhotoError
@@ -26,6 +27,25 @@ def read(path: Path) -> bytes:
             next="Check that the file is there and that you may read it.",
             file=path,
         ) from None
+
+
+def files_digest(paths: Sequence[Path], about: str) -> str:
+    """A name for what is found out about these files; another once one of them changes.
+
+    Args:
+        paths: The files.
+        about: All else that it depends on.
+    """
+    seen = hashlib.blake2b(about.encode())
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            said = f"{path.absolute()}\0"
+        else:
+            said = f"{path.absolute()}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
+        seen.update(said.encode(errors="surrogateescape"))
+    return seen.hexdigest()[:32]
 
 
 def digest(data: bytes) -> bytes:

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from budwood.display import counted, displayed
 from budwood.errors import ConfigError
+from budwood.images.depth import Depth
 
 
+@displayed
 @dataclass(frozen=True)
 class Split:
     """Photos in a fixed order, each with the index of its class.
@@ -30,6 +33,9 @@ class Split:
     """A number for each image, the same for all that belong together: equal files, copies of one
     picture, a burst, what the user says. Never torn where images are held out. None: each image
     stands for itself. Splits of one folder share their numbers."""
+    depth: Depth | None = None
+    """What is black and white in images of more than 8 bits, according to the training images.
+    Splits of one folder share it. None: not known."""
 
     def __post_init__(self) -> None:
         if len(self.paths) != len(self.labels):
@@ -47,6 +53,9 @@ class Split:
                 f"Split {self.name!r} has labels from {min(self.labels)} to {max(self.labels)}.",
                 expected=f"They index {len(self.classes)} classes, from 0 on.",
             )
+
+    def __str__(self) -> str:
+        return counted({self.name: self.counts()})
 
     def __len__(self) -> int:
         return len(self.paths)

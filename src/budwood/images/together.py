@@ -8,20 +8,22 @@ to be decoded for it. `budwood audit` looks more closely.
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from budwood.errors import PhotoError
+from budwood.images.components import groups
+from budwood.images.contents import CONTENTS
+from budwood.images.depth import Depth
 from budwood.images.glances import Glance, glances, moments_of
-from budwood.images.likeness import EDGES, alike, equal_files, groups
+from budwood.images.likeness import EDGES, SURE_BITS, alike, equal_files
 from budwood.images.moments import PAUSE, Moment, bursts
 from budwood.images.notes import count
-from budwood.images.reading import digest, read
+from budwood.images.reading import files_digest
 from budwood.places import home, whole_file
 
 MOST_BYTES = 400 * 2**20
@@ -29,10 +31,8 @@ MOST_BYTES = 400 * 2**20
 everything else."""
 MOST_PHOTOS = 30_000
 """Of more photos, likewise."""
-VERSION = 1
+VERSION = 2
 """Raised when photos come to be told alike in another way: what is kept is stale."""
-BITS = 16
-"""By how many bits of 64 the hashes of two copies may differ to be laid upon each other."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,15 @@ class Together:
     """Other photos of which there is a copy."""
     bursts: int
     """Other photos that were taken within seconds of another."""
-    is_complete: bool
+    was_searched: bool
     """False if the files were too many or too large to look for copies of a picture."""
+    left_out: int = 0
+    """Pairs with like hashes that were too many to be compared."""
+
+    @property
+    def is_complete(self) -> bool:
+        """True if every copy of a picture was looked for."""
+        return self.was_searched and not self.left_out
 
     @property
     def is_empty(self) -> bool:
@@ -65,30 +72,41 @@ class Together:
         return f"{number} ({', '.join(f'{n:,} {what}' for n, what in kinds if n)})"
 
 
-def together(paths: Sequence[Path]) -> Together:
+def together(
+    paths: Sequence[Path],
+    depth: Depth | None = None,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Together:
     """Which photos belong together; those that cannot be read stand for themselves.
 
     What was found is kept, and found again as long as no file changes.
+
+    Args:
+        paths: Photos.
+        depth: What is black and white in those of more than 8 bits.
+        on_note: Told how far it is, if it takes long.
     """
-    place = _place(paths)
+    depth = depth or Depth()
+    place = _place(paths, depth)
     kept = _kept(place, len(paths))
     if kept is None:
-        kept = _looked_at(paths)
+        kept = _looked_at(paths, depth, on_note)
         with suppress(OSError), whole_file(place) as file:  # it only saves time
             file.write(json.dumps(asdict(kept)).encode())
     return kept
 
 
-def _looked_at(paths: Sequence[Path]) -> Together:
+def _looked_at(paths: Sequence[Path], depth: Depth, on_note: Callable[[str], None]) -> Together:
     sizes = [_size(path) for path in paths]
-    is_complete = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
+    is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
     copies: list[tuple[int, int]] = []
+    left_out = 0
     moments: list[Moment | None]
-    if is_complete:
-        seen = glances(paths)
+    if is_searched:
+        seen = glances(paths, depth, on_note)
         moments = [None if one is None else one.moment for one in seen]
-        copies = _copies(seen)
+        copies, left_out = _copies(seen)
     else:
         moments = moments_of(paths)
     runs = bursts(moments)
@@ -100,22 +118,16 @@ def _looked_at(paths: Sequence[Path]) -> Together:
         len(in_equal),
         len(in_copies - in_equal),
         len(in_bursts - in_copies - in_equal),
-        is_complete,
+        is_searched,
+        left_out,
     )
 
 
-def _place(paths: Sequence[Path]) -> Path:
+def _place(paths: Sequence[Path], depth: Depth) -> Path:
     """Where it is kept what these files are found to be; another place once one of them changes."""
-    seen = blake2b(f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {BITS} {EDGES} {PAUSE}".encode())
-    for path in paths:
-        try:
-            about = path.stat()
-        except OSError:
-            seen.update(f"{path.absolute()}\0".encode(errors="surrogateescape"))
-        else:
-            said = f"{path.absolute()}\0{about.st_size}\0{about.st_mtime_ns}\0"
-            seen.update(said.encode(errors="surrogateescape"))
-    return home() / "groups" / f"{seen.hexdigest()[:32]}.json"
+    about = f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {SURE_BITS} {EDGES} {PAUSE}"
+    about += f" {depth}" if depth else ""
+    return home() / "groups" / f"{files_digest(paths, about)}.json"
 
 
 def _kept(place: Path, photos: int) -> Together | None:
@@ -143,16 +155,18 @@ def _equal(paths: Sequence[Path], sizes: Sequence[int]) -> list[tuple[int, int]]
     readable, digests = [], []
     for i in candidates:
         try:
-            digests.append(digest(read(paths[i])))
+            digests.append(CONTENTS.digest_of(paths[i]))
         except PhotoError:
             continue
         readable.append(i)
     return [(readable[pair.first], readable[pair.second]) for pair in equal_files(digests)]
 
 
-def _copies(seen: Sequence[Glance | None]) -> list[tuple[int, int]]:
+def _copies(seen: Sequence[Glance | None]) -> tuple[list[tuple[int, int]], int]:
+    """Pairs that show one picture, and how many pairs were left out of the search for them."""
     shown = [(i, one.small) for i, one in enumerate(seen) if one is not None]
     if len(shown) < 2:
-        return []
-    found = alike(np.stack([small for _, small in shown]), bits=BITS)
-    return [(shown[pair.first][0], shown[pair.second][0]) for pair in found]
+        return [], 0
+    found = alike(np.stack([small for _, small in shown]), bits=SURE_BITS)
+    pairs = [(shown[pair.first][0], shown[pair.second][0]) for pair in found.pairs]
+    return pairs, found.left_out

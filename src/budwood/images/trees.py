@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
+from budwood.places import MARKER
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]
 )
 """Names of photos end like this, in small or capital letters."""
 
+_OF_A_RUN = frozenset({"config.json", "result.json"})
 _HIDDEN_NAMES = frozenset({"__macosx", "@eadir"})
 
 
@@ -37,6 +39,8 @@ class Tree:
     """Files directly in this folder whose names are no photos' names."""
     hidden_folders: tuple[Path, ...]
     hidden_files: tuple[Path, ...]
+    own_folders: tuple[Path, ...] = ()
+    """Folders that Budwood wrote, such as `runs`; they are not looked into."""
 
     @property
     def name(self) -> str:
@@ -62,20 +66,24 @@ class Tree:
 def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
     """The tree of a folder. Links to folders are followed, but not back to a folder above.
 
-    (What such a link leads to is in the tree already.)
+    (What such a link leads to is in the tree already.) Folders below that Budwood wrote are kept
+    apart: those of runs, of pictures that `budwood explain` drew, and folders of nothing else.
 
     Raises:
         DataError: If a folder may not be read; `file` names it.
     """
     above |= {os.path.realpath(path)}
-    folders, photos, others, hidden_folders, hidden_files = [], [], [], [], []
+    folders: list[Tree] = []
+    own: list[Tree] = []
+    photos, others, hidden_folders, hidden_files = [], [], [], []
     for entry in _entries(path):
         here, is_hidden = path / entry.name, is_hidden_name(entry.name)
         if entry.is_dir():
             if is_hidden:
                 hidden_folders.append(here)
             elif os.path.realpath(here) not in above:
-                folders.append(grow(here, above))
+                below = grow(here, above)
+                (own if _is_own(below) else folders).append(below)
         elif is_hidden:
             hidden_files.append(here)
         elif is_photo_name(here) and (entry.is_file() or entry.is_symlink()):
@@ -89,7 +97,19 @@ def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
         others=tuple(others),
         hidden_folders=tuple(hidden_folders),
         hidden_files=tuple(hidden_files),
+        own_folders=tuple(tree.path for tree in own),
     )
+
+
+def _is_own(tree: Tree) -> bool:
+    """Whether Budwood wrote a folder. One with photos in it is somebody's, whatever else is there,
+    unless it bears the mark."""
+    if any(path.name == MARKER for path in tree.hidden_files):
+        return True
+    if tree.photos:
+        return False
+    names = {path.name for path in tree.others}
+    return names >= _OF_A_RUN or bool(tree.own_folders and not (tree.folders or names))
 
 
 def _entries(path: Path) -> list[os.DirEntry[str]]:

@@ -4,14 +4,16 @@ Nothing is changed. What is known of the photos comes in (`Audited`), findings g
 comes from is in the file of that name (`likeness.py`, `moments.py`, `suspects.py`).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.images.likeness import Alike, alike, equal_files, groups, members
+from budwood.images.components import groups, members
+from budwood.images.deep_images import Extent
+from budwood.images.likeness import Alike, alike, equal_files, spread
 from budwood.images.moments import Moment, bursts
 from budwood.images.notes import count
 from budwood.judging.findings import Finding, in_order
@@ -52,6 +54,8 @@ class Audited:
     """Photos that cannot be read, which have no row, with the reason."""
     given_groups: tuple[int | None, ...] = ()
     """The group that the user gave each photo; nothing where there is none."""
+    extents: Mapping[Path, Extent] = field(default_factory=dict)
+    """Of photos of more than 8 bits, what their values span."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,8 @@ class Likenesses:
     groups: tuple[int, ...]
     """A group for each photo: photos of a pair, of a burst, or of a group that the user gave are in
     one."""
+    left_out: int = 0
+    """Pairs with like hashes that were too many to be compared."""
 
 
 def likenesses(audited: Audited) -> Likenesses:
@@ -70,7 +76,7 @@ def likenesses(audited: Audited) -> Likenesses:
     exact = equal_files(audited.digests)
     known = {(pair.first, pair.second) for pair in exact}
     near = alike(audited.small, neighbours(audited.features))
-    pairs = [*exact, *(p for p in near if (p.first, p.second) not in known)]
+    pairs = [*exact, *(p for p in near.pairs if (p.first, p.second) not in known)]
     runs = bursts(audited.moments)
     linked = [(p.first, p.second) for p in pairs]
     linked += [(run[0], other) for run in runs for other in run[1:]]
@@ -78,7 +84,7 @@ def likenesses(audited: Audited) -> Likenesses:
     given = enumerate(audited.given_groups)
     linked += [(first.setdefault(group, i), i) for i, group in given if group is not None]
     of = groups(len(audited.paths), linked)
-    return Likenesses(tuple(pairs), tuple(map(tuple, runs)), tuple(of))
+    return Likenesses(tuple(pairs), tuple(map(tuple, runs)), tuple(of), near.left_out)
 
 
 def findings(
@@ -194,10 +200,11 @@ def _broken(audited: Audited) -> Iterator[Finding]:
 
 def _poor(audited: Audited) -> Iterator[Finding]:
     """Photos that can be read and show little."""
-    varies = audited.small.reshape(len(audited.paths), -1).std(1)
-    for path, (height, width), spread in zip(audited.paths, audited.sizes, varies, strict=True):
+    varies = spread(audited.small)
+    for path, (height, width), levels in zip(audited.paths, audited.sizes, varies, strict=True):
         short, long = sorted((height, width))
-        if spread < BLANK:
+        deep = audited.extents.get(path)  # dark as it may be beside the others, it may be sound
+        if levels < BLANK and (deep is None or deep.is_flat):
             yield Finding("broken", (path,), "It is blank.", "Remove it.")
         elif short < TINY:
             reason = f"It has only {width} x {height} pixels."

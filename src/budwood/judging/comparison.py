@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.judging.pairing import LEVEL
 from budwood.judging.selection import (
@@ -28,6 +29,7 @@ MARGIN = 0.01
 """How much worse than the best a recommended stage may be, if nothing else is asked for."""
 
 
+@displayed
 @dataclass(frozen=True, eq=False)
 class ComparedStage:
     """A probe on one stage of one network."""
@@ -55,6 +57,7 @@ class ComparedStage:
     """Which images it gets right while they are held out."""
 
 
+@displayed
 @dataclass(frozen=True, eq=False)
 class ComparedNetwork:
     """All stages of one network."""
@@ -75,6 +78,7 @@ class ComparedNetwork:
         return self.model + (" (random)" if self.weights == "none" else "")
 
 
+@displayed
 @dataclass(frozen=True, eq=False)
 class Place:
     """A stage of a network, compared with the best one and with all others."""
@@ -109,6 +113,7 @@ class Place:
         return f"`{self.network.title}`, cut after `{self.stage.name}`"
 
 
+@displayed
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Networks and their stages on the same images; printed, it is a table and a sentence.

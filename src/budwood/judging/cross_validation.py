@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.intervals import accuracy_interval
 
 
+@displayed
 @dataclass(frozen=True)
 class Fold:
     """Photos that were held out together."""
@@ -23,6 +25,7 @@ class Fold:
         return self.right / self.photos
 
 
+@displayed
 @dataclass(frozen=True)
 class CrossValidation:
     """Accuracy on every photo, each by a head that was fitted to the other folds.

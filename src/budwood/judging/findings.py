@@ -7,6 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from budwood.names import shown
 from budwood.surgery.tables import aligned
 
 Kind = Literal["broken", "duplicate", "leak", "label", "outlier", "burst", "imbalance"]
@@ -40,8 +41,8 @@ class Finding:
             (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
             for path in self.photos
         ]
-        said = "\0".join([self.kind, self.subject, *names])
-        return f"{self.kind}-{blake2b(said.encode(), digest_size=5).hexdigest()}"
+        said = "\0".join([self.kind, self.subject, *names]).encode(errors="surrogateescape")
+        return f"{self.kind}-{blake2b(said, digest_size=5).hexdigest()}"
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `findings` of `audit --json`."""
@@ -55,10 +56,10 @@ class Finding:
         }
 
     def __str__(self) -> str:
-        names = ", ".join(path.as_posix() for path in self.photos[:4])
+        names = ", ".join(shown(path.as_posix()) for path in self.photos[:4])
         more = len(self.photos) - 4
-        shown = names + (f" and {more} more" if more > 0 else "")
-        return f"{shown}: {self.reason} {self.advice}" if shown else f"{self.reason} {self.advice}"
+        about = names + (f" and {more} more" if more > 0 else "")
+        return f"{about}: {self.reason} {self.advice}" if about else f"{self.reason} {self.advice}"
 
 
 def in_order(findings: Iterable[Finding], root: Path = Path()) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from budwood.images.folder import ImageFolder
-from budwood.images.notes import count
+from budwood.images.notes import Note, count, few_or_one
 
 LOPSIDED = 10
 """A class with so many times the photos of another."""
@@ -23,6 +23,11 @@ FIXES = {
     "extra-class": "Call the folders of both parts alike, or add training photos of it.",
     "small-class": "Add photos of it, or join it with another class.",
     "torn-group": "Put each group into one part.",
+    "nested": "Nothing, if each class folder is one class.",
+    "names-alike": "Give photos of one class one name.",
+    "name-taken": "Call it something else.",
+    "columns": "Nothing, if they hold something else; else call them path, label, split or group.",
+    "mixed-depths": "Save all of them alike, or check that no class is of one source alone.",
 }
 """What to do about a note of that kind."""
 
@@ -86,12 +91,30 @@ def _broken(broken: Mapping[Path, str], sampled: int) -> Iterator[Problem]:
 def _counts(photos: ImageFolder) -> Iterator[Problem]:
     numbers = photos.train.counts()
     most = max(numbers.values())
-    for name, number in numbers.items():
-        if number < FEW:
-            text = f"Class {name!r} has only {count(number, 'training photo')}."
-            yield Problem("few", text, "Add some, or join it with another class.")
-        elif most >= LOPSIDED * number:
-            text = f"Class {name!r} has {number:,} training photos, the largest has {most:,}."
-            yield Problem(
-                "imbalance", text, "Look at balanced accuracy, and add photos of it if you can."
+    few = [name for name, number in numbers.items() if number < FEW]
+    small = [
+        name for name, number in numbers.items() if number >= FEW and most >= LOPSIDED * number
+    ]
+    for note in few_or_one(
+        [
+            Note("few", f"Class {name!r} has only {count(numbers[name], 'training photo')}.")
+            for name in few
+        ],
+        [f"{name!r} ({numbers[name]})" for name in few],
+        f"{{number}} classes have fewer than {FEW} training photos: {{names}}.",
+    ):
+        yield Problem(note.kind, note.text, "Add some, or join it with another class.")
+    for note in few_or_one(
+        [
+            Note(
+                "imbalance",
+                f"Class {name!r} has {numbers[name]:,} training photos, the largest has {most:,}.",
             )
+            for name in small
+        ],
+        [f"{name!r} ({numbers[name]:,})" for name in small],
+        f"{{number}} classes have less than a tenth of the photos of the largest, {most:,}: "
+        "{names}.",
+    ):
+        fix = "Look at balanced accuracy, and add photos of it if you can."
+        yield Problem(note.kind, note.text, fix)

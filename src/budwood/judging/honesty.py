@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.intervals import accuracy_interval
 from budwood.judging.calibration import Reliability, reliability, softmax
 from budwood.judging.metrics import Evaluation
@@ -18,6 +19,7 @@ from budwood.judging.strangeness import COVERAGE
 from budwood.judging.trust import Trust
 
 
+@displayed
 @dataclass(frozen=True)
 class Honesty:
     """How far a classifier could be taken at its word on labelled photos.
@@ -79,6 +81,7 @@ many images.
         }
 
 
+@displayed
 @dataclass(frozen=True)
 class Verdict:
     """What a classifier came to on labelled photos."""

@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
 from budwood.intervals import Z, effective_size, wilson_interval
@@ -59,6 +60,7 @@ MORE = 100
 """Images of each class that a forecast adds unless it is told otherwise."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Point:
     """What a classifier reaches that learned from some of the images."""
@@ -75,6 +77,7 @@ class Point:
     """Times that folds and parts were drawn."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Forecast:
     """The accuracy to expect from more images, beside what it is if nothing changes."""
@@ -101,6 +104,7 @@ class Forecast:
         return iter((self.top1, *self.interval))
 
 
+@displayed
 @dataclass(frozen=True)
 class LearningCurve:
     """Accuracy by the number of training images."""

@@ -9,6 +9,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.intervals import accuracy_interval
 from budwood.judging.mistakes import (
@@ -21,9 +22,12 @@ from budwood.judging.mistakes import (
 from budwood.surgery.tables import aligned
 from budwood.tensors import Labels, Logits
 
+_ALL_UP_TO, _WORST = 30, 20
+"""Classes that a table names; of more, so many that do worst."""
 _TOP5_FROM = 10  # with fewer classes, five guesses are no feat
 
 
+@displayed
 @dataclass(frozen=True)
 class ClassResult:
     """How one class fares; a share of nothing (no prediction, no photo) is None."""
@@ -39,6 +43,7 @@ class ClassResult:
     """The 95 % interval of the recall; each class by itself, whatever their number."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Evaluation:
     """What a classifier reaches on labelled photos; printed, it is a table."""
@@ -229,12 +234,23 @@ def _top5(scores: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _class_table(results: Sequence[ClassResult]) -> str:
+    """The classes as a table; of very many those with photos that are recognised worst."""
+    shown = results
+    if len(results) > _ALL_UP_TO:
+        known = [result for result in results if result.recall is not None]
+        shown = sorted(known, key=lambda result: result.recall or 0.0)[:_WORST]
+    more = len(results) - len(shown)
     head = ("class", "precision", "recall", "f1", "photos")
     rows = [
-        (r.name, _share(r.precision), _share(r.recall), _share(r.f1), str(r.photos))
-        for r in results
+        (r.name, _share(r.precision), _share(r.recall), _share(r.f1), str(r.photos)) for r in shown
     ]
-    return aligned([head, *rows])
+    table = aligned([head, *rows])
+    return table + (
+        f"\n... {more:,} more classes; these have the lowest recall. --json, as result.json of a "
+        "run, has all."
+        if more
+        else ""
+    )
 
 
 def _share(share: float | None) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.intervals import accuracy_interval, effective_size
 
@@ -38,6 +39,7 @@ UNSURE, OOD = "too unsure", "out of distribution"
 """Why an image is unknown."""
 
 
+@displayed
 @dataclass(frozen=True)
 class SelectiveRule:
     """Which images a classifier answers at a target error rate, and what that came to on held-out
@@ -120,6 +122,7 @@ of 500 held-out images, 0.9 % of them wrong
         )
 
 
+@displayed
 @dataclass(frozen=True)
 class SelectiveResult:
     """What a rule came to on labelled images that it was not read off."""

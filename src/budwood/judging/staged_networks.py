@@ -11,13 +11,14 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.rows import IN_MEMORY, RowSource, Selected
 from budwood.features.stage_times import keep_times, kept_times, shares
+from budwood.images.depth import Depth
 from budwood.images.splits import Split
 from budwood.judging.comparison import ComparedNetwork, ComparedStage
 from budwood.judging.stage_probes import judge_stage
 from budwood.learning.blocks import FeatureRows
 from budwood.learning.probe import Probe
 from budwood.networks.at_hand import published_file
-from budwood.networks.building import build, preprocessing_of
+from budwood.networks.building import build, preprocessing_of, set_depth
 from budwood.networks.candidates import Candidate
 from budwood.networks.catalog import find
 from budwood.networks.choosing import choose
@@ -37,8 +38,16 @@ class StagedNetwork:
         extraction: Extraction,
         on_note: Callable[[object], None],
         on_progress: OnProgress | None,
+        depth: Depth | None = None,
     ) -> None:
         """Build it and find its stages; no photo is read yet.
+
+        Args:
+            candidate: The network.
+            extraction: How its trunk is run.
+            on_note: Told what the user should know, a line each.
+            on_progress: Told how far the pass over the photos is.
+            depth: What is black and white in photos of more than 8 bits.
 
         Raises:
             UnknownName: If no architecture is called so.
@@ -51,6 +60,7 @@ class StagedNetwork:
         if choice.published and published_file(architecture, choice.published) is None:
             on_note(f"The weights of {candidate} are not on this machine: they are downloaded.")
         network = build(candidate.model, weights=candidate.weights)
+        set_depth(network, depth or Depth())
         self._weights = choice.label
         file = choice.file or published_file(architecture, choice.label)
         self._download = None if file is None or file.is_dir() else file.stat().st_size

@@ -18,6 +18,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.images.folds import make_folds
 
@@ -37,6 +38,7 @@ COVERAGE = 0.95
 """The share of photos of the known classes that is not to be called strange."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Familiar:
     """Where the directions of the training photos' features lie, and from which distance on a photo

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from budwood.display import displayed
 from budwood.judging.cross_validation import CrossValidation
 from budwood.judging.honesty import Honesty
 from budwood.judging.learning_curve import LearningCurve
 
 
+@displayed
 @dataclass(frozen=True)
 class Told:
     """What a run says beside accuracy; None of what was not asked for or cannot be known."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.judging.calibration import fit_temperature, softmax
 from budwood.judging.selective import SelectiveRule, fit_rule
@@ -30,6 +31,7 @@ Features = Callable[[NDArray[np.integer]], NDArray[np.floating]]
 """Features `m d` of some photos, by position."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Answers:
     """What a classifier says to files, of those that can be read, in order."""
@@ -42,6 +44,7 @@ class Answers:
     """The other files, with the reason."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Trust:
     """What held-out photos say of a classifier."""
@@ -198,7 +201,7 @@ def rule_of(
     if trust is None:
         raise ConfigError(
             f"{whose} cannot tell when to abstain: no photo was held out of its training.",
-            next="Train it again, with --val 0.2 or on more photos.",
+            next="Train it again on more photos, or with --fit sgd --val 0.2.",
         )
     return trust.rule(target_error)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from budwood.features.rows import RowSource
+from budwood.features.rows import Axes, RowSource
 from budwood.tensors import Features
 
 BLOCK_BYTES = 16 * 2**20
@@ -16,6 +16,8 @@ KEPT_BYTES = 128 * 2**20
 
 class FeatureRows:
     """A tensor of features as a `RowSource`; rows that lie side by side are not copied."""
+
+    axes: Axes = (1,)
 
     def __init__(self, features: Features) -> None:
         self._features = features.detach().cpu()

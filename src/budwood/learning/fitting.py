@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from budwood.display import displayed
 from budwood.errors import FrozenChanged, PhotoError
 from budwood.features.gathering import Gathered
 from budwood.features.rows import RowSource
@@ -27,6 +28,7 @@ from budwood.surgery.fingerprints import changed_tensors, digest_of, frozen_tens
 from budwood.tensors import Labels, Logits
 
 
+@displayed
 @dataclass(frozen=True)
 class Fit:
     """What fitting did."""
@@ -155,7 +157,7 @@ def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
     """A digest of a set of labelled photos; their order and their file names do not matter."""
     hasher = hashlib.blake2b(digest_size=16)
     for photo, label in sorted(zip(photos, labels, strict=True)):
-        hasher.update(photo + label.encode() + b"\0")
+        hasher.update(photo + label.encode(errors="surrogateescape") + b"\0")
     return hasher.hexdigest()
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from budwood.errors import ConfigError
 from budwood.features.rows import RowSource, Selected
 from budwood.images.folds import can_be_held_out, make_folds, rare_classes
-from budwood.images.notes import count
+from budwood.images.notes import Note, count, few_or_one
 from budwood.images.splits import Split
 from budwood.learning.blocks import spans
 from budwood.learning.fitting import require_readable
@@ -75,8 +75,9 @@ def require_folds(photos: Split, k: int) -> list[str]:
         raise ConfigError(f"{k} folds were asked for.", expected="There must be at least 2.")
     name, least = min(photos.counts().items(), key=lambda item: item[1])
     if least < k:
+        number = f"{'is' if least == 1 else 'are'} {count(least, 'photo')}"
         raise ConfigError(
-            f"{k} folds are too many: there are {least} photos of class {name!r}.",
+            f"{k} folds are too many: there {number} of class {name!r}.",
             expected="Every fold needs a photo of every class.",
             next=f"Ask for at most {least} folds." if least > 1 else f"Add photos of {name!r}.",
         )
@@ -89,16 +90,25 @@ def require_folds(photos: Split, k: int) -> list[str]:
             next="Add photos of other scenes, or correct the column of groups.",
         )
     rare = rare_classes(photos.targets, k, photos.group_numbers)
-    return [
-        f"Class {photos.classes[label]!r} has photos of {count(number, 'group')} only, and groups "
-        f"are not torn: "
-        + (
-            "while it is held out no other shows the class, so it counts as wrong."
-            if number == 1
-            else f"{k - number} of {k} folds hold out none of them."
+    notes = [
+        Note(
+            "few-groups",
+            f"Class {photos.classes[label]!r} has photos of {count(number, 'group')} only, and "
+            "groups are not torn: "
+            + (
+                "while it is held out no other shows the class, so it counts as wrong."
+                if number == 1
+                else f"{k - number} of {k} folds hold out none of them."
+            ),
         )
         for label, number in rare.items()
     ]
+    many = (
+        f"{{number}} classes have photos of fewer groups than there are folds ({k}), and groups "
+        "are not torn: some folds hold out none of them. They are {names}."
+    )
+    names = [repr(photos.classes[label]) for label in rare]
+    return [str(note) for note in few_or_one(notes, names, many)]
 
 
 def _answers_after_solving(

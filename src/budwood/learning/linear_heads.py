@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from budwood.features.rows import IN_MEMORY, LiveRows, RowSource, Selected
+from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, Selected
 from budwood.learning.answering import predict_logits
 from budwood.learning.blocks import FeatureRows
 
@@ -43,6 +43,8 @@ def probed_layer(graft: nn.Module, shapes: Sequence[tuple[int, ...]]) -> nn.Line
 
 class GraftRows:
     """What a layer of a graft is fed with, computed from the graft's rows when it is asked for."""
+
+    axes: Axes = (1,)
 
     def __init__(self, graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: int) -> None:
         self._graft, self._layer, self._rows, self._row_bytes = graft, layer, rows, row_bytes

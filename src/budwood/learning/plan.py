@@ -161,7 +161,9 @@ class Plan:
         labels, groups = torch.from_numpy(train.targets[readable]), train.group_numbers
         chosen = trial_sample(labels, CALIBRATION)
         calibration = Calibration.of(
-            [before.paths[i] for i in chosen], [before.photos[i] for i in chosen]
+            [before.paths[i] for i in chosen],
+            [before.photos[i] for i in chosen],
+            self._preprocessing.depth,
         )
         int8 = self._sources(calibration)
         after = int8.judging_rows(before.paths)
@@ -222,7 +224,8 @@ class Plan:
         engine = TorchEngine(self._judged.trunk, EngineSpec("torch", "fp32"))
         parts = [engine.run(pixels[i : i + 4]) for i in range(0, len(pixels), 4)]
         tensors = (np.concatenate(of_batches) for of_batches in zip(*parts, strict=True))
-        return RowsInMemory(tuple(map(torch.from_numpy, tensors)))
+        axes = tuple(tensor.feature_axis for tensor in self._judged.frontier)
+        return RowsInMemory(tuple(map(torch.from_numpy, tensors)), axes)
 
     def answers_exactly(self, pixels: Pixels) -> Logits:
         """What the whole network answers in fp32 torch, a few photos at a time."""

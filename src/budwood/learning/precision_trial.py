@@ -18,6 +18,7 @@ from budwood.intervals import difference_interval
 from budwood.learning.blocks import FeatureRows
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe
+from budwood.surgery.axes import place_axes
 from budwood.tensors import Features, Labels
 
 ALLOWED_LOSS = 0.003
@@ -166,23 +167,26 @@ def trial_sample(labels: Labels, size: int = SAMPLE, seed: int = 0) -> list[int]
 
 
 def pooled(rows: RowSource) -> Features:
-    """One vector a photo from frontier rows of any shape: a map's mean over its positions.
+    """One vector a photo from frontier rows of any shape: a map's mean over its places.
 
-    Maps are `n c h w`, sequences `n t d`; several tensors are put side by side. Where nothing but
-    the photos themselves is stored, `n h w c`, it is their mean colours.
+    Which axis holds features was seen when the network was traced (`surgery/axes.py`); of rows that
+    were made otherwise, maps are taken to be `n c h w` and sequences `n t d`. Several tensors are
+    put side by side. Where nothing but the photos themselves is stored, `n h w c`, it is their mean
+    colours.
     """
     parts = []
     for start in range(0, len(rows), POOLED):
         tensors = rows.take(range(start, min(start + POOLED, len(rows))))
-        maps = [_flat(t.float()) for t in tensors if t.is_floating_point()]
-        parts.append(torch.cat(maps or [t.float().mean((1, 2)) for t in tensors], 1))
+        axes = rows.axes or (None,) * len(tensors)
+        known = list(zip(tensors, axes, strict=True))
+        maps = [_flat(t.float(), axis) for t, axis in known if t.is_floating_point()]
+        parts.append(torch.cat(maps or [_flat(t.float(), t.dim() - 1) for t in tensors], 1))
     return torch.cat(parts)
 
 
-def _flat(tensor: torch.Tensor) -> Features:
-    if tensor.dim() == 3:
-        return tensor.mean(1)  # n t d -> n d
-    return tensor.flatten(2).mean(2) if tensor.dim() > 3 else tensor.reshape(len(tensor), -1)
+def _flat(tensor: torch.Tensor, feature_axis: int | None) -> Features:
+    places = place_axes(tensor.dim(), feature_axis)
+    return tensor.mean(places) if places else tensor.reshape(len(tensor), -1)
 
 
 def _held_out_hits(

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
 from budwood.images.folds import make_folds
@@ -33,6 +34,7 @@ from budwood.learning.penalties import (
 from budwood.tensors import Features, Labels, Logits
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Probe:
     """How the linear probe is fitted."""
@@ -53,6 +55,7 @@ class Probe:
             raise ConfigError(f"seed must not be negative, got {self.seed}.")
 
 
+@displayed
 @dataclass(frozen=True)
 class FittedProbe:
     """A fitted probe: a linear layer for raw features, and how its penalty was chosen."""

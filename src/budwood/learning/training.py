@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
 from budwood.learning.precision import Precision, settle_precision
@@ -27,6 +28,7 @@ Epoch = dict[str, Any]
 """One row of the history: epoch, loss, lr, seconds, and on validation photos val_loss, val_top1."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Training:
     """How a graft is trained."""

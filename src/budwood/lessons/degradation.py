@@ -1,8 +1,8 @@
 """Why ResNet has shortcuts: deeper plain networks learn even their training photos worse."""
 
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,23 @@ from budwood.classifier import Classifier
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
-from budwood.images.broken import leave_out_broken
+from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside
 from budwood.learning.training import Epoch, Training
 from budwood.lessons.curves import Curve, draw_curves
 from budwood.lessons.findings import Degradation, Trained
-from budwood.networks.building import build
+from budwood.networks.building import build, set_depth
 from budwood.places import home, whole_file
-from budwood.run_folders import require_writable, write_json, writing_to
+from budwood.run_folders import (
+    mark,
+    require_no_file,
+    require_outside,
+    require_writable,
+    write_json,
+    writing_to,
+)
 from budwood.surfaces import draw_surfaces
 
 NETWORKS = {
@@ -45,6 +52,7 @@ def show_degradation(
     epochs: int = EPOCHS,
     photos: int = PHOTOS,
     seed: int = 0,
+    replace: bool = False,
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -61,6 +69,7 @@ def show_degradation(
         epochs: Passes over the photos.
         photos: Use about so many of the training photos, the same share of each class.
         seed: Of the weights, the choice of photos and their order.
+        replace: Whether the figures of an earlier lesson there are replaced.
         on_note: Told what happens, a line each.
         on_progress: Told how far the reading of photos is.
         on_epoch: Told each epoch's row of the history.
@@ -82,9 +91,11 @@ def show_degradation(
     )
     if photos < 2:
         raise ConfigError(f"photos must be at least 2, got {photos}.")
+    require_outside(folder, None if data is None else Path(data))
+    require_no_file(folder / "degradation.json", replace)
     require_writable(folder)
     found = load_folder(_draw(on_note) if data is None else data, seed=seed)
-    found = replace(found, train=_some(found.train, photos, seed), val=None, test=None)
+    found = dataclasses.replace(found, train=_some(found.train, photos, seed), val=None, test=None)
     networks: list[Trained] = []
     for name in NETWORKS:
         on_note(f"Training {name}, {len(networks) + 1} of {len(NETWORKS)}.")
@@ -99,6 +110,7 @@ def show_degradation(
         folder / "degradation.svg",
     )
     with writing_to(folder):
+        mark(folder)
         with whole_file(result.chart) as file:
             draw_curves([_curve(network) for network in networks], result.chance, file)
         write_json(folder / "degradation.json", result.to_json())
@@ -130,6 +142,7 @@ def _train(
     """A network after its training, and the photos that could be read."""
     started = time.perf_counter()
     network = build(name, weights="none", classes=photos.classes, seed=training.seed)
+    set_depth(network, photos.depth)
     model = Classifier(
         network,
         training=training,
@@ -140,7 +153,7 @@ def _train(
         on_epoch=on_epoch,
     )
     left = leave_out_broken(photos, model.gather(photos.train.paths).broken)
-    for note in left.notes[len(photos.notes) :]:
+    for note in said_of_broken(photos, left):
         on_note(note)
     fit = model.fit(left.train).fit_
     assert fit is not None

@@ -5,12 +5,14 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.learning.training import Epoch, Training
 
 NOTICED = 0.05
 """Differences of the loss below this are taken for chance, in nats."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Trained:
     """One of the networks and how its training went."""
@@ -44,6 +46,7 @@ class Trained:
         }
 
 
+@displayed
 @dataclass(frozen=True)
 class Degradation:
     """What the four trainings showed."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from budwood.images.preprocessing import Preprocessing
 from budwood.networks.checkpoints import Checkpoint
 from budwood.networks.choosing import SOURCES, Choice, structure_tag
 from budwood.networks.origins import architecture_of, origin_of
@@ -48,6 +49,9 @@ def adoption_of(network: "nn.Module", choice: Choice, checkpoint: Checkpoint) ->
         taken["origin"] = replace(origin, weights=choice.label)
     needed = checkpoint.preprocessing or (of_tag(choice.tag) if choice.tag else None)
     current = getattr(network, "preprocessing", None)
+    if needed is not None and isinstance(current, Preprocessing):
+        # What is white in deep photos is a matter of the photos, not of the weights.
+        needed, usual = (replace(each, depth=current.depth) for each in (needed, usual))
     if needed is None or needed == current:
         return Adoption(taken)
     if current != usual or needed.size != usual.size:

@@ -1,6 +1,7 @@
 """Networks by name: their structure, their weights and what belongs to both."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 from budwood.errors import ConfigError
+from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks import classics_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture, find
@@ -130,6 +132,15 @@ def preprocessing_of(network: nn.Module) -> Preprocessing:
         next="Make it with budwood.build(), or set `network.preprocessing` to the "
         "budwood.Preprocessing that its weights were trained with.",
     )
+
+
+def set_depth(network: nn.Module, depth: Depth) -> None:
+    """Say what is black and white in the photos of more than 8 bits that a network is to learn.
+
+    Raises:
+        ConfigError: If the network carries no preprocessing.
+    """
+    network.preprocessing = replace(preprocessing_of(network), depth=depth)  # type: ignore[assignment]
 
 
 def _check_options(

@@ -7,12 +7,14 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, cast
 
+from budwood.display import displayed
 from budwood.errors import UnknownName
 from budwood.networks.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 
 Source = Literal["torchvision", "timm", "packaged", "budwood"]
 
 
+@displayed
 @dataclass(frozen=True)
 class Architecture:
     """One row of the catalogue.
@@ -92,12 +94,22 @@ def find(name: str) -> Architecture:
             expected=f"It must be efficientnet_phi(N) with a number from 0 to {LARGEST_PHI:g}.",
             next="efficientnet_phi(0) is B0.",
         )
-    near = difflib.get_close_matches(name.lower(), _by_name(), n=1)
+    near = nearest(name)
     raise UnknownName(
         f"No architecture is called {name!r}.",
         expected=f"Did you mean {near[0]!r}?" if near else None,
         next="`budwood models` lists them.",
     )
+
+
+def nearest(name: str) -> list[str]:
+    """The name of the catalogue that is nearest to another; empty if none is near.
+
+    Example:
+        >>> nearest("resnet5O")
+        ['resnet50']
+    """
+    return difflib.get_close_matches(name.lower(), _by_name(), n=1)
 
 
 def _scaled(name: str) -> Architecture | None:

@@ -1,10 +1,6 @@
 """Files of weights and what they hold, read without running code."""
 
-import argparse
 import json
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +13,15 @@ from torch import Tensor
 from budwood.errors import BudwoodError, WeightsError
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.class_lists import names_beside, names_within
+from budwood.networks.foreign_files import START, kind_of
+from budwood.networks.pickled import damaged, not_loaded, read_pickled
 from budwood.networks.states import State
 
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
-"""Where training scripts put the state; the average that they evaluate comes first."""
+_AVERAGED = ("state_dict_ema", "model_ema")
+"""Where training scripts put the average of the weights over many steps, which they evaluate."""
+_LAST = ("state_dict", "model")
+"""Where they put those of the last step."""
+_WRAPPERS = (*_AVERAGED, *_LAST)
 _PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 """What DataParallel, Lightning, wrappers and torch.compile put before every name."""
 
@@ -45,6 +46,8 @@ class Checkpoint:
     """Of a capsule, what it is the state of: `torchvision/resnet50`."""
     preprocessing: Preprocessing | None = None
     """Of a capsule, how photos were prepared."""
+    notes: tuple[str, ...] = ()
+    """What else the user should know, a sentence or two each."""
 
     def known_classes(self) -> tuple[str, ...] | None:
         """The names that the file tells, else those in a file beside it.
@@ -78,7 +81,7 @@ def read_state(path: Path) -> State:
 
     Raises:
         WeightsError: If there is no such file, it is damaged, of another format, holds no state,
-            or would run code when loaded.
+            or is only opened by running what it names.
     """
     return read_checkpoint(path).state
 
@@ -91,13 +94,18 @@ def _read(path: Path) -> Checkpoint:
             file=path,
         )
     with path.open("rb") as file:
-        start = file.read(32)
+        start = file.read(START)
+    if (kind := kind_of(path, start)) is not None:
+        raise WeightsError(
+            f"The file {path} holds no weights: it is {kind.what}.", next=kind.next, file=path
+        )
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return _read_safetensors(path)
-    if start[:2] == b"PK" or (start[:1] == b"\x80" and _MAGIC in start):
-        return _unwrapped(_read_pickled(path), path)
+    if start[:2] == b"PK" or (start[:1] == b"\x80" and _MAGIC in start[:32]):
+        return _unwrapped(read_pickled(path), path)
     if start[:1] == b"\x80":
-        raise _would_run(path, "it is a pickle that torch.save() did not make")
+        load = "pickle.load(open({file}, 'rb'))"
+        raise not_loaded(path, "it is a pickle that torch.save() did not make", load)
     raise WeightsError(
         f"The file {path} is of no format that is known{'' if start else ': it is empty'}.",
         expected="It must be a .safetensors file or one made with torch.save().",
@@ -117,7 +125,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
         if is_capsule:
             return _capsule(path, state, json.loads(metadata["about"]))
     except (SafetensorError, ValueError, LookupError, TypeError, BudwoodError) as error:
-        raise _damaged(path, error) from None
+        raise damaged(path, error) from None
     return Checkpoint(path, _tensors(state, path))
 
 
@@ -131,56 +139,21 @@ def _capsule(path: Path, state: State, about: dict[str, Any]) -> Checkpoint:
     )
 
 
-def _read_pickled(path: Path) -> object:
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
-        raise _would_run(path, "it is a TorchScript program")
-    try:
-        # argparse.Namespace: plain values, which many training scripts save beside the state.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"(?:GLOBAL|class|function|type) ([\w.]+\.[\w.]+)", str(error))
-        if named is None:
-            raise _damaged(path, error) from None
-        raise _would_run(path, f"it names {named[1]}") from None
-    except (RuntimeError, EOFError, ValueError, LookupError, AttributeError, OSError) as error:
-        raise _damaged(path, error) from None
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _would_run(path: Path, reason: str) -> WeightsError:
-    return WeightsError(
-        f"The file {path} would run code when loaded: {reason}.",
-        expected="A file of weights holds tensors only, not a whole network.",
-        next="Ask for .safetensors or a plain state dict, as torch.save(network.state_dict(), "
-        "...) makes it.",
-        file=path,
-    )
-
-
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return WeightsError(
-        f"The file {path} is damaged, cut short or holds no weights: {reason}",
-        next="Download or copy it again.",
-        file=path,
-    )
-
-
 def _unwrapped(content: object, path: Path) -> Checkpoint:
-    classes = None
+    classes, notes = None, list[str]()
     while isinstance(content, Mapping):
         classes = classes or names_within(content)
-        inner = (content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping))
-        if (state := next(inner, None)) is None:
+        found = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        if not found:
             break
-        content = state
-    return Checkpoint(path, _tensors(content, path), classes)
+        others = [key for key in found if key in _LAST]
+        if found[0] in _AVERAGED and others:
+            notes.append(
+                f"The file holds averaged weights ({found[0]}) and those of the last step "
+                f"({others[0]}): the averaged ones were taken."
+            )
+        content = content[found[0]]
+    return Checkpoint(path, _tensors(content, path), classes, notes=tuple(notes))
 
 
 def _tensors(content: object, path: Path) -> State:

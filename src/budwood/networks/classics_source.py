@@ -109,6 +109,14 @@ def preprocessing(name: str, tag: str | None) -> Preprocessing:
     return _colour(ALEXNET_INPUT if name.startswith("alexnet") else 224, 256)
 
 
+def classes(name: str, tag: str) -> tuple[str, ...] | None:
+    """What the donor of the weights of that tag calls its classes."""
+    if name not in DONORS:
+        return None
+    source, donor = DONORS[name]
+    return source.classes(donor, tag)
+
+
 def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) -> "nn.Module":
     """The network with random weights, for as many classes as in its paper, or for `classes`."""
     if name in AUX_HEADS:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from budwood.errors import ConfigError
+from budwood.images.names import normalised
 from budwood.networks.class_lists import Names
 from budwood.networks.heads import MLPHead, head_names
 
@@ -55,7 +56,9 @@ class Heads:
             >>> Heads((), frozenset(), own=("cat", "dog"), given=("dog", "emu")).pairs()
             ((0, 1),)
         """
-        given, own = self.given or (), self.own or ()
+        given, own = (
+            [normalised(name) for name in names or ()] for names in (self.given, self.own)
+        )
         times = Counter(given)
         places = {name: row for row, name in enumerate(given) if times[name] == 1}
         return tuple((places[name], row) for row, name in enumerate(own) if name in places)

@@ -67,7 +67,7 @@ def match(network: nn.Module, checkpoint: Checkpoint, layout: Layout, heads: Hea
     receipt = Receipt(
         lines=(*lines, *sources.unexpected({name: given[name] for name in extra}, given)),
         share=_share(network, lines),
-        notes=(*layout.notes, *_notes(own, given, extra, heads)),
+        notes=(*checkpoint.notes, *layout.notes, *_notes(own, given, extra, heads)),
         file=checkpoint.file,
     )
     others, surplus = _others(lines, extra, heads)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.networks.catalog import Architecture, find
 
@@ -15,6 +16,7 @@ RANDOM_WEIGHTS = "The weights are random (--weights none): this accuracy means n
 """What must be said with every result of frozen weights that are random."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """The recipe of a network's structure; `rebuild` follows it.

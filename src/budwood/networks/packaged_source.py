@@ -37,6 +37,13 @@ def preprocessing(name: str, tag: str | None) -> Preprocessing:
     return Preprocessing(size=(size, size), resize=size + MARGIN, mean=half, std=half)
 
 
+def classes(name: str, tag: str) -> tuple[str, ...] | None:
+    """Those of ImageNet; the file has no row for TensorFlow's class of what is none of them."""
+    from budwood.networks.torchvision_source import imagenet_classes
+
+    return imagenet_classes()
+
+
 def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) -> "nn.Module":
     """The structure that the packaged weights fit into."""
     from budwood.networks.efficientnet import EfficientNet

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from budwood.display import displayed
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -24,6 +26,7 @@ _SHOWN = 3
 """How many tensors of a kind a summary names."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """What became of one tensor.
@@ -81,6 +84,7 @@ class Line:
         }
 
 
+@displayed
 @dataclass(frozen=True)
 class Receipt:
     """What became of every tensor when weights were loaded; `str()` is a summary.

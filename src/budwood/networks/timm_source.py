@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from budwood.errors import ConfigError, WeightsError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks import weights
+from budwood.networks import torchvision_source, weights
 from budwood.networks.downloading import Progress
 
 if TYPE_CHECKING:
@@ -63,6 +63,22 @@ def preprocessing(name: str, tag: str | None) -> Preprocessing:
         mean=tuple(config["mean"]),
         std=tuple(config["std"]),
     )
+
+
+def classes(name: str, tag: str) -> tuple[str, ...] | None:
+    """What the weights of that tag call their classes; None where timm does not tell, as of those
+    that were trained to match texts."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    config = _config(name, tag).to_dict()
+    subset = infer_imagenet_subset(config)
+    if subset is None:
+        names = config.get("label_names")
+        return tuple(map(str, names)) if names and len(names) == config["num_classes"] else None
+    if subset == "imagenet-1k":
+        return torchvision_source.imagenet_classes()
+    info = ImageNetInfo(subset)
+    return tuple(info.index_to_description(i) for i in range(info.num_classes()))
 
 
 def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) -> "nn.Module":

@@ -43,6 +43,16 @@ def preprocessing(name: str, tag: str | None) -> Preprocessing:
     )
 
 
+def classes(name: str, tag: str) -> tuple[str, ...] | None:
+    """What the weights of that tag call their classes."""
+    return tuple(_entry(name, tag).meta["categories"])
+
+
+def imagenet_classes() -> tuple[str, ...]:
+    """The 1,000 classes of ImageNet, in the usual order of their rows; no two are called alike."""
+    return tuple(_entry("resnet18", None).meta["categories"])
+
+
 def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) -> "nn.Module":
     """The structure that the weights of that tag, or the default ones, fit into.
 

@@ -6,13 +6,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError
+from budwood.learning.algorithms import TRAINING as TRAINING_OPTIONS
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import SUFFIX, names, text_of
 from budwood.request import Request
 from budwood.surgery.graft_recipes import GraftRecipe, require_keys
 
-TRAINING = ("epochs", "lr", "batch_size", "optimizer", "schedule", "patience")
+TRAINING = ("fit", *TRAINING_OPTIONS)
 """Settings of `[training]`, as `budwood train` has them."""
 NETWORK = (
     "model",
@@ -28,6 +30,7 @@ NETWORK = (
 """Settings of the network and the photos, likewise; with `[graft]` only some make sense."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Chapter:
     """What the course's chapter printed for the same example."""
@@ -42,6 +45,7 @@ class Chapter:
     """What is done otherwise here, and why."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A training that has a name."""
@@ -171,6 +175,7 @@ def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
         "head": str,
         "test_fraction": float,
         "seed": int,
+        "fit": str,
         "epochs": int,
         "lr": float,
         "batch_size": int,

@@ -52,10 +52,10 @@ def facts_of(record: Record, model: Classifier, gathered: Gathered, *, is_full: 
     places = shown_places(record.confusion)
     shown = {} if look.seen is None else photos_of_cells(places, look.seen)
     of_cells = {place: look.pictures(shown.get(place, ())) for place in places}
+    shown_at_all = (wrong, unsure, *of_cells.values(), *(fault.photos for fault in faults))
     small = thumbnails(
-        Path(photo.path)
-        for photos in (wrong, unsure, *of_cells.values(), *(fault.photos for fault in faults))
-        for photo in photos
+        (Path(photo.path) for photos in shown_at_all for photo in photos),
+        model.preprocessing.depth,
     )
 
     def finished(photos: Sequence[Picture]) -> tuple[Picture, ...]:

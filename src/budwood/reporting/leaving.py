@@ -9,9 +9,19 @@ from budwood.classifier import Classifier
 from budwood.features.gathering import Gathered
 from budwood.images.folder import ImageFolder
 from budwood.reporting.gathering import facts_of
-from budwood.reporting.pages import write_pages
+from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.records import PHOTOS, Record, listed, write_photos
 from budwood.reporting.words import words_of
+
+
+def remove_pages(folder: Path) -> None:
+    """Remove the pages of an earlier run that is being replaced: they tell of another classifier.
+
+    Raises:
+        OSError: If that is not possible.
+    """
+    for name in (REPORT, CARD):
+        (folder / name).unlink(missing_ok=True)
 
 
 def leave_page(

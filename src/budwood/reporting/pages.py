@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
+from budwood.names import visible
 from budwood.places import whole_file
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
 from budwood.reporting.facts import Cell, Facts
@@ -99,7 +100,7 @@ def write_pages(facts: Facts, folder: Path, words: Words) -> tuple[Path, Path]:
     made = (folder / REPORT, report_page(facts, words)), (folder / CARD, model_card(facts, words))
     for path, text in made:
         with whole_file(path) as file:
-            file.write(text.encode())
+            file.write(text.encode(errors="backslashreplace"))
     return made[0][0], made[1][0]
 
 
@@ -216,4 +217,4 @@ def _duration(seconds: float) -> str:
 
 def _for_markdown(text: object) -> str:
     """Text that means itself in Markdown."""
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in str(text))
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|" else c for c in visible(str(text)))

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 from budwood.errors import BudwoodError, ConfigError
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.folds import as_groups
-from budwood.places import whole_file
+from budwood.images.layouts import LISTS
+from budwood.lists import path_cell, write_list
 from budwood.run_folders import request_of
 
 PHOTOS = "photos.csv"
@@ -62,7 +62,7 @@ class Record:
     def shown(self, path: Path | str) -> str:
         """A path, as short as it can be said."""
         data = Path(self.request["data"])
-        root = data.parent if data.suffix.lower() == ".csv" else data
+        root = data.parent if data.suffix.lower() in LISTS else data
         for base in (root, root.absolute(), root.resolve()):
             if Path(path).is_relative_to(base):
                 return Path(path).relative_to(base).as_posix()
@@ -96,16 +96,13 @@ def groups_of(photos: Sequence[Listed]) -> NDArray[np.int64] | None:
 
 def write_photos(file: Path, photos: Sequence[Listed]) -> None:
     """Put the list of a run's photos into a file, whole or not at all."""
-    text = StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     has_groups = any(photo.group for photo in photos)
-    writer.writerow(["path", "label", "split", *(["group"] if has_groups else [])])
-    writer.writerows(
-        [photo.path, photo.label, photo.split, *([photo.group] if has_groups else [])]
+    rows = [
+        [path_cell(photo.path), photo.label, photo.split, *([photo.group] if has_groups else [])]
         for photo in photos
-    )
-    with whole_file(file) as made:
-        made.write(text.getvalue().encode())
+    ]
+    head = ["path", "label", "split", *(["group"] if has_groups else [])]
+    write_list(file, [head, *rows])
 
 
 def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | None) -> Record:
@@ -144,7 +141,7 @@ def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
     file = folder / PHOTOS
     if file.is_file():
         try:
-            with file.open(newline="", encoding="utf-8") as lines:
+            with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
                 rows = [
                     Listed(Path(r["path"]), r["label"], r["split"], r.get("group") or "")
                     for r in csv.DictReader(lines)

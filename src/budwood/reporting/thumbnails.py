@@ -3,6 +3,8 @@
 from base64 import b64encode
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from PIL import Image
 
 from budwood.errors import PhotoError
 from budwood.features.reading_ahead import workers
+from budwood.images.depth import Depth
+from budwood.images.gate import turn_of
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.reading import read
 
@@ -21,17 +25,24 @@ QUALITY = 72
 SMALL = Preprocessing(size=(SIDE, SIDE), resize=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
-def thumbnails(paths: Iterable[Path]) -> dict[Path, str]:
-    """The photos that can be read, as addresses to put into a page."""
+def thumbnails(paths: Iterable[Path], depth: Depth | None = None) -> dict[Path, str]:
+    """The photos that can be read, as addresses to put into a page.
+
+    Args:
+        paths: Photos.
+        depth: What is black and white in those of more than 8 bits.
+    """
+    small = replace(SMALL, depth=depth or Depth())
     wanted = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(workers()) as pool:
-        made = pool.map(_thumbnail, wanted)
+        made = pool.map(partial(_thumbnail, small), wanted)
         return {path: address for path, address in zip(wanted, made, strict=True) if address}
 
 
-def _thumbnail(path: Path) -> str | None:
+def _thumbnail(small: Preprocessing, path: Path) -> str | None:
     try:
-        return address_of(SMALL.pixels(read(path)))
+        with turn_of(path):
+            return address_of(small.pixels(read(path)))
     except PhotoError:  # it has gone or is torn by now; the page says so in its place
         return None
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
+from budwood.display import displayed
 from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
 from budwood.surgery.flow import Flow
@@ -25,6 +26,7 @@ from budwood.surgery.tracing import UntraceableError, trace
 from budwood.surgery.whole import split_at_last_module
 
 
+@displayed
 @dataclass(frozen=True)
 class FrontierTensor:
     """One tensor that crosses from trunk to graft."""
@@ -34,6 +36,8 @@ class FrontierTensor:
     shape: tuple[int, ...]
     """Its shape for one photo."""
     dtype: torch.dtype
+    feature_axis: int | None = None
+    """The axis of a batch that holds features; None where that is not known."""
 
     @property
     def bytes(self) -> int:
@@ -44,6 +48,7 @@ class FrontierTensor:
         return f"{self.name} {'x'.join(map(str, self.shape))}"
 
 
+@displayed
 @dataclass(frozen=True)
 class Cut:
     """A network in two parts that share its weights: `graft(trunk(x)) == network(x)`."""
@@ -121,7 +126,10 @@ def _cut_graph(network: nn.Module, example: Tensor) -> Cut:
     return Cut(
         build_trunk(shapes, flow, frontier),
         build_graft(shapes, flow, frontier),
-        tuple(FrontierTensor(_layer_of(node), *shapes.rows[node]) for node in frontier),
+        tuple(
+            FrontierTensor(_layer_of(node), *shapes.rows[node], shapes.record.axes.get(node))
+            for node in frontier
+        ),
         flow.silenced,
         traced.opaque,
     )

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from budwood.display import displayed
 from budwood.errors import CutError, UnknownName
 from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.stochastic import is_dropout_call, random_layer
@@ -24,6 +25,7 @@ from budwood.surgery.twins import twin
 Shape = tuple[int, ...]
 
 
+@displayed
 @dataclass(frozen=True)
 class Piece:
     """A run of a network's layers, from one tensor to one tensor."""

@@ -5,12 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError, UnknownName
 from budwood.networks.catalog import find
 from budwood.networks.origins import Origin
 from budwood.surgery.new_layers import NewLayer
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class DonorLayers:
     """A layer, or a range of layers, of a pretrained network.
@@ -65,6 +67,7 @@ class DonorLayers:
 Part = DonorLayers | NewLayer
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class GraftRecipe:
     """Layers in order, and how they are joined.

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from budwood.display import displayed
 from budwood.errors import ConfigError
 
 ENTERING = {
@@ -48,6 +49,7 @@ CLASSES = "classes"
 """As a number of outputs: as many as there are classes."""
 
 
+@displayed
 @dataclass(frozen=True, kw_only=True)
 class NewLayer:
     """A layer that does not exist yet.

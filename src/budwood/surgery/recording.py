@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
+from budwood.surgery.axes import FeatureAxes
 from budwood.surgery.stochastic import watching_randomness
 from budwood.surgery.tracing import Traced
 
@@ -34,6 +35,8 @@ class Record:
     """Each node's value; tensors without data."""
     macs: dict[fx.Node, int] = field(default_factory=dict)
     """Multiply-adds of each node."""
+    axes: dict[fx.Node, int] = field(default_factory=dict)
+    """The axis of each node's tensor that holds features, where it is known."""
     places: dict[fx.Node, tuple[Place, ...]] = field(default_factory=dict)
     """Where the tensors of each node's value lie."""
     overwrites: dict[fx.Node, tuple[fx.Node, ...]] = field(default_factory=dict)
@@ -49,6 +52,7 @@ def record(traced: Traced, batch: Tensor) -> Record:
     """Run the graph on a batch, in the network's mode, and watch."""
     watch = _Watch()
     recorder = _Recorder(traced, watch)
+    watch.axes.begin(batch)
     with torch.no_grad(), watching_randomness(), watch:
         recorder.run(batch)
     return recorder.record
@@ -66,6 +70,8 @@ class _Recorder(fx.Interpreter):
         watch, record = self._watch, self.record
         drew, value = self._watched(n)
         record.macs[n] = watch.flops // 2
+        if (axis := watch.axes.of(value)) is not None:
+            record.axes[n] = axis
         written = set(watch.written)
         if drew:
             record.draws.add(n)
@@ -119,6 +125,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._kept: dict[int, StorageWeakRef] = {}
+        self.axes = FeatureAxes()
         self.clear()
 
     def clear(self) -> None:
@@ -152,6 +159,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         value = func(*args, **(kwargs or {}))
         if (count := flop_registry.get(func._overloadpacket)) is not None:
             self.flops += count(*args, **(kwargs or {}), out_val=value)
+        self.axes.follow(func, named, value)
         return value
 
 

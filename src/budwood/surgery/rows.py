@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from budwood.display import displayed
+
 Shape = tuple[int, ...]
 State = Literal["frozen", "trainable", "partly", "-"]
 
 
+@displayed
 @dataclass(frozen=True)
 class Row:
     """One layer, or a block with all that is in it."""

@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
+from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import Cut, FrontierTensor
 from budwood.surgery.flow import Flow
 from budwood.surgery.memory import follow_overwritten_values
@@ -82,9 +83,14 @@ def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
             parameter.requires_grad_(True)
     if not ends:
         raise CutError("Nothing of this network comes before its last layer.")
-    rows = [shapes.rows[node][0] for _, node in ends]
-    _pool(trunk, [_places(shape) for shape in rows])
-    widths = [shape[-1] if 1 in _places(shape) else shape[0] for shape in rows]
+    batches = [(0, *shapes.rows[node][0]) for _, node in ends]
+    axes = [shapes.record.axes.get(node) for _, node in ends]
+    places = [place_axes(len(b), axis) for b, axis in zip(batches, axes, strict=True)]
+    _pool(trunk, places)
+    widths = [
+        next(size for i, size in enumerate(batch) if i and i not in averaged)
+        for batch, averaged in zip(batches, places, strict=True)
+    ]
     return Stages(
         Cut(
             trunk,
@@ -225,18 +231,6 @@ def _has_weights(shapes: Shapes, node: fx.Node) -> bool:
         and shapes.traced.attribute(source).dim() > 1
         for source in node.all_input_nodes
     )
-
-
-def _places(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of a batch of such rows that are places, and not features.
-
-    Example:
-        >>> _places((512, 7, 7)), _places((7, 7, 768)), _places((197, 768)), _places((512,))
-        ((2, 3), (1, 2), (1,), ())
-    """
-    is_last = len(shape) == 2 or (len(shape) == 3 and shape[0] == shape[1] != shape[2])
-    first = 1 if is_last else 2
-    return tuple(range(first, first + len(shape) - 1))
 
 
 def _pool(trunk: fx.GraphModule, places: list[tuple[int, ...]]) -> None:

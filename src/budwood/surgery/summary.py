@@ -2,11 +2,13 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from budwood.display import displayed
 from budwood.surgery import rendering
 from budwood.surgery.rows import Row as Row
 from budwood.surgery.rows import Shape as Shape
 
 
+@displayed
 @dataclass(frozen=True)
 class Summary:
     """A network's layers and their totals; printed, it is a table."""

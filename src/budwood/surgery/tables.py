@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from budwood.names import shown, visible
+
 
 def aligned(rows: Sequence[Sequence[str]], words: int = 1) -> str:
     """The rows as lines of text; the first `words` columns lean left, the numbers lean right.
+
+    Names are shown as `names.shown` does.
 
     Example:
         >>> print(aligned([("class", "photos"), ("雏菊", "7"), ("rose", "12")]))
@@ -16,8 +20,9 @@ def aligned(rows: Sequence[Sequence[str]], words: int = 1) -> str:
         雏菊        7
         rose       12
     """
-    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(_line(row, widths, words) for row in rows)
+    cells = [list(map(shown, row)) for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(_line(row, widths, words) for row in cells)
 
 
 def width_of(text: str) -> int:
@@ -70,5 +75,8 @@ def _blanks(cell: str, width: int) -> str:
 
 
 def _markdown_line(cells: Sequence[str]) -> str:
-    escaped = (" ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|") for cell in cells)
+    escaped = (
+        " ".join(visible(cell, "\n").split()).replace("\\", "\\\\").replace("|", "\\|")
+        for cell in cells
+    )
     return f"| {' | '.join(escaped)} |"

@@ -1,0 +1,26 @@
+"""A run is judged alike, whether its folder or its capsule is named."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from budwood import judgements
+from budwood.errors import DataError
+from budwood.run_folders import write_json
+
+
+@pytest.mark.parametrize("named", [".", "model.safetensors"])
+def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, named):
+    write_json(tmp_path / "config.json", {"group": "patient"})
+    (tmp_path / "model.safetensors").touch()
+    model = SimpleNamespace(classes_=("x", "y"))
+    monkeypatch.setattr(judgements, "read_capsule", lambda run: SimpleNamespace(precision="bf16"))
+    monkeypatch.setattr(judgements, "unpacked", lambda capsule, **options: model)
+
+    def load_test(data, classes, group):
+        raise DataError(f"{data} is asked for {group} of {classes}.")
+
+    monkeypatch.setattr(judgements, "load_test", load_test)
+    with pytest.raises(DataError, match=r"list\.csv is asked for patient of \('x', 'y'\)"):
+        judgements.evaluate_run(tmp_path / named, Path("list.csv"), False, print, None)
