@@ -114,6 +114,11 @@ def test_trust_is_for_one_processor(saved, monkeypatch):
     assert compiled_classifier(path, 1) is None
 
 
+def names_in(path):
+    with safe_open(path, "np") as file:
+        return list(file.keys())
+
+
 def changed_in(path, name):
     """Turn one bit of a tensor in a capsule."""
     content = bytearray(path.read_bytes())
@@ -160,7 +165,7 @@ def test_of_a_capsule_only_what_answers_is_read(saved, photos, monkeypatch):
     expected = compiled_classifier(path, 1).answers(photos.paths[:1]).logits
     names = {name for name in read if not name.startswith(("golden.", "trust."))}
     assert names == {"network.fc.weight", "network.fc.bias"}
-    other = next(n for n in list(safe_open(path, "np").keys()) if n.startswith("network.layer1"))
+    other = next(n for n in names_in(path) if n.startswith("network.layer1"))
     answers = compiled_classifier(changed_in(path, other), 1).answers(photos.paths[:1]).logits
     np.testing.assert_array_equal(answers, expected)
 

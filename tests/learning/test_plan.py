@@ -27,12 +27,12 @@ def solved(network):
     return probed_layer(parts.graft, [tensor.shape for tensor in parts.frontier])
 
 
-def plan_of(network, *, solve=True, notes=None):
+def plan_of(network, *, solve=True, notes=None, device="cpu"):
     notes = [] if notes is None else notes
     return Plan(
         network,
         network.preprocessing,
-        Extraction(precision="fp32"),
+        Extraction(precision="fp32", device=device),
         solve=solve,
         on_note=notes.append,
         on_progress=None,
@@ -198,3 +198,13 @@ def test_photos_can_be_compared_by_what_a_frozen_layer_made_of_them():
     assert plan_of(headed("resnet18")).has_features
     network = bw.unfreeze(headed("resnet18"), "*")
     assert not plan_of(network, solve=False).has_features
+
+
+@pytest.mark.parametrize(("solve", "count"), [(True, 0), (False, 1)])
+def test_what_trains_on_the_processor_beside_a_gpu_is_said(solve, count, monkeypatch):
+    specs = [EngineSpec("torch", "fp32", "cuda")]
+    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)
+    notes = []
+    plan_of(headed("timm/test_resnet"), solve=solve, notes=notes, device="cuda")
+    said = "Only what is frozen runs on cuda; what trains runs on the processor."
+    assert notes.count(said) == count
