@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import types
+import typing
 import weakref
 from pathlib import Path
 
@@ -204,6 +205,7 @@ MAKERS = {
     "module": from_module,
     "function of a function": calling,
     "partial": lambda k: functools.partial(operator.mul, k),
+    "cached function": lambda k: functools.lru_cache(closure(k)),
     "nested partial": lambda k: functools.partial(closure(k), 1),
     "bound method": lambda k: Plain(k).forward,
     "method in C": lambda k: [k].count,
@@ -245,6 +247,7 @@ def test_a_setting_is_in_the_key_of_its_module(name):
         lambda: (i for i in range(3)),
         lambda: io.TextIOWrapper(io.BytesIO()),
         lambda: types.ModuleType("mine"),
+        lambda: typing.TypeVar("Mine"),
         lambda: type("Lossy", (), {"__getstate__": lambda self: None})(),
         lambda: type("Broken", (), {"__reduce_ex__": lambda self, n: 1 / 0})(),
         lambda: torch.empty(2, device="meta"),

@@ -59,8 +59,10 @@ def _groups(shards: Sequence[Shard]) -> Iterator[list[Shard]]:
         alike[shard.dtype, shard.shape[1:]].append(shard)
     for kind in alike.values():
         sizes = np.cumsum([shard.bytes for shard in kind])
-        for number in range(int(sizes[-1] // MERGED_BYTES) + 1):
-            yield [s for s, end in zip(kind, sizes, strict=True) if end // MERGED_BYTES == number]
+        for number in range(int((sizes[-1] - 1) // MERGED_BYTES) + 1):
+            yield [
+                s for s, end in zip(kind, sizes, strict=True) if (end - 1) // MERGED_BYTES == number
+            ]
 
 
 def _merge_group(shards: Sequence[Shard], maker: str) -> None:

@@ -188,6 +188,8 @@ class _Description:
             return f"{_name(value.__objclass__)}.{value.__name__}"
         if isinstance(value, staticmethod | classmethod):
             return f"{type(value).__name__} {self.of(value.__func__)}"
+        if isinstance(value, functools._lru_cache_wrapper):
+            return f"cached {self.of(value.__wrapped__)}"
         if isinstance(value, property):
             return f"property {self.of([value.fget, value.fset, value.fdel])}"
         if isinstance(value, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
@@ -281,7 +283,12 @@ class _Description:
             isinstance(f, types.FunctionType) and f.__module__ != "dataclasses" for f in own
         ):
             raise TypeError("its class decides what is pickled")
-        function, arguments, *more = value.__reduce_ex__(2)
+        reduced = value.__reduce_ex__(2)
+        if isinstance(reduced, str):  # a global of a module: what its name says, or anything
+            if not _is_by_name(value):
+                raise TypeError("it is known by its name only")
+            return f"{value.__module__}.{reduced}"
+        function, arguments, *more = reduced
         state, items, pairs = (*more, None, None, None)[:3]
         rest = [list(each) if isinstance(each, Iterator) else each for each in (items, pairs)]
         return f"object {self.of(kind)} {self.of([function, list(arguments), state, *rest])}"
