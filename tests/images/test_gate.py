@@ -1,14 +1,17 @@
 """Not more is decoded at once than there is room for."""
 
+import os
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from budwood.images import decoding as decoding_module
 from budwood.images.decoding import decoding
-from budwood.images.gate import LARGE_FILE, Gate, pixel_bytes, turn_of
+from budwood.images.gate import LARGE_FILE, PIXELS, ROOM, Gate, pixel_bytes, turn_of
 from budwood.images.headers import Header
 
 
@@ -88,3 +91,16 @@ def test_of_large_files_one_at_a_time_is_read(tmp_path):
     assert turn_of(small) is not turn_of(large)
     with turn_of(tmp_path / "gone.png"):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_forked_process_has_all_the_room(scene, encoded):
+    """Threads that held it are not there any more."""
+    data = encoded(scene(), "PNG")
+    with PIXELS.hold(ROOM):
+        child = os.fork()
+        if child == 0:
+            signal.alarm(10)
+            with turn_of(Path("x.png")), decoding(data, lambda *sides: 1) as decoded:
+                os._exit(0 if decoded.height == 120 else 1)
+        assert os.waitpid(child, 0)[1] == 0

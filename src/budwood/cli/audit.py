@@ -62,6 +62,7 @@ def command(
       budwood audit photos/ --csv findings.csv      # fill in the column action, then
       budwood audit photos/ --fix findings.csv
     """
+    note(f"Looking at the photos in {data}.")  # what follows is slow to import
     from budwood.audits import audit, require_network, with_fixes  # torch is loaded here
     from budwood.features.gathering import Extraction
     from budwood.fixes import apply_findings, require_new, write_findings

@@ -80,6 +80,17 @@ PIXELS = Gate(ROOM)
 _one_large_file = threading.Lock()
 
 
+def _open_anew() -> None:
+    """In a forked process: the threads that had room, or the lock, are not here to give it back."""
+    global _one_large_file
+    PIXELS.__init__(ROOM)  # type: ignore[misc]
+    _one_large_file = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_open_anew)
+
+
 def pixel_bytes(header: Header, reduction: int) -> int:
     """About how much a photo takes while it is decoded."""
     pixels = (header.height or 0) * (header.width or 0)
