@@ -96,7 +96,7 @@ def evaluation():
 
 def predictions(*rest):
     top = (("a<b>", 0.9), ("daisy", 0.1))
-    photos = tuple(Prediction(str(path), top, (0.9, 0.1)) for path in MANY[:3])
+    photos = tuple(Prediction(str(path), top) for path in MANY[:3])
     return Predictions(SPLIT.classes, photos, {}, *rest)
 
 

@@ -115,12 +115,14 @@ def test_a_list_of_nothing_is_an_error():
 
 
 def test_the_table_tells_a_class_called_unknown_from_a_photo_that_is(monkeypatch):
-    answered = Prediction("a.jpg", (("unknown", 0.8),), (0.2, 0.8))
-    not_answered = Prediction("b.jpg", (("path", 0.6),), (0.6, 0.4), "unsure")
+    answered = Prediction("a.jpg", (("unknown", 0.8),), None, (0.2, 0.8))
+    not_answered = Prediction("b.jpg", (("path", 0.6),), "unsure", (0.6, 0.4))
     monkeypatch.setattr(
         predictions,
         "predict_run",
-        lambda *args: predictions.Predictions(CLASSES, (answered, not_answered), {}, None),
+        lambda *args, **options: predictions.Predictions(
+            CLASSES, (answered, not_answered), {}, None
+        ),
     )
     rows = list(csv.DictReader(io.StringIO(run("a.jpg", "b.jpg", "--csv", "-").stdout)))
     assert rows == [

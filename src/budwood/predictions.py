@@ -113,6 +113,7 @@ def predict(
     *,
     top: int | None = None,
     abstain: float | None = None,
+    every_class: bool = False,
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
 ) -> Predictions:
@@ -124,6 +125,7 @@ def predict(
         photos: Photos, and folders of photos.
         top: Classes named per photo; None: 3, and 5 of a network's own.
         abstain: The target error rate of answered photos; None answers all.
+        every_class: Keep the probabilities of all classes, not of those named alone.
         on_note: Told of photos that are not there or cannot be read.
         on_progress: Told how far it is.
 
@@ -134,7 +136,8 @@ def predict(
         ConfigError: If it cannot abstain, or nothing tells the network's classes.
     """
     found = run_or_network(what)
-    return predict_run(found, list(map(Path, photos)), top, on_note, on_progress, abstain)
+    paths = list(map(Path, photos))
+    return predict_run(found, paths, top, on_note, on_progress, abstain, every_class)
 
 
 def predict_run(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from budwood.display import displayed
 from budwood.errors import ConfigError, PhotoError
 
 FULL_RANGES: Mapping[str, tuple[float, float]] = {
@@ -39,6 +40,7 @@ class Samples:
     zero_is_white: bool = False
 
 
+@displayed
 @dataclass(frozen=True, init=False)
 class Depth:
     """Black and white of each kind of deep sample that a folder holds.
