@@ -308,14 +308,16 @@ def stored_bytes() -> int:
 
 
 def _is_maker(folder: Path) -> bool:
-    """True for a folder that rows were stored in, or were about to be, or that is closed to us."""
+    """True for a folder that rows were, or were to be, stored in, or that is closed to us; false
+    for one with other things only."""
     if not os.path.isdir(folder):
         return False
     try:
-        shards = shard_paths(folder)
+        if shard_paths(folder) or not os.listdir(folder):
+            return True
     except OSError:
         return True
-    return bool(shards) or (folder / "about.json").exists() or any(folder.glob(".*.partial"))
+    return (folder / "about.json").exists() or any(folder.glob(".*.partial"))
 
 
 def _write_whole(path: Path, content: bytes) -> None:
