@@ -85,7 +85,8 @@ def test_the_graphs_of_other_sizes_are_given_up(trunk, pixels):
 def test_a_request_has_memory_of_its_own(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
     batch = pixels(4).copy()
-    request = engine._graph(QUICK_BATCH)._free[0]
+    engine.run(batch[:1])
+    request = engine._graph(QUICK_BATCH)._requests[0]
     request.start(batch, QUICK_BATCH)
     request.finish()
     assert not np.shares_memory(request._request.get_input_tensor(0).data, batch)
