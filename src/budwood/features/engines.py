@@ -171,7 +171,10 @@ def _require_int8(device: str, network_runs: bool) -> None:
 def _require_device(device: str) -> None:
     kind, colon, number = device.partition(":")
     if kind not in ("cuda", "mps") or (colon and not number.isdigit()):
-        raise ConfigError(f"No device is called {device!r}.", expected="cpu, cuda or mps; a certain one as cuda:1.")
+        raise ConfigError(
+            f"No device is called {device!r}.",
+            expected="cpu, cuda or mps; a certain one as cuda:1.",
+        )
     import torch
 
     is_there = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
