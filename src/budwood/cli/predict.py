@@ -56,7 +56,7 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Predict the class of photos with the classifier in RUN, or with a NETWORK as published.
+    """Predict the class of photos with a classifier or a network.
 
     NETWORK is a name that `budwood models` lists: it says which of its own classes it sees, most
     often the 1,000 of ImageNet, without any training. A run of that name comes first.
