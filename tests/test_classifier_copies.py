@@ -15,13 +15,13 @@ from budwood.features.engines import EngineSpec
 from budwood.learning.probe import Probe
 
 CLASSES = ("blue", "green", "red")
+SPECS = [EngineSpec("torch", "fp32")]
 
 
 @pytest.fixture(autouse=True)
 def torch_engine(monkeypatch):
     """Trunks run in fp32 torch only: exact, and quick to build."""
-    specs = [EngineSpec("torch", "fp32")]
-    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)
+    monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: SPECS)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,13 @@ def unfitted(classes=CLASSES):
     return bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), probe=Probe(penalty=1.0))
 
 
-@pytest.fixture
-def fitted(photos):
-    return unfitted().fit(*photos)
+@pytest.fixture(scope="module")
+def fitted(photos, tmp_path_factory):
+    """A classifier that no test changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUDWOOD_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: SPECS)
+        return unfitted().fit(*photos)
 
 
 def through_joblib(model, tmp_path):
@@ -74,9 +78,8 @@ def test_a_copy_gives_the_same_answers_and_goes_its_own_way(way, fitted, photos,
     assert twin.score(paths, labels) < fitted.score(paths, labels)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_a_copy_of_what_is_not_fitted_can_be_fitted(way, photos, tmp_path):
-    twin = WAYS[way](unfitted(), tmp_path)
+def test_a_copy_of_what_is_not_fitted_can_be_fitted(photos):
+    twin = pickle.loads(pickle.dumps(unfitted()))
     assert twin.fit_ is None
     assert twin.fit(*photos).score(*photos) == 1.0
 
@@ -125,9 +128,6 @@ def test_scikit_learn_scores_it_by_its_probabilities(photos):
     from sklearn.model_selection import cross_val_predict, cross_val_score
 
     paths, labels = map(np.array, photos)
-    for scoring in ("roc_auc_ovr", "neg_log_loss"):
-        scores = cross_val_score(unfitted(), paths, labels, cv=2, scoring=scoring)
-        assert np.isfinite(scores).all()
     assert cross_val_score(unfitted(), paths, labels, cv=2, scoring="roc_auc_ovr").min() == 1.0
     held_out = cross_val_predict(unfitted(), paths, labels, cv=2, method="predict_proba")
     assert [CLASSES[i] for i in held_out.argmax(1)] == labels.tolist()
@@ -155,9 +155,7 @@ def test_scikit_learn_searches_its_parameters(photos):
 def test_labels_may_be_the_numbers_of_classes(photos):
     paths, labels = photos
     numbers = np.array([CLASSES.index(label) for label in labels])
-    by_number = unfitted().fit(paths, numbers)
-    expected = unfitted().fit(paths, labels).predict_proba(paths)
-    np.testing.assert_array_equal(by_number.predict_proba(paths), expected)
+    assert unfitted().fit(paths, numbers).predict(paths).tolist() == labels
 
 
 def test_a_number_that_no_class_has_is_said(photos):
