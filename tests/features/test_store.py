@@ -105,7 +105,7 @@ def test_refresh_takes_in_what_another_writer_stored():
 
 def test_rows_are_mapped_and_not_read(shards):
     RowStore("maker", {}).write(photos(2), rows(2))
-    assert isinstance(open_shard(shards()[0]).rows, np.memmap)
+    assert isinstance(open_shard(shards()[0]).rows.base, np.memmap)
 
 
 def test_other_users_may_read_what_was_stored(shards, budwood_home):

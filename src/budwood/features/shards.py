@@ -64,22 +64,20 @@ class Shard:
 
 
 class Maps:
-    """The shards that are mapped: those that were used last, no more than a few, and none that
+    """The shards that are mapped: those that were mapped last, no more than a few, and none that
     nobody holds any more."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._maps: WeakKeyDictionary[Shard, NDArray[Any]] = WeakKeyDictionary()
-        """The one used longest ago comes first."""
+        """The one mapped longest ago comes first, and goes first."""
         self._lock = Lock()
 
     def of(self, shard: Shard) -> NDArray[Any]:
         """The rows of a shard."""
-        with self._lock:
-            rows = self._maps.pop(shard, None)
-            if rows is not None:
-                self._maps[shard] = rows
-                return rows
+        rows = self._maps.get(shard)
+        if rows is not None:
+            return rows
         rows = with_descriptors(lambda: _mapped(shard))
         with self._lock:
             self._maps[shard] = rows
@@ -242,6 +240,7 @@ def _placed(
 
 def _mapped(shard: Shard) -> NDArray[Any]:
     try:
-        return np.memmap(shard.path, shard.dtype, "r", shard.start, shard.shape)
+        # As a plain array: a memmap looks after each row that is taken from it.
+        return np.asarray(np.memmap(shard.path, shard.dtype, "r", shard.start, shard.shape))
     except ValueError as problem:  # it was longer when it was opened
         raise damaged(shard.path, str(problem)) from None

@@ -38,6 +38,8 @@ from budwood.places import home, whole_file
 
 SHARD_ROWS = 2**32
 """More than a shard can hold: place 2 * SHARD_ROWS + 3 is row 3 of shard 2."""
+BLOCK_BYTES = 2**20
+"""Rows of several shards are copied so many bytes at a time, which stay in the cache."""
 TRIES = 2
 """Times that rows are looked for, besides once for each shard that may be merged meanwhile."""
 
@@ -233,9 +235,13 @@ class RowStore:
         shards = [self._shards[number] for number in used]
         kind = np.result_type(*(shard.dtype for shard in shards))
         out = np.empty((len(places), *shards[0].shape[1:]), kind)
+        step = max(1, BLOCK_BYTES // max(1, shards[0].bytes // shards[0].shape[0]))
         for number, shard in zip(used, shards, strict=True):
-            here = numbers == number
-            out[here] = shard.rows[rows[here]]
+            here = np.flatnonzero(numbers == number)
+            stored = shard.rows
+            for start in range(0, len(here), step):
+                some = here[start : start + step]
+                out[some] = stored[rows[some]]
         return out
 
     def _moved(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
