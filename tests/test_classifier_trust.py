@@ -251,7 +251,7 @@ def test_two_photos_in_all_are_fitted_and_nothing_is_promised(photos):
     with pytest.raises(ConfigError, match="cannot tell when to abstain"):
         model.judge(split, 0.1)
     assert "too few photos" in str(model.learning_curve(split))
-    with pytest.raises(ConfigError, match=r"2 folds are too many: there is 1 photo of class"):
+    with pytest.raises(ConfigError, match=r"2 folds are too many: there are 0 photos of class"):
         model.cross_validate(split, 2)
 
 

@@ -14,11 +14,11 @@ from budwood.run_folders import write_json
 def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, named):
     write_json(tmp_path / "config.json", {"group": "patient"})
     (tmp_path / "model.safetensors").touch()
-    model = SimpleNamespace(classes_=("x", "y"))
+    model = SimpleNamespace(class_names=("x", "y"), preprocessing=SimpleNamespace(depth=None))
     monkeypatch.setattr(judgements, "read_capsule", lambda run: SimpleNamespace(precision="bf16"))
     monkeypatch.setattr(judgements, "unpacked", lambda capsule, **options: model)
 
-    def load_test(data, classes, group):
+    def load_test(data, classes, group, depth):
         raise DataError(f"{data} is asked for {group} of {classes}.")
 
     monkeypatch.setattr(judgements, "load_test", load_test)
