@@ -49,7 +49,7 @@ def test_any_batch_size_is_taken(trunk, pixels):
 def test_requests_in_flight_are_over_when_a_stream_is_left(trunk, pixels):
     engine = build_engine(trunk(), SPEC, pixels(1))
     engine.expect(None)
-    sizes = [1, *[4000] * engine._graph(None).room]
+    sizes = [4000] * (engine._graph(None).room + 1)
     stream = engine.stream((i, pixels(size)) for i, size in enumerate(sizes))
     next(stream)
     stream.close()
