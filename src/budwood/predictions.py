@@ -39,7 +39,7 @@ class Prediction:
     """The best classes with their probabilities, best first."""
     unknown: str | None = None
     """Why it is not answered, where abstaining was asked for; None if it is answered."""
-    probabilities: NDArray[np.float32] | None = field(default=None, compare=False)
+    probabilities: NDArray[np.float64] | None = field(default=None, compare=False)
     """Of every class, where they were asked for."""
 
 
@@ -188,8 +188,7 @@ def predict_run(
         for path, row, reason in zip(good, shares, reasons, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
             ranked = tuple((saved.classes[i], float(row[i])) for i in best)
-            kept = row.astype(np.float32) if every_class else None
-            found.append(Prediction(str(path), ranked, reason, kept))
+            found.append(Prediction(str(path), ranked, reason, row if every_class else None))
     if not found:
         raise _none_readable(skipped)
     for note in few_or_one(

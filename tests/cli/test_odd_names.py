@@ -146,7 +146,7 @@ def test_other_errors_of_the_system_ask_for_the_traceback():
 
 
 def test_very_long_names_do_not_widen_a_table():
-    photos = [Prediction(name, (("a", 0.5),), (0.5,)) for name in ("b.jpg", "x" * 250 + ".jpg")]
+    photos = [Prediction(name, (("a", 0.5),)) for name in ("b.jpg", "x" * 250 + ".jpg")]
     lines = str(Predictions(("a",), tuple(photos), {}, None)).splitlines()
     assert max(map(len, lines)) < 120
 

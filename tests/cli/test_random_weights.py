@@ -10,7 +10,7 @@ RUN = "random"
 def outcomes(place):
     """train, evaluate and predict, each as text and as JSON."""
     commands = [
-        ["train", "photos", "--weights", "none", "--precision", "fp32", "--out", RUN],
+        ["train", "photos", "--weights", "none", "--precision", "fp32", "--out", RUN, "--replace"],
         ["evaluate", RUN, "photos"],
         ["predict", RUN, "photos"],
     ]
