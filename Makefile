@@ -16,7 +16,7 @@ demo: .venv/.installed
 	@$(BIN)/budwood demo
 
 test: .venv/.installed-dev
-	@echo "== tests (about 8 minutes on 2 cores; tests that need real photos say so when they skip)"
+	@echo "== tests (many minutes on 2 cores; tests that need real photos say so when they skip)"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/.installed-dev

@@ -18,7 +18,9 @@ from budwood.recipes.loading import load_recipe, load_recipes
 from .pages import ROOT, Page, arguments, fits, lay_out, pages, parse
 
 ALL = pages("README*.md", "docs/**/*.md")
-ENGLISH = pages("docs/examples/*.md", "docs/recipes.md", "docs/where-the-chapter-errs.md")
+ENGLISH = pages(
+    "docs/examples/*.md", "docs/recipes.md", "docs/where-the-chapter-errs.md", "docs/tour.md"
+)
 CHINESE = pages("README.zh.md", "docs/zh/**/*.md")
 RECIPES = Page("docs/recipes.md")
 ERROR = re.compile(r"^\| `([^`]+ = .+)` \| (.+\.|.+\?) \|$", re.MULTILINE)

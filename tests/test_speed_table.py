@@ -1,4 +1,4 @@
-"""The table of speed in both READMEs is what the tool makes of the saved results."""
+"""The tables of speed in docs and READMEs are what the tool makes of the saved results."""
 
 import importlib.util
 import json
@@ -81,6 +81,15 @@ def save(folder, *results):
 def test_the_page_shows_what_was_measured(name, language):
     page = (ROOT / name).read_text("utf-8")
     assert page == TOOL.with_table(page, TOOL.speed_table(TOOL.saved(), language))
+
+
+@pytest.mark.parametrize(("name", "language"), TOOL.READMES.items())
+def test_a_readme_shows_six_lines_of_it(name, language):
+    page = (ROOT / name).read_text("utf-8")
+    table = TOOL.speed_table(TOOL.saved(), language, only=TOOL.HEADLINES)
+    assert page == TOOL.with_table(page, table)
+    assert table.count("\n| ") == 2 + 6
+    assert set(table.splitlines()) <= set(TOOL.speed_table(TOOL.saved(), language).splitlines())
 
 
 @pytest.mark.parametrize("language", TOOL.WORDS)

@@ -1,4 +1,4 @@
-"""The table of trust in both READMEs is what the tool makes of the saved results."""
+"""The table of trust in docs/measured.md is what the tool makes of the saved results."""
 
 import importlib.util
 import json

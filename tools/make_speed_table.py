@@ -1,20 +1,24 @@
-"""Write the table of README.md and README.zh.md from the saved results of the benchmarks.
+"""Write the tables of speed in docs/measured.md and README.md, in both languages.
 
     python tools/make_speed_table.py
 
 Reads `benchmarks/results/*.json`, which `--save` of the benchmarks writes, and puts the table
-between the two markers. Run it after saving a result. A result of `--short`, of a machine that
-others used, or of another machine than the rest is refused.
+between the two markers; the READMEs get its headlines. Run it after saving a result. A result of
+`--short`, of a machine that others used, or of another machine than the rest is refused.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = {"README.md": "en", "README.zh.md": "zh"}
+PAGES = {"docs/measured.md": "en", "docs/zh/measured.md": "zh"}
+READMES = {"README.md": "en", "README.zh.md": "zh"}
+HEADLINES = re.compile(r"lite0-flowers|geometric mean|几何平均|budwood predict")
+"""What is measured in the lines that a README shows."""
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 QUIET = 0.5
 """The load before a benchmark above which its figures do not count."""
@@ -167,15 +171,21 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda result: order.index(result["benchmark"]))
 
 
-def speed_table(results: list[dict[str, Any]], language: str) -> str:
-    """The table in one language, with the machine above it."""
+def speed_table(
+    results: list[dict[str, Any]], language: str, *, only: re.Pattern[str] | None = None
+) -> str:
+    """The table in one language, with the machine above it; `only` chooses lines by their start."""
     say: dict[str, Any] = WORDS[language]
     if not results:
         return str(say["none"])
     lines = [say["head"], ("---", "---:", "---:", "---:", "---")]
     for result in results:
         command = f"`{result['command']}`"
-        lines += [(*line, command) for line in SECTIONS[result["benchmark"]](result, say)]
+        lines += [
+            (*line, command)
+            for line in SECTIONS[result["benchmark"]](result, say)
+            if only is None or only.search(line[0])
+        ]
     rows = "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
     )
@@ -222,9 +232,9 @@ def times(ratio: float) -> str:
 
 if __name__ == "__main__":
     results = saved()
-    for name, language in PAGES.items():
-        page = ROOT / name
-        page.write_text(
-            with_table(page.read_text("utf-8"), speed_table(results, language)), "utf-8"
-        )
-        print(f"{page} is written")
+    for pages, only in ((PAGES, None), (READMES, HEADLINES)):
+        for name, language in pages.items():
+            page = ROOT / name
+            table = speed_table(results, language, only=only)
+            page.write_text(with_table(page.read_text("utf-8"), table), "utf-8")
+            print(f"{page} is written")

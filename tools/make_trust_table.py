@@ -1,4 +1,4 @@
-"""Write the table of what was measured about trust into README.md and README.zh.md.
+"""Write the table of what was measured about trust into docs/measured.md, in both languages.
 
     python tools/make_trust_table.py
 
