@@ -19,7 +19,11 @@ from .pages import ROOT, Page, arguments, fits, lay_out, pages, parse
 
 ALL = pages("README*.md", "docs/**/*.md")
 ENGLISH = pages(
-    "docs/examples/*.md", "docs/recipes.md", "docs/where-the-chapter-errs.md", "docs/tour.md"
+    "docs/examples/*.md",
+    "docs/recipes.md",
+    "docs/where-the-chapter-errs.md",
+    "docs/tour.md",
+    "docs/glossary.md",
 )
 CHINESE = pages("README.zh.md", "docs/zh/**/*.md")
 RECIPES = Page("docs/recipes.md")
