@@ -18,7 +18,7 @@ from budwood.compiled import compiled_classifier
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
 from budwood.images.splits import Split
-from budwood.predictions import predict_run
+from budwood.tasks.predict import predict_run
 
 CLASSES = ("dark", "light")
 
@@ -240,7 +240,7 @@ def test_torch_is_not_imported(saved, photos):
     script = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from budwood.predictions import predict_run\n"
+        "from budwood.tasks.predict import predict_run\n"
         "said = predict_run(Path(sys.argv[1]), [Path(sys.argv[2])], 2, print, None).to_json()\n"
         "print(json.dumps({'torch': 'torch' in sys.modules, **said}))\n"
     )

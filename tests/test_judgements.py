@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from budwood import judgements
 from budwood.errors import DataError
 from budwood.run_folders import write_json
+from budwood.tasks import evaluate as judgements
 
 
 @pytest.mark.parametrize("named", [".", "model.safetensors"])

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from budwood.course.recipes import load_recipe
 from budwood.errors import ConfigError
-from budwood.recipes.loading import load_recipe
 from budwood.request import Request
 
 

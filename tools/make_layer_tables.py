@@ -15,12 +15,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import get_args
 
+from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import Summary
 from budwood.networks.catalog import Architecture, Source, models
 from budwood.networks.source_code import code_digest
-from budwood.preparing import network_to_inspect
 from budwood.surgery.layer_tables import FILE, stored_summary, write_tables
-from budwood.surgery.summarizing import summarize
-from budwood.surgery.summary import Summary
+from budwood.tasks.preparing import network_to_inspect
 
 ALL = list(get_args(Source))
 TABLES = Path(__file__).parent.parent / "src" / "budwood" / "surgery" / FILE

@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from budwood.classifier import Classifier as Classifier
     from budwood.classifier import load as load
+    from budwood.course.recipes import load_recipe as load_recipe
     from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
+    from budwood.evaluation.metrics import Evaluation as Evaluation
+    from budwood.grafting.donors import take as take
+    from budwood.grafting.graft_recipes import DonorLayers as DonorLayers
+    from budwood.grafting.grafted import graft as graft
+    from budwood.grafting.new_layers import NewLayer as NewLayer
     from budwood.images.folder import ImageFolder as ImageFolder
     from budwood.images.folder import Split as Split
     from budwood.images.folder import load_folder as load_folder
     from budwood.images.preprocessing import Preprocessing as Preprocessing
+    from budwood.inspection.summarizing import summarize as summarize
     from budwood.intervals import wilson_interval as wilson_interval
-    from budwood.judging.metrics import Evaluation as Evaluation
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
     from budwood.networks.building import build as build
     from budwood.networks.catalog import models as models
     from budwood.networks.heads import replace_head as replace_head
     from budwood.networks.loading import load_weights as load_weights
-    from budwood.predictions import predict as predict
     from budwood.proof import verify as verify
-    from budwood.recipes.loading import load_recipe as load_recipe
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
-    from budwood.surgery.donors import take as take
     from budwood.surgery.freezing import freeze as freeze
+    from budwood.surgery.freezing import select as select
     from budwood.surgery.freezing import unfreeze as unfreeze
-    from budwood.surgery.graft_recipes import DonorLayers as DonorLayers
-    from budwood.surgery.grafting import graft as graft
-    from budwood.surgery.new_layers import NewLayer as NewLayer
-    from budwood.surgery.selection import select as select
-    from budwood.surgery.summarizing import summarize as summarize
+    from budwood.tasks.predict import predict as predict
 
 _HOMES = {
     "Classifier": "classifier",

@@ -3,7 +3,7 @@
     network.*        every weight and buffer
     golden.N.image   the bytes of a drawn PNG
     golden.N.logits  what the network said to it, in fp32
-    trust.*          what held-out photos said of it: see judging/trust.py
+    trust.*          what held-out photos said of it: see evaluation/trust.py
     metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything;
                      `answer_digest` of what answers on a compiled trunk: see capsule_digest.py
 
@@ -25,9 +25,9 @@ from torch import Tensor
 
 from budwood.capsule_digest import Part, answering_tensors, capsule_digest
 from budwood.errors import CapsuleError
+from budwood.evaluation.trust import PREFIX, Trust, trust_in
 from budwood.features.trunks import Trunk
 from budwood.images.preprocessing import Preprocessing
-from budwood.judging.trust import PREFIX, Trust, trust_in
 from budwood.machine import installed_version
 from budwood.networks.origins import Origin
 from budwood.places import CAPSULE, whole_file

@@ -12,35 +12,34 @@ from torch import nn
 from budwood.capsule import Capsule, read_capsule, write_capsule
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
+from budwood.evaluation.learning_curve import LearningCurve, learning_curve
+from budwood.evaluation.metrics import Evaluation, evaluate_logits
+from budwood.evaluation.reliability import CrossValidation, Verdict, crossed, honesty_of
+from budwood.evaluation.selective import SelectiveRule
+from budwood.evaluation.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.features.rows import RowSource, Selected
+from budwood.grafting.grafted import regraft
 from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
 from budwood.images.given import Photos, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
-from budwood.judging.cross_validation import CrossValidation, crossed
-from budwood.judging.honesty import Verdict, honesty_of
-from budwood.judging.learning_curve import LearningCurve, learning_curve
-from budwood.judging.metrics import Evaluation, evaluate_logits
-from budwood.judging.selective import SelectiveRule
-from budwood.judging.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
 from budwood.learning.algorithms import Asked, require_asked, settled
-from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
-from budwood.learning.folding import hits_of_folds, require_folds
 from budwood.learning.held_out import HeldOut
+from budwood.learning.kfold import hits_of_folds, require_folds
 from budwood.learning.plan import Plan
-from budwood.learning.precision_trial import pooled
+from budwood.learning.precision import pooled
 from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.streaming import FeatureRows, spans
 from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_depth
 from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
 from budwood.packing import packed
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.grafting import regraft
 from budwood.threads import Lock
 
 JUDGED_AT_ONCE = 1024

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from budwood.capsule_digest import Part, answering_tensors, capsule_digest
+from budwood.evaluation.trust import Answers, Trust, trust_in
 from budwood.features.engines import (
     QUICK_BATCH,
     SLOW_BATCH,
@@ -35,7 +36,6 @@ from budwood.features.spread import spread_error
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, note_trust, trunk_key
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
-from budwood.judging.trust import Answers, Trust, trust_in
 from budwood.places import CAPSULE
 
 

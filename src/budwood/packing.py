@@ -9,11 +9,11 @@ import numpy as np
 from budwood.arrays import Pixels
 from budwood.capsule import TOLERANCES, Capsule, Golden, installed_versions
 from budwood.errors import CapsuleError, EngineError
+from budwood.evaluation.metrics import Evaluation
+from budwood.evaluation.trust import Trust
 from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
 from budwood.golden import draw_golden_images, only_pixels
-from budwood.judging.metrics import Evaluation
-from budwood.judging.trust import Trust
 from budwood.learning.fitting import Fit
 from budwood.learning.plan import Plan
 from budwood.networks.building import origin_of, preprocessing_of

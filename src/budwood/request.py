@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from budwood.display import displayed
+from budwood.grafting.graft_recipes import GraftRecipe
 from budwood.learning.algorithms import (
     TRAINING,
     Algorithm,
@@ -15,7 +16,6 @@ from budwood.learning.algorithms import (
     settled,
 )
 from budwood.learning.training import Training
-from budwood.surgery.graft_recipes import GraftRecipe
 
 
 @displayed

@@ -6,7 +6,7 @@ import matplotlib
 import pytest
 from PIL import ImageFont
 
-from budwood.drawing.lettering import shortened, width_of
+from budwood.drawing.pieces import shortened, width_of
 
 TEXTS = [
     "conv 7x7, 64, /2",

@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from budwood.cli.train import command
+from budwood.course.recipes import load_recipe
 from budwood.errors import ConfigError
 from budwood.learning.algorithms import ASKED, OPTIONS, TRAINING, given_options, settled
 from budwood.learning.training import Training
-from budwood.recipes.loading import load_recipe
 from budwood.request import Request
 
 

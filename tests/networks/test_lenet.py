@@ -4,10 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.errors import WeightsError
-from budwood.networks.building import build, rebuild
-from budwood.networks.heads import head_names, num_outputs, replace_head
-from budwood.networks.lenet import (
+from budwood.classics.lenet import (
     S2_READ_BY_C3,
     EuclideanRBF,
     ScaledTanh,
@@ -16,6 +13,9 @@ from budwood.networks.lenet import (
     lenet5,
     lenet5_1998,
 )
+from budwood.errors import WeightsError
+from budwood.networks.building import build, rebuild
+from budwood.networks.heads import head_names, num_outputs, replace_head
 
 
 def count(module: nn.Module) -> int:

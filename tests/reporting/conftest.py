@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.judging.calibration import reliability
-from budwood.judging.metrics import evaluate_logits
-from budwood.reporting.facts import Cell, Facts, Found, Growth, Picture, Point
+from budwood.evaluation.calibration import reliability
+from budwood.evaluation.metrics import evaluate_logits
+from budwood.reporting.report_data import Cell, Facts, Found, Growth, Picture, Point
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
 CLASSES = ("daisy", "dog & <b>cat</b>", "rose")

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budwood.errors import ConfigError
+from budwood.inspection.layer_rows import Row
+from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import Summary
 from budwood.networks.catalog import Architecture, find, models
 from budwood.networks.source_code import code_digest
-from budwood.preparing import network_to_inspect
 from budwood.surgery.layer_tables import FILE, read_table, stored_summary, write_tables
-from budwood.surgery.rows import Row
-from budwood.surgery.summarizing import summarize
-from budwood.surgery.summary import Summary
+from budwood.tasks.preparing import network_to_inspect
 
 STALE = "The stored layers are not those of today's code; run `make catalog`"
 

@@ -12,8 +12,8 @@ from torch import nn
 from torchvision import models
 
 from budwood.errors import ConfigError
+from budwood.inspection.summarizing import summarize
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.summarizing import summarize
 
 
 def hollow(name, **options):

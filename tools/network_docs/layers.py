@@ -8,14 +8,13 @@ from itertools import takewhile
 
 from torch import nn
 
+from budwood.inspection.layer_rows import Row, Shape, short
+from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import Summary
 from budwood.networks.building import build
 from budwood.networks.catalog import find
 from budwood.networks.choosing import SOURCES
 from budwood.networks.classics_source import DONORS, NETWORKS
-from budwood.surgery.rendering import short
-from budwood.surgery.rows import Row, Shape
-from budwood.surgery.summarizing import summarize
-from budwood.surgery.summary import Summary
 from network_docs import published
 
 Table = list[tuple[str, ...]]

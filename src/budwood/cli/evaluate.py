@@ -42,7 +42,7 @@ def command(
     """
     if len(runs) > 2:
         raise click.UsageError("One or two runs can be judged at a time.")
-    from budwood.judgements import evaluate_pair, evaluate_run
+    from budwood.tasks.evaluate import evaluate_pair, evaluate_run
 
     progress = ProgressLine("extracting")
     if len(runs) == 2:

@@ -21,7 +21,7 @@ from budwood.networks.catalog import find
 if TYPE_CHECKING:
     from torch import nn
 
-    from budwood.surgery.summary import Summary
+    from budwood.inspection.summary import Summary
 
 
 @click.command("inspect", cls=SurgeryCommand)
@@ -113,7 +113,7 @@ def command(
 
 def _stored(what: Path | str) -> "Summary | None":
     """The summary of a network of the catalogue as it is, without torch; None if there is none."""
-    from budwood.recipes.bundled import names as recipe_names
+    from budwood.course.recipes import names as recipe_names
     from budwood.surgery.layer_tables import stored_summary
 
     if isinstance(what, Path) or what in recipe_names():
@@ -130,11 +130,11 @@ def _built(
     head: str,
 ) -> "Summary":
     """The summary of a network that is built for it, with the changes that are asked for."""
+    from budwood.inspection.summarizing import summarize
     from budwood.networks.heads import replace_head
-    from budwood.preparing import network_to_inspect
     from budwood.surgery.freezing import freeze as freeze_layers
     from budwood.surgery.freezing import unfreeze as unfreeze_layers
-    from budwood.surgery.summarizing import summarize
+    from budwood.tasks.preparing import network_to_inspect
 
     network, usual_batch = network_to_inspect(what)
     if classes is not None:

@@ -196,9 +196,9 @@ def training_options(command: Command) -> Command:
 def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool) -> None:
     """Train as the options say; where a recipe is given, they say what is different from it."""
     note(f"Looking at the photos in {data}.")  # what follows is slow to import
-    from budwood.recipes.loading import load_recipe  # torch is loaded from here on
+    from budwood.course.recipes import load_recipe  # torch is loaded from here on
     from budwood.request import Request
-    from budwood.runs import run_training
+    from budwood.tasks.train import run_training
 
     source = click.get_current_context().get_parameter_source
     settings = {k: v for k, v in options.items() if k not in ("freeze", "unfreeze")}

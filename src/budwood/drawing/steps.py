@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
-from budwood.surgery.probing import Shapes
+from budwood.surgery.recording import Shapes
 
 Place = tuple[tuple[str, str], ...]
 """The calls of blocks that a step is in, outermost first: a name for the call, and the path."""

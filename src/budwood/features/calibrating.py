@@ -1,7 +1,7 @@
 """Engines in int8: their scales come from some of the user's photos, and a trunk is kept with them.
 
 An engine in int8 is far from fp32 torch and is not verified by agreement; whoever takes its rows
-tries first what they are worth (`learning/precision_trial.py`).
+tries first what they are worth (`learning/precision.py`).
 """
 
 import json

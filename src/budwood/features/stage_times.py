@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 
 from budwood.features.trunks import trunks_folder
 from budwood.places import whole_file
-from budwood.surgery.stage_costs import before
+from budwood.surgery.stages import before
 
 TIMES = "stage-times.json"
 """Beside a kept trunk: seconds up to each output, for each engine on each processor."""

@@ -7,9 +7,9 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Literal, cast
 
+from budwood.classics.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 from budwood.display import displayed
 from budwood.errors import UnknownName
-from budwood.networks.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 
 Source = Literal["torchvision", "timm", "packaged", "budwood"]
 

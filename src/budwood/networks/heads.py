@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from budwood.classics.lenet import EuclideanRBF
 from budwood.errors import ConfigError
-from budwood.networks.lenet import EuclideanRBF
 from budwood.networks.origins import Origin
 from budwood.threads import TRACING
 

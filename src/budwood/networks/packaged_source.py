@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from budwood.classics.scaling import LITE, Scale
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks import weights
 from budwood.networks.downloading import Progress
-from budwood.networks.scaling import LITE, Scale
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -46,7 +46,7 @@ def classes(name: str, tag: str) -> tuple[str, ...] | None:
 
 def construct(name: str, tag: str | None, classes: int | None, aux_heads: bool) -> "nn.Module":
     """The structure that the packaged weights fit into."""
-    from budwood.networks.efficientnet import EfficientNet
+    from budwood.classics.efficientnet import EfficientNet
 
     return EfficientNet(_scale(name), classes or 1000)
 

@@ -13,10 +13,10 @@ from itertools import groupby
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
+from budwood.inspection.layer_rows import Row
+from budwood.inspection.summary import Summary
 from budwood.networks.catalog import Architecture
 from budwood.networks.source_code import code_digest
-from budwood.surgery.rows import Row
-from budwood.surgery.summary import Summary
 
 FILE = "layers.zip"
 _INDEX = "index.json"
