@@ -14,8 +14,8 @@ and judged on the test photos.
 held-out photos and `needed`, the one that the test photos would ask for. `against_least` is the
 mean difference in `log_loss`, with a 95 % interval over the splits that is corrected for what they
 share (Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 2003). The
-baseline is `least`. `is_used` marks the rule of `budwood.learning.regularisation`; `is_met` if no other
-rule's log loss is clearly better than its on any set.
+baseline is `least`. `is_used` marks the rule of `budwood.learning.regularisation`; `is_met` if no
+other rule's log loss is clearly better than its on any set.
 
 FOLDER holds `flowers` and `catdog` (default: BUDWOOD_DATA). `--short`: two seeds, no surfaces.
 """
@@ -60,7 +60,7 @@ def measured(data: str, seeds: int, surfaces: bool) -> list[Row]:
 
 def patches(seed: int) -> tuple[Any, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Features and labels of the demo's patches, and which train and test."""
-    from budwood.tasks.surfaces import draw_surfaces
+    from budwood.course.surfaces import draw_surfaces
 
     with TemporaryDirectory() as folder:
         drawn = photos_of(draw_surfaces(Path(folder), seed), "test")

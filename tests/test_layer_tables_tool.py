@@ -6,8 +6,8 @@ from types import ModuleType
 
 import pytest
 
+from budwood.inspection.layer_tables import FILE, read_table, stored_summary
 from budwood.networks.catalog import find
-from budwood.surgery.layer_tables import FILE, read_table, stored_summary
 
 from .pages import ROOT
 

@@ -15,11 +15,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import get_args
 
+from budwood.inspection.layer_tables import FILE, stored_summary, write_tables
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
 from budwood.networks.catalog import Architecture, Source, models
 from budwood.networks.source_code import code_digest
-from budwood.surgery.layer_tables import FILE, stored_summary, write_tables
 from budwood.tasks.preparing import network_to_inspect
 
 ALL = list(get_args(Source))

@@ -113,8 +113,8 @@ def command(
 
 def _stored(what: Path | str) -> "Summary | None":
     """The summary of a network of the catalogue as it is, without torch; None if there is none."""
-    from budwood.course.recipes import names as recipe_names
-    from budwood.surgery.layer_tables import stored_summary
+    from budwood.course.bundled import names as recipe_names
+    from budwood.inspection.layer_tables import stored_summary
 
     if isinstance(what, Path) or what in recipe_names():
         return None

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from budwood.course.recipes import names as recipe_names
+from budwood.course.bundled import names as recipe_names
 from budwood.errors import DataError, UnknownName
 from budwood.networks.catalog import find
 from budwood.run_folders import run_or_network

@@ -15,6 +15,7 @@ import numpy as np
 
 from budwood.classifier import Classifier
 from budwood.course.curves import Curve, draw_curves
+from budwood.course.surfaces import draw_surfaces
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
@@ -34,7 +35,6 @@ from budwood.run_folders import (
     write_json,
     writing_to,
 )
-from budwood.tasks.surfaces import draw_surfaces
 
 NOTICED = 0.05
 """Differences of the loss below this are taken for chance, in nats."""

@@ -1,56 +1,18 @@
-"""A recipe: a whole training in a short file, and what another got who did the same.
+"""A recipe: a whole training in a short file, and what another got who did the same."""
 
-The recipes that come with Budwood, by name; never imports torch.
-"""
-
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from budwood.course.bundled import SUFFIX, names, text_of
 from budwood.display import displayed
-from budwood.errors import BudwoodError, ConfigError, UnknownName
+from budwood.errors import BudwoodError, ConfigError
 from budwood.grafting.graft_recipes import GraftRecipe, require_keys
 from budwood.learning.algorithms import TRAINING as TRAINING_OPTIONS
 from budwood.networks.catalog import find
 from budwood.request import Request
-
-SUFFIX = ".toml"
-
-
-def names() -> tuple[str, ...]:
-    """The names of the recipes that come with Budwood.
-
-    Example:
-        >>> "vgg16-graft" in names()
-        True
-    """
-    found = (entry.name for entry in files("budwood.recipes").iterdir())
-    return tuple(sorted(name.removesuffix(SUFFIX) for name in found if name.endswith(SUFFIX)))
-
-
-def text_of(recipe: str | Path) -> str:
-    """The text of a recipe: of that name, or in that file.
-
-    Raises:
-        UnknownName: If there is none; the nearest is named.
-    """
-    if str(recipe) in names():
-        return files("budwood.recipes").joinpath(f"{recipe}{SUFFIX}").read_text("utf-8")
-    path = Path(recipe).expanduser()
-    if path.is_file():
-        return path.read_text("utf-8")
-    near = difflib.get_close_matches(str(recipe), names(), 1, cutoff=0.4)
-    raise UnknownName(
-        f"There is no recipe {str(recipe)!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else "It is a name, or the path of a file.",
-        next="`budwood recipe list` shows them.",
-        file=path if path.suffix == SUFFIX else None,
-    )
-
 
 TRAINING = ("fit", *TRAINING_OPTIONS)
 """Settings of `[training]`, as `budwood train` has them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.course.surfaces import draw_surfaces, raw_pixel_baseline
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
 from budwood.places import home
@@ -14,7 +15,6 @@ from budwood.proof import Verification, verify
 from budwood.request import Request
 from budwood.run_folders import mark, require_new, writing_to
 from budwood.tasks.predict import Predictions, predict_run
-from budwood.tasks.surfaces import draw_surfaces, raw_pixel_baseline
 from budwood.tasks.train import Run, run_training
 
 

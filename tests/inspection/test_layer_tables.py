@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from budwood.errors import ConfigError
 from budwood.inspection.layer_rows import Row
+from budwood.inspection.layer_tables import FILE, read_table, stored_summary, write_tables
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
 from budwood.networks.catalog import Architecture, find, models
 from budwood.networks.source_code import code_digest
-from budwood.surgery.layer_tables import FILE, read_table, stored_summary, write_tables
 from budwood.tasks.preparing import network_to_inspect
 
 STALE = "The stored layers are not those of today's code; run `make catalog`"
@@ -59,7 +59,7 @@ def test_what_is_stored_is_what_is_made(name):
 @pytest.fixture(scope="module")
 def index():
     """Which networks are stored, and of which code."""
-    with ZipFile(str(files("budwood.surgery").joinpath(FILE))) as tables:
+    with ZipFile(str(files("budwood.inspection").joinpath(FILE))) as tables:
         return json.loads(tables.read("index.json"))
 
 
@@ -92,7 +92,7 @@ def test_a_network_that_is_computed_is_not_stored():
 
 
 def test_the_file_is_small():
-    assert len(files("budwood.surgery").joinpath(FILE).read_bytes()) < 3_000_000
+    assert len(files("budwood.inspection").joinpath(FILE).read_bytes()) < 3_000_000
 
 
 SHAPES = st.none() | st.lists(st.integers(1, 999), max_size=4).map(tuple)
@@ -163,7 +163,7 @@ def test_nothing_is_said_of_a_network_of_other_code(lenet):
 
 
 def test_nothing_is_said_where_the_code_is_not_found(lenet, monkeypatch):
-    monkeypatch.setattr("budwood.surgery.layer_tables.code_digest", lambda source: None)
+    monkeypatch.setattr("budwood.inspection.layer_tables.code_digest", lambda source: None)
     assert read_table(written({"timm/oak0": lenet}, {"timm": "0" * 32}), of_timm(0)) is None
 
 
