@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from budwood.course import surfaces
 from budwood.course.surfaces import PATCH, SURFACES, draw_surfaces, raw_pixel_baseline
 from budwood.errors import ConfigError, DataError
-from budwood.tasks import surfaces
 from budwood.tasks.demo import run_demo
 
 
