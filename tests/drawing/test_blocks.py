@@ -3,14 +3,14 @@
 import torch
 from torch import fx, nn
 
-from budwood.drawing.blocks import Block
+from budwood.drawing.blocks import BlockFrame
 from budwood.drawing.drawing import blocks_in
 
 
 def tree(block):
     """The names of frames and boxes, nested."""
     return [
-        {part.name: tree(part)} if isinstance(part, Block) else part.name or part.title
+        {part.name: tree(part)} if isinstance(part, BlockFrame) else part.name or part.title
         for part in block.parts
     ]
 
@@ -28,7 +28,7 @@ def test_modules_are_frames(blocks):
 
 def test_branches_of_a_module_have_no_frames(blocks):
     module = next(p for p in blocks("googlenet").parts if p.name == "inception3a")
-    assert all(not isinstance(part, Block) for part in module.parts)
+    assert all(not isinstance(part, BlockFrame) for part in module.parts)
     assert len(module.parts) == 8
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.drawing.blocks import Block, folded
+from budwood.drawing.blocks import BlockFrame, folded
 from budwood.drawing.drawing import Drawing, blocks_in, draw
 from budwood.errors import ConfigError, CutError
 from budwood.grafting.grafted import graft
@@ -66,7 +66,7 @@ def test_every_parameter_is_drawn_once(blocks, hollow, name):
 def test_every_layer_with_parameters_is_drawn_once(blocks, hollow, name):
     def drawn(block):
         for part in block.parts:
-            yield from drawn(part) if isinstance(part, Block) else [part.about]
+            yield from drawn(part) if isinstance(part, BlockFrame) else [part.about]
 
     said = "; ".join(drawn(blocks(name)))
     for path, module in hollow(name).named_modules():

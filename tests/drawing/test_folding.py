@@ -3,14 +3,14 @@
 import pytest
 from torch import nn
 
-from budwood.drawing.blocks import Block, folded
+from budwood.drawing.blocks import BlockFrame, folded
 from budwood.drawing.drawing import blocks_in
 
 
 def runs(block):
     """The folded blocks: first, last and how many."""
     for part in block.parts:
-        if isinstance(part, Block):
+        if isinstance(part, BlockFrame):
             if part.times > 1:
                 yield part.name, part.last, part.times
             yield from runs(part)

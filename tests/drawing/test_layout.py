@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from budwood.drawing.blocks import ENTRY, EXIT, Block, folded
+from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, folded
 from budwood.drawing.boxes import Box
 from budwood.drawing.layout import laid_out
 from budwood.drawing.pieces import BoxAt, FrameAt, LineAt
@@ -139,9 +139,9 @@ def test_a_name_without_room_is_given_from_a_frame_around_on(blocks):
 def test_very_long_names_are_cut_short():
     photo = Box("input", "input", shape="3 x 9 x 9")
     long = Box("layer", "a title " * 9, name="n" * 90, notes=("a note " * 9,), shape="1 x " * 30)
-    block = Block("m" * 90, "T" * 90, False, (long,), ((ENTRY, 0), (0, EXIT)))
+    block = BlockFrame("m" * 90, "T" * 90, False, (long,), ((ENTRY, 0), (0, EXIT)))
     answer = Box("output", "o" * 90)
-    whole = Block("", "N", False, (photo, block, answer), ((0, 1), (1, 2)))
+    whole = BlockFrame("", "N", False, (photo, block, answer), ((0, 1), (1, 2)))
     piece = laid_out(whole)
     assert_letters_fit(piece)
     texts = [text.text for at in of_type(piece, BoxAt) for text in at.texts]
@@ -163,7 +163,7 @@ def graphs(draw, depth=1):
             inner, inside = draw(graphs(depth - 1))
             inside = (*inside, (len(inner) - 1, EXIT))
             times = draw(st.integers(1, 2))
-            parts.append(Block(f"block{number}", "Any", False, inner, inside, times))
+            parts.append(BlockFrame(f"block{number}", "Any", False, inner, inside, times))
         else:
             state, is_pointwise = draw(st.sampled_from(["-", "frozen"])), draw(st.booleans())
             parts.append(
@@ -180,6 +180,6 @@ def count_boxes(parts):
 @given(graphs())
 def test_nothing_overlaps_in_any_graph(graph):
     parts, links = graph
-    piece = laid_out(Block("", "Any", False, parts, links))
+    piece = laid_out(BlockFrame("", "Any", False, parts, links))
     assert len(of_type(piece, BoxAt)) == count_boxes(parts)
     assert_sound(piece)

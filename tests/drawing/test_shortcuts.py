@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.drawing.blocks import ENTRY, EXIT, Block, folded
+from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, folded
 from budwood.drawing.boxes import Box
 from budwood.drawing.drawing import blocks_in
 from budwood.drawing.shortcuts import count_shortcuts, paths_of
@@ -46,7 +46,7 @@ def test_a_plain_network_has_none():
 def find(block, name):
     """The block of that name, at any depth."""
     for part in block.parts:
-        if isinstance(part, Block):
+        if isinstance(part, BlockFrame):
             if part.name == name:
                 return part
             if found := find(part, name):
@@ -134,7 +134,7 @@ def boxes(*titles):
 
 
 def sides_of(parts, *links):
-    return paths_of(Block("", "Any", False, parts, links)).sides
+    return paths_of(BlockFrame("", "Any", False, parts, links)).sides
 
 
 def test_two_branches_with_as_many_layers_are_no_shortcut():

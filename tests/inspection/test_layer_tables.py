@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budwood.errors import ConfigError
-from budwood.inspection.layer_rows import Row
+from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.layer_tables import FILE, read_table, stored_summary, write_tables
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
@@ -98,7 +98,7 @@ def test_the_file_is_small():
 SHAPES = st.none() | st.lists(st.integers(1, 999), max_size=4).map(tuple)
 NUMBERS = st.integers(0, 10**15)
 ROWS = st.builds(
-    Row,
+    LayerRow,
     name=st.text(),
     type=st.text(),
     depth=st.integers(1, 9),

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from budwood.classics.alexnet import alexnet_course
-from budwood.inspection.layer_rows import Row
+from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
 from budwood.surgery.freezing import freeze
 from budwood.surgery.tables import width_of
@@ -158,7 +158,7 @@ def parsed(name, text):
 def test_csv_is_read_back_as_the_same_rows(which, request):
     summary = request.getfixturevalue(which)
     lines = csv.DictReader(io.StringIO(summary.to_csv()))
-    rows = [Row(**{name: parsed(name, text) for name, text in line.items()}) for line in lines]
+    rows = [LayerRow(**{name: parsed(name, text) for name, text in line.items()}) for line in lines]
     assert tuple(rows) == summary.rows
 
 
@@ -172,7 +172,7 @@ def cells(line):
 def test_markdown_has_a_line_for_each_row(awkward):
     table, _, totals = awkward.to_markdown().partition("\n\n")
     head, rule, *rows = table.splitlines()
-    assert cells(head) == [field.name for field in fields(Row)]
+    assert cells(head) == [field.name for field in fields(LayerRow)]
     assert set(cells(rule)) == {"---"}
     assert [cells(line)[0] for line in rows] == [row.name for row in awkward.rows]
     assert all(len(cells(line)) == len(cells(head)) for line in rows)

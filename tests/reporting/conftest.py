@@ -8,7 +8,7 @@ import torch
 
 from budwood.evaluation.calibration import reliability
 from budwood.evaluation.metrics import evaluate_logits
-from budwood.reporting.report_data import Cell, Facts, Found, Growth, Picture, Point
+from budwood.reporting.report_data import Cell, CurvePoint, DataIssue, Facts, Growth, Picture
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
 CLASSES = ("daisy", "dog & <b>cat</b>", "rose")
@@ -99,14 +99,14 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
         layer="layer4",
         reliability=reliability(shares, random.integers(0, 3, 28)),
         growth=Growth(
-            (Point(9, 0.5, (0.4, 0.6)), Point(90, 0.8, (0.7, 0.9))),
-            Point(390, 0.85, (0.7, 0.95)),
+            (CurvePoint(9, 0.5, (0.4, 0.6)), CurvePoint(90, 0.8, (0.7, 0.9))),
+            CurvePoint(390, 0.85, (0.7, 0.95)),
             100,
             True,
         ),
         found=(
-            Found("leak", (picture(), picture()), {"splits": "train / test"}),
-            Found(
+            DataIssue("leak", (picture(), picture()), {"splits": "train / test"}),
+            DataIssue(
                 "label",
                 (picture(),),
                 {"label": "daisy", "better": "rose", "probability": "0.9", "against": "0.1"},

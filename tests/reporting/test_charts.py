@@ -19,7 +19,7 @@ from budwood.reporting.charts import (
     reliability_chart,
     round_ticks,
 )
-from budwood.reporting.report_data import Growth, Point
+from budwood.reporting.report_data import CurvePoint, Growth
 from budwood.reporting.words import words_of
 
 EN = words_of("en")
@@ -86,8 +86,8 @@ def test_words_mean_themselves():
 def test_every_chart_can_be_drawn(words):
     bins = [Bin(0.9, 1.0, 5, 0.95, 1.0, (0.6, 1.0)), Bin(0.4, 0.5, 1, 0.41, 0.0, (0.0, 0.8))]
     assert len(list(drawn(reliability_chart(bins, words)).iter("circle"))) == 2
-    points = (Point(10, 0.5, (0.4, 0.6)), Point(100, 0.8, (0.7, 0.9)))
-    for ahead in (None, Point(200, 0.9, (0.8, 1.0))):
+    points = (CurvePoint(10, 0.5, (0.4, 0.6)), CurvePoint(100, 0.8, (0.7, 0.9)))
+    for ahead in (None, CurvePoint(200, 0.9, (0.8, 1.0))):
         growth = Growth(points, ahead, 50, False)
         dots = list(drawn(growth_chart(growth, words)).iter("circle"))
         assert len(dots) == 2 + (ahead is not None)

@@ -5,7 +5,7 @@ import torch
 from budwood.classics.efficientnet import EfficientNet
 from budwood.classics.scaling import BASELINE, PUBLISHED, count_parameters, phis, scale_by
 from budwood.course.costs import scaling_costs
-from budwood.inspection.layer_rows import Row, short
+from budwood.inspection.layer_rows import LayerRow, short
 from budwood.inspection.summarizing import summarize
 from network_docs import published
 from network_docs.layers import Table, summary
@@ -35,7 +35,7 @@ def baseline() -> Table:
     return [head, *rows, total]
 
 
-def _stage(number: str, kind: str, blocks: int, row: Row, *norm: Row) -> tuple[str, ...]:
+def _stage(number: str, kind: str, blocks: int, row: LayerRow, *norm: LayerRow) -> tuple[str, ...]:
     assert row.input is not None
     assert row.output is not None
     # The padding before the stem belongs to it: the paper counts the photo's own pixels.

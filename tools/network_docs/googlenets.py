@@ -11,7 +11,7 @@ from budwood.classics.googlenet import (
     entering,
 )
 from budwood.course.costs import Cost, inception_costs
-from budwood.inspection.layer_rows import Row, short
+from budwood.inspection.layer_rows import LayerRow, short
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
 from network_docs import published
@@ -41,7 +41,7 @@ def modules() -> Table:
     return [("block", "output shape", *names, *figures), *rows]
 
 
-def _members(block: str) -> list[Row]:
+def _members(block: str) -> list[LayerRow]:
     """The rows of GoogLeNet that a row of the paper counts."""
     names = {"conv3": ("conv2", "conv3")}.get(block, (block, f"inception{block}"))
     return [row for row in summary("googlenet_2014").rows if row.depth == 1 and row.name in names]

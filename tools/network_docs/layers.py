@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from torch import nn
 
-from budwood.inspection.layer_rows import Row, Shape, short
+from budwood.inspection.layer_rows import LayerRow, Shape, short
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
 from budwood.networks.building import build
@@ -155,11 +155,11 @@ def _of(name: str) -> str:
     return f"{called} `{donor}`"
 
 
-def _is_in(row: Row, parts: tuple[str, ...]) -> bool:
+def _is_in(row: LayerRow, parts: tuple[str, ...]) -> bool:
     return any(row.name == part or row.name.startswith(f"{part}.") for part in parts)
 
 
-def _layers(rows: tuple[Row, ...]) -> list[Row]:
+def _layers(rows: tuple[LayerRow, ...]) -> list[LayerRow]:
     """The rows that are layers of the paper; a block of ours that is one is put in one row."""
     found, end = [], 0
     for number, row in enumerate(rows):
@@ -174,11 +174,11 @@ def _layers(rows: tuple[Row, ...]) -> list[Row]:
     return found
 
 
-def _below(block: Row, rows: tuple[Row, ...]) -> list[Row]:
+def _below(block: LayerRow, rows: tuple[LayerRow, ...]) -> list[LayerRow]:
     return list(takewhile(lambda row: row.depth > block.depth, rows))
 
 
-def _in_one(block: Row, below: list[Row]) -> Row:
+def _in_one(block: LayerRow, below: list[LayerRow]) -> LayerRow:
     sizes = dict.fromkeys(row.size_formula for row in below if row.size_formula)
     terms = Counter(r.parameters_formula.split(" = ")[0] for r in below if r.parameters_formula)
     written = "+".join(term if n == 1 else f"{n}×({term})" for term, n in terms.items())
@@ -190,6 +190,6 @@ def _in_one(block: Row, below: list[Row]) -> Row:
     )
 
 
-def _is_shown(row: Row) -> bool:
+def _is_shown(row: LayerRow) -> bool:
     changes = row.output is not None and row.output != row.input
     return bool(row.parameters or changes or row.type in _SHOWN)

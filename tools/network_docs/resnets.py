@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from budwood.classics.resnet import BLOCKS
-from budwood.inspection.layer_rows import Row, short
+from budwood.inspection.layer_rows import LayerRow, short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary
 
@@ -66,7 +66,7 @@ def strides() -> Table:
     return [head, *rows, ("total", "", "", next(sums), "", next(sums))]
 
 
-def _convolutions(name: str) -> list[Row]:
+def _convolutions(name: str) -> list[LayerRow]:
     leaves = summary(name).leaves
     return [row for row in leaves if row.name.startswith("layer2.0.") and row.type == "Conv2d"]
 

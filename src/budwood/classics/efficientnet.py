@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from budwood.classics.scaling import TOP, Block, Scale, end_width, stages
+from budwood.classics.scaling import TOP, BlockSize, ModelScale, end_width, stages
 
 DROP_CONNECT = 0.2
 """How often the last block is skipped in training; the others less, in a line from 0."""
@@ -46,7 +46,7 @@ class EfficientNet(nn.Module):
         5288548
     """
 
-    def __init__(self, scale: Scale, num_classes: int = 1000) -> None:
+    def __init__(self, scale: ModelScale, num_classes: int = 1000) -> None:
         super().__init__()
         table = list(stages(scale))
         stem, last = table[0][0].in_channels, table[-1][-1].out_channels
@@ -110,7 +110,7 @@ class SqueezeExcite(nn.Module):
 class DepthwiseSeparable(nn.Module):
     """The block without expansion, as the first stage has it."""
 
-    def __init__(self, block: Block, drop: float) -> None:
+    def __init__(self, block: BlockSize, drop: float) -> None:
         super().__init__()
         self.pad, self.conv_dw = _depthwise(block)
         self.bn1 = _Norm(block.hidden)
@@ -129,7 +129,7 @@ class DepthwiseSeparable(nn.Module):
 class InvertedResidual(nn.Module):
     """The block with expansion: wide inside, narrow at its ends."""
 
-    def __init__(self, block: Block, drop: float) -> None:
+    def __init__(self, block: BlockSize, drop: float) -> None:
         super().__init__()
         self.conv_pw = nn.Conv2d(block.in_channels, block.hidden, 1, bias=False)
         self.bn1 = _Norm(block.hidden)
@@ -173,7 +173,7 @@ def _activation(lite: bool) -> nn.Module:
     return nn.ReLU6(inplace=True) if lite else nn.SiLU(inplace=True)
 
 
-def _blocks(table: list[tuple[Block, ...]]) -> nn.Sequential:
+def _blocks(table: list[tuple[BlockSize, ...]]) -> nn.Sequential:
     total = sum(map(len, table))
     drops = iter([DROP_CONNECT * number / total for number in range(total)])
     return nn.Sequential(
@@ -181,12 +181,12 @@ def _blocks(table: list[tuple[Block, ...]]) -> nn.Sequential:
     )
 
 
-def _block(block: Block, drop: float) -> nn.Module:
+def _block(block: BlockSize, drop: float) -> nn.Module:
     kind = DepthwiseSeparable if block.expansion == 1 else InvertedResidual
     return kind(block, drop)
 
 
-def _depthwise(block: Block) -> tuple[nn.Module, nn.Conv2d]:
+def _depthwise(block: BlockSize) -> tuple[nn.Module, nn.Conv2d]:
     """The convolution of each channel by itself, and the padding before it.
 
     With stride 1 the padding is the same on all sides, and the convolution's own is faster.
@@ -197,7 +197,7 @@ def _depthwise(block: Block) -> tuple[nn.Module, nn.Conv2d]:
     return nn.Identity() if stride == 1 else SamePadding(kernel, stride), convolution
 
 
-def _shortcut(block: Block, drop: float) -> nn.Module | None:
+def _shortcut(block: BlockSize, drop: float) -> nn.Module | None:
     """What skips the block in training now and then; None where there is no shortcut."""
     if block.stride > 1 or block.in_channels != block.out_channels:
         return None

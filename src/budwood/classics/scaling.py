@@ -27,7 +27,7 @@ STEM, TOP = 32, 1280
 
 
 @dataclass(frozen=True)
-class Scale:
+class ModelScale:
     """A size of EfficientNet against B0."""
 
     width: float
@@ -43,23 +43,23 @@ class Scale:
 
 
 PUBLISHED = {
-    "b0": Scale(1.0, 1.0, 224, 0.2),
-    "b1": Scale(1.0, 1.1, 240, 0.2),
-    "b2": Scale(1.1, 1.2, 260, 0.3),
-    "b3": Scale(1.2, 1.4, 300, 0.3),
-    "b4": Scale(1.4, 1.8, 380, 0.4),
-    "b5": Scale(1.6, 2.2, 456, 0.4),
-    "b6": Scale(1.8, 2.6, 528, 0.5),
-    "b7": Scale(2.0, 3.1, 600, 0.5),
-    "b8": Scale(2.2, 3.6, 672, 0.5),
-    "l2": Scale(4.3, 5.3, 800, 0.5),
+    "b0": ModelScale(1.0, 1.0, 224, 0.2),
+    "b1": ModelScale(1.0, 1.1, 240, 0.2),
+    "b2": ModelScale(1.1, 1.2, 260, 0.3),
+    "b3": ModelScale(1.2, 1.4, 300, 0.3),
+    "b4": ModelScale(1.4, 1.8, 380, 0.4),
+    "b5": ModelScale(1.6, 2.2, 456, 0.4),
+    "b6": ModelScale(1.8, 2.6, 528, 0.5),
+    "b7": ModelScale(2.0, 3.1, 600, 0.5),
+    "b8": ModelScale(2.2, 3.6, 672, 0.5),
+    "l2": ModelScale(4.3, 5.3, 800, 0.5),
 }
 """The coefficients that were trained and published; not those that the rule gives (`phis`)."""
 
 LITE = {
-    "lite0": Scale(1.0, 1.0, 224, 0.0, lite=True),
-    "lite1": Scale(1.0, 1.1, 240, 0.0, lite=True),
-    "lite2": Scale(1.1, 1.2, 260, 0.0, lite=True),
+    "lite0": ModelScale(1.0, 1.0, 224, 0.0, lite=True),
+    "lite1": ModelScale(1.0, 1.1, 240, 0.0, lite=True),
+    "lite2": ModelScale(1.1, 1.2, 260, 0.0, lite=True),
 }
 """EfficientNet-Lite, for devices that are slow at swish and at squeeze-and-excitation, and poor at
 8-bit numbers with them: it has neither. The first and the last stage do not grow deeper, the first
@@ -67,7 +67,7 @@ and the last convolution not wider, so that the smaller sizes stay small."""
 
 
 @dataclass(frozen=True)
-class Stage:
+class StageSize:
     """One row of the paper's table: blocks of the same kind, the first of which has the stride."""
 
     blocks: int
@@ -78,19 +78,19 @@ class Stage:
 
 
 BASELINE = (
-    Stage(blocks=1, kernel=3, stride=1, expansion=1, channels=16),
-    Stage(blocks=2, kernel=3, stride=2, expansion=6, channels=24),
-    Stage(blocks=2, kernel=5, stride=2, expansion=6, channels=40),
-    Stage(blocks=3, kernel=3, stride=2, expansion=6, channels=80),
-    Stage(blocks=3, kernel=5, stride=1, expansion=6, channels=112),
-    Stage(blocks=4, kernel=5, stride=2, expansion=6, channels=192),
-    Stage(blocks=1, kernel=3, stride=1, expansion=6, channels=320),
+    StageSize(blocks=1, kernel=3, stride=1, expansion=1, channels=16),
+    StageSize(blocks=2, kernel=3, stride=2, expansion=6, channels=24),
+    StageSize(blocks=2, kernel=5, stride=2, expansion=6, channels=40),
+    StageSize(blocks=3, kernel=3, stride=2, expansion=6, channels=80),
+    StageSize(blocks=3, kernel=5, stride=1, expansion=6, channels=112),
+    StageSize(blocks=4, kernel=5, stride=2, expansion=6, channels=192),
+    StageSize(blocks=1, kernel=3, stride=1, expansion=6, channels=320),
 )
 """EfficientNet-B0, found by a search that weighed accuracy against multiply-adds."""
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockSize:
     """One inverted residual block: expand, filter each channel, weigh the channels, project."""
 
     in_channels: int
@@ -120,7 +120,7 @@ class Block:
         return expand + (self.kernel**2 + 2) * hidden + squeeze + (hidden + 2) * self.out_channels
 
 
-def scale_by(phi: float) -> Scale:
+def scale_by(phi: float) -> ModelScale:
     """The size that the rule gives for `phi`; 0 is B0.
 
     The resolution is the multiple of 8 nearest to `224 * 1.15 ** phi`, since the paper rounds, too,
@@ -130,7 +130,7 @@ def scale_by(phi: float) -> Scale:
         >>> scale_by(1)
         Scale(width=1.1, depth=1.2, resolution=256, dropout=0.243, lite=False)
     """
-    return Scale(
+    return ModelScale(
         width=BETA**phi,
         depth=ALPHA**phi,
         resolution=round(PUBLISHED["b0"].resolution * GAMMA**phi / 8) * 8,
@@ -138,7 +138,7 @@ def scale_by(phi: float) -> Scale:
     )
 
 
-def phis(scale: Scale) -> tuple[float, float, float]:
+def phis(scale: ModelScale) -> tuple[float, float, float]:
     """The `phi` that would give this width, this depth and this resolution.
 
     Where the rule was followed the three agree. In the published networks they do not.
@@ -178,7 +178,7 @@ def round_width(channels: int, width: float) -> int:
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
-def end_width(channels: int, scale: Scale) -> int:
+def end_width(channels: int, scale: ModelScale) -> int:
     """Channels of the first or the last convolution in a network of that size.
 
     Example:
@@ -198,7 +198,7 @@ def round_depth(blocks: int, depth: float) -> int:
     return math.ceil(blocks * depth)
 
 
-def stages(scale: Scale) -> Iterator[tuple[Block, ...]]:
+def stages(scale: ModelScale) -> Iterator[tuple[BlockSize, ...]]:
     """The blocks of every stage of a network of that size.
 
     Example:
@@ -208,15 +208,15 @@ def stages(scale: Scale) -> Iterator[tuple[Block, ...]]:
     channels = end_width(STEM, scale)
     for number, stage in enumerate(BASELINE, start=1):
         out = round_width(stage.channels, scale.width)
-        first = Block(channels, out, stage.kernel, stage.stride, stage.expansion, scale.lite)
-        other = Block(out, out, stage.kernel, 1, stage.expansion, scale.lite)
+        first = BlockSize(channels, out, stage.kernel, stage.stride, stage.expansion, scale.lite)
+        other = BlockSize(out, out, stage.kernel, 1, stage.expansion, scale.lite)
         deepens = not (scale.lite and number in (1, len(BASELINE)))
         blocks = round_depth(stage.blocks, scale.depth) if deepens else stage.blocks
         yield (first, *[other] * (blocks - 1))
         channels = out
 
 
-def count_parameters(scale: Scale, classes: int = 1000) -> int:
+def count_parameters(scale: ModelScale, classes: int = 1000) -> int:
     """All weights of a network of that size, head included.
 
     Example:

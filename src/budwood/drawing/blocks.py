@@ -14,18 +14,18 @@ from typing import Union
 from torch import nn
 
 from budwood.drawing.boxes import Box, Boxes, boxes_of
-from budwood.drawing.steps import Step, Steps
+from budwood.drawing.steps import GraphStep, GraphSteps
 
 ENTRY = -1
 """In links: what a block is given."""
 EXIT = -2
 """In links: what a block gives."""
 
-Part = Union[Box, "Block"]
+Part = Union[Box, "BlockFrame"]
 
 
 @dataclass(frozen=True)
-class Block:
+class BlockFrame:
     """Boxes and blocks with a frame around them, and what leads from one to the other."""
 
     name: str
@@ -48,13 +48,13 @@ class Block:
         return self.times * sum(part.parameters for part in self.parts)
 
 
-def blocks_of(steps: Steps, network: nn.Module) -> Block:
+def blocks_of(steps: GraphSteps, network: nn.Module) -> BlockFrame:
     """The network as nested blocks; the outermost is the network itself.
 
     A note that follows a block but belongs to the module around it stays outside of the frame:
     the activation of `relu(self.block(x))` has a box behind the block.
     """
-    apart: set[Step] = set()
+    apart: set[GraphStep] = set()
     while True:
         boxes = boxes_of(steps, apart)
         whole, framed = _framed(boxes, network)
@@ -71,7 +71,7 @@ class _Frame:
     nodes: list[Union[int, "_Frame"]]
 
 
-def _framed(boxes: Boxes, network: nn.Module) -> tuple[Block, set[str]]:
+def _framed(boxes: Boxes, network: nn.Module) -> tuple[BlockFrame, set[str]]:
     """The network's block, and the calls of modules that have a frame."""
     framing = _Framing(boxes, lambda path: type(network.get_submodule(path)))
     nodes = framing.nodes(range(len(boxes.boxes)), 0)
@@ -79,10 +79,10 @@ def _framed(boxes: Boxes, network: nn.Module) -> tuple[Block, set[str]]:
     return framing.block(whole), framing.calls(whole)
 
 
-def _astray(group: Sequence[Step], framed: set[str]) -> list[Step]:
+def _astray(group: Sequence[GraphStep], framed: set[str]) -> list[GraphStep]:
     """The notes that lie in another frame than the layer that they follow."""
 
-    def frame(step: Step) -> str | None:
+    def frame(step: GraphStep) -> str | None:
         return next((call for call, _ in reversed(step.place) if call in framed), None)
 
     return [step for step in group[1:] if frame(step) != frame(group[0])]
@@ -104,7 +104,7 @@ class _Framing:
             found += run if call is None else self._inner(call, run, depth, joins)
         return found
 
-    def block(self, frame: _Frame) -> Block:
+    def block(self, frame: _Frame) -> BlockFrame:
         """A frame with all that is in it, as a block."""
         home = {i: n for n, node in enumerate(frame.nodes) for i in _numbers(node)}
         links = {
@@ -112,7 +112,7 @@ class _Framing:
             for source, target in self._boxes.links
             if source in home or target in home
         }
-        return Block(
+        return BlockFrame(
             name=frame.path,
             type=self._type_of(frame.path).__name__,
             is_list=self._is_list(frame.path),
@@ -156,14 +156,14 @@ FEWEST_LAYERS = 5
 """Single layers are drawn one by one up to four of a kind, as in the textbooks' figures of VGG."""
 
 
-def folded(block: Block) -> Block:
+def folded(block: BlockFrame) -> BlockFrame:
     """The block with every run of identical parts in it as one part that says how many it stands
     for.
 
     Parts are identical if they have the same structure, shapes, settings, sizes and state. A run
     is a chain: each part feeds the next and nothing else.
     """
-    parts = tuple(folded(part) if isinstance(part, Block) else part for part in block.parts)
+    parts = tuple(folded(part) if isinstance(part, BlockFrame) else part for part in block.parts)
     runs = _runs(replace(block, parts=parts))
     home = {i: n for n, run in enumerate(runs) for i in run}
     links = {
@@ -176,7 +176,7 @@ def folded(block: Block) -> Block:
     )
 
 
-def _runs(block: Block) -> list[list[int]]:
+def _runs(block: BlockFrame) -> list[list[int]]:
     """All part numbers in order, those that are drawn as one together."""
     runs: list[list[int]] = []
     for i, part in enumerate(block.parts):
@@ -193,7 +193,7 @@ def _runs(block: Block) -> list[list[int]]:
     ]
 
 
-def _follows(block: Block, number: int) -> bool:
+def _follows(block: BlockFrame, number: int) -> bool:
     """True if a part is fed by the part before it alone, and is all that this one feeds."""
     into = [source for source, target in block.links if target == number]
     out_of = [target for source, target in block.links if source == number - 1]
@@ -201,12 +201,12 @@ def _follows(block: Block, number: int) -> bool:
 
 
 def _is_worthwhile(part: Part, times: int) -> bool:
-    return times >= (2 if isinstance(part, Block) else FEWEST_LAYERS)
+    return times >= (2 if isinstance(part, BlockFrame) else FEWEST_LAYERS)
 
 
 def _kind(part: Part) -> object:
     """What is equal for identical parts: all of it but names."""
-    if isinstance(part, Block):
+    if isinstance(part, BlockFrame):
         return part.type, tuple(map(_kind, part.parts)), part.links, part.times
     return replace(part, name="", about="")
 
@@ -215,7 +215,7 @@ def _as_one(run: list[Part]) -> Part:
     first, last = run[0], run[-1]
     if first is last:
         return first
-    if isinstance(first, Block):
+    if isinstance(first, BlockFrame):
         return replace(first, times=len(run), last=last.name)
     links = ((ENTRY, 0), (0, EXIT))
-    return Block(first.name, first.title, True, (first,), links, len(run), last.name)
+    return BlockFrame(first.name, first.title, True, (first,), links, len(run), last.name)

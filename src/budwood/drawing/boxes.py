@@ -18,7 +18,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.utils._pytree import tree_leaves
 
-from budwood.drawing.steps import Place, Step, Steps
+from budwood.drawing.steps import GraphStep, GraphSteps, Place
 from budwood.inspection.layer_rows import State as State
 from budwood.inspection.summarizing import operation
 from budwood.surgery.tracing import DROPPING_FUNCTIONS, is_random_module
@@ -59,7 +59,7 @@ JOINS = {
 """Functions of two values; with one value and a constant they are notes."""
 
 
-def title_of(step: Step) -> str:
+def title_of(step: GraphStep) -> str:
     """What a step does, in a few words."""
     if step.module is not None:
         return layer_title(step.module)
@@ -92,7 +92,7 @@ def layer_title(layer: nn.Module) -> str:
     return full or layer_note(layer) or operation(layer)
 
 
-def note_of(step: Step) -> str | None:
+def note_of(step: GraphStep) -> str | None:
     """What a step is called where it follows a layer; None for one that is no note."""
     if step.module is not None:
         return layer_note(step.module)
@@ -122,7 +122,7 @@ def layer_note(layer: nn.Module) -> str | None:
     return f"{norm}, {after}" if after else norm
 
 
-def _other_operand(step: Step) -> str:
+def _other_operand(step: GraphStep) -> str:
     """What a value is joined with where that is no other step's value."""
     if step.parameters:
         return next(iter(step.parameters)).rpartition(".")[2]
@@ -142,7 +142,7 @@ def _convolution(layer: _ConvNd) -> str:
     return ", ".join(filter(None, settings))
 
 
-def _function_title(step: Step) -> str | None:
+def _function_title(step: GraphStep) -> str | None:
     """The title of a function that is a layer in all but name."""
     match step.function:
         case "max_pool2d" | "avg_pool2d":
@@ -219,11 +219,11 @@ class Boxes:
     """In the order in which they run."""
     places: tuple[Place, ...]
     links: tuple[tuple[int, int], ...]
-    members: tuple[tuple[Step, ...], ...]
+    members: tuple[tuple[GraphStep, ...], ...]
     """The steps of each box; none for one that shows what the network gives back."""
 
 
-def boxes_of(steps: Steps, apart: Collection[Step] = ()) -> Boxes:
+def boxes_of(steps: GraphSteps, apart: Collection[GraphStep] = ()) -> Boxes:
     """The boxes that show these steps, and links between them.
 
     A note joins the box before it if nothing else uses that box's value. Parameters make an
@@ -253,10 +253,10 @@ def boxes_of(steps: Steps, apart: Collection[Step] = ()) -> Boxes:
     return Boxes(tuple(boxes), tuple(places), tuple(links), tuple(map(tuple, groups)))
 
 
-def _grouped(steps: Steps, apart: Collection[Step]) -> list[list[Step]]:
+def _grouped(steps: GraphSteps, apart: Collection[GraphStep]) -> list[list[GraphStep]]:
     uses = Counter(source for step in steps.steps for source in step.sources)
     uses.update(step for _, step in steps.outputs)
-    groups: dict[Step, list[Step]] = {}
+    groups: dict[GraphStep, list[GraphStep]] = {}
     """Each step's group."""
     for step in steps.steps:
         group = groups.get(step.sources[0]) if len(step.sources) == 1 else None
@@ -269,12 +269,12 @@ def _grouped(steps: Steps, apart: Collection[Step]) -> list[list[Step]]:
     return list({id(group): group for group in groups.values()}.values())
 
 
-def _may_follow(first: Step, step: Step) -> bool:
+def _may_follow(first: GraphStep, step: GraphStep) -> bool:
     is_bare = first.module is None and len(first.sources) != 1  # a photo, or a sign
     return note_of(step) is not None and not (is_bare and (step.parameters or not first.sources))
 
 
-def _box(steps: list[Step], counted: set[int]) -> Box:
+def _box(steps: list[GraphStep], counted: set[int]) -> Box:
     first, *others = steps
     kind = _kind(first)
     used = {name: p for step in steps for name, p in step.parameters.items()}
@@ -298,7 +298,7 @@ def _box(steps: list[Step], counted: set[int]) -> Box:
     )
 
 
-def _kind(step: Step) -> Kind:
+def _kind(step: GraphStep) -> Kind:
     if step.node.op == "placeholder":
         return "input"
     return "join" if step.module is None and len(step.sources) > 1 else "layer"
@@ -311,21 +311,21 @@ def _state(parameters: list[nn.Parameter]) -> State:
     return "-" if not trains else "trainable" if True in trains else "frozen"
 
 
-def _about(steps: list[Step], size: int, state: State) -> list[str]:
+def _about(steps: list[GraphStep], size: int, state: State) -> list[str]:
     said = [_said(step) for step in steps]
     if state != "-":
         said.append(f"{size:,} parameters, {state}" if size else f"shared parameters, {state}")
     return said
 
 
-def _said(step: Step) -> str:
+def _said(step: GraphStep) -> str:
     if step.module is not None:
         return f"{step.path}: {operation(step.module)}"
     names = ", ".join(step.parameters)
     return f"{step.function} with {names}" if names else step.function or "the photo"
 
 
-def _settings(step: Step) -> str:
+def _settings(step: GraphStep) -> str:
     if step.module is None:
         given = fx.node.map_arg((step.node.args, step.node.kwargs), lambda node: "a value")
         return f"{step.function} {given}"

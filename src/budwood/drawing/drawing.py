@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from budwood.display import displayed
-from budwood.drawing.blocks import Block, blocks_of, folded
+from budwood.drawing.blocks import BlockFrame, blocks_of, folded
 from budwood.drawing.layout import laid_out
-from budwood.drawing.steps import Steps, steps_of
+from budwood.drawing.steps import GraphSteps, steps_of
 from budwood.drawing.svg import svg_of
 from budwood.errors import ConfigError, CutError
 from budwood.inspection.layer_rows import short
@@ -95,7 +95,7 @@ def draw(
     return Drawing(svg_of(place, title or _architecture(network), lines))
 
 
-def blocks_in(network: nn.Module, input: Photo | None = None) -> Block:
+def blocks_in(network: nn.Module, input: Photo | None = None) -> BlockFrame:
     """The nested blocks that a drawing of the network shows, none of them folded.
 
     Raises:
@@ -158,7 +158,7 @@ def _architecture(network: nn.Module) -> str:
     return str(getattr(getattr(network, "origin", None), "architecture", type(network).__name__))
 
 
-def _totals(network: nn.Module, steps: Steps, shapes: Shapes) -> Iterator[str]:
+def _totals(network: nn.Module, steps: GraphSteps, shapes: Shapes) -> Iterator[str]:
     """The lines below the title."""
     parameters = list(network.parameters())
     count = sum(parameter.numel() for parameter in parameters)

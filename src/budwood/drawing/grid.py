@@ -18,7 +18,7 @@ from typing import Literal
 from fast_sugiyama import from_edges
 
 from budwood.drawing.blocks import ENTRY, EXIT
-from budwood.drawing.pieces import NOTHING, Piece
+from budwood.drawing.pieces import NOTHING, Element
 
 Link = tuple[int, int]
 
@@ -118,7 +118,7 @@ class Grid:
     """
 
     def __init__(
-        self, layers: Layers, pieces: Mapping[int, Piece], spread: Callable[[int], bool]
+        self, layers: Layers, pieces: Mapping[int, Element], spread: Callable[[int], bool]
     ) -> None:
         """
         Args:
@@ -155,7 +155,7 @@ class Grid:
         """Add to the gap below a part."""
         self._more[self.row[node]] += more
 
-    def piece(self, node: int) -> Piece:
+    def piece(self, node: int) -> Element:
         """The part's size; nothing for places on links."""
         return self.pieces.get(node, NOTHING)
 

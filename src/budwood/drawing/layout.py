@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from budwood.drawing.blocks import ENTRY, EXIT, Block, Part
+from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, Part
 from budwood.drawing.boxes import Box
 from budwood.drawing.grid import Grid, Link, layers_of
 from budwood.drawing.pieces import (
     NOTHING,
     SIZES,
+    Element,
     FrameAt,
     Item,
     LineAt,
-    Piece,
     Point,
     Text,
     bar,
@@ -29,7 +29,7 @@ from budwood.drawing.pieces import (
     shortened,
     width_of,
 )
-from budwood.drawing.shortcuts import Side, Style, paths_of
+from budwood.drawing.shortcuts import SideBranch, Style, paths_of
 
 _LANE_GAP = 9
 _WIDE_GAP = 18
@@ -40,14 +40,14 @@ _REACH = 24
 
 
 def level_of(
-    block: Block,
-    pieces: Mapping[int, Piece],
+    block: BlockFrame,
+    pieces: Mapping[int, Element],
     links: Sequence[Link],
-    sides: Sequence[tuple[Side, Piece]],
+    sides: Sequence[tuple[SideBranch, Element]],
     *,
     header: float,
     style: Style,
-) -> Piece:
+) -> Element:
     """All that is in a block as one piece; lines enter and leave it where its first part is.
 
     Args:
@@ -74,17 +74,17 @@ class _Area:
 class _Level:
     def __init__(
         self,
-        block: Block,
-        pieces: Mapping[int, Piece],
+        block: BlockFrame,
+        pieces: Mapping[int, Element],
         links: Sequence[Link],
-        sides: Sequence[tuple[Side, Piece]],
+        sides: Sequence[tuple[SideBranch, Element]],
         header: float,
         style: Style,
     ) -> None:
         self._parts = block.parts
         self._style = style
         ends = {number for link in links for number in link}
-        first = {ENTRY: Piece(0, 0, header)} if ENTRY in ends else {}
+        first = {ENTRY: Element(0, 0, header)} if ENTRY in ends else {}
         last = {EXIT: NOTHING} if EXIT in ends else {}
         every = {**first, **pieces, **last}
         self._grid = Grid(layers_of(list(every), links), every, self._is_bar)
@@ -93,7 +93,7 @@ class _Level:
         self._sides = sorted(sides, key=lambda pair: self._order(*pair))
         self._areas = list(self._main_areas())
 
-    def piece(self) -> Piece:
+    def piece(self) -> Element:
         grid = self._grid
         items: list[Item] = list(self._main_lines())
         for side, inner in self._sides:
@@ -108,8 +108,8 @@ class _Level:
             ends = (grid.x[EXIT], grid.bottom(EXIT)), (anchor, height + _WIDE_GAP)
             items.append(LineAt(ends, self._style, is_curved=True))
             height += _WIDE_GAP
-        whole = Piece(0, 0, 0, tuple(items))
-        return Piece(anchor - left, right - anchor, height, whole.moved(-anchor, 0))
+        whole = Element(0, 0, 0, tuple(items))
+        return Element(anchor - left, right - anchor, height, whole.moved(-anchor, 0))
 
     def _box(self, node: int) -> Box | None:
         """What a number stands for, if that is one box."""
@@ -128,7 +128,7 @@ class _Level:
                 reach = max(half, left + _REACH), max(half, right + _REACH)
                 grid.pieces[node] = bar(box, *reach)
 
-    def _make_room(self, sides: Sequence[tuple[Side, Piece]]) -> None:
+    def _make_room(self, sides: Sequence[tuple[SideBranch, Element]]) -> None:
         """Room for the lanes' level lines, and for what they lead through."""
         grid = self._grid
         for side, _ in sides:
@@ -153,15 +153,15 @@ class _Level:
             return (grid.top(target) + grid.bottom(target)) / 2
         return grid.merge_y(target)
 
-    def _start(self, side: Side) -> float:
+    def _start(self, side: SideBranch) -> float:
         return self._grid.fork_y(side.source, to_lanes=True)
 
-    def _end(self, side: Side, inner: Piece) -> float:
+    def _end(self, side: SideBranch, inner: Element) -> float:
         if side.targets:
             return max(map(self._enters_at, side.targets))
         return self._start(side) + 2 * _TURN + inner.height
 
-    def _order(self, side: Side, inner: Piece) -> tuple[bool, float]:
+    def _order(self, side: SideBranch, inner: Element) -> tuple[bool, float]:
         """Short lanes are inside long ones. What does not come back is outside: what leaves last
         first, so that the lines to the others pass above it."""
         start = self._start(side)
@@ -198,7 +198,7 @@ class _Level:
             has_arrow = self._box(target) is not None
             yield LineAt((*points, (x, grid.top(target))), self._style, has_arrow)
 
-    def _lane(self, side: Side, inner: Piece) -> Iterator[Item]:
+    def _lane(self, side: SideBranch, inner: Element) -> Iterator[Item]:
         """A lane, to the right of all that is beside it."""
         start, end = self._start(side), self._end(side, inner)
         gap = _WIDE_GAP if side.parts else _LANE_GAP
@@ -237,16 +237,16 @@ _STACK = 8
 """How far the frames behind a folded block look out from behind it."""
 
 
-def laid_out(network: Block) -> Piece:
+def laid_out(network: BlockFrame) -> Element:
     """The whole network, in place; the photo comes in at the top, at x = 0."""
-    return _Layout(box_width(network)).level(network, "", 0, "plain")
+    return _Arranger(box_width(network)).level(network, "", 0, "plain")
 
 
-class _Layout:
+class _Arranger:
     def __init__(self, width: float) -> None:
         self._width = width
 
-    def level(self, block: Block, within: str, header: float, style: Style) -> Piece:
+    def level(self, block: BlockFrame, within: str, header: float, style: Style) -> Element:
         """What is in a block, without its frame."""
         paths = paths_of(block)
         aside = {number for side in paths.sides for number in side.parts}
@@ -258,12 +258,12 @@ class _Layout:
         sides = [(side, self._beside(block, side, within)) for side in paths.sides]
         return level_of(block, pieces, paths.links, sides, header=header, style=style)
 
-    def _piece(self, part: Part, within: str) -> Piece:
+    def _piece(self, part: Part, within: str) -> Element:
         if isinstance(part, Box):
             return box_piece(part, self._width, within)
         return self._framed(part, within)
 
-    def _beside(self, block: Block, side: Side, within: str) -> Piece:
+    def _beside(self, block: BlockFrame, side: SideBranch, within: str) -> Element:
         """What a side of a block leads through."""
         if not side.parts:
             return NOTHING
@@ -277,7 +277,7 @@ class _Layout:
         inner = replace(block, parts=parts, links=tuple(links))
         return self.level(inner, within, 0, side.style)
 
-    def _framed(self, block: Block, within: str) -> Piece:
+    def _framed(self, block: BlockFrame, within: str) -> Element:
         inner = self.level(block, block.name or within, _HEADER, "plain")
         times = f"x {block.times}" if block.times > 1 else ""
         half, names = self._width / 2, _labels(block)
@@ -294,13 +294,13 @@ class _Layout:
         frame = FrameAt(block, -left, 0, left + right, inner.height, tuple(texts))
         items = (frame, *inner.items)
         if not times:
-            return Piece(left, right, inner.height, items)
+            return Element(left, right, inner.height, items)
         height = inner.height + _STACK
         items += (LineAt(((0, inner.height), (0, height))),)
-        return Piece(left, right + _STACK, height, items)
+        return Element(left, right + _STACK, height, items)
 
 
-def _labels(block: Block) -> list[str]:
+def _labels(block: BlockFrame) -> list[str]:
     """The block's path, and ever shorter ends of it, each from a name on."""
     parts = block.name.split(".")
     starts = [i for i, part in enumerate(parts) if i == 0 or not part.isdigit()]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from budwood.drawing.blocks import Block
+from budwood.drawing.blocks import BlockFrame
 from budwood.drawing.boxes import Box
 from budwood.drawing.shortcuts import Style
 from budwood.inspection.layer_rows import short
@@ -109,7 +109,7 @@ class BoxAt:
 class FrameAt:
     """The frame of a block in its place."""
 
-    block: Block
+    block: BlockFrame
     x: float
     y: float
     width: float
@@ -143,7 +143,7 @@ Item = BoxAt | FrameAt | LineAt
 
 
 @dataclass(frozen=True)
-class Piece:
+class Element:
     """Part of a drawing. Lines enter it at the top and leave it at the bottom, where x is 0."""
 
     left: float
@@ -157,15 +157,15 @@ class Piece:
         return tuple(item.moved(dx, dy) for item in self.items)
 
 
-NOTHING = Piece(0, 0, 0)
+NOTHING = Element(0, 0, 0)
 
 
-def box_width(block: Block) -> float:
+def box_width(block: BlockFrame) -> float:
     """The width that all boxes of a drawing have: what the widest of them needs."""
     return min(WIDEST, max(_widths(block, "")))
 
 
-def _widths(block: Block, within: str) -> Iterator[float]:
+def _widths(block: BlockFrame, within: str) -> Iterator[float]:
     for part in block.parts:
         if isinstance(part, Box):
             yield _needed(part, block.name or within)
@@ -178,7 +178,7 @@ def is_bar(box: Box) -> bool:
     return box.kind == "join" and box.title not in _SIGNS
 
 
-def box_piece(box: Box, width: float, within: str) -> Piece:
+def box_piece(box: Box, width: float, within: str) -> Element:
     """A box with what is written in it.
 
     Args:
@@ -198,7 +198,7 @@ def box_piece(box: Box, width: float, within: str) -> Piece:
     return _pill(box, f"{box.title}  {box.shape}", width)
 
 
-def bar(box: Box, left: float, right: float) -> Piece:
+def bar(box: Box, left: float, right: float) -> Element:
     """A concatenation as a bar that reaches so far to both sides."""
     what = ", ".join((box.title, *box.notes))
     room = left + right - 2 * _MARGIN
@@ -208,16 +208,16 @@ def bar(box: Box, left: float, right: float) -> Piece:
         Text(_MARGIN - left, 16.5, title, "title"),
         Text(right - _MARGIN, 16, box.shape, "small", "end"),
     )
-    return Piece(left, right, SIGN, (BoxAt(box, -left, 0, left + right, SIGN, texts),))
+    return Element(left, right, SIGN, (BoxAt(box, -left, 0, left + right, SIGN, texts),))
 
 
-def _pill(box: Box, text: str, width: float) -> Piece:
+def _pill(box: Box, text: str, width: float) -> Element:
     fitting = shortened(text, width - 8, SIZES["title"], bold=True)
     texts = (Text(0, 16.5, fitting, "title", "middle"),)
-    return Piece(width / 2, width / 2, SIGN, (BoxAt(box, -width / 2, 0, width, SIGN, texts),))
+    return Element(width / 2, width / 2, SIGN, (BoxAt(box, -width / 2, 0, width, SIGN, texts),))
 
 
-def _layer(box: Box, width: float, within: str) -> Piece:
+def _layer(box: Box, width: float, within: str) -> Element:
     room, left, right = width - 2 * _MARGIN, _MARGIN - width / 2, width / 2 - _MARGIN
     texts, y = list[Text](), 6.0
     name, size = box.name.removeprefix(f"{within}."), _size(box)
@@ -243,9 +243,9 @@ def _layer(box: Box, width: float, within: str) -> Piece:
     return _card(box, width, y + 8, texts)
 
 
-def _card(box: Box, width: float, height: float, texts: list[Text]) -> Piece:
+def _card(box: Box, width: float, height: float, texts: list[Text]) -> Element:
     shown = tuple(text for text in texts if text.text)
-    return Piece(width / 2, width / 2, height, (BoxAt(box, -width / 2, 0, width, height, shown),))
+    return Element(width / 2, width / 2, height, (BoxAt(box, -width / 2, 0, width, height, shown),))
 
 
 def _size(box: Box) -> str:

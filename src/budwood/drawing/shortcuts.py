@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from budwood.drawing.blocks import EXIT, Block, Part
+from budwood.drawing.blocks import EXIT, BlockFrame, Part
 from budwood.drawing.boxes import Box
 
 Style = Literal["plain", "identity", "projection"]
@@ -13,7 +13,7 @@ Link = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Side:
+class SideBranch:
     """Something beside the main path of a block, in the part numbers of the block."""
 
     source: int
@@ -32,10 +32,10 @@ class Paths:
     """A block's main path, with all branches of equal standing, and what is beside it."""
 
     links: tuple[Link, ...]
-    sides: tuple[Side, ...]
+    sides: tuple[SideBranch, ...]
 
 
-def paths_of(block: Block) -> Paths:
+def paths_of(block: BlockFrame) -> Paths:
     """The main path of a block, and its sides.
 
     What is left of the links never leads past anything: where there are two ways from one part to
@@ -51,7 +51,7 @@ def paths_of(block: Block) -> Paths:
     return Paths(tuple(link for link in links if link not in taken), (*sides, *skips))
 
 
-def count_shortcuts(block: Block) -> Counter[Style]:
+def count_shortcuts(block: BlockFrame) -> Counter[Style]:
     """How many identity and projection shortcuts a network has; what is drawn once for many counts
     as often as it is there.
     """
@@ -60,13 +60,13 @@ def count_shortcuts(block: Block) -> Counter[Style]:
         if side.style != "plain":
             found[side.style] += len(side.targets)
     for part in block.parts:
-        if isinstance(part, Block):
+        if isinstance(part, BlockFrame):
             for style, number in count_shortcuts(part).items():
                 found[style] += part.times * number
     return found
 
 
-class _Graph:
+class _Links:
     """Links, looked at from both of their ends."""
 
     def __init__(self, links: Iterable[Link]) -> None:
@@ -101,30 +101,32 @@ def _reached(start: int, ways: defaultdict[int, list[int]]) -> set[int]:
     return reached
 
 
-def _dead_ends(links: Sequence[Link]) -> Iterator[Side]:
+def _dead_ends(links: Sequence[Link]) -> Iterator[SideBranch]:
     """Branches that do not come back, each with all that is on it."""
-    graph = _Graph(links)
+    graph = _Links(links)
     ends = {target for _, target in links} - {source for source, _ in links}
     end = EXIT if EXIT in ends else max(sorted(ends), key=lambda n: len(graph.up_to(n)), default=0)
     alive = graph.up_to(end)
     dead = {number for link in links for number in link} - alive
-    both_ways = _Graph([*links, *((b, a) for a, b in links)])
+    both_ways = _Links([*links, *((b, a) for a, b in links)])
     while dead:
         near = {n: [m for m in both_ways.after[n] if m in dead] for n in dead}
         together = _reached(min(dead), defaultdict(list, near))
         sources = {a for a, b in links if b in together and a not in together}
         if len(sources) == 1:
-            yield Side(sources.pop(), (), tuple(sorted(together)))
+            yield SideBranch(sources.pop(), (), tuple(sorted(together)))
         dead -= together
 
 
-def _by_layers(parts: Sequence[Part], links: Sequence[Link], held: set[int]) -> Iterator[Side]:
+def _by_layers(
+    parts: Sequence[Part], links: Sequence[Link], held: set[int]
+) -> Iterator[SideBranch]:
     """Shortcuts that lead through something: a projection, or a subsampling.
 
     What they lead past must be closed: nothing else comes into it or goes out of it, or its lines
     would have to cross the shortcut. Where a part is held, something leaves it that is no link.
     """
-    graph = _Graph(links)
+    graph = _Links(links)
     for target, part in enumerate(parts):
         operands = graph.before[target]
         if not _is_addition(part) or len(operands) != 2:
@@ -136,11 +138,11 @@ def _by_layers(parts: Sequence[Part], links: Sequence[Link], held: set[int]) -> 
             is_closed = graph.is_closed(past, source, target) and held.isdisjoint({*past, *chain})
             more = sum(_layers(parts[i]) for i in past) > sum(_layers(parts[i]) for i in chain)
             if chain and style and is_closed and more:
-                yield Side(source, (target,), chain, style)
+                yield SideBranch(source, (target,), chain, style)
                 break
 
 
-def _branch(graph: _Graph, end: int, other: set[int]) -> tuple[int, tuple[int, ...]]:
+def _branch(graph: _Links, end: int, other: set[int]) -> tuple[int, tuple[int, ...]]:
     """The chain from a fork to the end of one of its branches, and the fork; no chain if there are
     forks within."""
     chain: list[int] = []
@@ -162,18 +164,18 @@ def _style(chain: Sequence[Part]) -> Style | None:
     return "projection" if is_projection else None
 
 
-def _skips(parts: Sequence[Part], links: Sequence[Link]) -> list[Side]:
+def _skips(parts: Sequence[Part], links: Sequence[Link]) -> list[SideBranch]:
     """Links past parts that lead the same way; those from one part are drawn as one line."""
-    graph = _Graph(links)
+    graph = _Links(links)
     found: defaultdict[tuple[int, Style], list[int]] = defaultdict(list)
     for source, target in links:
         if any(target in graph.behind(n) for n in graph.after[source] if n != target):
             is_shortcut = target >= 0 and _is_addition(parts[target])
             found[source, "identity" if is_shortcut else "plain"].append(target)
-    return [Side(source, tuple(ends), (), style) for (source, style), ends in found.items()]
+    return [SideBranch(source, tuple(ends), (), style) for (source, style), ends in found.items()]
 
 
-def _without(links: Sequence[Link], sides: Iterable[Side]) -> tuple[Link, ...]:
+def _without(links: Sequence[Link], sides: Iterable[SideBranch]) -> tuple[Link, ...]:
     gone = {number for side in sides for number in side.parts}
     return tuple(link for link in links if gone.isdisjoint(link))
 

@@ -21,13 +21,13 @@ _UNSEEN_METHODS = {"contiguous", "clone", "detach", "to", "float", "half", "bflo
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class GraphStep:
     """One layer, function or opaque block that a photo passes through."""
 
     node: fx.Node
     module: nn.Module | None
     """What the node calls; None for a function."""
-    sources: tuple["Step", ...]
+    sources: tuple["GraphStep", ...]
     """The steps whose values it is given, each once; none for the photo itself."""
     place: Place
     parameters: Mapping[str, nn.Parameter]
@@ -51,16 +51,16 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Steps:
+class GraphSteps:
     """All steps of a network that lead to what it gives back."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[GraphStep, ...]
     """In the order in which they run; the first is the photo."""
-    outputs: tuple[tuple[str, Step], ...]
+    outputs: tuple[tuple[str, GraphStep], ...]
     """What is given back, by name if it has one."""
 
 
-def steps_of(shapes: Shapes) -> Steps:
+def steps_of(shapes: Shapes) -> GraphSteps:
     """The steps between a photo and what the network makes of it.
 
     What is computed from sizes or from parameters alone is no step: it belongs to the step that
@@ -68,13 +68,13 @@ def steps_of(shapes: Shapes) -> Steps:
     """
     finder = _Finder(shapes)
     outputs = tuple(finder.outputs())
-    needed, waiting = set[Step](), [step for _, step in outputs]
+    needed, waiting = set[GraphStep](), [step for _, step in outputs]
     while waiting:
         step = waiting.pop()
         if step not in needed:
             needed.add(step)
             waiting += step.sources
-    return Steps(tuple(step for step in finder.steps if step in needed), outputs)
+    return GraphSteps(tuple(step for step in finder.steps if step in needed), outputs)
 
 
 class _Finder:
@@ -83,17 +83,17 @@ class _Finder:
     def __init__(self, shapes: Shapes) -> None:
         self._shapes = shapes
         self._traced = shapes.traced
-        self._made_of: dict[fx.Node, tuple[Step, ...]] = {}
+        self._made_of: dict[fx.Node, tuple[GraphStep, ...]] = {}
         """The steps that a node's value is made of: itself, or those of what it passes on."""
         self._held: dict[fx.Node, dict[str, nn.Parameter]] = {}
         """The parameters from which a node that is no step computes its value."""
-        self.steps: list[Step] = []
+        self.steps: list[GraphStep] = []
         nodes = list(self._traced.graph.nodes)
         places = _places(nodes)
         for node in nodes[:-1]:
             self._visit(node, places[node])
 
-    def outputs(self) -> Iterator[tuple[str, Step]]:
+    def outputs(self) -> Iterator[tuple[str, GraphStep]]:
         """The steps that the network's answer is made of, with the names it gives them."""
         answer = list(self._traced.graph.nodes)[-1].args[0]
         for name, part in _named_parts(answer):
@@ -113,7 +113,7 @@ class _Finder:
             self._made_of[node] = sources
         else:
             module = self._traced.module(node) if node.op == "call_module" else None
-            step = Step(node, module, sources, place, held, self._shape(node))
+            step = GraphStep(node, module, sources, place, held, self._shape(node))
             self._made_of[node] = (step,)
             self.steps.append(step)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import hypot
 
 from budwood.drawing.colours import style_sheet
-from budwood.drawing.pieces import BoxAt, FrameAt, Item, LineAt, Piece, Point, Text, width_of
+from budwood.drawing.pieces import BoxAt, Element, FrameAt, Item, LineAt, Point, Text, width_of
 
 _MARGIN = 24
 _HEAD = 20
@@ -30,7 +30,7 @@ _MEANINGS = {
 """The legend; a drawing has the lines of what is in it."""
 
 
-def svg_of(whole: Piece, title: str, totals: Sequence[str]) -> str:
+def svg_of(whole: Element, title: str, totals: Sequence[str]) -> str:
     """A complete SVG document.
 
     Args:
@@ -147,7 +147,7 @@ def _towards(corner: Point, other: Point) -> Point:
     return corner[0] + share * dx, corner[1] + share * dy
 
 
-def _legend(whole: Piece, room: float) -> Iterator[list[tuple[float, str]]]:
+def _legend(whole: Element, room: float) -> Iterator[list[tuple[float, str]]]:
     """What needs to be explained, in rows, with where each begins."""
     states = {item.box.state for item in whole.items if isinstance(item, BoxAt)}
     styles = {item.style for item in whole.items if isinstance(item, LineAt)}

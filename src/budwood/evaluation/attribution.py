@@ -37,7 +37,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Grid:
+class MapGrid:
     """Where the places of a photo are in an output."""
 
     kind: str
@@ -61,7 +61,7 @@ class Layer:
     """A layer that gives a map."""
 
     name: str
-    grid: Grid
+    grid: MapGrid
     channels: int
 
 
@@ -156,16 +156,16 @@ def _that_count(network: nn.Module, images: Images, layers: list[Layer]) -> list
 
 def _grid(
     shape: torch.Size, photo: torch.Size, tokens: set[int], places: list[Size]
-) -> Grid | None:
+) -> MapGrid | None:
     if len(shape) == 4:
         if _is_alike(shape[2:], photo) and not set(shape[2:]) <= tokens:
-            return Grid("n c h w", shape[2], shape[3])
+            return MapGrid("n c h w", shape[2], shape[3])
         if _is_alike(shape[1:3], photo) and shape[1:3] != shape[2:]:
-            return Grid("n h w c", shape[1], shape[2])
+            return MapGrid("n h w c", shape[1], shape[2])
     if len(shape) == 3:
         for height, width in reversed(places):
             if shape[1] - height * width in PREFIXES:
-                return Grid("n t d", height, width)
+                return MapGrid("n t d", height, width)
     return None
 
 

@@ -175,7 +175,7 @@ def _values(traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
 
 
 def _run(root: nn.Module, traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
-    recorder = _Recorder(root, traced.graph)
+    recorder = _PieceRecorder(root, traced.graph)
     try:
         with torch.no_grad():
             recorder.run(torch.zeros(2, *photo))
@@ -188,7 +188,7 @@ def _run(root: nn.Module, traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
     return recorder.values
 
 
-class _Recorder(fx.Interpreter):
+class _PieceRecorder(fx.Interpreter):
     def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
         super().__init__(root, graph=graph, garbage_collect_values=False)
         self.values: dict[fx.Node, Any] = {}

@@ -91,7 +91,7 @@ class Donor:
 
 
 @dataclass(frozen=True)
-class Step:
+class GraftStep:
     """A layer, or a piece of a donor, in its place."""
 
     path: str
@@ -113,16 +113,16 @@ class Step:
 
 
 @dataclass
-class Plan:
+class GraftPlan:
     """All steps of a graft, and what is to be said of them."""
 
     photo: tuple[int, int, int]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[GraftStep] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
-    def asked(self) -> list[Step]:
+    def asked(self) -> list[GraftStep]:
         """The steps without adapters: these follow from the others."""
         return [step for step in self.steps if not step.is_adapter]
 
@@ -134,13 +134,13 @@ def planned(
     adapt: bool,
     weights: str | Path | None,
     seed: int,
-) -> Plan:
+) -> GraftPlan:
     """The plan of a graft; see `graft` for the arguments and errors."""
     if not layers:
         raise ConfigError("A graft of no layers.", next="Give it at least one.")
     parts = _with_donors(layers, weights, seed)
     first = next((part for part in parts if isinstance(part, Donor)), None)
-    plan = Plan(input or photo_shape(None if first is None else first.preprocessing))
+    plan = GraftPlan(input or photo_shape(None if first is None else first.preprocessing))
     names = _Names()
     end = End("the photo", plan.photo)
     for part in parts:
@@ -150,7 +150,7 @@ def planned(
         for adapter in joint.adapters:
             name = names.of("adapter")
             gives = Socket.of(adapter, name, shape, classes).gives(shape)
-            plan.steps.append(Step(name, adapter, None, shape[0], gives, is_adapter=True))
+            plan.steps.append(GraftStep(name, adapter, None, shape[0], gives, is_adapter=True))
             shape = gives
         if joint.adapters:
             added = ", ".join(step.path for step in plan.steps[-len(joint.adapters) :])
@@ -162,7 +162,7 @@ def planned(
         if donor is not None:
             plan.taken.append(_taken(donor, end.name, sees_the_photo=not plan.steps))
         plan.steps.append(
-            Step(path, None if isinstance(part, Donor) else part, donor, shape[0], joint.gives)
+            GraftStep(path, None if isinstance(part, Donor) else part, donor, shape[0], joint.gives)
         )
         end = End(last, joint.gives)
     _require_answers(end, classes)

@@ -16,7 +16,7 @@ from torch import fx, nn
 
 from budwood.errors import ConfigError
 from budwood.grafting.donors import Piece
-from budwood.grafting.graft_plans import Layer, Plan, Step, planned
+from budwood.grafting.graft_plans import GraftPlan, GraftStep, Layer, planned
 from budwood.grafting.graft_recipes import DonorLayers, GraftRecipe, Part
 from budwood.grafting.joining import normalisation_notes, preprocessing_for
 from budwood.grafting.new_layers import NewLayer, described
@@ -114,7 +114,10 @@ def regraft(origin: Origin) -> nn.Module:
 
 
 def _assembled(
-    plan: Plan, classes: int | None, device: Literal["cpu", "meta"], on_progress: Progress | None
+    plan: GraftPlan,
+    classes: int | None,
+    device: Literal["cpu", "meta"],
+    on_progress: Progress | None,
 ) -> Grafted:
     root, graph, frozen = nn.Module(), fx.Graph(), list[str]()
     value = graph.placeholder("x")
@@ -175,7 +178,7 @@ def _put(root: nn.Module, path: str, thing: Any) -> None:
         setattr(root, name, thing)
 
 
-def _origin(plan: Plan, names: tuple[str, ...] | None, adapt: bool) -> Origin | None:
+def _origin(plan: GraftPlan, names: tuple[str, ...] | None, adapt: bool) -> Origin | None:
     """How to make the graft again; None if a part of it cannot be described."""
     parts = [_recorded(step) for step in plan.asked]
     answers = plan.steps[-1].gives
@@ -196,7 +199,7 @@ def _origin(plan: Plan, names: tuple[str, ...] | None, adapt: bool) -> Origin | 
     )
 
 
-def _recorded(step: Step) -> Part | None:
+def _recorded(step: GraftStep) -> Part | None:
     if step.donor is not None:
         return step.donor.recorded()
     if isinstance(step.layer, NewLayer):

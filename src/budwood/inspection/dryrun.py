@@ -102,7 +102,7 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
         ReceptiveFields() as fields,
         Flattenings() as flattenings,
     ):
-        recorder = _Recorder(twin, counter, fields, flattenings)
+        recorder = _ShapeRecorder(twin, counter, fields, flattenings)
         image = torch.empty(shape, dtype=_dtype(network))
         fields.start(image)
         try:
@@ -143,7 +143,7 @@ def _dtype(network: nn.Module) -> torch.dtype:
     return next(kinds, torch.get_default_dtype())
 
 
-class _Recorder:
+class _ShapeRecorder:
     """Notes, from hooks on every module, what enters and leaves it and how much it computes."""
 
     def __init__(

@@ -17,7 +17,7 @@ State = Literal["frozen", "trainable", "partly", "-"]
 
 @displayed
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One layer, or a block with all that is in it."""
 
     name: str
@@ -49,13 +49,13 @@ _COLOURS = {"frozen": "#3584e4", "trainable": "#26a269", "partly": "#c88800"}
 """Readable on white and on black."""
 
 
-def tree(rows: Sequence[Row]) -> str:
+def tree(rows: Sequence[LayerRow]) -> str:
     """A line a row, indented as it is nested; names stay whole, as `--freeze` takes them."""
     head = ("layer", "type", "state", "output", "parameters", "multiply-adds", "field")
     return aligned([head, *map(_tree_cells, rows)], words=3)
 
 
-def formulas(rows: Sequence[Row], width: int | None) -> str:
+def formulas(rows: Sequence[LayerRow], width: int | None) -> str:
     """A line a row with the arithmetic; if that is wider than `width`, a few lines a row."""
     head = ("layer", "input", "operation", "output", "size", "parameters", "state")
     table = aligned([head, *map(_formula_cells, rows)], words=len(head))
@@ -64,17 +64,17 @@ def formulas(rows: Sequence[Row], width: int | None) -> str:
     return "\n".join(map(_card, rows))
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[LayerRow]) -> str:
     """Every field of every row as a Markdown table."""
     return as_markdown(_full(rows))
 
 
-def csv(rows: Sequence[Row]) -> str:
+def csv(rows: Sequence[LayerRow]) -> str:
     """Every field of every row as comma-separated values."""
     return as_csv(_full(rows))
 
 
-def html(rows: Sequence[Row], totals: str) -> str:
+def html(rows: Sequence[LayerRow], totals: str) -> str:
     """A table for a notebook, complete in itself; it takes its colours from the page."""
     heads = (
         "layer",
@@ -108,7 +108,7 @@ def short(number: int) -> str:
     return str(number)
 
 
-def _tree_cells(row: Row) -> tuple[str, ...]:
+def _tree_cells(row: LayerRow) -> tuple[str, ...]:
     return (
         "  " * (row.depth - 1) + row.name,
         row.type,
@@ -120,7 +120,7 @@ def _tree_cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _formula_cells(row: Row) -> tuple[str, ...]:
+def _formula_cells(row: LayerRow) -> tuple[str, ...]:
     return (
         row.name,
         shape_text(row.input),
@@ -132,7 +132,7 @@ def _formula_cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _card(row: Row) -> str:
+def _card(row: LayerRow) -> str:
     name, before, what, after, size, parameters, state = _formula_cells(row)
     lines = [
         name if state == "-" else f"{name} ({state})",
@@ -144,8 +144,8 @@ def _card(row: Row) -> str:
     return "\n    ".join(filter(None, lines))
 
 
-def _full(rows: Sequence[Row]) -> list[list[str]]:
-    names = [field.name for field in fields(Row)]
+def _full(rows: Sequence[LayerRow]) -> list[list[str]]:
+    names = [field.name for field in fields(LayerRow)]
     return [names, *([_plain(getattr(row, name)) for name in names] for row in rows)]
 
 
@@ -155,7 +155,7 @@ def _plain(value: str | int | Shape | None) -> str:
     return "" if value is None else str(value)
 
 
-def _html_row(row: Row) -> str:
+def _html_row(row: LayerRow) -> str:
     name, before, what, after, size, parameters, state = map(escape, _formula_cells(row))
     colour = f"color:{_COLOURS[state]};font-weight:600" if state in _COLOURS else ""
     macs = short(row.macs) if row.macs else "-"

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_LZMA, ZipFile, ZipInfo
 
-from budwood.inspection.layer_rows import Row
+from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summary import Summary
 from budwood.networks.catalog import Architecture
 from budwood.networks.source_code import code_digest
@@ -94,7 +94,7 @@ def _packed(summary: Summary) -> list[object]:
 def _unpacked(packed: list[Any]) -> Summary:
     totals, names, which, columns = packed
     kinds = list(zip(*(map(_plain, column) for column in columns), strict=True))
-    rows = (Row(name, *kinds[number]) for name, number in zip(names, which, strict=True))
+    rows = (LayerRow(name, *kinds[number]) for name, number in zip(names, which, strict=True))
     return Summary(**{key: _plain(value) for key, value in totals.items()}, rows=tuple(rows))
 
 

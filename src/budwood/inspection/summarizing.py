@@ -16,7 +16,7 @@ from budwood.classics.efficientnet import SamePadding
 from budwood.errors import ConfigError
 from budwood.inspection.dryrun import Visit, dry_run
 from budwood.inspection.formulas import flattening_formula, parameters_formula, size_formula
-from budwood.inspection.layer_rows import Row, Shape, State
+from budwood.inspection.layer_rows import LayerRow, Shape, State
 from budwood.inspection.summary import Summary
 
 _NAMED: dict[type[nn.Module], str] = {
@@ -124,7 +124,7 @@ def _setting(value: object) -> str:
     return str(sides[0]) if len(sides) == 1 else _by(value)
 
 
-def rows_of(network: nn.Module, visits: Mapping[str, Visit]) -> list[Row]:
+def rows_of(network: nn.Module, visits: Mapping[str, Visit]) -> list[LayerRow]:
     """A row for the network, called `""` and of depth 0, then one for each thing in it.
 
     What is shared is counted where it comes first.
@@ -138,17 +138,17 @@ def rows_of(network: nn.Module, visits: Mapping[str, Visit]) -> list[Row]:
         >>> [row.operation for row in rows_of(net, {})]
         ['', '3x3 convolution, 8 channels, stride 1', 'ReLU']
     """
-    return _Tree(visits).rows(network, "", 0)
+    return _LayerTree(visits).rows(network, "", 0)
 
 
-class _Tree:
+class _LayerTree:
     """Walks through a tree of modules and remembers what it has counted."""
 
     def __init__(self, visits: Mapping[str, Visit]) -> None:
         self._visits = visits
         self._counted: set[int] = set()
 
-    def rows(self, module: nn.Module, name: str, depth: int) -> list[Row]:
+    def rows(self, module: nn.Module, name: str, depth: int) -> list[LayerRow]:
         """The module's row, followed by those of all that is in it."""
         self._counted.add(id(module))
         own = self._own(module, name, depth)
@@ -173,13 +173,13 @@ class _Tree:
         )
         return [whole, *below]
 
-    def _own(self, module: nn.Module, name: str, depth: int) -> Row:
+    def _own(self, module: nn.Module, name: str, depth: int) -> LayerRow:
         """A row of what the module holds and does itself, without its children."""
         held = list(module.parameters(recurse=False))
         new = [parameter for parameter in held if id(parameter) not in self._counted]
         self._counted.update(map(id, new))
         visit = self._visits.get(name, Visit())
-        return Row(
+        return LayerRow(
             name=name,
             type=type(module).__name__,
             depth=depth,
@@ -195,12 +195,12 @@ class _Tree:
             receptive_field=visit.receptive_field,
         )
 
-    def _flattening(self, name: str, block: Row) -> list[Row]:
+    def _flattening(self, name: str, block: LayerRow) -> list[LayerRow]:
         """The row of the flattening that a block's code does before it calls this layer."""
         visit = self._visits.get(name, Visit())
         if visit.flattened is None or visit.input is None:
             return []
-        flattening = Row(
+        flattening = LayerRow(
             name=f"{block.name}.(flatten)".lstrip("."),
             type="flatten",
             depth=block.depth + 1,
@@ -218,7 +218,7 @@ class _Tree:
         return [flattening]
 
 
-def _beside(own: Row) -> list[Row]:
+def _beside(own: LayerRow) -> list[LayerRow]:
     """The row of what a block has beside its layers, if that is anything."""
     if not (own.parameters or own.macs):
         return []

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 
 from budwood.display import displayed
 from budwood.inspection import layer_rows as rendering
-from budwood.inspection.layer_rows import Row as Row
+from budwood.inspection.layer_rows import LayerRow as LayerRow
 from budwood.inspection.layer_rows import Shape as Shape
 
 
@@ -21,7 +21,7 @@ class Summary:
     trainable: int
     macs: int
     """For the whole batch."""
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
 
     @property
     def trainable_share(self) -> float:
@@ -29,7 +29,7 @@ class Summary:
         return self.trainable / self.parameters if self.parameters else 0.0
 
     @property
-    def leaves(self) -> tuple[Row, ...]:
+    def leaves(self) -> tuple[LayerRow, ...]:
         """The rows with no row of theirs below; these add up to the totals, at any depth."""
         depths = [row.depth for row in self.rows[1:]] + [0]
         pairs = zip(self.rows, depths, strict=True)

@@ -15,7 +15,7 @@ from budwood.classics.efficientnet import EfficientNet
 from budwood.classics.googlenet import googlenet_2014, googlenet_naive
 from budwood.classics.lenet import lenet5, lenet5_1998
 from budwood.classics.resnet import resnet, resnet_cifar
-from budwood.classics.scaling import PUBLISHED, Scale, phi_of, scale_by
+from budwood.classics.scaling import PUBLISHED, ModelScale, phi_of, scale_by
 from budwood.classics.vgg import CONFIGURATIONS, VGG
 from budwood.errors import WeightsError
 from budwood.images.preprocessing import Preprocessing
@@ -151,7 +151,7 @@ def layouts(
     yield {key: tensor for key, tensor in state.items() if not key.startswith(dropped)}
 
 
-def _scale(name: str) -> Scale | None:
+def _scale(name: str) -> ModelScale | None:
     """The size of an EfficientNet that the rule gives; None for networks of the table."""
     phi = phi_of(name)
     return None if phi is None else scale_by(phi)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from budwood.classics.scaling import LITE, Scale
+from budwood.classics.scaling import LITE, ModelScale
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks import weights
 from budwood.networks.downloading import Progress
@@ -66,5 +66,5 @@ def layouts(
         yield dict(zip(names, state.values(), strict=True))
 
 
-def _scale(name: str) -> Scale:
+def _scale(name: str) -> ModelScale:
     return LITE[name.removeprefix("efficientnet_")]

@@ -24,7 +24,7 @@ a chart is enlarged at most."""
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """One axis: from values to the shares 0 to 1 of its length."""
 
     low: float
@@ -63,17 +63,17 @@ def round_ticks(low: float, high: float, most: int = 5) -> tuple[float, ...]:
 
 def linear(
     values: Sequence[float], write: Callable[[float], str] = "{:g}".format, most: int = 5
-) -> Scale:
+) -> AxisScale:
     """A scale that holds these values and ends in round ones."""
     ticks = round_ticks(min(values), max(values), most)
-    return Scale(ticks[0], ticks[-1], ticks, write)
+    return AxisScale(ticks[0], ticks[-1], ticks, write)
 
 
-def logarithmic(values: Sequence[float]) -> Scale:
+def logarithmic(values: Sequence[float]) -> AxisScale:
     """A scale of powers of ten that holds these values, all above 0."""
     low, high = floor(log10(min(values))), ceil(log10(max(values)))
     powers = range(low, max(high, low + 1) + 1)
-    return Scale(
+    return AxisScale(
         10.0 ** powers[0], 10.0 ** powers[-1], tuple(10.0**p for p in powers), _power, True
     )
 
@@ -91,8 +91,8 @@ class Chart:
 
     title: str
     """What it shows, for those who do not see it."""
-    x: Scale
-    y: Scale
+    x: AxisScale
+    y: AxisScale
     x_label: str
     y_label: str
     width: int = 440
@@ -170,12 +170,12 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _percents(values: Sequence[float]) -> Scale:
+def _percents(values: Sequence[float]) -> AxisScale:
     """A scale of shares, whose ends are at most 0 and 1 and whose ticks tell apart."""
     scale = linear(values)
     ticks = tuple(tick for tick in scale.ticks if tick <= 1)
     digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks) else 1
-    return Scale(ticks[0], max(ticks[-1], min(1.0, max(values))), ticks,
+    return AxisScale(ticks[0], max(ticks[-1], min(1.0, max(values))), ticks,
                  lambda share: f"{100 * share:.{digits}f} %")  # fmt: skip
 
 
@@ -186,7 +186,7 @@ def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
         bins: Those that hold photos.
         words: The reader's language.
     """
-    whole = Scale(0, 1, _TENTHS, _percent)
+    whole = AxisScale(0, 1, _TENTHS, _percent)
     chart = Chart(words["reliability.chart"], whole, whole, words["confidence"], words["accuracy"],
                   width=360, height=340)  # fmt: skip
     chart.line([(0, 0), (1, 1)], "muted dashed")
@@ -220,7 +220,7 @@ def epoch_chart(history: Sequence[dict[str, Any]], words: Words) -> str:
     losses += [row["val_loss"] for row in history if "val_loss" in row]
     epochs = [row["epoch"] for row in history]
     ticks = tuple(t for t in linear([1, *epochs]).ticks if t == round(t) and t <= epochs[-1])
-    x = Scale(min(1, ticks[0]), max(epochs[-1], 2), ticks, "{:.0f}".format)
+    x = AxisScale(min(1, ticks[0]), max(epochs[-1], 2), ticks, "{:.0f}".format)
     chart = Chart(words["epochs.chart"], x, linear([0, *losses]), words["epoch"], words["loss"])
     for name, style, word in (
         ("loss", "main", "training"),

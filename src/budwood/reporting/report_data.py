@@ -60,7 +60,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Found:
+class DataIssue:
     """Photos that are worth a look, and why."""
 
     kind: str
@@ -71,7 +71,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """Accuracy with some of the training photos."""
 
     photos: int
@@ -83,8 +83,8 @@ class Point:
 class Growth:
     """What more photos would bring."""
 
-    points: tuple[Point, ...]
-    forecast: Point | None
+    points: tuple[CurvePoint, ...]
+    forecast: CurvePoint | None
     """With so many more photos of each class."""
     extra: int
     """How many."""
@@ -122,7 +122,7 @@ class Facts:
     """The layer whose maps are shown."""
     reliability: Reliability | None = None
     growth: Growth | None = None
-    found: tuple[Found, ...] = ()
+    found: tuple[DataIssue, ...] = ()
     small: Mapping[str, int] = field(default_factory=dict)
     """Classes with very few training photos."""
     missing: tuple[str, ...] = ()
@@ -187,11 +187,13 @@ def told_growth(curve: Mapping[str, Any], is_stand_in: bool) -> Growth | None:
         curve: The object `learning_curve` of `train --json`.
         is_stand_in: True if the run's own graft is no linear head.
     """
-    points = tuple(Point(p["photos"], p["top1"], tuple(p["interval"])) for p in curve["points"])
+    points = tuple(
+        CurvePoint(p["photos"], p["top1"], tuple(p["interval"])) for p in curve["points"]
+    )
     if len(points) < 2:
         return None
     more = curve["forecast"]
-    forecast = more and Point(more["photos"], more["top1"], tuple(more["interval"]))
+    forecast = more and CurvePoint(more["photos"], more["top1"], tuple(more["interval"]))
     return Growth(points, forecast, more["extra_per_class"] if more else 0, is_stand_in)
 
 
@@ -267,12 +269,12 @@ FEW = 10
 """Photos; a class with fewer can hardly be learned or judged."""
 
 
-def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[Found]:
+def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[DataIssue]:
     """Photos whose files are equal: of two classes, of two splits, or merely twice there."""
     by_digest: dict[bytes, list[Listed]] = defaultdict(list)
     for photo, digest in zip(photos, digests, strict=True):
         by_digest[digest].append(photo)
-    found: list[Found] = []
+    found: list[DataIssue] = []
     for same in by_digest.values():
         labels = sorted({photo.label for photo in same})
         splits = sorted({photo.split for photo in same})
@@ -284,7 +286,7 @@ def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[Fou
                 "splits": " / ".join(splits),
                 "times": str(len(same)),
             }
-            found.append(Found(kind, pictures, values))
+            found.append(DataIssue(kind, pictures, values))
     return sorted(found, key=lambda found: ("conflict", "leak", "copy").index(found.kind))
 
 
@@ -293,7 +295,7 @@ def probably_wrong(
     labels: NDArray[np.int64],
     classes: Sequence[str],
     probabilities: NDArray[np.floating],
-) -> list[Found]:
+) -> list[DataIssue]:
     """Photos whose label is probably wrong, the worst first.
 
     Args:
@@ -303,7 +305,7 @@ def probably_wrong(
         probabilities: `n k`, of each photo by a classifier that has not seen it.
     """
     return [
-        Found(
+        DataIssue(
             "label",
             (Picture(str(paths[suspect.photo]), classes[suspect.label]),),
             {

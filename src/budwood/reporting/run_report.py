@@ -36,8 +36,8 @@ from budwood.reporting.records import PHOTOS, Listed, Record, groups_of, listed,
 from budwood.reporting.report_data import (
     CLASSES,
     Cell,
+    DataIssue,
     Facts,
-    Found,
     Growth,
     Picture,
     Seen,
@@ -290,7 +290,7 @@ class _Look:
             self.gaps["growth"] = "growth.tiny"
         return found
 
-    def faults(self) -> list[Found]:
+    def faults(self) -> list[DataIssue]:
         """What is wrong with the photos, as far as the run's own rows tell; labels are judged as by
         `budwood audit`."""
         found = equal_photos(self.here, self.gathered.photos)
