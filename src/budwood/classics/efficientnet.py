@@ -41,7 +41,7 @@ class EfficientNet(nn.Module):
     """EfficientNet of any size: photos `n 3 h w` to logits `n k`.
 
     Example:
-        >>> network = EfficientNet(Scale(width=1.0, depth=1.0, resolution=224, dropout=0.2))
+        >>> network = EfficientNet(ModelScale(width=1.0, depth=1.0, resolution=224, dropout=0.2))
         >>> sum(parameter.numel() for parameter in network.parameters())
         5288548
     """

@@ -128,7 +128,7 @@ def scale_by(phi: float) -> ModelScale:
 
     Example:
         >>> scale_by(1)
-        Scale(width=1.1, depth=1.2, resolution=256, dropout=0.243, lite=False)
+        ModelScale(width=1.1, depth=1.2, resolution=256, dropout=0.243, lite=False)
     """
     return ModelScale(
         width=BETA**phi,

@@ -38,7 +38,7 @@ class AxisScale:
         """Where a value lies.
 
         Example:
-            >>> Scale(1, 100, (), str, is_log=True).at(10)
+            >>> AxisScale(1, 100, (), str, is_log=True).at(10)
             0.5
         """
         low, high = self.low, self.high
