@@ -20,7 +20,7 @@ from budwood.networks.building import set_depth
 from budwood.networks.candidates import Candidate
 from budwood.predictions import predict_run
 from budwood.reporting.thumbnails import SMALL, address_of, thumbnails
-from budwood.request import Request
+from budwood.settings import Settings
 
 CLASSES = ("dark", "light")
 TWELVE, SIXTEEN = Depth({"uint16": (0, 4095)}), Depth({"uint16": (0, 65535)})
@@ -153,7 +153,7 @@ class TestAClassifier:
 
 def test_a_run_keeps_it_for_whatever_comes_after(deep, bright, tmp_path, patch):
     patch.setattr(runs, "prepared_network", lambda request, classes: network(classes))
-    run = runs.run_training(Request(data=deep, model="timm/test_resnet", out=tmp_path / "run"))
+    run = runs.run_training(Settings(data=deep, model="timm/test_resnet", out=tmp_path / "run"))
     assert bw.load(run.folder).preprocessing.depth == TWELVE
     assert any("12-bit values" in note for note in run.to_json()["notes"])
     notes = []

@@ -12,7 +12,7 @@ from budwood.run_folders import write_json
 
 @pytest.mark.parametrize("named", [".", "model.safetensors"])
 def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, named):
-    write_json(tmp_path / "config.json", {"group": "patient"})
+    write_json(tmp_path / "config.json", {"data": "photos", "group": "patient"})
     (tmp_path / "model.safetensors").touch()
     model = SimpleNamespace(class_names=("x", "y"), preprocessing=SimpleNamespace(depth=None))
     monkeypatch.setattr(judgements, "read_capsule", lambda run: SimpleNamespace(precision="bf16"))

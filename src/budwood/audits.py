@@ -24,7 +24,7 @@ from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.leaking import Leak, leak_of
 from budwood.networks.building import set_depth
 from budwood.preparing import prepared_network
-from budwood.request import Request
+from budwood.settings import Settings
 
 
 @displayed
@@ -108,7 +108,7 @@ def audit(
         say(note)
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     paths = [path for split in splits for path in split.paths]
-    network = prepared_network(Request(data=data, model=model), folder.classes)
+    network = prepared_network(Settings(data=data, model=model), folder.classes)
     set_depth(network, folder.depth)
     judge = Classifier(
         network,
@@ -148,7 +148,7 @@ def require_network(data: Path, model: str) -> None:
     Raises:
         BudwoodError: If it cannot be built, for example because its weights cannot be had.
     """
-    prepared_network(Request(data=data, model=model), 2)
+    prepared_network(Settings(data=data, model=model), 2)
 
 
 def with_fixes(audit: Audit, fixed: Sequence[dict[str, Any]]) -> Audit:

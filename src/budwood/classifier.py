@@ -25,7 +25,6 @@ from budwood.judging.learning_curve import LearningCurve, learning_curve
 from budwood.judging.metrics import Evaluation, evaluate_logits
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
-from budwood.learning.algorithms import Asked, require_asked, settled
 from budwood.learning.blocks import FeatureRows, spans
 from budwood.learning.fitting import Fit as Fit
 from budwood.learning.fitting import fit_plan, require_readable
@@ -39,6 +38,7 @@ from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_
 from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
 from budwood.packing import packed
+from budwood.settings import Asked, require_setting, settled
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
 from budwood.threads import Lock
@@ -165,7 +165,7 @@ class Classifier:
             return self._plan
 
     def _new_plan(self) -> Plan:
-        require_asked(self.algorithm)
+        require_setting("fit", self.algorithm)
         if self.algorithm == "logistic" and self.training is not None:
             raise ConfigError(
                 "`training` has no effect on a head that is fitted by logistic regression.",

@@ -12,9 +12,9 @@ from budwood.features.extraction import OnProgress
 from budwood.places import home
 from budwood.predictions import Predictions, predict_run
 from budwood.proof import Verification, verify
-from budwood.request import Request
 from budwood.run_folders import mark, require_new, writing_to
 from budwood.runs import Run, run_training
+from budwood.settings import Settings
 from budwood.surfaces import draw_surfaces, raw_pixel_baseline
 
 
@@ -102,7 +102,7 @@ def run_demo(
                 shutil.rmtree(made)
     on_note(f"Cutting patches out of ten pictures into {photos}.")
     draw_surfaces(photos)
-    run = run_training(Request(data=photos, out=run_folder), on_note, on_progress, None, started)
+    run = run_training(Settings(data=photos, out=run_folder), on_note, on_progress, None, started)
     on_note("Training a classifier on the raw pixels, for comparison.")
     baseline = raw_pixel_baseline(photos)
     test = run.photos.test

@@ -30,8 +30,8 @@ from budwood.run_folders import (
     is_inside,
     mark,
     place_for,
-    request_of,
     require_outside,
+    settings_of_run,
     writing_to,
 )
 
@@ -197,8 +197,8 @@ def _outside_photos(out: Path | None, run: Path, on_note: Callable[[object], Non
 
 def _folder_of_photos(run: Path) -> Path | None:
     """The folder that a run's training photos lie in; None of a list's photos, or if not known."""
-    request = request_of(run)
-    if request is None or not (run / PHOTOS).is_file() or request["data"].lower().endswith(".csv"):
+    request = settings_of_run(run)
+    if request is None or not (run / PHOTOS).is_file() or request.data.suffix.lower() == ".csv":
         return None
     train = [photo.path for photo in photos_of(run, request) if photo.split == "train"]
     return Path(os.path.commonpath([path.parent for path in train])) if train else None
@@ -237,7 +237,7 @@ def _neighbours(
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
     folder = run if run.is_dir() else run.parent
-    request = request_of(run)
+    request = settings_of_run(run)
     if request is None:
         return nothing, "The training photos are not known: there is no config.json beside it."
     train = [photo for photo in photos_of(folder, request) if photo.split == "train"]

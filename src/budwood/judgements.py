@@ -19,7 +19,7 @@ from budwood.judging.honesty import Honesty
 from budwood.judging.metrics import Evaluation
 from budwood.judging.pairing import Paired, paired
 from budwood.judging.trust import rule_of
-from budwood.run_folders import request_of
+from budwood.run_folders import settings_of_run
 from budwood.runs import warning_of
 
 
@@ -169,9 +169,9 @@ def _judged(
     model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
-    asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
+    asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes
     depth = model.preprocessing.depth
-    split, notes = load_test(data, model.class_names, asked.get("group"), depth)
+    split, notes = load_test(data, model.class_names, None if asked is None else asked.group, depth)
     photos = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
     before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)

@@ -13,9 +13,10 @@ from budwood.networks.catalog import find
 from budwood.networks.choosing import SOURCES
 from budwood.networks.heads import head_names, num_outputs, replace_head
 from budwood.recipes.loading import is_recipe, load_recipe
-from budwood.request import Request
+from budwood.settings import Settings
 from budwood.surgery.dryrun import dry_run
 from budwood.surgery.freezing import freeze, unfreeze
+from budwood.surgery.graft_recipes import GraftRecipe
 from budwood.surgery.grafting import graft
 
 _CLASSES = {"flowers": 5, "catdog": 2}
@@ -23,7 +24,7 @@ _CLASSES = {"flowers": 5, "catdog": 2}
 
 
 def prepared_network(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
+    request: Settings, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
 ) -> nn.Module:
     """The network that a request asks for: built or grafted, headed, frozen."""
     network = (
@@ -35,7 +36,7 @@ def prepared_network(
 
 
 def _built(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+    request: Settings, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
 ) -> nn.Module:
     network = build(
         request.model,
@@ -66,10 +67,9 @@ def _resize(network: nn.Module, name: str, size: int) -> None:
 
 
 def _grafted(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+    request: Settings, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
 ) -> nn.Module:
-    recipe = request.graft
-    assert recipe is not None
+    recipe = GraftRecipe.from_json(request.graft or {})
     input = recipe.input
     if request.size is not None:
         input = (input[0] if input else 3, request.size, request.size)

@@ -13,7 +13,10 @@ from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
 from budwood.names import file_name
 from budwood.networks.catalog import find, nearest
 from budwood.places import CAPSULE, MARKER, whole_file
+from budwood.settings import Settings
 
+CONFIG = "config.json"
+"""Of a run, what it was asked for."""
 RUNS = Path("runs")
 """Where runs go that are given no folder of their own."""
 
@@ -128,7 +131,7 @@ def require_no_file(file: Path, replace: bool) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """True for a folder that Budwood made; runs of before the marker have other files."""
-    is_run = (folder / CAPSULE).is_file() and (folder / "config.json").is_file()
+    is_run = (folder / CAPSULE).is_file() and (folder / CONFIG).is_file()
     return is_run or (folder / MARKER).is_file()
 
 
@@ -162,7 +165,7 @@ def new_folder(data: Path, model: str) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Nothing, if the folder can be written, or made.
+    """Raise unless a folder can be written, or made.
 
     Raises:
         ConfigError: If it cannot.
@@ -202,7 +205,7 @@ def _unwritable(folder: Path, reason: str, next: str | None = None) -> ConfigErr
     )
 
 
-def request_of(run: Path) -> dict[str, Any] | None:
+def settings_of_run(run: Path) -> Settings | None:
     """What a run was asked for, as it was written beside its capsule; None of a capsule alone.
 
     Args:
@@ -211,11 +214,10 @@ def request_of(run: Path) -> dict[str, Any] | None:
     Raises:
         ConfigError: If the file is damaged.
     """
-    file = (run.parent if run.is_file() else run) / "config.json"
+    file = (run.parent if run.is_file() else run) / CONFIG
     if not file.is_file():
         return None
     try:
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except ValueError:
+        return Settings.from_json(json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError):
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
-    return found

@@ -20,15 +20,12 @@ from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note, few_or_one
 from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
-from budwood.judging.selective import require_target
 from budwood.judging.told import Told
-from budwood.learning.algorithms import Algorithm
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
-from budwood.learning.training import Epoch
+from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, set_depth
-from budwood.networks.heads import hidden_widths
 from budwood.networks.origins import RANDOM_WEIGHTS
 from budwood.networks.receipts import Receipt, receipt_of
 from budwood.places import CAPSULE
@@ -36,8 +33,8 @@ from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
 from budwood.reporting.leaving import leave_page, remove_pages
-from budwood.request import Request
 from budwood.run_folders import (
+    CONFIG,
     RUNS,
     is_inside,
     mark,
@@ -49,6 +46,7 @@ from budwood.run_folders import (
     write_json,
     writing_to,
 )
+from budwood.settings import Algorithm, Settings
 
 
 @displayed
@@ -57,7 +55,7 @@ class Run:
     """What a training gave."""
 
     folder: Path
-    request: Request
+    request: Settings
     weights: str
     photos: ImageFolder
     gathered: Gathered
@@ -143,7 +141,7 @@ class Run:
 
 
 def run_training(
-    request: Request,
+    request: Settings,
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -166,11 +164,8 @@ def run_training(
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
     """
     clock = _Clock(started)
-    training = request.training
-    if request.abstain is not None:
-        require_target(request.abstain)
+    training = Training.of(request)
     preferred_specs(request.precision, request.device)
-    hidden_widths(request.head)
     if request.out is not None:
         require_outside(request.out, request.data, request.test)
         require_new(request.out, request.replace)
@@ -263,10 +258,10 @@ def run_training(
         )
         if recipe is not None:
             run = replace(run, beside=beside(recipe, request, _reached(run)))
-        write_json(folder / "config.json", request.to_json())
+        write_json(folder / CONFIG, request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", run.to_json())
-        leave_page(folder, request.to_json(), run.to_json(), left, model, gathered)
+        leave_page(folder, request, run.to_json(), left, model, gathered)
     return run
 
 

@@ -19,6 +19,7 @@ from budwood.judging.selective import SelectiveRule
 from budwood.learning.growing import PartialFit
 from budwood.learning.precision_trial import Trial
 from budwood.networks.building import build
+from budwood.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
@@ -160,6 +161,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     compared = seen["compare"][0]
     seen["compare"].append(compared | {"recommended": compared["best"]})  # few photos: it is null
+    seen["config"] = [Settings(data=Path("photos"), epochs=3).to_json()]
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, RATE, seed_option, store_limit_option
+from budwood.cli.options import PHOTOS, RATE, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
@@ -40,9 +40,9 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     show_default=True,
     help="How much worse than the best a recommended stage may be: 0.01 is one point of accuracy.",
 )
-@seed_option()
-@click.option("--strict", is_flag=True, help="A single broken photo is an error.")
-@store_limit_option()
+@setting_option("seed")
+@setting_option("strict")
+@setting_option("store_limit")
 @common_options
 def command(
     data: Path,

@@ -4,21 +4,15 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, RATE, RUN
+from budwood.cli.options import PHOTOS, RUN, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("evaluate")
 @click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN [RUN]")
 @click.argument("data", type=PHOTOS)
-@click.option(
-    "--abstain",
-    type=RATE,
-    metavar="RATE",
-    help="Target error rate for selective prediction, kept with 90 % confidence; reports coverage "
-    "and error on DATA.",
-)
-@click.option("--strict", is_flag=True, help="A single broken photo is an error.")
+@setting_option("abstain")
+@setting_option("strict")
 @common_options
 def command(
     runs: tuple[Path, ...],

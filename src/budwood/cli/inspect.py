@@ -9,9 +9,9 @@ import click
 
 from budwood.cli.options import (
     NetworkOrRun,
+    SettingsCommand,
     Shape,
-    SurgeryCommand,
-    surgery_options,
+    setting_option,
     surgery_steps,
 )
 from budwood.cli.output import common_options, note, show, show_text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from budwood.surgery.summary import Summary
 
 
-@click.command("inspect", cls=SurgeryCommand)
+@click.command("inspect", cls=SettingsCommand)
 @click.argument("what", type=NetworkOrRun(), metavar="NAME|RECIPE|RUN")
 @click.option("--input", "shape", type=Shape(), help="Input size. [default: the network's own]")
 @click.option(
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     metavar="FILE.svg",
     help="Draw the network into this file as well.",
 )
-@surgery_options
+@setting_option("surgery")
 @click.option(
     "--classes", type=click.IntRange(1), metavar="N", help="Replace the head for so many classes."
 )

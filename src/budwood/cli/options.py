@@ -2,16 +2,18 @@
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from budwood.errors import DataError, UnknownName
+from budwood.errors import BudwoodError, DataError, UnknownName
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import names as recipe_names
 from budwood.run_folders import run_or_network
+from budwood.settings import Setting, Settings, listed, option_name, require_all, settings_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -114,12 +116,18 @@ class Shape(click.ParamType):  # type: ignore[type-arg]
         return int(found[1]), int(found[2]), int(found[3])
 
 
-RATE = click.FloatRange(0, 1, min_open=True, max_open=True)
-"""A share of errors, as `--abstain` takes it."""
+_KINDS = {
+    "images": PHOTOS,
+    "folder": click.Path(path_type=Path, file_okay=False),
+    "network": NetworkName(),
+    "bytes": Size(),
+}
+"""How the texts of settings are read that are more than text."""
+_IN_ORDER = "Repeatable; --freeze and --unfreeze are applied in the order given."
 
 
-class SurgeryCommand(click.Command):
-    """Remembers in which order --freeze and --unfreeze were given: they are applied in it."""
+class SettingsCommand(click.Command):
+    """Tells all wrong options at once, and remembers the order of --freeze and --unfreeze."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         steps = []
@@ -130,45 +138,95 @@ class SurgeryCommand(click.Command):
                     (option[2:], value if has_value else "".join(args[position + 1 :][:1]))
                 )
         ctx.meta["surgery"] = tuple(steps)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        problems = ctx.meta.get("problems", [])
+        if len(problems) > 1 and any(isinstance(each, click.UsageError) for each in problems):
+            raise click.UsageError(listed(map(_told, problems)), ctx)
+        require_all(problems)
+        return rest
 
 
-def surgery_options(command: Command) -> Command:
-    """`--freeze` and `--unfreeze`, for a `SurgeryCommand`."""
-    for name, what in (("unfreeze", "Train"), ("freeze", "Do not train")):
-        command = click.option(
-            f"--{name}",
-            multiple=True,
-            metavar="GLOB",
-            help=f"{what} the layers whose name matches, for example 'layer4*'. Repeatable; "
-            "--freeze and --unfreeze are applied in the order given.",
-        )(command)
-    return command
+def _told(problem: Exception) -> str:
+    return problem.format_message() if isinstance(problem, click.UsageError) else str(problem)
+
+
+class _Patient(click.Parameter):
+    """A wrong value of it does not keep a `SettingsCommand` from looking at the others."""
+
+    def handle_parse_result(
+        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
+    ) -> tuple[Any, list[str]]:
+        try:
+            return super().handle_parse_result(ctx, opts, args)
+        except (click.BadParameter, BudwoodError) as problem:
+            if not isinstance(ctx.command, SettingsCommand):
+                raise
+            ctx.meta.setdefault("problems", []).append(problem)
+            return None, args
+
+
+class SettingOption(_Patient, click.Option):
+    """An option of a setting."""
+
+
+class SettingArgument(_Patient, click.Argument):
+    """An argument that is a setting."""
+
+
+def setting_options(
+    cls: type = Settings, without: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """An option for each setting that has one, in their order."""
+
+    def with_options(command: Command) -> Command:
+        for name, each in reversed(settings_of(cls).items()):
+            if each.has_option and name not in without:
+                command = setting_option(name, cls)(command)
+        return command
+
+    return with_options
+
+
+def setting_option(name: str, cls: type = Settings, **changes: Any) -> Callable[[Command], Command]:
+    """The option, or the options, of a setting; `changes` are what a command has otherwise."""
+    each = settings_of(cls)[name]
+    option = partial(click.option, cls=SettingOption, metavar=each.metavar)
+
+    def with_option(command: Command) -> Command:
+        for part, text in reversed([*each.parts.items()]):
+            command = option(f"--{part}", multiple=True, help=f"{text} {_IN_ORDER}")(command)
+        if each.parts:
+            return command
+        known = {"default": each.default, "show_default": each.default is not None}
+        known |= {"help": each.text, "type": click_type(each)}
+        flag = option_name(name)
+        if each.type is bool:
+            flag += f"/--no-{flag[2:]}" if each.default else ""
+            known |= {"is_flag": True, "type": None, "show_default": each.default}
+        return option(flag, **{**known, **changes})(command)
+
+    return with_option
+
+
+def click_type(each: Setting) -> Any:
+    """How click reads the text of an option into a setting."""
+    if each.kind:
+        return _KINDS[each.kind]
+    if each.choices:
+        return click.Choice(each.choices)
+    if each.type in (int, float):
+        low = each.at_least if each.above is None else each.above
+        kind: Any = click.IntRange if each.type is int else click.FloatRange
+        opens = {"min_open": each.above is not None, "max_open": each.below is not None}
+        return kind(low, each.below, **opens)
+    return str
+
+
+RATE = click_type(settings_of(Settings)["abstain"])
+"""A share of errors."""
 
 
 def surgery_steps() -> tuple[tuple[str, str], ...]:
     """The --freeze and --unfreeze options of the running command, in their order."""
     steps: tuple[tuple[str, str], ...] = click.get_current_context().meta["surgery"]
     return steps
-
-
-def seed_option(same: str = "numbers") -> Callable[[Command], Command]:
-    """`--seed N`: with the same seed come the same numbers, or whatever else."""
-    return click.option(
-        "--seed",
-        type=click.IntRange(0),
-        metavar="N",
-        default=0,
-        show_default=True,
-        help=f"Same seed, same {same}.",
-    )
-
-
-def store_limit_option() -> Callable[[Command], Command]:
-    """`--store-limit SIZE`."""
-    return click.option(
-        "--store-limit",
-        type=Size(),
-        metavar="SIZE",
-        help="Store no features if all stored ones would exceed this, for example 20GB.",
-    )

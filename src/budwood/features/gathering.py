@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from budwood.display import displayed
-from budwood.errors import ConfigError, StoreError
+from budwood.errors import StoreError
 from budwood.features.calibrating import Calibration
 from budwood.features.engine_choice import EngineChoice
 from budwood.features.engines import EngineSpec
@@ -32,6 +32,7 @@ from budwood.features.verification import PROBES
 from budwood.images.contents import CONTENTS, Contents
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
+from budwood.settings import Checked, same
 from budwood.surgery.cutting import Cut
 
 CHANGED = "The photo changed while it was read."
@@ -39,20 +40,12 @@ CHANGED = "The photo changed while it was read."
 
 @displayed
 @dataclass(frozen=True, kw_only=True)
-class Extraction:
-    """How frozen trunks are run."""
+class Extraction(Checked):
+    """How frozen trunks are run; `Settings` says what each field means."""
 
-    precision: str = "auto"
-    """Arithmetic of the trunk: auto (bf16 where the processor has it), fp32, bf16, or int8, which
-    is used once fitting has shown that it is as good as bf16 here."""
-    device: str = "cpu"
-    """Where the trunk runs: cpu, cuda or mps."""
-    store_limit: int | None = None
-    """Bytes that the whole feature store may take; beyond, trunks run uncached."""
-
-    def __post_init__(self) -> None:
-        if self.store_limit is not None and self.store_limit < 0:
-            raise ConfigError(f"store_limit must not be negative, got {self.store_limit}.")
+    precision: str = same("precision")
+    device: str = same("device")
+    store_limit: int | None = same("store_limit")
 
 
 @displayed

@@ -1,6 +1,5 @@
 """The last layers of a network: where they are, and new ones for other classes."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -12,6 +11,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from budwood.errors import ConfigError
 from budwood.networks.lenet import EuclideanRBF
 from budwood.networks.origins import Origin
+from budwood.settings import require_setting
 from budwood.threads import TRACING
 
 
@@ -121,14 +121,9 @@ def hidden_widths(head: str) -> tuple[int, ...]:
         >>> hidden_widths("mlp:2048,1024"), hidden_widths("linear")
         ((2048, 1024), ())
     """
-    if head == "linear":
-        return ()
-    if not re.fullmatch(r"mlp:[1-9]\d*(,[1-9]\d*)*", head):
-        raise ConfigError(
-            f"No head is called {head!r}.",
-            expected="It must be linear, or mlp: and the widths of hidden layers: mlp:2048,1024.",
-        )
-    return tuple(int(width) for width in head.removeprefix("mlp:").split(","))
+    require_setting("head", head)
+    _, _, widths = head.partition(":")
+    return tuple(int(width) for width in widths.split(",") if width)
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,28 @@
 """The command that repeats a run."""
 
 import shlex
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from budwood.request import Request
+from budwood.settings import Settings, option_name, settings_of
 
-_SAID_OTHERWISE = ("data", "graft", "recipe", "surgery", "out", "report")
+_NOT_REPEATED = ("out", "report")
 
 
-def command_of(request: Mapping[str, Any]) -> str:
+def command_of(settings: Settings) -> str:
     """What to type to do the same again.
 
-    Args:
-        request: As it stands in `config.json`.
-
     Example:
-        >>> command_of({"data": "photos", "head": "mlp:8", "surgery": [["unfreeze", "layer4*"]]})
+        >>> from pathlib import Path
+        >>> steps = (("unfreeze", "layer4*"),)
+        >>> command_of(Settings(data=Path("photos"), head="mlp:8", surgery=steps))
         "budwood train photos --head mlp:8 --unfreeze 'layer4*'"
     """
-    usual = Request(data=Path(request["data"])).to_json()
-    words = ["budwood", "train", str(request["data"])]
-    if request.get("recipe"):
-        words += ["--recipe", str(request["recipe"])]
-    for name, value in request.items():
-        if name in _SAID_OTHERWISE or value is None or value == usual.get(name):
-            continue
-        if request.get("recipe") and name == "model" and request.get("graft"):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        words += [option] if value is True else [option, str(value)]
-    for action, pattern in request.get("surgery", ()):
-        words += [f"--{action}", str(pattern)]
+    words = ["budwood", "train", str(settings.data)]
+    named_by_recipe = ("model",) if settings.recipe and settings.graft else ()
+    for name, each in settings_of(type(settings)).items():
+        value = getattr(settings, name)
+        is_option = each.has_option and not each.parts and name not in _NOT_REPEATED
+        if is_option and value != each.default and name not in named_by_recipe:
+            words += [option_name(name)] if value is True else [option_name(name), str(value)]
+    for action, pattern in settings.surgery:
+        words += [f"--{action}", pattern]
     return shlex.join(words)

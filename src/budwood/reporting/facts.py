@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from budwood.judging.calibration import Reliability
+from budwood.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Facts:
     """A run, as a report tells it."""
 
     run: str
-    request: Mapping[str, Any]
+    request: Settings
     """Of `config.json`."""
     result: Mapping[str, Any]
     """Of `result.json`; see docs/json.md."""

@@ -214,7 +214,7 @@ class _Look:
         if self.taught is None:
             self.gaps["growth"] = self.gaps["taught"]
             return None
-        found = growth_of(self.taught, self.record.request["seed"])
+        found = growth_of(self.taught, self.record.request.seed)
         if found is None:
             self.gaps["growth"] = "growth.tiny"
         return found
@@ -236,7 +236,7 @@ class _Look:
                 labels,
                 groups_of(self.here),
                 len(self.model.class_names),
-                self.record.request["seed"],
+                self.record.request.seed,
             )
             if probabilities is not None:
                 paths = [photo.path for photo in self.here]
@@ -258,7 +258,7 @@ class _Look:
         else:
             probe = self.record.result["probe"]
             penalty = None if probe is None else probe["penalty"]
-            seed = self.record.request["seed"]
+            seed = self.record.request.seed
             return taught(self.model, rows, self._labels(photos), groups_of(photos), penalty, seed)
         return None
 

@@ -12,6 +12,7 @@ from budwood.reporting.gathering import facts_of
 from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.records import PHOTOS, Record, listed, write_photos
 from budwood.reporting.words import words_of
+from budwood.settings import Settings
 
 
 def remove_pages(folder: Path) -> None:
@@ -26,7 +27,7 @@ def remove_pages(folder: Path) -> None:
 
 def leave_page(
     folder: Path,
-    request: Mapping[str, Any],
+    request: Settings,
     result: Mapping[str, Any],
     photos: ImageFolder,
     model: Classifier,
@@ -36,7 +37,7 @@ def leave_page(
 
     Args:
         folder: The run's.
-        request: As it stands in `config.json`.
+        request: What was asked for.
         result: As it stands in `result.json`.
         photos: Those that were used.
         model: Fitted to them.
@@ -47,7 +48,7 @@ def leave_page(
     """
     used = listed(photos)
     write_photos(folder / PHOTOS, used)
-    if not request["report"]:
+    if not request.report:
         return
     fingerprint = None if model.fit_ is None else model.fit_.fingerprint
     record = Record(folder, request, result, used, installed_versions(), fingerprint)

@@ -60,7 +60,7 @@ def report_page(facts: Facts, words: Words) -> str:
     context = _shared(facts, words) | {
         "style": Markup(page_style()),
         "drawing": facts.drawing and Markup(_translated(facts.drawing, words)),
-        "settings": json.dumps(dict(facts.request), indent=2, ensure_ascii=False),
+        "settings": json.dumps(facts.request.to_json(), indent=2, ensure_ascii=False),
         "layers_said": _layers(facts, words),
         "trained_share": result["parameters"]["trainable"] / max(1, result["parameters"]["total"]),
         "epochs_chart": result["epochs"] and Markup(epoch_chart(result["epochs"], words)),
@@ -75,7 +75,7 @@ def report_page(facts: Facts, words: Words) -> str:
         "steps": [(name, s) for name, s in result["seconds"].items() if name != "total"],
         "longest": max((s for n, s in result["seconds"].items() if n != "total"), default=1) or 1,
         "store": result["store"],
-        "audit_command": shlex.join(["budwood", "audit", str(facts.request["data"])]),
+        "audit_command": shlex.join(["budwood", "audit", str(facts.request.data)]),
         "gaps": facts.gaps,
         "most_listed": LISTED,
         "most_found": FOUND,
@@ -121,7 +121,7 @@ def _shared(facts: Facts, words: Words) -> dict[str, Any]:
         "weights": words["weights.random"]
         if weights == "none"
         else words.say("weights.named", weights=weights),
-        "data": Path(facts.request["data"]).resolve().stem,
+        "data": facts.request.data.resolve().stem,
         "preprocessing": facts.preprocessing,
         "class_rows": class_rows(result["test"]),
         "by_kind": [(k, list(f)) for k, f in groupby(facts.found, lambda found: found.kind)],
