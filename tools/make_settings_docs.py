@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from budwood.fields import Setting, Steps, Texts, settings_of
 from budwood.recipes.loading import Chapter, Recipe
-from budwood.settings import Setting, Settings, Steps, Texts, recipe_keys, settings_of
+from budwood.settings import Settings, recipe_keys
 
 DOCS = Path(__file__).parent.parent / "docs"
 START, END = "<!-- written by tools/make_settings_docs.py -->", "<!-- until here -->"

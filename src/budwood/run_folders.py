@@ -219,5 +219,8 @@ def settings_of_run(run: Path) -> Settings | None:
         return None
     try:
         return Settings.from_json(json.loads(file.read_text("utf-8")))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError) as problem:
+        if isinstance(problem, ConfigError):
+            problem.file = str(file)
+            raise
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None

@@ -18,20 +18,10 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     help="Networks to compare, separated by commas; =none for random weights. "
     "[default: all whose weights are installed or downloaded]",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of the networks.",
+@setting_option(
+    "precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Arithmetic of the networks."
 )
-@click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    metavar="cpu|cuda|mps",
-    help="Where the networks run.",
-)
+@setting_option("device", help="Device that the networks run on.")
 @click.option(
     "--margin",
     type=RATE,

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from budwood.cli.options import PHOTOS, NetworkName
+from budwood.cli.options import NETWORK, PHOTOS
 from budwood.cli.output import STARTED, common_options, show
 
 
@@ -14,7 +14,7 @@ from budwood.cli.output import STARTED, common_options, show
 @click.argument("data", type=PHOTOS, required=False, metavar="[DATA]")
 @click.option(
     "--model",
-    type=NetworkName(),
+    type=NETWORK,
     default="efficientnet_lite0",
     show_default=True,
     help="The network that forecasts are made for.",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from budwood.cli.options import (
-    NetworkOrRun,
+    NETWORK_OR_RUN,
+    SHAPE,
     SettingsCommand,
-    Shape,
     setting_option,
     surgery_steps,
 )
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @click.command("inspect", cls=SettingsCommand)
-@click.argument("what", type=NetworkOrRun(), metavar="NAME|RECIPE|RUN")
-@click.option("--input", "shape", type=Shape(), help="Input size. [default: the network's own]")
+@click.argument("what", type=NETWORK_OR_RUN, metavar="NAME|RECIPE|RUN")
+@click.option("--input", "shape", type=SHAPE, help="Input size. [default: the network's own]")
 @click.option(
     "--batch",
     type=click.IntRange(1),

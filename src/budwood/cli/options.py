@@ -10,117 +10,95 @@ from typing import Any, TypeVar
 import click
 
 from budwood.errors import BudwoodError, DataError, UnknownName
+from budwood.fields import Setting, listed, option_name, require_all, settings_of
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import names as recipe_names
 from budwood.run_folders import run_or_network
-from budwood.settings import Setting, Settings, listed, option_name, require_all, settings_of
+from budwood.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-class Existing(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
-    """A file or folder that is there; told before torch is loaded, with the nearest name."""
+class ReadBy(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A text that a function reads; what that raises, the user is told as it is."""
 
-    name = "path"
+    def __init__(self, name: str, read: Callable[[Any], Any]) -> None:
+        """`name` stands for the text in --help."""
+        self.name = name
+        self._read = read
 
-    def __init__(self, what: str, hint: str = "Check the path.") -> None:
-        """`what` was expected there; `hint` says what to do where no name is near."""
-        self._what = what
-        self._hint = hint
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return self._read(value)
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+
+def existing(what: str, hint: str = "Check the path.") -> ReadBy:
+    """A file or folder that is there; told before torch is loaded, with the nearest name.
+
+    Args:
+        what: What was expected there.
+        hint: What to do where no name is near.
+    """
+
+    def read(value: Any) -> Path:
         path = Path(value).expanduser()
         if path.exists() or str(path) == "-":
             return path
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, siblings, 1)
         raise DataError(
-            f"There is no {self._what} {path}.",
-            next=f"Did you mean {path.parent / near[0]}?" if near else self._hint,
+            f"There is no {what} {path}.",
+            next=f"Did you mean {path.parent / near[0]}?" if near else hint,
             file=path,
         )
 
-
-PHOTOS = Existing("folder or CSV file")
-RUN = Existing("run", "`budwood train` makes one; give its folder or its model.safetensors.")
+    return ReadBy("path", read)
 
 
-class NetworkName(click.ParamType):  # type: ignore[type-arg]
-    """The name of a network in the catalogue."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        return find(value).name
-
-
-class NetworkOrRun(click.ParamType):  # type: ignore[type-arg]
+def _network_or_run(value: Any) -> Path | str:
     """The name of a network in the catalogue or of a recipe, or the path of a recipe or a run."""
-
-    name = "name, recipe or run"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Path | str:
-        if value in recipe_names():
-            return str(value)
-        path = Path(value).expanduser()
-        if path.is_file() or (len(path.parts) > 1 and path.parent.is_dir()):
-            return RUN.convert(value, param, ctx)
-        try:
-            return find(value).name
-        except UnknownName:
-            if path.is_dir():
-                return path
-            raise
+    path = Path(value).expanduser()
+    if value in recipe_names():
+        return str(value)
+    if path.is_file() or (len(path.parts) > 1 and path.parent.is_dir()):
+        return Path(RUN.convert(value, None, None))
+    try:
+        return find(value).name
+    except UnknownName:
+        if path.is_dir():
+            return path
+        raise
 
 
-class RunOrNetwork(click.ParamType):  # type: ignore[type-arg]
-    """The path of a run, or the name of a network in the catalogue."""
-
-    name = "run or network"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Path | str:
-        return run_or_network(value)
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
+def _bytes(value: Any) -> int:
     """Bytes, written as people do: 500MB, 2GB, 0."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?(?:ytes)?\s*", value.lower())
-        if not found:
-            self.fail(f"{value!r} is no size; write 500MB, 2GB or 0.", param, ctx)
-        return int(float(found[1]) * _UNITS[found[2]])
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?(?:ytes)?\s*", str(value).lower())
+    if not found:
+        raise click.BadParameter(f"{value!r} is no size; write 500MB, 2GB or 0.")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
-class Shape(click.ParamType):  # type: ignore[type-arg]
+def _shape(value: Any) -> tuple[int, int, int]:
     """Channels, height and width: 3,224,224."""
+    found = re.fullmatch(r"\s*([1-9]\d*)\s*,\s*([1-9]\d*)\s*,\s*([1-9]\d*)\s*", value)
+    if not found:
+        raise click.BadParameter(f"{value!r} is no input size; write channels,height,width.")
+    return int(found[1]), int(found[2]), int(found[3])
 
-    name = "c,h,w"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int, int]:
-        found = re.fullmatch(r"\s*([1-9]\d*)\s*,\s*([1-9]\d*)\s*,\s*([1-9]\d*)\s*", value)
-        if not found:
-            self.fail(f"{value!r} is no input size; write channels,height,width.", param, ctx)
-        return int(found[1]), int(found[2]), int(found[3])
-
+PHOTOS = existing("folder or CSV file")
+RUN = existing("run", "`budwood train` makes one; give its folder or its model.safetensors.")
+NETWORK = ReadBy("name", lambda value: find(value).name)
+NETWORK_OR_RUN = ReadBy("name, recipe or run", _network_or_run)
+RUN_OR_NETWORK = ReadBy("run or network", run_or_network)
+SHAPE = ReadBy("c,h,w", _shape)
 
 _KINDS = {
     "images": PHOTOS,
     "folder": click.Path(path_type=Path, file_okay=False),
-    "network": NetworkName(),
-    "bytes": Size(),
+    "network": NETWORK,
+    "bytes": ReadBy("size", _bytes),
 }
 """How the texts of settings are read that are more than text."""
 _IN_ORDER = "Repeatable; --freeze and --unfreeze are applied in the order given."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from budwood.cli.options import Existing, RunOrNetwork, setting_option
+from budwood.cli.options import RUN_OR_NETWORK, existing, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
 from budwood.errors import ConfigError
 from budwood.images.names import UNKNOWN
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 DASH = Path("-")
 """Stands for stdin or stdout."""
-PATH = Existing("photo or folder")
+PATH = existing("photo or folder")
 
 
 @click.command("predict")
-@click.argument("run", type=RunOrNetwork(), metavar="RUN|NETWORK")
+@click.argument("run", type=RUN_OR_NETWORK, metavar="RUN|NETWORK")
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )

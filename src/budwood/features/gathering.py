@@ -29,10 +29,11 @@ from budwood.features.store import (
     store_folder,
 )
 from budwood.features.verification import PROBES
+from budwood.fields import Checked
 from budwood.images.contents import CONTENTS, Contents
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
-from budwood.settings import Checked, same
+from budwood.settings import same
 from budwood.surgery.cutting import Cut
 
 CHANGED = "The photo changed while it was read."

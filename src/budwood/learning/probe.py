@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
+from budwood.fields import Checked, setting
 from budwood.images.folds import make_folds
 from budwood.learning.axes import Axes, axes_of
 from budwood.learning.blocks import BLOCK_BYTES, Blocks, FeatureRows, standardised
@@ -31,7 +32,7 @@ from budwood.learning.penalties import (
     answers_at,
     choose_penalty,
 )
-from budwood.settings import Checked, same, setting
+from budwood.settings import same
 from budwood.tensors import Features, Labels, Logits
 
 

@@ -15,16 +15,9 @@ from torch.nn.functional import cross_entropy
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
+from budwood.fields import Checked, setting
 from budwood.learning.precision import Precision, settle_precision
-from budwood.settings import (
-    Checked,
-    Optimizer,
-    Schedule,
-    Settings,
-    given_settings,
-    same,
-    setting,
-)
+from budwood.settings import Optimizer, Schedule, Settings, given_settings, same
 from budwood.tensors import Labels
 from budwood.threads import one_torch_thread
 

@@ -8,18 +8,10 @@ from typing import Any
 
 from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError
+from budwood.fields import Setting, Texts, read_table, require_all, setting, settings_of
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import SUFFIX, names, text_of
-from budwood.settings import (
-    Setting,
-    Settings,
-    Texts,
-    read_table,
-    recipe_keys,
-    require_all,
-    setting,
-    settings_of,
-)
+from budwood.settings import Settings, recipe_keys
 from budwood.surgery.graft_recipes import GraftRecipe
 
 _TABLES = ("training", "graft", "chapter")

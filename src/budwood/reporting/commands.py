@@ -2,7 +2,8 @@
 
 import shlex
 
-from budwood.settings import Settings, option_name, settings_of
+from budwood.fields import option_name, settings_of
+from budwood.settings import Settings
 
 _NOT_REPEATED = ("out", "report")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError, UnknownName
+from budwood.fields import require_all, unknown_keys
 from budwood.networks.catalog import find
 from budwood.networks.origins import Origin
-from budwood.settings import require_all, unknown_keys
 from budwood.surgery.new_layers import NewLayer
 
 
