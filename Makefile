@@ -29,6 +29,7 @@ catalog: .venv/.installed-dev
 	$(BIN)/python tools/make_catalog.py
 	$(BIN)/python tools/make_layer_tables.py
 	$(BIN)/python tools/make_cli_docs.py
+	$(BIN)/python tools/make_settings_docs.py
 	$(BIN)/python tools/make_network_docs.py
 
 bench: .venv/.installed-dev

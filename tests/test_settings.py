@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import runpy
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -87,6 +89,19 @@ def test_the_tables_in_the_docs_are_up_to_date(docs):
         assert path.read_text("utf-8") == text, "run: python tools/make_settings_docs.py"
 
 
+def test_the_chinese_table_lacks_no_text(docs):
+    keys, chinese = recipe_keys("") | recipe_keys("training"), docs["CHINESE"]
+    said = {k for k, each in keys.items() if isinstance(each.usual, str) and not each.choices}
+    assert said <= set(chinese.words)
+    assert set(keys) <= set(chinese.texts)
+
+
+def test_settings_need_no_heavy_library():
+    heavy = "{'torch', 'numpy', 'click'} & set(sys.modules)"
+    program = f"import sys, budwood.settings; sys.exit(len({heavy}))"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
 def test_every_field_has_help():
     for each in settings_of(Settings).values():
         assert each.help.endswith(".")
@@ -132,6 +147,14 @@ def test_a_recipe_is_in_config_json():
 def test_what_cannot_be_asked_for_is_told_together(changes, message):
     with pytest.raises(ConfigError, match=message):
         Settings(data=DATA, **changes)
+
+
+def test_a_command_tells_all_that_is_wrong_with_its_options(tmp_path):
+    with pytest.raises(click.UsageError, match=r"3 problems: .*'--epochs': 0 .*'--val'") as caught:
+        command.make_context("train", [str(tmp_path / "no"), "--epochs", "0", "--val", "2"])
+    assert "There is no folder or CSV file" in caught.value.message
+    with pytest.raises(click.BadParameter, match=r"0 is not in the range x>=1"):
+        command.make_context("train", [str(tmp_path), "--epochs", "0"])
 
 
 def test_training_extraction_and_probe_are_asked_for_by_the_same_settings():
