@@ -19,8 +19,8 @@ from budwood.networks.prepared import Prepared
 
 network = budwood.build("efficientnet_lite0", classes=["a", "b"])
 budwood.unfreeze(budwood.freeze(network, "*"), "classifier")
-cut = budwood.cut(Prepared(network, network.preprocessing).eval())
-gatherer = Gatherer(cut, network.preprocessing, Extraction(precision="fp32"), lambda _: None)
+cut = budwood.cut(Prepared(network, budwood.info(network).preprocessing).eval())
+gatherer = Gatherer(cut, budwood.info(network).preprocessing, Extraction(precision="fp32"), lambda _: None)
 gathered = gatherer.gather(sorted(Path(sys.argv[1]).iterdir()))
 assert gathered.engine.library == "openvino"
 assert gathered.misses == 3

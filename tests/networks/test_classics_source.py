@@ -13,6 +13,7 @@ from budwood.networks import classics_source as source
 from budwood.networks import timm_source, torchvision_source
 from budwood.networks.building import build, structure
 from budwood.networks.catalog import find, models
+from budwood.networks.info import info
 
 DONORS = {
     "vgg_a": "torchvision/vgg11",
@@ -128,7 +129,7 @@ def test_published_weights_are_downloaded_for_the_donor_and_loaded(tmp_path, mon
     monkeypatch.setattr(timm_source, "file", lambda *given: asked.append(given) or path)
     network = build("efficientnet_b0_2019")
     assert asked == [("tf_efficientnet_b0", "aa_in1k", None)]
-    assert network.origin.weights == "aa_in1k"
+    assert info(network).origin.weights == "aa_in1k"
     assert torch.equal(network.conv_head.weight, theirs.conv_head.weight)
 
 

@@ -6,9 +6,9 @@ from efficientnet_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from budwood.networks.building import build
+from budwood.networks.info import info
 from budwood.networks.layouts import best_layout, from_efficientnet_pytorch
 from budwood.networks.loading import load_weights
-from budwood.networks.receipts import receipt_of
 
 TIMM_B0 = "timm/tf_efficientnet_b0"
 DONORS = {"b0": "efficientnet-b0-355c32eb.pth", "b7": "efficientnet-b7-dcc49843.pth"}
@@ -52,8 +52,8 @@ class TestEfficientNetPytorch:
     def test_b0_answers_as_in_its_own_library(self, b0, name):
         donor, file = b0
         network = build(name, weights=file)
-        assert receipt_of(network).is_full
-        assert len(receipt_of(network).having("renamed")) == len(donor.state_dict())
+        assert info(network).receipt.is_full
+        assert len(info(network).receipt.having("renamed")) == len(donor.state_dict())
         torch.manual_seed(0)
         photos = torch.randn(2, 3, 224, 224)
         with torch.no_grad():

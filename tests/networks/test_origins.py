@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budwood.errors import ConfigError
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin
 
 origins = st.builds(
     Origin,

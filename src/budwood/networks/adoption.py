@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from budwood.images.preprocessing import Preprocessing
 from budwood.networks.checkpoints import Checkpoint
 from budwood.networks.choosing import SOURCES, Choice, structure_tag
-from budwood.networks.origins import architecture_of, origin_of
+from budwood.networks.info import architecture_of, info, set_info
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,8 +22,7 @@ class Adoption:
 
     def apply(self, network: "nn.Module") -> tuple[str, ...]:
         """Set the attributes; what was done, and what was not, is said."""
-        for name, value in self.attributes.items():
-            setattr(network, name, value)
+        set_info(network, **self.attributes)
         return (*self.notes, *_rescale(network))
 
 
@@ -37,7 +35,7 @@ def adoption_of(network: "nn.Module", choice: Choice, checkpoint: Checkpoint) ->
     Raises:
         WeightsError: If the weights that the network was built with are not published any more.
     """
-    origin, architecture = origin_of(network), architecture_of(network)
+    origin, architecture = info(network).origin, architecture_of(network)
     if origin is None or architecture is None:
         return Adoption({})
     of_tag = partial(SOURCES[architecture.source].preprocessing, architecture.bare)
@@ -48,8 +46,8 @@ def adoption_of(network: "nn.Module", choice: Choice, checkpoint: Checkpoint) ->
     if is_same_structure:
         taken["origin"] = replace(origin, weights=choice.label)
     needed = checkpoint.preprocessing or (of_tag(choice.tag) if choice.tag else None)
-    current = getattr(network, "preprocessing", None)
-    if needed is not None and isinstance(current, Preprocessing):
+    current = info(network).preprocessing
+    if needed is not None and current is not None:
         # What is white in deep photos is a matter of the photos, not of the weights.
         needed, usual = (replace(each, depth=current.depth) for each in (needed, usual))
     if needed is None or needed == current:

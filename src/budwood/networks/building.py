@@ -1,7 +1,6 @@
 """Networks by name: their structure, their weights and what belongs to both."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +8,6 @@ import torch
 from torch import nn
 
 from budwood.errors import ConfigError
-from budwood.images.depth import Depth
-from budwood.images.preprocessing import Preprocessing
 from budwood.networks import classics_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture, find
 from budwood.networks.choosing import SOURCES, Choice, choose, structure_tag
@@ -19,8 +16,7 @@ from budwood.networks.constructing import structure as structure
 from budwood.networks.downloading import Progress
 from budwood.networks.given import given_weights, network_of_published
 from budwood.networks.heads import class_names, hidden_widths, num_outputs, replace_head
-from budwood.networks.origins import Origin as Origin
-from budwood.networks.origins import origin_of as origin_of
+from budwood.networks.info import Origin, set_info
 from budwood.threads import TRACING, settle_torch
 
 
@@ -37,8 +33,8 @@ def build(
 ) -> nn.Module:
     """The network of that name with its weights: the library's own module, in eval mode.
 
-    It carries `origin`, by which `rebuild` makes the same structure again, and `preprocessing`,
-    which belongs to its weights.
+    It carries its origin, by which `rebuild` makes the same structure again, and the preprocessing
+    that belongs to its weights; `info` reads them.
 
     Args:
         name: What `budwood models` lists; `timm/NAME` and `torchvision/NAME` always work.
@@ -46,7 +42,7 @@ def build(
             name of others (`IMAGENET1K_V1`, `a1_in1k`), `none` for random ones, or the path of a
             file of weights, of a capsule or of the folder of a run. A file is taken to follow the
             published weights whose file name it has, else the default ones; it may have any number
-            of classes. What fits of it is loaded, and `network.receipt` tells the rest.
+            of classes. What fits of it is loaded, and `info(network).receipt` tells the rest.
         classes: How many classes a new head is for, or their names; None keeps the head. A linear
             head takes over the rows of classes that a file knows by the same name.
         head: The new head, `linear` or `mlp:2048,1024`; see `replace_head`.
@@ -63,8 +59,9 @@ def build(
         ConfigError: If an option is impossible for this architecture.
 
     Example:
+        >>> from budwood import info
         >>> network = build("resnet18", weights="none", classes=["cat", "dog"], device="meta")
-        >>> network.fc, network.preprocessing.size
+        >>> network.fc, info(network).preprocessing.size
         (Linear(in_features=512, out_features=2, bias=True), (224, 224))
     """
     architecture = find(name)
@@ -88,7 +85,8 @@ def build(
         num_classes=num_outputs(network),
         aux_heads=aux_heads,
     )
-    _attach(network.eval(), origin, (file and file.preprocessing) or usual)
+    preprocessing = (file and file.preprocessing) or usual
+    set_info(network.eval(), origin=origin, preprocessing=preprocessing)
     if classes is not None:
         replace_head(network, classes, head, seed)
     if file:
@@ -112,35 +110,11 @@ def rebuild(origin: Origin) -> nn.Module:
     settle_torch()
     with TRACING, ZerosForRandom():
         network = structure(architecture, tag, classes=count, aux_heads=origin.aux_heads)
-    _attach(network.eval(), origin, source.preprocessing(architecture.bare, tag))
+    preprocessing = source.preprocessing(architecture.bare, tag)
+    set_info(network.eval(), origin=origin, preprocessing=preprocessing)
     if origin.head is not None:
         replace_head(network, origin.classes or origin.num_classes, origin.head)
     return network
-
-
-def preprocessing_of(network: nn.Module) -> Preprocessing:
-    """The preprocessing that belongs to the weights of a network.
-
-    Raises:
-        ConfigError: If the network carries none, because it was made elsewhere.
-    """
-    preprocessing = getattr(network, "preprocessing", None)
-    if isinstance(preprocessing, Preprocessing):
-        return preprocessing
-    raise ConfigError(
-        f"This {type(network).__name__} does not say how photos are prepared for it.",
-        next="Make it with budwood.build(), or set `network.preprocessing` to the "
-        "budwood.Preprocessing that its weights were trained with.",
-    )
-
-
-def set_depth(network: nn.Module, depth: Depth) -> None:
-    """Say what is black and white in the photos of more than 8 bits that a network is to learn.
-
-    Raises:
-        ConfigError: If the network carries no preprocessing.
-    """
-    network.preprocessing = replace(preprocessing_of(network), depth=depth)  # type: ignore[assignment]
 
 
 def _check_options(
@@ -174,12 +148,6 @@ def _network(
     if architecture.source == "timm":
         return timm_source.pretrained(name, tag, file)
     return network_of_published(architecture, tag, file, aux_heads)
-
-
-def _attach(network: nn.Module, origin: Origin, preprocessing: Preprocessing) -> None:
-    # Plain attributes: they follow the module into copies, and are in no state dict.
-    network.origin = origin  # type: ignore[assignment]
-    network.preprocessing = preprocessing  # type: ignore[assignment]
 
 
 _WITH_AUX_HEADS = (

@@ -14,6 +14,7 @@ from budwood.networks.choosing import SOURCES
 from budwood.networks.constructing import ZerosForRandom, structure
 from budwood.networks.head_rows import heads_of
 from budwood.networks.heads import num_outputs
+from budwood.networks.info import set_info
 from budwood.networks.layouts import Layout, best_layout
 from budwood.networks.loading import known_heads, require_fit
 from budwood.networks.matching import match
@@ -51,7 +52,7 @@ class GivenWeights:
         heads = known_heads(network, self.checkpoint, are_new=self.has_new_heads)
         matching = match(network, self.checkpoint, self.layout, heads)
         matching.copy()
-        network.receipt = matching.receipt  # type: ignore[assignment]
+        set_info(network, receipt=matching.receipt)
 
 
 def given_weights(

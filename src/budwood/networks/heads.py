@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from budwood.errors import ConfigError
+from budwood.networks.info import info, set_info
 from budwood.networks.lenet import EuclideanRBF
-from budwood.networks.origins import Origin
 from budwood.threads import TRACING
 
 
@@ -56,10 +56,9 @@ def replace_head(
         layers = {path: slot.layers(widths, count) for path, slot, widths in slots}
     for path, layer in layers.items():
         _put(network, path, layer.train(network.training), count)
-    if isinstance(origin := getattr(network, "origin", None), Origin):
-        network.origin = replace(  # type: ignore[assignment]
-            origin, head=head, num_classes=count, classes=names
-        )
+    if (origin := info(network).origin) is not None:
+        origin = replace(origin, head=head, num_classes=count, classes=names)
+        set_info(network, origin=origin)
     return network
 
 

@@ -14,10 +14,10 @@ from budwood.networks.checkpoints import Checkpoint, read_checkpoint
 from budwood.networks.choosing import SOURCES, Choice, choose, is_path
 from budwood.networks.downloading import Progress
 from budwood.networks.head_rows import Heads, heads_of
+from budwood.networks.info import architecture_of, info, set_info
 from budwood.networks.kinship import are_strangers, namesakes
 from budwood.networks.layouts import Converter, best_layout
 from budwood.networks.matching import Matching, match
-from budwood.networks.origins import architecture_of, origin_of
 from budwood.networks.receipts import Receipt, percent
 
 MINIMUM_SHARE = 0.5
@@ -39,8 +39,8 @@ def load_weights(
     head for another number of classes, keeps its values and is on the receipt. Everything is
     checked before anything is copied, and nothing is unpickled.
 
-    The receipt stays with the network (`receipt_of`), and its `origin` and `preprocessing` become
-    those of the weights. GoogLeNet and Inception v3 of torchvision are made to rescale their
+    The receipt stays with the network (`info`), and its origin and preprocessing become those of
+    the weights. GoogLeNet and Inception v3 of torchvision are made to rescale their
     input (`transform_input`), without which their published weights are worth little.
 
     Args:
@@ -79,7 +79,7 @@ backbone.1.bias [5] in the file, [2] here
     matching.copy()
     notes = (*matching.receipt.notes, *_left_over(network, matching), *adoption.apply(network))
     receipt = replace(matching.receipt, notes=notes)
-    network.receipt = receipt  # type: ignore[assignment]
+    set_info(network, receipt=receipt)
     return receipt
 
 
@@ -93,7 +93,7 @@ def known_heads(network: nn.Module, checkpoint: Checkpoint, *, are_new: bool = F
         WeightsError: If there is a file with the names of classes that cannot be read.
     """
     heads = replace(heads_of(network), are_new=are_new)
-    origin = origin_of(network)
+    origin = info(network).origin
     if origin is None or origin.classes is None:
         return heads
     if are_new and origin.head != "linear":

@@ -8,7 +8,7 @@ from typing import Any
 from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError, UnknownName
 from budwood.networks.catalog import find
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin
 from budwood.surgery.new_layers import NewLayer
 
 
