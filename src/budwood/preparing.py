@@ -10,9 +10,9 @@ from budwood.classifier import load
 from budwood.errors import ConfigError, WeightsError
 from budwood.networks.building import build
 from budwood.networks.catalog import find
-from budwood.networks.choosing import SOURCES
 from budwood.networks.heads import head_names, num_outputs, replace_head
 from budwood.networks.info import info, preprocessing_of, set_info
+from budwood.networks.sources import source_of
 from budwood.recipes.loading import is_recipe, load_recipe
 from budwood.request import Request
 from budwood.surgery.dryrun import dry_run
@@ -99,7 +99,7 @@ def published_network(name: str) -> nn.Module:
         ConfigError: If nothing tells what its classes are.
     """
     architecture = find(name)
-    source = SOURCES[architecture.source]
+    source = source_of(architecture)
     tags = source.tags(architecture.bare)
     hint = f"Train it on photos of your classes first: `budwood train PHOTOS --model {name}`."
     if not tags:

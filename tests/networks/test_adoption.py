@@ -4,10 +4,10 @@ import pytest
 import torch
 from torchvision.models import get_model
 
-from budwood.networks import torchvision_source
 from budwood.networks.building import build, rebuild
 from budwood.networks.info import info, preprocessing_of, set_info
 from budwood.networks.loading import load_weights
+from budwood.networks.sources import source
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_published_weights_by_name(saved, monkeypatch):
     donor = get_model("resnet50")
     path = saved(donor.state_dict(), "resnet50-0676ba61.pth")
     asked = []
-    monkeypatch.setattr(torchvision_source, "file", lambda *given: asked.append(given) or path)
+    monkeypatch.setattr(source("torchvision"), "file", lambda *given: asked.append(given) or path)
     network = build("resnet50", weights="none", classes=2)
     assert preprocessing_of(network).resize == 232
     progress = print

@@ -6,8 +6,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from budwood.networks.checkpoints import Checkpoint
-from budwood.networks.choosing import SOURCES, Choice, structure_tag
+from budwood.networks.choosing import Choice, structure_tag
 from budwood.networks.info import architecture_of, info, set_info
+from budwood.networks.sources import source_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +39,7 @@ def adoption_of(network: "nn.Module", choice: Choice, checkpoint: Checkpoint) ->
     origin, architecture = info(network).origin, architecture_of(network)
     if origin is None or architecture is None:
         return Adoption({})
-    of_tag = partial(SOURCES[architecture.source].preprocessing, architecture.bare)
+    of_tag = partial(source_of(architecture).preprocessing, architecture.bare)
     usual = of_tag(structure_tag(architecture, origin.weights))
     # The size of photos is what a tag can decide of a structure: `rebuild` must give this one.
     is_same_structure = of_tag(choice.tag).size == usual.size

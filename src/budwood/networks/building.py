@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from budwood.errors import ConfigError
-from budwood.networks import classics_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture, find
-from budwood.networks.choosing import SOURCES, Choice, choose, structure_tag
+from budwood.networks.choosing import Choice, choose, structure_tag
 from budwood.networks.constructing import ZerosForRandom
 from budwood.networks.constructing import structure as structure
-from budwood.networks.downloading import Progress
+from budwood.networks.downloads import Progress
 from budwood.networks.given import given_weights, network_of_published
 from budwood.networks.heads import class_names, hidden_widths, num_outputs, replace_head
 from budwood.networks.info import Origin, set_info
+from budwood.networks.sources import source_of, with_aux_heads
 from budwood.threads import TRACING, settle_torch
 
 
@@ -67,7 +67,7 @@ def build(
     architecture = find(name)
     _check_options(architecture, classes, head, aux_heads)
     choice = choose(architecture, weights)
-    source, tag = SOURCES[architecture.source], choice.tag
+    source, tag = source_of(architecture), choice.tag
     usual = source.preprocessing(architecture.bare, tag)
     file = choice.file and given_weights(
         architecture, tag, choice.file, aux_heads=aux_heads, has_new_heads=classes is not None
@@ -104,7 +104,7 @@ def rebuild(origin: Origin) -> nn.Module:
         WeightsError: If the weights it was made for are not published any more.
     """
     architecture = find(origin.architecture)
-    source = SOURCES[architecture.source]
+    source = source_of(architecture)
     tag = structure_tag(architecture, origin.weights)
     count = origin.num_classes if origin.head is None else None
     settle_torch()
@@ -127,10 +127,10 @@ def _check_options(
         raise ConfigError(
             f"The head {head!r} is for no classes.", next="Pass `classes` too, or no `head`."
         )
-    if aux_heads and architecture.qualified not in _WITH_AUX_HEADS:
+    if aux_heads and not source_of(architecture).aux_heads(architecture.bare):
         raise ConfigError(
             f"{architecture.name} has no auxiliary heads.",
-            expected=f"Those that have them are {', '.join(_WITH_AUX_HEADS)}.",
+            expected=f"Those that have them are {', '.join(with_aux_heads())}.",
         )
 
 
@@ -141,16 +141,9 @@ def _network(
     device: Literal["cpu", "meta"],
     on_progress: Progress | None,
 ) -> nn.Module:
-    source, name = SOURCES[architecture.source], architecture.bare
+    source, name = source_of(architecture), architecture.bare
     if (tag := choice.published) is None or device == "meta":
         return structure(architecture, choice.tag, aux_heads=aux_heads, device=device)
     file = source.file(name, tag, on_progress)
-    if architecture.source == "timm":
-        return timm_source.pretrained(name, tag, file)
-    return network_of_published(architecture, tag, file, aux_heads)
-
-
-_WITH_AUX_HEADS = (
-    *(f"torchvision/{name}" for name in torchvision_source.AUX_HEADS),
-    *(f"budwood/{name}" for name in classics_source.AUX_HEADS),
-)
+    network = source.pretrained(name, tag, file)
+    return network or network_of_published(architecture, tag, file, aux_heads)

@@ -10,7 +10,6 @@ from torch import nn
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.catalog import Architecture
 from budwood.networks.checkpoints import Checkpoint, read_checkpoint, read_state
-from budwood.networks.choosing import SOURCES
 from budwood.networks.constructing import ZerosForRandom, structure
 from budwood.networks.head_rows import heads_of
 from budwood.networks.heads import num_outputs
@@ -18,6 +17,7 @@ from budwood.networks.info import set_info
 from budwood.networks.layouts import Layout, best_layout
 from budwood.networks.loading import known_heads, require_fit
 from budwood.networks.matching import match
+from budwood.networks.sources import source_of
 from budwood.networks.states import State, compare_state, load_state, with_counters
 
 
@@ -114,7 +114,7 @@ def _layout(
     architecture: Architecture, skeleton: nn.Module, state: State, *, keep_aux: bool
 ) -> Layout:
     def convert(state: State) -> Iterator[State]:
-        source = SOURCES[architecture.source]
+        source = source_of(architecture)
         return source.layouts(architecture.bare, skeleton, state, keep_aux)
 
     return best_layout(skeleton, state, convert, heads_of(skeleton).prefixes)

@@ -7,18 +7,18 @@ from pathlib import Path
 from torch import nn
 
 from budwood.errors import ConfigError, WeightsError
-from budwood.networks import timm_source, torchvision_source
 from budwood.networks.adoption import adoption_of
 from budwood.networks.catalog import Architecture
 from budwood.networks.checkpoints import Checkpoint, read_checkpoint
-from budwood.networks.choosing import SOURCES, Choice, choose, is_path
-from budwood.networks.downloading import Progress
+from budwood.networks.choosing import Choice, choose, is_path
+from budwood.networks.downloads import Progress
 from budwood.networks.head_rows import Heads, heads_of
 from budwood.networks.info import architecture_of, info, set_info
 from budwood.networks.kinship import are_strangers, namesakes
 from budwood.networks.layouts import Converter, best_layout
 from budwood.networks.matching import Matching, match
 from budwood.networks.receipts import Receipt, percent
+from budwood.networks.sources import SOURCES, source, source_of
 
 MINIMUM_SHARE = 0.5
 """Of the parameters, how many must be in a file."""
@@ -181,17 +181,14 @@ def _file(network: nn.Module, choice: Choice, on_progress: Progress | None) -> P
     if architecture is None or tag is None:
         assert choice.file is not None
         return choice.file
-    return SOURCES[architecture.source].file(architecture.bare, tag, on_progress)
+    return source_of(architecture).file(architecture.bare, tag, on_progress)
 
 
 def _converter(network: nn.Module) -> Converter:
-    """What is known of other layouts: by the library of the architecture, else by torchvision."""
-    architecture = architecture_of(network)
-    config = getattr(network, "pretrained_cfg", None)
-    if architecture is not None:
-        source, name = SOURCES[architecture.source], architecture.bare
-    elif isinstance(config, dict) and "architecture" in config:
-        source, name = timm_source, config["architecture"]
-    else:
-        source, name = torchvision_source, ""
-    return lambda state: source.layouts(name, network, state, True)
+    """What is known of other layouts, by the library of the architecture or by one that made it."""
+    if (architecture := architecture_of(network)) is not None:
+        library = source_of(architecture)
+        return lambda state: library.layouts(architecture.bare, network, state, True)
+    makers = ((source(each), source(each).recognised(network)) for each in reversed(SOURCES))
+    maker, name = next((maker, name) for maker, name in makers if name is not None)
+    return lambda state: maker.layouts(name, network, state, True)

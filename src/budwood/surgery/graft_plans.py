@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from budwood.errors import ConfigError, CutError
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.building import build, rebuild
-from budwood.networks.downloading import Progress
+from budwood.networks.downloads import Progress
 from budwood.networks.info import Origin, info
 from budwood.surgery.donors import Piece, take
 from budwood.surgery.graft_recipes import DonorLayers

@@ -15,7 +15,7 @@ import torch
 from torch import fx, nn
 
 from budwood.errors import ConfigError
-from budwood.networks.downloading import Progress
+from budwood.networks.downloads import Progress
 from budwood.networks.heads import class_names, replace_head
 from budwood.networks.info import Origin, set_info
 from budwood.surgery.donors import Piece
