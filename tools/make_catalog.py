@@ -9,26 +9,25 @@ built is named on stderr, and the exit status is then 1. Run it after an upgrade
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from budwood.networks.building import structure
-from budwood.networks.catalog import Architecture, Source
+from budwood.networks.catalog import Architecture
 from budwood.networks.sources import SOURCES, source
 
 TABLE = Path(__file__).parent.parent / "src" / "budwood" / "networks" / "catalog.tsv"
 COLUMNS = ("name", "source", "parameters", "channels", "height", "width")
 
 
-def rows() -> Iterator[tuple[str, Source, str]]:
+def rows() -> Iterator[tuple[str, str, str]]:
     """Every architecture: the name it is asked for by, its source, and its name there."""
     taken: set[str] = set()
     for library in SOURCES:
         for bare in source(library).names():
-            yield (f"{library}/{bare}" if bare in taken else bare), cast(Source, library), bare
+            yield (f"{library}/{bare}" if bare in taken else bare), library, bare
         taken |= set(source(library).names())
 
 
-def measured(library: Source, bare: str) -> tuple[int, tuple[int, int, int]]:
+def measured(library: str, bare: str) -> tuple[int, tuple[int, int, int]]:
     """Parameters and input size (channels, height, width) of an architecture as it is built."""
     network = structure(Architecture(bare, library, 0, (0, 0, 0)), device="meta")
     return sum(parameter.numel() for parameter in network.parameters()), source(library).input(bare)

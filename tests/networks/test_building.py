@@ -14,9 +14,9 @@ from torch import nn
 from torchvision.models import get_model
 
 from budwood.errors import ConfigError, UnknownName, WeightsError
-from budwood.networks import weights
 from budwood.networks.building import build, rebuild
 from budwood.networks.info import Origin, info, preprocessing_of
+from budwood.networks.packaged_source import packaged
 from budwood.networks.prepared import normalise
 from budwood.networks.states import load_state
 
@@ -237,7 +237,7 @@ class TestFiles:
         assert network.aux1.conv.conv.weight.std() > 0
 
     def test_the_packaged_file_is_read_by_its_path(self):
-        path = weights.packaged("efficientnet_lite0")
+        path = packaged("efficientnet_lite0")
         assert same(build("efficientnet_lite0", weights=path), build("efficientnet_lite0"))
 
     def test_packaged_weights_in_timms_layout_are_read(self, tmp_path):

@@ -58,7 +58,7 @@ def test_parameters_are_those_of_the_built_network(architecture):
     assert sum(each.numel() for each in network.parameters()) == architecture.parameters, STALE
 
 
-@pytest.mark.parametrize(("name", "parameters"), CLASSICS.items())
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
 def test_parameters_of_the_classics_are_the_documented_ones(name, parameters):
     assert find(name).parameters == parameters
 

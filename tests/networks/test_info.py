@@ -2,13 +2,17 @@
 
 import copy
 import io
+import json
 import pickle
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import fx, nn
 
 import budwood as bw
+from budwood.errors import ConfigError
 from budwood.networks.info import ModelInfo, Origin, info, input_shape, set_info
 
 GREY = bw.Preprocessing(size=(8, 6), resize=8, mean=(0.5,), std=(0.5,))
@@ -45,3 +49,27 @@ def test_one_that_was_made_elsewhere_carries_nothing():
 def test_only_what_there_is_can_be_set():
     with pytest.raises(TypeError):
         set_info(nn.Linear(1, 1), colour="red")
+
+
+origins = st.builds(
+    Origin,
+    architecture=st.text(),
+    weights=st.text(),
+    num_classes=st.integers(0),
+    classes=st.none() | st.lists(st.text()).map(tuple),
+    head=st.none() | st.text(),
+    aux_heads=st.booleans(),
+)
+
+
+@given(origins)
+def test_an_origin_survives_json(origin):
+    assert Origin.from_json(json.loads(json.dumps(origin.to_json()))) == origin
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"architecture": "a", "weights": "b", "num_classes": 1, "x": 2}]
+)
+def test_other_fields_are_refused(fields):
+    with pytest.raises(ConfigError, match="The fields are architecture, weights, num_classes"):
+        Origin.from_json(fields)

@@ -8,8 +8,8 @@ import torch
 from budwood.networks.building import build
 from budwood.networks.checkpoints import read_state
 from budwood.networks.info import info
+from budwood.networks.packaged_source import packaged
 from budwood.networks.sources import source as named
-from budwood.networks.weights import packaged
 
 source = named("packaged")
 

@@ -9,13 +9,13 @@ from torch import nn
 
 from budwood.errors import ConfigError
 from budwood.networks.catalog import Architecture, find
-from budwood.networks.choosing import Choice, choose, structure_tag
+from budwood.networks.choosing import choose, structure_tag
 from budwood.networks.constructing import ZerosForRandom
 from budwood.networks.constructing import structure as structure
 from budwood.networks.downloads import Progress
-from budwood.networks.given import given_weights, network_of_published
 from budwood.networks.heads import class_names, hidden_widths, num_outputs, replace_head
 from budwood.networks.info import Origin, set_info
+from budwood.networks.loading import weights_for
 from budwood.networks.sources import source_of, with_aux_heads
 from budwood.threads import TRACING, settle_torch
 
@@ -67,30 +67,39 @@ def build(
     architecture = find(name)
     _check_options(architecture, classes, head, aux_heads)
     choice = choose(architecture, weights)
-    source, tag = source_of(architecture), choice.tag
-    usual = source.preprocessing(architecture.bare, tag)
-    file = choice.file and given_weights(
-        architecture, tag, choice.file, aux_heads=aux_heads, has_new_heads=classes is not None
-    )
+    source, bare, tag = source_of(architecture), architecture.bare, choice.tag
+    usual = source.preprocessing(bare, tag)
+    published = choice.published if device == "cpu" else None
+    file = source.file(bare, published, on_progress) if published else choice.file
     settle_torch()
     with TRACING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        if file:
-            network = file.network(device)
-        else:
-            network = _network(architecture, choice, aux_heads, device, on_progress)
+        network = source.pretrained(bare, published, file) if published and file else None
+        given = None
+        if network is None and file is not None:
+            given = weights_for(
+                architecture,
+                tag,
+                file,
+                aux_heads=aux_heads,
+                has_new_heads=classes is not None,
+                is_published=published is not None,
+            )
+            network = given.network(device)
+        if network is None:
+            network = structure(architecture, tag, aux_heads=aux_heads, device=device)
     origin = Origin(
         architecture=architecture.qualified,
         weights=choice.label,
         num_classes=num_outputs(network),
         aux_heads=aux_heads,
     )
-    preprocessing = (file and file.preprocessing) or usual
+    preprocessing = (given and given.preprocessing) or usual
     set_info(network.eval(), origin=origin, preprocessing=preprocessing)
     if classes is not None:
         replace_head(network, classes, head, seed)
-    if file:
-        file.load_into(network)
+    if given is not None:
+        given.load_into(network)
     return network
 
 
@@ -98,10 +107,6 @@ def rebuild(origin: Origin) -> nn.Module:
     """The structure that a network had, in eval mode, to load its saved state into.
 
     Its weights are zeros where they are random in a new network, which takes far less time.
-
-    Raises:
-        UnknownName: If the architecture is not known any more.
-        WeightsError: If the weights it was made for are not published any more.
     """
     architecture = find(origin.architecture)
     source = source_of(architecture)
@@ -132,18 +137,3 @@ def _check_options(
             f"{architecture.name} has no auxiliary heads.",
             expected=f"Those that have them are {', '.join(with_aux_heads())}.",
         )
-
-
-def _network(
-    architecture: Architecture,
-    choice: Choice,
-    aux_heads: bool,
-    device: Literal["cpu", "meta"],
-    on_progress: Progress | None,
-) -> nn.Module:
-    source, name = source_of(architecture), architecture.bare
-    if (tag := choice.published) is None or device == "meta":
-        return structure(architecture, choice.tag, aux_heads=aux_heads, device=device)
-    file = source.file(name, tag, on_progress)
-    network = source.pretrained(name, tag, file)
-    return network or network_of_published(architecture, tag, file, aux_heads)

@@ -30,11 +30,7 @@ class Choice:
 
 
 def choose(architecture: Architecture, weights: str | Path) -> Choice:
-    """What `weights` stands for: `imagenet`, `none`, the name of published weights, or a path.
-
-    Raises:
-        WeightsError: If nothing is published, or nothing under that name; says what there is.
-    """
+    """What `weights` stands for: `imagenet`, `none`, the name of published weights, or a path."""
     tags = source_of(architecture).tags(architecture.bare)
     if weights == "none":
         return Choice("none", None)

@@ -20,12 +20,7 @@ def structure(
     aux_heads: bool = False,
     device: Literal["cpu", "meta"] = "cpu",
 ) -> nn.Module:
-    """The bare network as its library makes it, with random weights, in train mode.
-
-    Args:
-        tag: The published weights that it is to fit; None for the default ones.
-        classes: How many classes its own head is for; None for as many as those weights have.
-    """
+    """The bare network as its library makes it, with random weights, in train mode."""
     # Drawing weights that are not there would import half of torch.compile.
     draws = ZerosForRandom() if device == "meta" else nullcontext()
     with torch.device(device), draws:

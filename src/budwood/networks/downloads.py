@@ -70,16 +70,8 @@ def fetch(
 
     A download that is interrupted leaves a `.NAME.partial` file and is taken up again by the next
     call, provided that the server still has the same file (its ETag or date tells) and sends
-    parts. Two processes that want the same file at once download it once.
-
-    Args:
-        sha256: What the file must hash to, in full or the first digits; None checks nothing.
-        name: What it is called in `folder`; default the last part of the URL.
-        purpose: What it is for, for errors to tell.
-
-    Raises:
-        BudwoodError: Of the purpose, if the server cannot be reached or refuses, the hash is
-            another, or the URL is not https.
+    parts. Two processes that want the same file at once download it once. `sha256` may be its first
+    digits, or None for a file that nobody tells the hash of; errors are those of the `purpose`.
     """
     target = folder / (name or urlsplit(url).path.rsplit("/", 1)[-1])
     if target.exists():
@@ -311,10 +303,6 @@ def unpack(archive: Path, folder: Path) -> None:
     """Put the files of a .tar.gz or .zip archive, whose hash is known, into an empty folder.
 
     If the archive holds one folder and nothing beside it, that level is left out.
-
-    Raises:
-        DataError: If it is no such archive, is damaged or leads out of the folder.
-        OSError: If the folder cannot be written.
     """
     try:
         if zipfile.is_zipfile(archive):
@@ -342,12 +330,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder` to put files into; on success renamed to it, else removed.
 
     After `kill -9` a hidden `.partial` folder stays behind, which nothing ever reads.
-
-    Args:
-        folder: Not there yet, or empty.
-
-    Raises:
-        OSError: If it cannot be written.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)

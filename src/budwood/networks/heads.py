@@ -65,9 +65,6 @@ def replace_head(
 def head_names(network: nn.Module) -> list[str]:
     """The paths of the modules that classify: the main head first, auxiliary ones last.
 
-    Raises:
-        ConfigError: If the network has none that is recognised.
-
     Example:
         >>> head_names(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
         ['1']
@@ -91,11 +88,7 @@ def num_outputs(network: nn.Module) -> int:
 
 
 def class_names(classes: int | Sequence[str]) -> tuple[str, ...] | None:
-    """The names of the classes in order; None if only their number is given.
-
-    Raises:
-        ConfigError: If there is none, or a name is empty or comes twice.
-    """
+    """The names of the classes in order; None if only their number is given."""
     if isinstance(classes, int):
         if classes < 1:
             raise ConfigError(f"classes is {classes}.", expected="There must be at least 1.")
@@ -112,9 +105,6 @@ def class_names(classes: int | Sequence[str]) -> tuple[str, ...] | None:
 
 def hidden_widths(head: str) -> tuple[int, ...]:
     """The widths of the hidden layers that a head is described by.
-
-    Raises:
-        ConfigError: If it cannot be read.
 
     Example:
         >>> hidden_widths("mlp:2048,1024"), hidden_widths("linear")

