@@ -30,7 +30,7 @@ from budwood.errors import CapsuleError
 from budwood.golden import draw_golden_images, only_pixels
 from budwood.images.decoding import decode
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin, info, set_info
 
 CAPSULE = Capsule(
     origin=Origin(architecture="torchvision/resnet18", weights="none", num_classes=2),
@@ -62,7 +62,7 @@ def file(tmp_path):
 
 def built(name="timm/test_resnet", **options):
     network = bw.build(name, weights="none", classes=["cat", "dog"], **options)
-    network.preprocessing = network.preprocessing.at_size(64)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
     return network
 
 

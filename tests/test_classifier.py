@@ -23,6 +23,7 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
+from budwood.networks.info import info, set_info
 
 CLASSES = ("blue", "green", "red")
 
@@ -58,9 +59,8 @@ class Elsewhere(nn.Module):
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.BatchNorm2d(6), nn.ReLU())
         self.head = nn.Linear(6, classes)
-        self.preprocessing = Preprocessing(
-            size=(32, 32), resize=32, mean=(0.5,) * 3, std=(0.5,) * 3
-        )
+        pixels = Preprocessing(size=(32, 32), resize=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+        set_info(self, preprocessing=pixels)
 
     def forward(self, images):
         return self.head(self.body(images).mean((2, 3)))
@@ -73,7 +73,7 @@ def elsewhere(classes=3):
 
 def built(*trained, head="linear", classes=CLASSES, size=48, name="timm/test_resnet", **options):
     network = bw.build(name, weights="none", classes=classes, head=head, **options)
-    network.preprocessing = network.preprocessing.at_size(size)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(size))
     return bw.unfreeze(bw.freeze(network, "*"), *(trained or ("fc",)))
 
 
@@ -527,8 +527,8 @@ def test_a_network_from_elsewhere_works_but_for_saving(photos, tmp_path):
 
 def test_a_network_without_preprocessing_says_what_to_set(photos):
     network = elsewhere()
-    del network.preprocessing
-    with pytest.raises(ConfigError, match=r"set `network\.preprocessing`"):
+    set_info(network, preprocessing=None)
+    with pytest.raises(ConfigError, match=r"budwood\.set_info\(network, preprocessing"):
         Classifier(network).fit(photos())
 
 

@@ -13,6 +13,7 @@ import budwood as bw
 from budwood.errors import DataError
 from budwood.features.engines import EngineSpec
 from budwood.learning.probe import Probe
+from budwood.networks.info import info, set_info
 
 CLASSES = ("blue", "green", "red")
 SPECS = [EngineSpec("torch", "fp32")]
@@ -41,7 +42,7 @@ def photos(tmp_path_factory):
 
 def unfitted(classes=CLASSES):
     network = bw.build("timm/test_resnet", weights="none", classes=classes)
-    network.preprocessing = network.preprocessing.at_size(32)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(32))
     return bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), probe=Probe(penalty=1.0))
 
 
@@ -86,7 +87,7 @@ def test_a_copy_of_what_is_not_fitted_can_be_fitted(photos):
 
 def test_a_graft_is_copied_with_its_frozen_parts(photos, tmp_path):
     network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head="mlp:4")
-    network.preprocessing = network.preprocessing.at_size(32)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(32))
     bw.unfreeze(bw.freeze(network, "*"), "fc", "layer4")
     model = bw.Classifier(network, training=bw.Training(epochs=1)).fit(*photos)
     twin = pickle.loads(pickle.dumps(model))

@@ -20,6 +20,7 @@ from budwood.judging.calibration import fit_temperature
 from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
+from budwood.networks.info import info, set_info
 from budwood.predictions import predict_run
 
 CLASSES = ("blue", "green", "red")
@@ -54,7 +55,7 @@ def photos(tmp_path):
 def built(*trained, head="linear", **options):
     torch.manual_seed(0)
     network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
-    network.preprocessing = network.preprocessing.at_size(48)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(48))
     return Classifier(bw.unfreeze(bw.freeze(network, "*"), *(trained or ("fc",))), **options)
 
 
@@ -199,7 +200,7 @@ def test_groups_reach_every_fold_of_a_fit(photos, monkeypatch):
 
 def test_the_forms_of_both_modes_are_copied_with_one_set_of_layers(photos):
     network = bw.build("googlenet", weights="none", classes=CLASSES, aux_heads=True)
-    network.preprocessing = network.preprocessing.at_size(64)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
     trained = ("fc", "aux1.fc2", "aux2.fc2")
     model = Classifier(bw.unfreeze(bw.freeze(network, "*"), *trained), training=QUICK)
     copies, own = model.plan.copied_grafts(), dict(network.named_parameters())

@@ -18,6 +18,7 @@ from budwood.compiled import compiled_classifier
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
 from budwood.images.splits import Split
+from budwood.networks.info import info, set_info
 from budwood.predictions import predict_run
 
 CLASSES = ("dark", "light")
@@ -41,7 +42,7 @@ def photos(tmp_path_factory):
 def small(head="linear"):
     """A network that takes no time, its first layers frozen."""
     network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
-    network.preprocessing = network.preprocessing.at_size(48)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(48))
     return bw.unfreeze(bw.freeze(network, "*"), "fc")
 
 

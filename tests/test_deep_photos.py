@@ -16,8 +16,8 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.judgements import evaluate_run
 from budwood.judging.staged_networks import StagedNetwork
 from budwood.learning.probe import Probe
-from budwood.networks.building import set_depth
 from budwood.networks.candidates import Candidate
+from budwood.networks.info import info, set_depth, set_info
 from budwood.predictions import predict_run
 from budwood.reporting.thumbnails import SMALL, address_of, thumbnails
 from budwood.settings import Settings
@@ -73,7 +73,7 @@ def bright(drawn):
 
 def network(classes=CLASSES):
     made = bw.build("timm/test_resnet", weights="none", classes=list(classes))
-    made.preprocessing = made.preprocessing.at_size(48)
+    set_info(made, preprocessing=info(made).preprocessing.at_size(48))
     return bw.unfreeze(bw.freeze(made, "*"), "fc")
 
 
@@ -148,7 +148,7 @@ class TestAClassifier:
         other = network()
         set_depth(other, SIXTEEN)
         bw.load_weights(other, fitted[2])
-        assert other.preprocessing.depth == SIXTEEN
+        assert info(other).preprocessing.depth == SIXTEEN
 
 
 def test_a_run_keeps_it_for_whatever_comes_after(deep, bright, tmp_path, patch):

@@ -20,6 +20,7 @@ from budwood.images.splits import Split
 from budwood.learning import plan as planning
 from budwood.learning.precision_trial import Trial
 from budwood.learning.training import Training
+from budwood.networks.info import info, set_info
 
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 CLASSES = ("blue", "green", "red")
@@ -202,7 +203,7 @@ def test_a_classifier_in_int8_is_saved_verified_and_predicts_in_the_usual_precis
     split, tmp_path
 ):
     network = bw.build("resnet18", weights="none", classes=CLASSES)
-    network.preprocessing = network.preprocessing.at_size(64)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
     model = bw.Classifier(
         bw.unfreeze(bw.freeze(network, "*"), "fc"), extraction=Extraction(precision="int8")
     )

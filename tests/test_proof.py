@@ -10,6 +10,7 @@ import budwood as bw
 from budwood.capsule import read_capsule, write_capsule
 from budwood.errors import CapsuleError, EngineError
 from budwood.features.engines import EngineSpec
+from budwood.networks.info import info, set_info
 from budwood.proof import Check, Verification, verify
 
 FP32, BF16 = EngineSpec("torch", "fp32"), EngineSpec("torch", "bf16")
@@ -35,7 +36,7 @@ def capsule(engines, tmp_path):
 
 def saved(path, name="resnet18", size=128):
     network = bw.build(name, weights="none", classes=["a", "b", "c"])
-    network.preprocessing = network.preprocessing.at_size(size)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(size))
     return bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc")).save(path)
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from budwood.networks.building import build as build
     from budwood.networks.catalog import models as models
     from budwood.networks.heads import replace_head as replace_head
+    from budwood.networks.info import info as info
+    from budwood.networks.info import set_info as set_info
     from budwood.networks.loading import load_weights as load_weights
     from budwood.predictions import predict as predict
     from budwood.proof import verify as verify
@@ -55,6 +57,8 @@ _HOMES = {
     "fit_probe": "learning.probe",
     "Training": "learning.training",
     "build": "networks.building",
+    "info": "networks.info",
+    "set_info": "networks.info",
     "models": "networks.catalog",
     "load_recipe": "recipes.loading",
     "Cut": "surgery.cutting",

@@ -22,7 +22,7 @@ from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
 from budwood.judging.leaking import Leak, leak_of
-from budwood.networks.building import set_depth
+from budwood.networks.info import set_depth
 from budwood.preparing import prepared_network
 from budwood.settings import Settings
 

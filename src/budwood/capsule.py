@@ -29,7 +29,7 @@ from budwood.features.trunks import Trunk
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import PREFIX, Trust, trust_in
 from budwood.machine import installed_version
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin
 from budwood.places import CAPSULE, whole_file
 
 FORMAT = "budwood-capsule-1"

@@ -34,8 +34,9 @@ from budwood.learning.plan import Plan
 from budwood.learning.precision_trial import pooled
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_depth
+from budwood.networks.building import rebuild
 from budwood.networks.heads import num_outputs
+from budwood.networks.info import info, preprocessing_of, set_depth, set_info
 from budwood.networks.states import load_state
 from budwood.packing import packed
 from budwood.settings import Asked, require_setting, settled
@@ -109,7 +110,7 @@ class Classifier:
             return vars(self) | {"_plan": None}
 
     def __repr__(self) -> str:
-        origin, classes = origin_of(self.network), self._known_classes
+        origin, classes = info(self.network).origin, self._known_classes
         network = type(self.network).__name__ if origin is None else origin.architecture
         return f"Classifier({network}, {len(classes) if classes else 'unnamed'} classes)"
 
@@ -142,7 +143,7 @@ class Classifier:
 
     @property
     def _known_classes(self) -> tuple[str, ...] | None:
-        origin = origin_of(self.network)
+        origin = info(self.network).origin
         named = None if origin is None else origin.classes
         return named or self._names
 
@@ -542,7 +543,7 @@ def unpacked(capsule: Capsule, **options: Any) -> Classifier:
     origin = capsule.origin
     network = rebuild(origin) if origin.graft is None else regraft(origin)
     load_state(network, capsule.state)
-    network.preprocessing = capsule.preprocessing  # type: ignore[assignment]
+    set_info(network, preprocessing=capsule.preprocessing)
     freeze(network, "*")
     unfreeze(network, *capsule.trainable)
     model = Classifier(network, **options)

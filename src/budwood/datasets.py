@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from budwood.display import displayed
-from budwood.errors import DataError, UnknownName, WeightsError
-from budwood.networks.downloading import Progress, fetch, sha256_of
+from budwood.errors import DataError, UnknownName
+from budwood.networks.downloads import (
+    ARCHIVE,
+    Progress,
+    fetch,
+    sha256_of,
+    unpack,
+    whole_folder,
+)
 from budwood.places import home
-from budwood.unpacking import unpack, whole_folder
 
 
 @displayed
@@ -224,15 +230,13 @@ def _download(
 ) -> Path:
     folder = home() / "downloads"
     on_note(f"Downloading {dataset.url} ({dataset.bytes / 1e6:.0f} MB), kept in {folder}.")
-    try:
-        return fetch(dataset.url, sha256=dataset.sha256, folder=folder, on_progress=on_progress)
-    except WeightsError as error:
-        raise DataError(
-            error.problem,
-            expected=error.expected,
-            next=(error.next or "").replace("--weights PATH", "--archive FILE"),
-            file=error.file,
-        ) from None
+    return fetch(
+        dataset.url,
+        sha256=dataset.sha256,
+        folder=folder,
+        purpose=ARCHIVE,
+        on_progress=on_progress,
+    )
 
 
 def _check_archive(archive: Path, dataset: Dataset) -> None:

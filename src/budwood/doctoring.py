@@ -20,7 +20,7 @@ from budwood.images.notes import Note
 from budwood.judging.folder_checks import Problem, folder_problems
 from budwood.learning.forecasting import Forecast, forecasts
 from budwood.machine import Machine, installed_version, machine
-from budwood.networks.at_hand import AtHand, at_hand
+from budwood.networks.candidates import AtHand, at_hand
 from budwood.surgery.tables import aligned
 
 LIBRARIES = (

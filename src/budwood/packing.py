@@ -16,7 +16,7 @@ from budwood.judging.metrics import Evaluation
 from budwood.judging.trust import Trust
 from budwood.learning.fitting import Fit
 from budwood.learning.plan import Plan
-from budwood.networks.building import origin_of, preprocessing_of
+from budwood.networks.info import info, preprocessing_of
 from budwood.tensors import Logits
 
 
@@ -43,7 +43,7 @@ def packed(
         CapsuleError: If nothing tells how the network is made.
     """
     network = plan.network
-    origin = origin_of(network)
+    origin = info(network).origin
     if origin is None:
         raise CapsuleError(
             f"A capsule needs to say how its network is made, and this "

@@ -20,7 +20,7 @@ from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, Trust, rule_of
 from budwood.names import shown, visible
-from budwood.networks.origins import RANDOM_WEIGHTS
+from budwood.networks.info import RANDOM_WEIGHTS
 from budwood.run_folders import run_or_network
 
 PREDICTED_AT_ONCE = 4096

@@ -8,10 +8,11 @@ from torch import nn
 
 from budwood.classifier import load
 from budwood.errors import ConfigError, WeightsError
-from budwood.networks.building import build, origin_of, preprocessing_of
+from budwood.networks.building import build
 from budwood.networks.catalog import find
-from budwood.networks.choosing import SOURCES
 from budwood.networks.heads import head_names, num_outputs, replace_head
+from budwood.networks.info import info, preprocessing_of, set_info
+from budwood.networks.sources import source_of
 from budwood.recipes.loading import is_recipe, load_recipe
 from budwood.settings import Settings
 from budwood.surgery.dryrun import dry_run
@@ -63,7 +64,7 @@ def _resize(network: nn.Module, name: str, size: int) -> None:
             expected=f"It was made for {usual.size[0]} x {usual.size[1]}.",
             next="Leave --size out, or choose another one or another network.",
         ) from None
-    network.preprocessing = usual.at_size(size)  # type: ignore[assignment]
+    set_info(network, preprocessing=usual.at_size(size))
 
 
 def _grafted(
@@ -98,7 +99,7 @@ def published_network(name: str) -> nn.Module:
         ConfigError: If nothing tells what its classes are.
     """
     architecture = find(name)
-    source = SOURCES[architecture.source]
+    source = source_of(architecture)
     tags = source.tags(architecture.bare)
     hint = f"Train it on photos of your classes first: `budwood train PHOTOS --model {name}`."
     if not tags:
@@ -118,13 +119,13 @@ def published_network(name: str) -> nn.Module:
         if "--weights" in (error.next or ""):  # which predictions do not have
             error.next = "Try again when online; efficientnet_lite0 needs no download."
         raise
-    origin = origin_of(network)
+    origin = info(network).origin
     if origin is None or num_outputs(network) != len(classes):
         raise ConfigError(
             f"{name} has {num_outputs(network)} outputs, and {len(classes)} names are known.",
             next=hint,
         )
-    network.origin = replace(origin, classes=classes)  # type: ignore[assignment]
+    set_info(network, origin=replace(origin, classes=classes))
     return unfreeze(freeze(network, "*"), *head_names(network))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
 from budwood.names import file_name
-from budwood.networks.catalog import find, nearest
+from budwood.networks.catalog import find, models, nearest
 from budwood.places import CAPSULE, MARKER, whole_file
 from budwood.settings import Settings
 
@@ -39,7 +39,7 @@ def run_or_network(what: str | Path) -> Path | str:
     try:
         return find(str(what)).name
     except UnknownName:
-        is_plain = len(path.parts) == 1 or path.parts[0] == "timm"
+        is_plain = len(path.parts) == 1 or models(f"{path.parts[0]}/*")
         guesses = [*_near(path), *(nearest(str(what)) if is_plain else ())]
         raise DataError(
             f"There is no run {path}, and no network is called so.",

@@ -25,9 +25,8 @@ from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import origin_of, set_depth
-from budwood.networks.origins import RANDOM_WEIGHTS
-from budwood.networks.receipts import Receipt, receipt_of
+from budwood.networks.info import RANDOM_WEIGHTS, info, set_depth
+from budwood.networks.receipts import Receipt
 from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
@@ -232,7 +231,7 @@ def run_training(
     if curve is not None:
         clock.lap("learning_curve")
     assert model.fit_ is not None
-    origin = origin_of(network)
+    origin = info(network).origin
     assert origin is not None
     folder = request.out or new_folder(request.data, request.model)
     with writing_to(folder):
@@ -251,7 +250,7 @@ def run_training(
             evaluation,
             parameters,
             told=Told(None if verdict is None else verdict.honesty, crossed, curve),
-            receipt=receipt_of(network),
+            receipt=info(network).receipt,
             warning=warning_of(model),
             int8=trial,
             seconds=clock.seconds(),
@@ -280,8 +279,8 @@ def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Ve
 
 def _network_notes(network: nn.Module) -> Iterator[str]:
     """What the user should know of a network before it is trained."""
-    yield from getattr(network, "notes", ())
-    receipt = receipt_of(network)
+    yield from info(network).notes
+    receipt = info(network).receipt
     if receipt is not None and not receipt.is_full:
         yield from str(receipt).splitlines()
 
@@ -335,7 +334,7 @@ def _count(network: nn.Module) -> tuple[int, int]:
 
 def warning_of(model: Classifier) -> str | None:
     """What must be said with every result of a classifier whose frozen weights are random."""
-    origin = origin_of(model.network)
+    origin = info(model.network).origin
     is_random = origin is not None and origin.weights == "none"
     trains_all = all(parameter.requires_grad for parameter in model.network.parameters())
     return RANDOM_WEIGHTS if is_random and not trains_all else None

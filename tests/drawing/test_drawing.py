@@ -14,6 +14,7 @@ from budwood.drawing.drawing import Drawing, blocks_in, draw
 from budwood.drawing.folding import folded
 from budwood.errors import ConfigError, CutError
 from budwood.networks.building import build
+from budwood.networks.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import graft
 from budwood.surgery.summarizing import summarize
@@ -140,7 +141,7 @@ def test_auxiliary_heads_are_drawn_in_train_mode_only():
 
 def test_the_usual_input_is_that_of_the_preprocessing():
     network = nn.Conv2d(1, 4, 3)
-    network.preprocessing = SimpleNamespace(size=(9, 7), mean=(0.5,))
+    set_info(network, preprocessing=SimpleNamespace(size=(9, 7), mean=(0.5,)))
     assert "input  1 x 9 x 7" in words(draw(network))
 
 

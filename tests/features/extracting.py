@@ -22,6 +22,7 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, Gatherer
 from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Preprocessing
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 
@@ -55,8 +56,8 @@ def work(job):
     engine_choice.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()
     gatherer = Gatherer(
-        cut(Prepared(network, network.preprocessing).eval()),
-        network.preprocessing,
+        cut(Prepared(network, info(network).preprocessing).eval()),
+        info(network).preprocessing,
         Extraction(),
         on_note=lambda _: None,
     )

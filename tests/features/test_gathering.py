@@ -17,6 +17,7 @@ from budwood.features.rows import LiveRows
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
 from budwood.images import contents
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 
 
@@ -225,8 +226,10 @@ def test_an_engine_refused_on_other_photos_is_not_tried_on_a_few_new_ones(bench,
 
 def test_nothing_frozen_means_that_the_photo_itself_is_the_row(draw, tiny):
     network = tiny()
-    parts = budwood.cut(Prepared(network, network.preprocessing).eval())
-    gatherer = Gatherer(parts, network.preprocessing, Extraction(precision="fp32"), lambda _: None)
+    parts = budwood.cut(Prepared(network, info(network).preprocessing).eval())
+    gatherer = Gatherer(
+        parts, info(network).preprocessing, Extraction(precision="fp32"), lambda _: None
+    )
     paths = draw(3)
     gathered = gatherer.gather(paths)
     pixels = [tiny.preprocessing.pixels(path.read_bytes()) for path in paths]
@@ -311,7 +314,7 @@ def test_a_real_network_on_real_photos_agrees_with_torch(bench, real_photos):
     gathered = made.gather(paths)
     assert gathered.misses == len(paths) > 10
     assert not made.said("falling back")
-    pixels = np.stack([network.preprocessing.pixels(path.read_bytes()) for path in paths])
+    pixels = np.stack([info(network).preprocessing.pixels(path.read_bytes()) for path in paths])
     with torch.inference_mode():
         (expected,) = made.gatherer._cut.trunk(torch.from_numpy(pixels))
     error = spread_error(expected.numpy(), everything(gathered)[0].numpy())

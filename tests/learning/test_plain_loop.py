@@ -12,6 +12,7 @@ import budwood as bw
 from budwood.features.gathering import Extraction
 from budwood.images.splits import Split
 from budwood.learning.training import Training, batches, total_loss
+from budwood.networks.info import info, set_info
 from budwood.networks.prepared import normalise
 
 ADAMW = Training(epochs=3, lr=0.002, batch_size=5, seed=3)
@@ -28,8 +29,10 @@ def optimizer_of(config, parameters):
 
 def plain_loop(network, set_modes, config, paths, labels):
     """Mean loss of each epoch: every photo through the whole network in every step."""
-    pixels = [network.preprocessing.pixels(path.read_bytes()) for path in paths]
-    images = normalise(torch.stack([torch.from_numpy(p) for p in pixels]), network.preprocessing)
+    pixels = [info(network).preprocessing.pixels(path.read_bytes()) for path in paths]
+    images = normalise(
+        torch.stack([torch.from_numpy(p) for p in pixels]), info(network).preprocessing
+    )
     labels = torch.tensor(labels)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = optimizer_of(config, parameters)
@@ -73,7 +76,7 @@ def all_but_normalisation(network):
 
 def small(name, size, *trained, **options):
     network = bw.build(name, classes=["a", "b", "c"], **options)
-    network.preprocessing = network.preprocessing.at_size(size)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(size))
     return bw.unfreeze(bw.freeze(network, "*"), *trained)
 
 

@@ -17,11 +17,11 @@ from budwood.judging.comparison import ComparedNetwork, ComparedStage
 from budwood.judging.stage_probes import judge_stage
 from budwood.learning.blocks import FeatureRows
 from budwood.learning.probe import Probe
-from budwood.networks.at_hand import published_file
-from budwood.networks.building import build, preprocessing_of, set_depth
-from budwood.networks.candidates import Candidate
+from budwood.networks.building import build
+from budwood.networks.candidates import Candidate, published_file
 from budwood.networks.catalog import find
 from budwood.networks.choosing import choose
+from budwood.networks.info import preprocessing_of, set_depth
 from budwood.networks.prepared import Prepared
 from budwood.surgery.stages import Stages, stages_of
 

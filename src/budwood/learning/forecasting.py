@@ -23,8 +23,9 @@ from budwood.learning.probe_times import probe_seconds
 from budwood.learning.step_times import step_times
 from budwood.learning.training import Training
 from budwood.machine import most_memory
-from budwood.networks.building import build, preprocessing_of
+from budwood.networks.building import build
 from budwood.networks.heads import head_names
+from budwood.networks.info import preprocessing_of
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.freezing import freeze, unfreeze

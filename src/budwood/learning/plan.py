@@ -24,6 +24,7 @@ from budwood.images.splits import Split
 from budwood.learning.answering import predict_logits, top1
 from budwood.learning.linear_heads import head_rows, probed_layer
 from budwood.learning.precision_trial import Trial, pooled, trial_sample, try_int8
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.chains import chain_of
 from budwood.surgery.cutting import Cut, cut
@@ -313,4 +314,4 @@ def _condition(network: nn.Module) -> object:
     }
     parameters = [id(parameter) for parameter in network.parameters()]
     # Modules compare by identity, and are held here so that none of them can come back as another.
-    return tuple(network.modules()), parameters, frozen, getattr(network, "preprocessing", None)
+    return tuple(network.modules()), parameters, frozen, info(network).preprocessing

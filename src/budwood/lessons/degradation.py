@@ -18,7 +18,8 @@ from budwood.images.splitting import set_aside
 from budwood.learning.training import Epoch, Training
 from budwood.lessons.curves import Curve, draw_curves
 from budwood.lessons.findings import Degradation, Trained
-from budwood.networks.building import build, set_depth
+from budwood.networks.building import build
+from budwood.networks.info import set_depth
 from budwood.places import home, whole_file
 from budwood.run_folders import (
     mark,

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal, cast
 
 from budwood.display import displayed
 from budwood.errors import UnknownName
 from budwood.networks.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 
-Source = Literal["torchvision", "timm", "packaged", "budwood"]
+Source = str
+"""The name of one, such as `torchvision`; see `sources`."""
 
 
 @displayed
@@ -26,7 +26,7 @@ class Architecture:
 
     name: str
     """As it is asked for: bare, or `timm/NAME` where the bare name is another library's."""
-    source: Source
+    source: str
     """The library that defines it; `packaged` ones have their weights in the package index, those
     of `budwood` are written from their papers."""
     parameters: int
@@ -131,7 +131,7 @@ def _row(
     name: str, source: str, parameters: str, channels: str, height: str, width: str
 ) -> Architecture:
     size = (int(channels), int(height), int(width))
-    return Architecture(name, cast(Source, source), int(parameters), size)
+    return Architecture(name, source, int(parameters), size)
 
 
 @lru_cache(maxsize=1)

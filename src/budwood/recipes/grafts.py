@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from budwood.errors import ConfigError
+from budwood.networks.info import info
 from budwood.recipes.loading import load_recipe
 from budwood.surgery.grafting import graft
 from budwood.surgery.summarizing import summarize
@@ -63,4 +64,4 @@ def show_graft(
     )
     batch = loaded.settings.get("batch_size", 1)
     summary = summarize(network, depth=depth, batch=batch)
-    return GraftShown(str(recipe), summary, network.notes)
+    return GraftShown(str(recipe), summary, info(network).notes)

@@ -17,6 +17,7 @@ from torch import fx, nn
 
 from budwood.display import displayed
 from budwood.errors import CutError, UnknownName
+from budwood.networks.info import input_shape
 from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.stochastic import is_dropout_call, random_layer
 from budwood.surgery.tracing import Traced, UntraceableError, trace
@@ -99,7 +100,6 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
-        >>> net.preprocessing = None
         >>> piece = take(net, "1", "2")
         >>> piece.paths, piece.takes, piece.gives
         (('1', '2'), (8, 222, 222), (4, 220, 220))
@@ -107,7 +107,7 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
     for path in filter(None, (first, last)):
         _require(network, path)
     traced = _traced(network, first, last)
-    values = _values(traced, _photo(network))
+    values = _values(traced, input_shape(network))
     nodes = list(traced.graph.nodes)
     start = _called(nodes, first)[0] if first else None
     end = _called(nodes, last)[-1] if last else _answer(nodes, values)
@@ -206,11 +206,6 @@ def _with_dropout_layers(root: nn.Module, nodes: tuple[fx.Node, ...]) -> None:
         root.add_module(name, random_layer(node))
         node.op, node.target = "call_module", name
         node.args, node.kwargs = (node.all_input_nodes[0],), {}
-
-
-def _photo(network: nn.Module) -> Shape:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    return (len(preprocessing.mean), *preprocessing.size) if preprocessing else (3, 224, 224)
 
 
 def _require(network: nn.Module, path: str) -> None:

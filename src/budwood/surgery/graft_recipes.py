@@ -8,7 +8,7 @@ from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError, UnknownName
 from budwood.fields import require_all, unknown_keys
 from budwood.networks.catalog import find
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin
 from budwood.surgery.new_layers import NewLayer
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from budwood.errors import WeightsError
-from budwood.networks.downloading import fetch
+from budwood.networks.downloads import fetch
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -73,7 +73,7 @@ def test_a_later_call_resumes_what_an_earlier_one_left(site, tmp_path):
 def test_a_killed_process_is_resumed(site, tmp_path):
     code = (
         "import sys, time; from pathlib import Path;"
-        "from budwood.networks.downloading import fetch;"
+        "from budwood.networks.downloads import fetch;"
         "fetch(sys.argv[1], sha256=None, folder=Path(sys.argv[2]),"
         "      on_progress=lambda *_: (print('here', flush=True), time.sleep(60)))"
     )
@@ -236,7 +236,7 @@ def test_a_disk_that_cannot_be_written_is_named(site, tmp_path):
 def test_a_full_disk_keeps_what_has_arrived(site, tmp_path):
     code = (
         "import resource, signal, sys; from pathlib import Path;"
-        "from budwood.networks.downloading import fetch;"
+        "from budwood.networks.downloads import fetch;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000));"
         "fetch(sys.argv[1], sha256=None, folder=Path(sys.argv[2]))"

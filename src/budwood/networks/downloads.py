@@ -1,13 +1,20 @@
-"""How a file gets here over the network: whole, checked and resumable, or not at all."""
+"""How a file gets here over the network, and out of an archive: checked and whole, or not."""
 
+import gzip
 import hashlib
 import http.client
 import json
 import os
+import secrets
+import shutil
 import socket
+import tarfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError, URLError
@@ -16,7 +23,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from filelock import FileLock
 
-from budwood.errors import WeightsError
+from budwood.errors import BudwoodError, DataError, WeightsError
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes that are here and, where the server tells it, the bytes there are."""
@@ -30,6 +37,20 @@ LOST = (URLError, ConnectionError, TimeoutError, http.client.HTTPException)
 """What opening a connection raises when the other side cannot be reached or goes away."""
 
 _BLOCK = 1 << 18
+_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
+"""What reading a damaged archive raises."""
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What a file is wanted for: how its lack is told, and how it can be given instead."""
+
+    error: type[BudwoodError]
+    option: str
+
+
+WEIGHTS = Purpose(WeightsError, "--weights PATH")
+ARCHIVE = Purpose(DataError, "--archive FILE")
 
 
 class _LostConnectionError(Exception):
@@ -42,33 +63,27 @@ def fetch(
     sha256: str | None,
     folder: Path,
     name: str | None = None,
+    purpose: Purpose = WEIGHTS,
     on_progress: Progress | None = None,
 ) -> Path:
     """The file of that URL in `folder`: from there if it is, else downloaded, checked and kept.
 
     A download that is interrupted leaves a `.NAME.partial` file and is taken up again by the next
     call, provided that the server still has the same file (its ETag or date tells) and sends
-    parts. Two processes that want the same file at once download it once.
-
-    Args:
-        sha256: What the file must hash to, in full or the first digits; None checks nothing.
-        name: What it is called in `folder`; default the last part of the URL.
-
-    Raises:
-        WeightsError: If the server cannot be reached or refuses, the hash is another, or the URL
-            is not https.
+    parts. Two processes that want the same file at once download it once. `sha256` may be its first
+    digits, or None for a file that nobody tells the hash of; errors are those of the `purpose`.
     """
     target = folder / (name or urlsplit(url).path.rsplit("/", 1)[-1])
     if target.exists():
         return target
-    _check_scheme(url)
-    with _writing(target):
+    _check_scheme(url, purpose)
+    with _writing(target, purpose):
         folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f".{target.name}.lock"):
         if not target.exists():
-            partial = _Partial(url, folder / f".{target.name}.partial")
-            _download(partial, target, on_progress)
-            _check_hash(partial, target, sha256)
+            partial = _Partial(url, target, purpose)
+            _download(partial, on_progress)
+            _check_hash(partial, sha256)
             os.replace(partial.file, target)
             partial.note.unlink(missing_ok=True)
     return target
@@ -77,10 +92,12 @@ def fetch(
 class _Partial:
     """The part of a file that has arrived, and which version on the server it is a part of."""
 
-    def __init__(self, url: str, file: Path) -> None:
+    def __init__(self, url: str, target: Path, purpose: Purpose) -> None:
         self.url = url
-        self.file = file
-        self.note = file.with_name(f"{file.name}.json")
+        self.target = target
+        self.purpose = purpose
+        self.file = target.with_name(f".{target.name}.partial")
+        self.note = self.file.with_name(f"{self.file.name}.json")
 
     def size(self) -> int:
         return self.file.stat().st_size if self.file.exists() else 0
@@ -106,28 +123,28 @@ class _Partial:
         self.note.unlink(missing_ok=True)
 
 
-def _download(partial: _Partial, target: Path, on_progress: Progress | None) -> None:
+def _download(partial: _Partial, on_progress: Progress | None) -> None:
     failures = 0
     while True:
         before = partial.size()
         try:
-            for have, total in _attempt(partial, target):
+            for have, total in _attempt(partial):
                 if on_progress is not None:
                     on_progress(have, total)
             return
         except _LostConnectionError as lost:
             failures = 0 if partial.size() > before else failures + 1
             if failures > len(PAUSES):
-                raise unreachable(partial.url, target, lost) from None
+                raise unreachable(partial.url, partial.target, lost, partial.purpose) from None
         time.sleep(PAUSES[max(0, failures - 1)])
 
 
-def _attempt(partial: _Partial, target: Path) -> Iterator[tuple[int, int | None]]:
+def _attempt(partial: _Partial) -> Iterator[tuple[int, int | None]]:
     """Download over one connection; yields the bytes that are here and those there are."""
-    response = _opened(partial, target)
+    response = _opened(partial)
     if response is None:
         return
-    with response, _writing(target):
+    with response, _writing(partial.target, partial.purpose):
         if response.status != 206:
             partial.start(response)
         have = partial.size()
@@ -141,7 +158,7 @@ def _attempt(partial: _Partial, target: Path) -> Iterator[tuple[int, int | None]
         raise _LostConnectionError(f"{have} of {total} bytes arrived")
 
 
-def _opened(partial: _Partial, target: Path) -> http.client.HTTPResponse | None:
+def _opened(partial: _Partial) -> http.client.HTTPResponse | None:
     """The response that brings what is missing; None if nothing is."""
     have, version = partial.size(), partial.version()
     request = Request(partial.url, headers={"User-Agent": "budwood", "Accept-Encoding": "identity"})
@@ -149,7 +166,7 @@ def _opened(partial: _Partial, target: Path) -> http.client.HTTPResponse | None:
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", version)
     try:
-        opener = build_opener(_EncryptedRedirects)
+        opener = build_opener(_EncryptedRedirects(partial.purpose))
         response: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
     except HTTPError as error:
         error.close()
@@ -158,11 +175,12 @@ def _opened(partial: _Partial, target: Path) -> http.client.HTTPResponse | None:
         if error.code == 416:
             partial.remove()
         elif error.code < 500:
-            raise _refused(partial.url, target, error) from None
+            raise _refused(partial, error) from None
         raise _LostConnectionError(f"{error.code} {error.reason}") from None
     except LOST as error:
         if not have and isinstance(getattr(error, "reason", None), socket.gaierror):
-            raise unreachable(partial.url, target, error) from None  # offline: waiting is no help
+            # Offline: waiting is no help.
+            raise unreachable(partial.url, partial.target, error, partial.purpose) from None
         raise _LostConnectionError(_reason(error)) from None
     given = response.headers.get("Content-Range", "")
     if response.status == 206 and not given.startswith(f"bytes {have}-"):
@@ -192,29 +210,30 @@ def _write_all(file: IO[bytes], block: bytes) -> int:
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def _writing(target: Path, purpose: Purpose) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WeightsError(
+        raise purpose.error(
             f"{target} cannot be written: {error.strerror or error}.",
             next="Make room there, or set BUDWOOD_HOME to a folder on another disk.",
             file=target,
         ) from None
 
 
-def _check_hash(partial: _Partial, target: Path, sha256: str | None) -> None:
+def _check_hash(partial: _Partial, sha256: str | None) -> None:
     if sha256 is None:
         return
     actual = sha256_of(partial.file)
     if actual.startswith(sha256.lower()):
         return
     partial.remove()
-    raise WeightsError(
+    raise partial.purpose.error(
         f"The file from {partial.url} is not the one that was asked for: its SHA-256 is {actual}.",
         expected=f"It must be {sha256}{'' if len(sha256) == 64 else '...'}.",
-        next="It was removed. Try again, or download it elsewhere and pass --weights PATH.",
-        file=target,
+        next="It was removed. Try again, or download it elsewhere and pass "
+        f"{partial.purpose.option}.",
+        file=partial.target,
     )
 
 
@@ -224,11 +243,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def unreachable(url: str, target: Path, error: Exception) -> WeightsError:
+def unreachable(
+    url: str, target: Path, error: Exception, purpose: Purpose = WEIGHTS
+) -> BudwoodError:
     """The error for a server that cannot be reached; names how to go on without it."""
-    return WeightsError(
+    return purpose.error(
         f"{url} cannot be downloaded to {target}: {_reason(error)}.",
-        next="Try again when online, or download it elsewhere and pass --weights PATH.",
+        next=f"Try again when online, or download it elsewhere and pass {purpose.option}.",
         file=target,
     )
 
@@ -238,29 +259,32 @@ def _reason(error: Exception) -> str:
     return str(reason) or type(reason).__name__
 
 
-def _refused(url: str, target: Path, error: HTTPError) -> WeightsError:
-    return WeightsError(
-        f"The server refuses {url}: {error.code} {error.reason}.",
+def _refused(partial: _Partial, error: HTTPError) -> BudwoodError:
+    return partial.purpose.error(
+        f"The server refuses {partial.url}: {error.code} {error.reason}.",
         next="Look in a browser whether it asks for a login or has moved, download it there and "
-        "pass --weights PATH.",
-        file=target,
+        f"pass {partial.purpose.option}.",
+        file=partial.target,
     )
 
 
-def _check_scheme(url: str) -> None:
+def _check_scheme(url: str, purpose: Purpose) -> None:
     parts = urlsplit(url)
     here = parts.hostname in ("localhost", "127.0.0.1", "::1")
     if parts.scheme == "https" or (parts.scheme == "http" and here):
         return
-    raise WeightsError(
+    raise purpose.error(
         f"{url} would be downloaded without encryption.",
         expected="The address must begin with https://.",
-        next="Download it yourself and pass --weights PATH.",
+        next=f"Download it yourself and pass {purpose.option}.",
     )
 
 
 class _EncryptedRedirects(HTTPRedirectHandler):
     """Follows redirects, but never to where a file could be changed on its way."""
+
+    def __init__(self, purpose: Purpose) -> None:
+        self._purpose = purpose
 
     def redirect_request(
         self,
@@ -271,5 +295,51 @@ class _EncryptedRedirects(HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> Request | None:
-        _check_scheme(newurl)
+        _check_scheme(newurl, self._purpose)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Put the files of a .tar.gz or .zip archive, whose hash is known, into an empty folder.
+
+    If the archive holds one folder and nothing beside it, that level is left out.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as file:
+                file.extractall(folder)
+        else:
+            with tarfile.open(archive, "r:gz") as tar:
+                tar.extractall(folder, filter="data")
+    except _DAMAGE as problem:
+        raise DataError(
+            f"{archive} is damaged, or no .tar.gz or .zip archive: {problem}.",
+            next="Download it again.",
+            file=archive,
+        ) from None
+    first, *more = folder.iterdir()
+    if first.is_dir() and not more:
+        around = first.rename(folder / f".{secrets.token_hex(8)}")
+        for each in around.iterdir():
+            each.rename(folder / each.name)
+        around.rmdir()
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder beside `folder` to put files into; on success renamed to it, else removed.
+
+    After `kill -9` a hidden `.partial` folder stays behind, which nothing ever reads.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        if folder.is_dir():
+            folder.rmdir()  # Windows renames to no folder that is there, not even an empty one
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # the first error is the one to tell
+        raise
