@@ -148,7 +148,7 @@ def test_a_second_training_changes_nothing_of_the_first(photos, monkeypatch):
     one = built("layer4", "fc", training=QUICK).fit(split)
     monkeypatch.setattr(fitting, "held_out_by_training", lambda *args: None)
     two = built("layer4", "fc", training=QUICK).fit(split)
-    assert same_state(one.network, two.network.state_dict())
+    assert same_state(one.network_, two.network_.state_dict())
 
 
 def test_calibration_after_early_stopping_is_about_that_of_new_photos(photos):
@@ -318,8 +318,14 @@ def test_folds_of_a_graft_are_trained_and_the_network_stays_as_it_is(photos, tra
     assert found.photos == 30
     assert found.top1 > 0.5
     assert same_state(model.network, before)
-    with pytest.raises(ConfigError, match=r"trained already.*Cross-validate before you fit"):
-        model.fit(split).cross_validate(split, 3)
+    assert model.fit(split).cross_validate(split, 3) == found
+
+
+def test_a_graft_that_was_trained_and_loaded_is_not_judged_on_folds(photos, tmp_path):
+    split, model = photos(30), built("layer4", "fc", training=QUICK)
+    again = bw.load(model.fit(split).save(tmp_path / "m.safetensors"), training=QUICK)
+    with pytest.raises(ConfigError, match=r"trained already.*not trained on them"):
+        again.cross_validate(split, 3)
 
 
 def test_a_trial_of_int8_that_has_decided_is_not_repeated_for_the_folds(photos, monkeypatch):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from budwood.classifier import Classifier as Classifier
-    from budwood.classifier import load as load
     from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
     from budwood.images.folder import ImageFolder as ImageFolder
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from budwood.predictions import predict as predict
     from budwood.proof import verify as verify
     from budwood.recipes.loading import load_recipe as load_recipe
+    from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
     from budwood.surgery.donors import take as take
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Classifier": "classifier",
-    "load": "classifier",
+    "load": "saved",
     "predict": "predictions",
     "verify": "proof",
     "BudwoodError": "errors",

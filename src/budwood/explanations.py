@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from budwood.classifier import Classifier, load
+from budwood.classifier import Classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
@@ -34,6 +34,7 @@ from budwood.run_folders import (
     require_outside,
     writing_to,
 )
+from budwood.saved import load
 
 EXPLAINED = Path("explained")
 """Where pictures go that are given no folder."""
@@ -165,10 +166,10 @@ def explain_run(
         else np.full(len(photos), _place(model, called[normalised(named)]))
     )
     first = _images(model, photos[:1])[1]
-    layer = layer or last_map_layer(model.network, first)
-    tiles = [("filters", first_filters(model.network).numpy())] if filters else []
+    layer = layer or last_map_layer(model.network_, first)
+    tiles = [("filters", first_filters(model.network_).numpy())] if filters else []
     if maps:
-        tiles.append((f"maps-{maps}", feature_maps(model.network, first, maps)[:, None].numpy()))
+        tiles.append((f"maps-{maps}", feature_maps(model.network_, first, maps)[:, None].numpy()))
     near, note = _neighbours(model, run, photos)
     found = []
     with writing_to(out):
@@ -223,7 +224,7 @@ def _maps(
         some = photos[start : start + AT_ONCE]
         pixels, images = _images(model, some)
         classes = chosen[start : start + AT_ONCE]
-        seen = where_it_looked(model.network, images, layer, classes).numpy()
+        seen = where_it_looked(model.network_, images, layer, classes).numpy()
         found += [
             (overlaid(photo, where), not where.any())
             for photo, where in zip(pixels, seen, strict=True)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from budwood.capsule import read_capsule
-from budwood.classifier import unpacked
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress
@@ -21,6 +20,7 @@ from budwood.judging.pairing import Paired, paired
 from budwood.judging.trust import rule_of
 from budwood.run_folders import request_of
 from budwood.runs import warning_of
+from budwood.saved import unpacked
 
 
 @displayed

@@ -6,7 +6,6 @@ from typing import Literal
 
 from torch import nn
 
-from budwood.classifier import load
 from budwood.errors import ConfigError, WeightsError
 from budwood.networks.building import build, origin_of, preprocessing_of
 from budwood.networks.catalog import find
@@ -14,6 +13,7 @@ from budwood.networks.choosing import SOURCES
 from budwood.networks.heads import head_names, num_outputs, replace_head
 from budwood.recipes.loading import is_recipe, load_recipe
 from budwood.request import Request
+from budwood.saved import load
 from budwood.surgery.dryrun import dry_run
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import graft

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from budwood.capsule import read_capsule
-from budwood.classifier import unpacked
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
 from budwood.names import visible
@@ -15,6 +14,7 @@ from budwood.reporting.pages import write_pages
 from budwood.reporting.records import read_record
 from budwood.reporting.words import words_of
 from budwood.run_folders import writing_to
+from budwood.saved import unpacked
 
 
 @displayed

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from budwood.classifier import Classifier, Fit
+from budwood.classifier import Classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
@@ -23,6 +23,7 @@ from budwood.judging.metrics import Evaluation
 from budwood.judging.selective import require_target
 from budwood.judging.told import Told
 from budwood.learning.algorithms import Algorithm
+from budwood.learning.fitting import Fit
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
@@ -230,7 +231,7 @@ def run_training(
         clock.lap("kfold")
     model.fit(left.train, val=left.val)
     clock.lap("fit")
-    verdict = _verdict(model, left.test, request.abstain)
+    verdict = _verdict(model, left.test, request.abstain, on_note)
     evaluation = None if verdict is None else verdict.evaluation
     clock.lap("evaluate")
     curve = model.learning_curve(left.train, request.seed) if request.learning_curve else None
@@ -270,13 +271,18 @@ def run_training(
     return run
 
 
-def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Verdict | None:
+def _verdict(
+    model: Classifier,
+    test: Split | None,
+    abstain: float | None,
+    on_note: Callable[[object], None],
+) -> Verdict | None:
     """What it comes to on the test photos; a training is not lost because it cannot abstain."""
     if abstain is not None and model.trust_ is None:
-        model.on_note("It cannot tell when to abstain: no photo was held out of its training.")
+        on_note("It cannot tell when to abstain: no photo was held out of its training.")
         abstain = None
     if abstain is not None and not test:
-        model.on_note(
+        on_note(
             f"There is no test set to check the target error rate on. Abstaining, "
             f"{model.rule(abstain)}."
         )
@@ -340,7 +346,7 @@ def _count(network: nn.Module) -> tuple[int, int]:
 
 def warning_of(model: Classifier) -> str | None:
     """What must be said with every result of a classifier whose frozen weights are random."""
-    origin = origin_of(model.network)
+    origin = origin_of(model.network_)
     is_random = origin is not None and origin.weights == "none"
-    trains_all = all(parameter.requires_grad for parameter in model.network.parameters())
+    trains_all = all(parameter.requires_grad for parameter in model.network_.parameters())
     return RANDOM_WEIGHTS if is_random and not trains_all else None
