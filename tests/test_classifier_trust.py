@@ -15,7 +15,7 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.images.folds import make_folds
 from budwood.images.splits import Split
-from budwood.judgements import evaluate_run
+from budwood.judgements import evaluate
 from budwood.judging.calibration import fit_temperature
 from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
@@ -279,12 +279,12 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     object.__setattr__(capsule, "trust", None)
     write_capsule(path, capsule)
     folder = test.paths[0].parents[1]
-    judgement = evaluate_run(path, folder, False, print, None)
+    judgement = evaluate(path, folder)
     assert judgement.honesty.temperature is None
     assert judgement.to_json()["strange"] is None
     assert "not calibrated" in str(judgement)
     for ask in (
-        lambda: evaluate_run(path, folder, False, print, None, 0.1),
+        lambda: evaluate(path, folder, abstain=0.1),
         lambda: predict_run(path, [folder], 1, print, None, 0.1),
     ):
         with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):

@@ -121,10 +121,10 @@ class Explanations:
         return "\n".join([*lines, *self.pictures, *([self.note] if self.note else [])])
 
 
-def explain_run(
-    run: Path,
-    photos: Sequence[Path],
-    out: Path | None = None,
+def explain(
+    run: Path | str,
+    photos: Sequence[Path | str],
+    out: Path | str | None = None,
     *,
     layer: str | None = None,
     named: str | None = None,
@@ -152,30 +152,31 @@ def explain_run(
         ConfigError: If there is no such layer or class, or the pictures cannot be written.
         CapsuleError: If the run cannot be read.
     """
-    out = _outside_photos(out, run, on_note)
+    run, paths = Path(run), list(map(Path, photos))
+    out = _outside_photos(None if out is None else Path(out), run, on_note)
     model = load(run, on_note=on_note, on_progress=on_progress)
     called = {normalised(name): name for name in model.class_names}
     if named is not None and normalised(named) not in called:
         raise ConfigError(
             f"There is no class {named!r}.", expected=f"There are {', '.join(model.class_names)}."
         )
-    shares = model.predict_proba(list(photos))
+    shares = model.predict_proba(paths)
     chosen = (
         shares.argmax(1)
         if named is None
-        else np.full(len(photos), _place(model, called[normalised(named)]))
+        else np.full(len(paths), _place(model, called[normalised(named)]))
     )
-    first = _images(model, photos[:1])[1]
+    first = _images(model, paths[:1])[1]
     layer = layer or last_map_layer(model.network_, first)
     tiles = [("filters", first_filters(model.network_).numpy())] if filters else []
     if maps:
         tiles.append((f"maps-{maps}", feature_maps(model.network_, first, maps)[:, None].numpy()))
-    near, note = _neighbours(model, run, photos)
+    near, note = _neighbours(model, run, paths)
     found = []
     with writing_to(out):
         mark(out)
-        for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
-            path, name = photos[i], model.class_names[int(chosen[i])]
+        for i, (drawn, is_empty) in enumerate(_maps(model, paths, layer, chosen.tolist())):
+            path, name = paths[i], model.class_names[int(chosen[i])]
             picture = str(_write(unused(out, f"{path.stem}-{name}", ".png"), drawn))
             share = float(shares[i, chosen[i]])
             found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))

@@ -1,9 +1,10 @@
 """A run: one training from a folder of photos to a folder with everything it gave."""
 
+import difflib
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from budwood.networks.receipts import Receipt, receipt_of
 from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
-from budwood.recipes.loading import Recipe
+from budwood.recipes.loading import Recipe, load_recipe
 from budwood.reporting.leaving import leave_page, remove_pages
 from budwood.request import Request
 from budwood.run_folders import (
@@ -141,6 +142,48 @@ class Run:
             f"Next: budwood predict {shlex.quote(str(self.folder))} PHOTO",
         ]
         return "\n\n".join(parts)
+
+
+def train(
+    data: Path | str,
+    *,
+    recipe: str | None = None,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier on a folder of photos, judge it, save it: what `budwood train` does.
+
+    Args:
+        data: Folder or CSV file of photos.
+        recipe: Name or file of a recipe; other settings overrule it.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        on_epoch: Told each epoch's row of the history.
+        settings: What is asked for: the fields of `Request`, such as `model`, `epochs` or `out`.
+
+    Raises:
+        BudwoodError: Of the kind that fits; nothing that was stored is lost.
+    """
+    known = [field.name for field in fields(Request) if field.name not in ("data", "recipe")]
+    for name in settings:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise ConfigError(
+                f"A training has no setting {name!r}.",
+                expected=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}.",
+            )
+    for name in ("test", "out"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
+    chosen = None if recipe is None else load_recipe(recipe)
+    request = (
+        Request(data=Path(data), **settings)
+        if chosen is None
+        else chosen.request(Path(data), settings)
+    )
+    return run_training(request, on_note, on_progress, on_epoch, recipe=chosen)
 
 
 def run_training(
