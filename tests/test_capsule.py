@@ -25,12 +25,13 @@ from budwood.capsule import (
     read_capsule,
     write_capsule,
 )
-from budwood.classifier import load
+from budwood.classifier import fitted_classifier
 from budwood.errors import CapsuleError
 from budwood.golden import draw_golden_images, only_pixels
 from budwood.images.decoding import decode
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.info import Origin, info, set_info
+from budwood.saved import load
 
 CAPSULE = Capsule(
     origin=Origin(architecture="torchvision/resnet18", weights="none", num_classes=2),
@@ -129,7 +130,7 @@ def test_a_classifier_comes_back_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("head", ["linear", "mlp:8"])
 def test_a_loaded_classifier_gives_the_same_answers(head, tmp_path):
-    model = bw.Classifier(bw.unfreeze(bw.freeze(built(head=head), "*"), "fc"))
+    model = fitted_classifier(bw.unfreeze(bw.freeze(built(head=head), "*"), "fc"))
     paths = []
     for i, image in enumerate(draw_golden_images(3, seed=5)):
         paths.append(tmp_path / f"{i}.png")
@@ -140,10 +141,8 @@ def test_a_loaded_classifier_gives_the_same_answers(head, tmp_path):
 
 
 def test_class_names_that_the_photos_gave_are_kept(tmp_path):
-    model = bw.Classifier(
-        bw.unfreeze(bw.freeze(bw.build("timm/test_resnet", weights="none", classes=2), "*"), "fc")
-    )
-    model._names = ("x", "y")
+    network = bw.build("timm/test_resnet", weights="none", classes=2)
+    model = fitted_classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), ("x", "y"))
     assert load(model.save(tmp_path / "model.safetensors")).class_names == ("x", "y")
 
 

@@ -13,7 +13,7 @@ from budwood.features.gathering import Extraction
 from budwood.images.depth import Depth
 from budwood.images.folder import load_folder
 from budwood.images.preprocessing import Preprocessing
-from budwood.judgements import evaluate_run
+from budwood.judgements import evaluate
 from budwood.judging.staged_networks import StagedNetwork
 from budwood.learning.probe import Probe
 from budwood.networks.candidates import Candidate
@@ -110,7 +110,7 @@ class TestAClassifier:
     def test_cross_validating_a_fresh_one_finds_it(self, deep):
         fresh = classifier()
         fresh.cross_validate(load_folder(deep).train, k=2)
-        assert fresh.preprocessing.depth == TWELVE
+        assert fresh.plan.network.preprocessing.depth == TWELVE
 
     def test_cross_validating_a_fitted_one_leaves_it(self, fitted, bright):
         model = bw.load(fitted[2], probe=Probe(folds=2, penalty=1.0))
@@ -159,7 +159,7 @@ def test_a_run_keeps_it_for_whatever_comes_after(deep, bright, tmp_path, patch):
     notes = []
     predict_run(run.folder, [bright], 1, lambda note: notes.append(str(note)), None)
     assert notes.count(CLIPPED) == 1
-    judged = evaluate_run(run.folder, bright, False, lambda note: None, None)
+    judged = evaluate(run.folder, bright)
     assert judged.notes.count(CLIPPED) == 1
 
 

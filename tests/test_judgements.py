@@ -1,6 +1,5 @@
 """A run is judged alike, whether its folder or its capsule is named."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,4 +22,4 @@ def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, nam
 
     monkeypatch.setattr(judgements, "load_test", load_test)
     with pytest.raises(DataError, match=r"list\.csv is asked for patient of \('x', 'y'\)"):
-        judgements.evaluate_run(tmp_path / named, Path("list.csv"), False, print, None)
+        judgements.evaluate(tmp_path / named, "list.csv")

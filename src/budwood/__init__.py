@@ -10,16 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from budwood.audits import audit as audit
     from budwood.classifier import Classifier as Classifier
-    from budwood.classifier import load as load
+    from budwood.comparisons import compare as compare
+    from budwood.doctoring import doctor as doctor
     from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
+    from budwood.explanations import explain as explain
+    from budwood.features.gathering import Extraction as Extraction
     from budwood.images.folder import ImageFolder as ImageFolder
     from budwood.images.folder import Split as Split
     from budwood.images.folder import load_folder as load_folder
     from budwood.images.preprocessing import Preprocessing as Preprocessing
     from budwood.intervals import wilson_interval as wilson_interval
+    from budwood.judgements import evaluate as evaluate
     from budwood.judging.metrics import Evaluation as Evaluation
+    from budwood.learning.probe import Probe as Probe
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
     from budwood.networks.building import build as build
@@ -31,6 +37,9 @@ if TYPE_CHECKING:
     from budwood.predictions import predict as predict
     from budwood.proof import verify as verify
     from budwood.recipes.loading import load_recipe as load_recipe
+    from budwood.reports import report as report
+    from budwood.runs import train as train
+    from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
     from budwood.surgery.donors import take as take
@@ -44,7 +53,16 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Classifier": "classifier",
-    "load": "classifier",
+    "load": "saved",
+    "audit": "audits",
+    "compare": "comparisons",
+    "doctor": "doctoring",
+    "evaluate": "judgements",
+    "explain": "explanations",
+    "report": "reports",
+    "train": "runs",
+    "Probe": "learning.probe",
+    "Extraction": "features.gathering",
     "predict": "predictions",
     "verify": "proof",
     "BudwoodError": "errors",

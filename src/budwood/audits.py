@@ -74,10 +74,10 @@ class Audit:
 
 
 def audit(
-    data: Path,
+    data: Path | str,
     *,
     model: str = "efficientnet_lite0",
-    extraction: Extraction,
+    extraction: Extraction | None = None,
     seed: int = 0,
     group: str | None = None,
     on_note: Callable[[object], None] = lambda note: None,
@@ -88,7 +88,7 @@ def audit(
     Args:
         data: Folder or CSV file of photos.
         model: The network by whose features photos are judged.
-        extraction: How it is run.
+        extraction: How it is run: precision, device, limit of the store.
         seed: Of the folds in which labels are judged.
         group: Column of the CSV file to use instead of `group`.
         on_note: Told what the user should know, a line each.
@@ -97,6 +97,7 @@ def audit(
     Raises:
         BudwoodError: Of the kind that fits.
     """
+    data = Path(data)
     folder = load_folder(data, test_fraction=None, group=group, find_groups=False)
     notes: list[str] = []
 

@@ -146,8 +146,8 @@ class Diagnosis:
             yield "Weights", "none: the first training downloads some, or use --weights none"
 
 
-def diagnose(
-    data: Path | None = None,
+def doctor(
+    data: Path | str | None = None,
     *,
     model: str = "efficientnet_lite0",
     started: float | None = None,
@@ -164,7 +164,7 @@ def diagnose(
         UnknownName: If no network is called so.
     """
     starting = 0.0 if started is None else time.perf_counter() - started
-    photos = None if data is None else _checked(data, model, starting)
+    photos = None if data is None else _checked(Path(data), model, starting)
     entries = list(stored_makers())
     return Diagnosis(
         machine(),

@@ -232,8 +232,8 @@ def _saved(
             compiled.trust,
             lambda part: _answers_of(compiled, part, on_note, on_progress),
         )
-    from budwood.classifier import load  # torch is loaded here
     from budwood.runs import warning_of
+    from budwood.saved import load  # torch is loaded here
 
     model = load(run, on_note=on_note, on_progress=on_progress)
     return _Saved(model.class_names, warning_of(model), model.trust_, model.answers)
@@ -243,10 +243,11 @@ def _published(
     name: str, on_note: Callable[[object], None], on_progress: OnProgress | None
 ) -> _Saved:
     """A network of the catalogue, which answers with its own classes."""
-    from budwood.classifier import Classifier  # torch is loaded here
+    from budwood.classifier import fitted_classifier  # torch is loaded here
     from budwood.preparing import published_network
 
-    model = Classifier(published_network(name), on_note=on_note, on_progress=on_progress)
+    network = published_network(name)
+    model = fitted_classifier(network, on_note=on_note, on_progress=on_progress)
     warning = (
         f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
         f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."

@@ -6,7 +6,6 @@ from typing import Literal
 
 from torch import nn
 
-from budwood.classifier import load
 from budwood.errors import ConfigError, WeightsError
 from budwood.networks.building import build
 from budwood.networks.catalog import find
@@ -14,6 +13,7 @@ from budwood.networks.heads import head_names, num_outputs, replace_head
 from budwood.networks.info import info, preprocessing_of, set_info
 from budwood.networks.sources import source_of
 from budwood.recipes.loading import is_recipe, load_recipe
+from budwood.saved import load
 from budwood.settings import Settings
 from budwood.surgery.dryrun import dry_run
 from budwood.surgery.freezing import freeze, unfreeze

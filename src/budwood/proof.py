@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.capsule import read_capsule
-from budwood.classifier import unpacked
 from budwood.display import displayed
 from budwood.errors import EngineError
 from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
+from budwood.saved import unpacked
 
 
 @displayed

@@ -9,18 +9,20 @@ from typing import Any
 
 from torch import nn
 
-from budwood.classifier import Classifier, Fit
+from budwood.classifier import Classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
+from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note, few_or_one
 from budwood.judging.honesty import Verdict
 from budwood.judging.metrics import Evaluation
 from budwood.judging.told import Told
+from budwood.learning.fitting import Fit
 from budwood.learning.folding import require_folds
 from budwood.learning.precision_trial import Trial
 from budwood.learning.probe import Probe
@@ -30,7 +32,7 @@ from budwood.networks.receipts import Receipt
 from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
-from budwood.recipes.loading import Recipe
+from budwood.recipes.loading import Recipe, load_recipe
 from budwood.reporting.leaving import leave_page, remove_pages
 from budwood.run_folders import (
     CONFIG,
@@ -139,6 +141,41 @@ class Run:
         return "\n\n".join(parts)
 
 
+def train(
+    data: Path | str,
+    *,
+    recipe: str | None = None,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier on a folder of photos, judge it, save it: what `budwood train` does.
+
+    Args:
+        data: Folder or CSV file of photos.
+        recipe: Name or file of a recipe; other settings overrule it.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        on_epoch: Told each epoch's row of the history.
+        settings: What is asked for: the fields of `Settings`, such as `model`, `epochs` or `out`.
+
+    Raises:
+        BudwoodError: Of the kind that fits; nothing that was stored is lost.
+    """
+    require_all(unknown_keys(settings, [*settings_of(Settings)], "A training"))
+    for name in ("test", "out"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
+    chosen = None if recipe is None else load_recipe(recipe)
+    request = (
+        Settings(data=Path(data), **settings)
+        if chosen is None
+        else chosen.request(Path(data), settings)
+    )
+    return run_training(request, on_note, on_progress, on_epoch, recipe=chosen)
+
+
 def run_training(
     request: Settings,
     on_note: Callable[[object], None] = lambda note: None,
@@ -224,7 +261,7 @@ def run_training(
         clock.lap("kfold")
     model.fit(left.train, val=left.val)
     clock.lap("fit")
-    verdict = _verdict(model, left.test, request.abstain)
+    verdict = _verdict(model, left.test, request.abstain, on_note)
     evaluation = None if verdict is None else verdict.evaluation
     clock.lap("evaluate")
     curve = model.learning_curve(left.train, request.seed) if request.learning_curve else None
@@ -264,13 +301,18 @@ def run_training(
     return run
 
 
-def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Verdict | None:
+def _verdict(
+    model: Classifier,
+    test: Split | None,
+    abstain: float | None,
+    on_note: Callable[[object], None],
+) -> Verdict | None:
     """What it comes to on the test photos; a training is not lost because it cannot abstain."""
     if abstain is not None and model.trust_ is None:
-        model.on_note("It cannot tell when to abstain: no photo was held out of its training.")
+        on_note("It cannot tell when to abstain: no photo was held out of its training.")
         abstain = None
     if abstain is not None and not test:
-        model.on_note(
+        on_note(
             f"There is no test set to check the target error rate on. Abstaining, "
             f"{model.rule(abstain)}."
         )
@@ -334,7 +376,7 @@ def _count(network: nn.Module) -> tuple[int, int]:
 
 def warning_of(model: Classifier) -> str | None:
     """What must be said with every result of a classifier whose frozen weights are random."""
-    origin = info(model.network).origin
+    origin = info(model.network_).origin
     is_random = origin is not None and origin.weights == "none"
-    trains_all = all(parameter.requires_grad for parameter in model.network.parameters())
+    trains_all = all(parameter.requires_grad for parameter in model.network_.parameters())
     return RANDOM_WEIGHTS if is_random and not trains_all else None

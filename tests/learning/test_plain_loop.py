@@ -122,7 +122,7 @@ def test_losses_and_weights_are_those_of_the_plain_loop(case, photos, torch_engi
     losses = plain_loop(plain, set_modes, config, paths, labels)
     assert [row["loss"] for row in model.fit_.history] == pytest.approx(losses, rel=1e-5)
     theirs = plain.state_dict()
-    for name, tensor in model.network.state_dict().items():
+    for name, tensor in model.network_.state_dict().items():
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-5, msg=name)
 

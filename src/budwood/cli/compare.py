@@ -61,13 +61,12 @@ def command(
     """
     from budwood.comparisons import compare  # torch is loaded here
     from budwood.features.gathering import Extraction
-    from budwood.networks.candidates import candidates
 
     asked = [name.strip() for text in names for name in text.split(",") if name.strip()]
     extraction = Extraction(precision=precision, device=device, store_limit=store_limit)
     comparison = compare(
         data,
-        candidates(asked),
+        asked or None,
         extraction=extraction,
         margin=margin,
         seed=seed,

@@ -36,11 +36,14 @@ def command(
     """
     if len(runs) > 2:
         raise click.UsageError("One or two runs can be judged at a time.")
-    from budwood.judgements import evaluate_pair, evaluate_run
+    from budwood.judgements import evaluate
 
-    progress = ProgressLine("extracting")
-    if len(runs) == 2:
-        pair = evaluate_pair((runs[0], runs[1]), data, strict, note, progress, abstain)
-        show(pair, as_json)
-    else:
-        show(evaluate_run(runs[0], data, strict, note, progress, abstain), as_json)
+    found = evaluate(
+        runs if len(runs) == 2 else runs[0],
+        data,
+        abstain=abstain,
+        strict=strict,
+        on_note=note,
+        on_progress=ProgressLine("extracting"),
+    )
+    show(found, as_json)

@@ -45,9 +45,9 @@ def command(
       budwood explain runs/flowers-efficientnet_lite0 IMG_0001.jpg
       budwood explain runs/flowers-efficientnet_lite0 IMG_0001.jpg --class roses --layer blocks.4
     """
-    from budwood.explanations import explain_run
+    from budwood.explanations import explain
 
-    found = explain_run(
+    found = explain(
         run,
         photos,
         out,

@@ -306,12 +306,26 @@ class _AsTuple(nn.Module):
         return (output if isinstance(output, torch.Tensor) else output[0],)
 
 
+def state_of(network: nn.Module) -> object:
+    """What a fit begins from: what a cut depends on, and every tensor with its edits so far."""
+    tensors = (*network.parameters(), *network.buffers())
+    return _condition(network), [_edits(tensor) for tensor in tensors]
+
+
+def trainable_copy(network: nn.Module) -> nn.Module:
+    """A copy to be trained: its frozen tensors are the network's own."""
+    own = dict(network.named_parameters()) | dict(network.named_buffers(remove_duplicate=False))
+    shared = {id(own[name]): own[name] for name in frozen_tensors(network)}
+    return copy.deepcopy(network, shared)
+
+
+def _edits(tensor: torch.Tensor) -> tuple[int, int]:
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+
+
 def _condition(network: nn.Module) -> object:
     """What a cut depends on: layers, preprocessing, and frozen tensors with their edits so far."""
-    frozen = {
-        name: (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
-        for name, tensor in frozen_tensors(network).items()
-    }
+    frozen = {name: _edits(tensor) for name, tensor in frozen_tensors(network).items()}
     parameters = [id(parameter) for parameter in network.parameters()]
     # Modules compare by identity, and are held here so that none of them can come back as another.
     return tuple(network.modules()), parameters, frozen, info(network).preprocessing

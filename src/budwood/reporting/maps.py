@@ -38,9 +38,9 @@ def maps_of(
         some = paths[start : start + AT_ONCE]
         pixels = np.stack([model.preprocessing.pixels(read(path)) for path in some])
         images = normalise(torch.from_numpy(pixels), model.preprocessing)
-        layer = layer or last_map_layer(model.network, images)
+        layer = layer or last_map_layer(model.network_, images)
         chosen = classes[start : start + AT_ONCE]
-        seen = where_it_looked(model.network, images, layer, chosen).numpy()
+        seen = where_it_looked(model.network_, images, layer, chosen).numpy()
         for path, photo, where in zip(some, pixels, seen, strict=True):
             picture = Image.fromarray(overlaid(photo, where)).resize((SIDE, SIDE))
             found[path] = address_of(np.asarray(picture))
