@@ -135,8 +135,6 @@ def _surroundings() -> dict[str, str]:
     return {
         # Importing torch makes this folder; otherwise it would lie in the temporary folder.
         "TORCHINDUCTOR_CACHE_DIR": str(home() / "torch"),
-        # Its list of fonts; otherwise it would lie in the user's home folder.
-        "MPLCONFIGDIR": str(home() / "matplotlib"),
         # Threads that spin while they wait make training several times slower on a busy machine.
         "OMP_WAIT_POLICY": "passive",
     }
