@@ -188,12 +188,12 @@ def clear_store(keys: Sequence[str] = ()) -> Clearing:
 
 
 def leftovers() -> Iterator[Path]:
-    """What killed processes have begun and left, and notes of which images belong together: the
-    files of BUDWOOD_HOME besides weights, rows and trunks. None of it is in use."""
-    for folder in (home() / "trunks", home() / "weights"):
-        yield from (path for path in folder.glob(".*.partial*") if _is_abandoned(path))
-    yield from (path for path in (home() / "groups").glob("*.json") if _is_abandoned(path))
-    yield from (path for path in (home() / "groups").glob(".*.partial") if _is_abandoned(path))
+    """What killed processes have begun and left, and notes of which images belong together and of
+    networks' layers: the files of BUDWOOD_HOME besides weights, rows and trunks. None is in use."""
+    for folder in ("trunks", "weights", "groups", "summaries"):
+        yield from (path for path in (home() / folder).glob(".*.partial*") if _is_abandoned(path))
+    for folder in ("groups", "summaries"):
+        yield from (path for path in (home() / folder).glob("*.json") if _is_abandoned(path))
 
 
 def _remove(place: Path) -> None:
