@@ -7,7 +7,8 @@ import zipfile
 import pytest
 
 from budwood.errors import DataError
-from budwood.unpacking import unpack, whole_folder
+from budwood.files import whole_folder
+from budwood.unpacking import unpack
 
 from .archives import tar_member, tar_of, zip_of
 

@@ -15,6 +15,7 @@ from budwood.errors import ConfigError
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
+from budwood.files import CAPSULE, write_json
 from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note, few_or_one
@@ -31,7 +32,6 @@ from budwood.networks.building import origin_of, set_depth
 from budwood.networks.heads import hidden_widths
 from budwood.networks.origins import RANDOM_WEIGHTS
 from budwood.networks.receipts import Receipt, receipt_of
-from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe
@@ -46,7 +46,6 @@ from budwood.run_folders import (
     require_new,
     require_outside,
     require_writable,
-    write_json,
     writing_to,
 )
 

@@ -1,9 +1,7 @@
 """How an archive from elsewhere becomes a folder: nothing outside it, nothing half."""
 
 import gzip
-import os
 import platform
-import secrets
 import shutil
 import stat
 import tarfile
@@ -84,32 +82,6 @@ def unpack(
             next="Download it again.",
             file=archive,
         ) from None
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` to put files into; on success renamed to it, else removed.
-
-    After `kill -9` a hidden `.partial` folder stays behind, which nothing ever reads.
-
-    Args:
-        folder: Not there yet, or empty.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        if folder.is_dir():
-            folder.rmdir()  # Windows renames to no folder that is there, not even an empty one
-        os.replace(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)  # the first error is the one to tell
-        raise
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 
-from budwood.places import home
+from budwood.files import home
 from budwood.surgery import cached_summaries
 from budwood.surgery.cached_summaries import cached_summary
 from budwood.surgery.freezing import freeze

@@ -1,6 +1,5 @@
 """Options that several commands share, and how their text becomes values."""
 
-import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from budwood.errors import DataError, UnknownName
 from budwood.networks.catalog import find
 from budwood.recipes.bundled import names as recipe_names
 from budwood.run_folders import run_or_network
+from budwood.text import did_you_mean
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,10 +33,10 @@ class Existing(click.ParamType):  # type: ignore[type-arg]  # generic from click
         if path.exists() or str(path) == "-":
             return path
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, siblings, 1)
+        near = did_you_mean(path.name, siblings)
         raise DataError(
             f"There is no {self._what} {path}.",
-            next=f"Did you mean {path.parent / near[0]}?" if near else self._hint,
+            next=f"Did you mean {path.parent / near}?" if near else self._hint,
             file=path,
         )
 

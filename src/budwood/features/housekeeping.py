@@ -13,8 +13,8 @@ from budwood.errors import StoreError, UnknownName
 from budwood.features.shards import MAPS, Shard, is_intact, open_shard, shard_paths
 from budwood.features.store import store_folder, stored_makers
 from budwood.features.trunks import bytes_of, kept_trunks
-from budwood.places import home
-from budwood.surgery.tables import aligned
+from budwood.files import home
+from budwood.text import aligned
 
 ABANDONED = 3600.0
 """Seconds after which an unfinished file belongs to a process that was killed."""

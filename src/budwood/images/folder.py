@@ -1,6 +1,5 @@
 """A folder (or list) of photos as training, validation and test split with one list of classes."""
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from budwood.images.other_tasks import refuse_detection
 from budwood.images.photo_lists import find_in_list
 from budwood.images.splits import Split as Split
 from budwood.images.trees import grow
+from budwood.text import did_you_mean
 
 
 @displayed
@@ -217,10 +217,10 @@ def _find(
     if path.exists():
         return find_in_list(path, group, is_needed=is_needed)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, 1)
+    near = did_you_mean(path.name, siblings)
     raise DataError(
         f"There is no folder or CSV file {path}.",
-        next=f"Did you mean {path.parent / near[0]}?" if near else "Check the path.",
+        next=f"Did you mean {path.parent / near}?" if near else "Check the path.",
         file=path,
     )
 

@@ -1,6 +1,5 @@
 """What `weights=` means for an architecture: published weights, a file, or none."""
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.networks import classics_source, packaged_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture
 from budwood.networks.downloading import Progress
+from budwood.text import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -124,8 +124,8 @@ def structure_tag(architecture: Architecture, label: str) -> str | None:
 
 def _unknown(architecture: Architecture, weights: str, tags: tuple[str, ...]) -> WeightsError:
     by_case = {tag.lower(): tag for tag in tags}
-    near = difflib.get_close_matches(weights.lower(), by_case, n=1)
-    guess = f" Did you mean {by_case[near[0]]!r}?" if near else ""
+    near = did_you_mean(weights.lower(), by_case)
+    guess = f" Did you mean {by_case[near]!r}?" if near else ""
     return WeightsError(
         f"No weights of {architecture.name} are called {weights!r}.{guess}",
         expected=f"There are {', '.join(tags)}; and imagenet, none, or the path of a file.",

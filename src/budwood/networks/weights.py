@@ -10,8 +10,8 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from budwood.errors import WeightsError
+from budwood.files import home
 from budwood.networks.downloading import LOST, TIMEOUT, Progress, fetch, sha256_of, unreachable
-from budwood.places import home
 
 _PACKAGED = {
     "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",

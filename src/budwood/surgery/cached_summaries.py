@@ -9,8 +9,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from budwood.files import home, whole_file
 from budwood.machine import installed_version
-from budwood.places import home, whole_file
 from budwood.surgery.summary import Row, Summary
 
 

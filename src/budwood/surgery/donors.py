@@ -7,7 +7,6 @@ if it ends with the network's last layer, those that follow it.
 """
 
 import copy
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.stochastic import is_dropout_call, random_layer
 from budwood.surgery.tracing import Traced, UntraceableError, trace
 from budwood.surgery.twins import twin
+from budwood.text import did_you_mean
 
 Shape = tuple[int, ...]
 
@@ -217,11 +217,11 @@ def _require(network: nn.Module, path: str) -> None:
     paths = [name for name, _ in network.named_modules() if name]
     if path in paths:
         return
-    near = difflib.get_close_matches(path, paths, 1)
+    near = did_you_mean(path, paths)
     tops = ", ".join(name for name, _ in network.named_children())
     raise UnknownName(
         f"{type(network).__name__} has no layer {path!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else f"Its top-level layers are {tops}.",
+        expected=f"Did you mean {near!r}?" if near else f"Its top-level layers are {tops}.",
         next="`budwood inspect` shows every name.",
     )
 

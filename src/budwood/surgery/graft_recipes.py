@@ -1,6 +1,5 @@
 """What a graft is made of, as plain values: readable from TOML, kept in every capsule."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from budwood.errors import BudwoodError, ConfigError, UnknownName
 from budwood.networks.catalog import find
 from budwood.networks.origins import Origin
 from budwood.surgery.new_layers import NewLayer
+from budwood.text import did_you_mean
 
 
 @displayed
@@ -124,10 +124,10 @@ def require_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> 
     """
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
+            near = did_you_mean(key, known, 0.5)
             raise ConfigError(
                 f"{where} has no key {key!r}.",
-                expected=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}.",
+                expected=f"Did you mean {near!r}?" if near else f"It has {', '.join(known)}.",
             )
 
 
