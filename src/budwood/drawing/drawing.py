@@ -7,7 +7,6 @@ the trace on shapes alone. So networks on the meta device can be drawn too.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +22,7 @@ from budwood.errors import ConfigError, CutError
 from budwood.files import whole_file
 from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import Shapes, probe_shapes
-from budwood.surgery.tracing import UntraceableError, trace
+from budwood.surgery.tracing import UntraceableError, trace, usual_input
 from budwood.text import short
 
 Photo = tuple[int, int, int]
@@ -83,7 +82,7 @@ def draw(
         >>> "conv 3x3, 8" in drawing.svg
         True
     """
-    shapes = _shapes(network, input or _usual_photo(network))
+    shapes = _shapes(network, input or usual_input(network))
     steps = steps_of(shapes)
     if not steps.outputs:
         raise CutError(
@@ -108,7 +107,7 @@ def blocks_in(network: nn.Module, input: Photo | None = None) -> Block:
         >>> [part.title for part in blocks_in(net).parts]
         ['input', 'conv 3x3, 8', 'output']
     """
-    return blocks_of(steps_of(_shapes(network, input or _usual_photo(network))), network)
+    return blocks_of(steps_of(_shapes(network, input or usual_input(network))), network)
 
 
 def _shapes(network: nn.Module, photo: Photo) -> Shapes:
@@ -145,14 +144,6 @@ def _require_sizes(network: nn.Module, photo: Photo) -> None:
             f"The size of {unknown[0]!r} is not known yet.",
             next="Run the network once on a real batch; that settles the size of lazy layers.",
         )
-
-
-def _usual_photo(network: nn.Module) -> Photo:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    if preprocessing is None:
-        return 3, 224, 224
-    height, width = preprocessing.size
-    return len(preprocessing.mean), height, width
 
 
 def _architecture(network: nn.Module) -> str:

@@ -22,7 +22,7 @@ from budwood.surgery.flow import Flow
 from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import probe_shapes
 from budwood.surgery.splitting import build_graft, build_trunk
-from budwood.surgery.tracing import UntraceableError, trace
+from budwood.surgery.tracing import UntraceableError, trace, usual_input
 from budwood.surgery.whole import split_at_last_module
 
 
@@ -141,12 +141,8 @@ def _layer_of(node: fx.Node) -> str:
 
 def _example_for(network: nn.Module) -> Tensor:
     """A batch of one in the shape that the network's preprocessing makes."""
-    preprocessing = getattr(network, "preprocessing", None)
+    channels, height, width = usual_input(network)
     device = next(network.parameters()).device
-    if preprocessing is None:
-        return torch.zeros(1, 3, 224, 224, device=device)
-    height, width = preprocessing.size
-    channels = len(preprocessing.mean)
     if isinstance(network, Prepared):
         return torch.zeros(1, height, width, channels, dtype=torch.uint8, device=device)
     return torch.zeros(1, channels, height, width, device=device)

@@ -18,7 +18,7 @@ from budwood.display import displayed
 from budwood.errors import CutError, UnknownName
 from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.stochastic import is_dropout_call, random_layer
-from budwood.surgery.tracing import Traced, UntraceableError, trace
+from budwood.surgery.tracing import Traced, UntraceableError, ancestors, trace, usual_input
 from budwood.surgery.twins import twin
 from budwood.text import did_you_mean
 
@@ -107,7 +107,7 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
     for path in filter(None, (first, last)):
         _require(network, path)
     traced = _traced(network, first, last)
-    values = _values(traced, _photo(network))
+    values = _values(traced, usual_input(network))
     nodes = list(traced.graph.nodes)
     start = _called(nodes, first)[0] if first else None
     end = _called(nodes, last)[-1] if last else _answer(nodes, values)
@@ -208,11 +208,6 @@ def _with_dropout_layers(root: nn.Module, nodes: tuple[fx.Node, ...]) -> None:
         node.args, node.kwargs = (node.all_input_nodes[0],), {}
 
 
-def _photo(network: nn.Module) -> Shape:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    return (len(preprocessing.mean), *preprocessing.size) if preprocessing else (3, 224, 224)
-
-
 def _require(network: nn.Module, path: str) -> None:
     paths = [name for name, _ in network.named_modules() if name]
     if path in paths:
@@ -260,7 +255,7 @@ def _answer(nodes: list[fx.Node], values: dict[fx.Node, Any]) -> fx.Node:
 def _require_order(
     nodes: list[fx.Node], start: fx.Node, end: fx.Node, first: str, last: str
 ) -> None:
-    if start is end or start in _ancestors(end):
+    if start is end or start in ancestors(end):
         return
     if nodes.index(end) < nodes.index(start):
         raise CutError(
@@ -314,16 +309,6 @@ def _between(nodes: list[fx.Node], entry: fx.Node, end: fx.Node) -> tuple[fx.Nod
         needed.add(node)
         waiting += node.all_input_nodes
     return tuple(node for node in nodes if node in needed)
-
-
-def _ancestors(node: fx.Node) -> set[fx.Node]:
-    seen, waiting = set[fx.Node](), [node]
-    while waiting:
-        for source in waiting.pop().all_input_nodes:
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return seen
 
 
 def _row(values: dict[fx.Node, Any], node: fx.Node) -> Shape:

@@ -1,7 +1,6 @@
 """What a network is made of: layer by layer, its shapes, sizes, cost and what of it is frozen."""
 
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -11,6 +10,7 @@ from budwood.surgery.dryrun import dry_run
 from budwood.surgery.layer_tree import rows_of
 from budwood.surgery.rows import Shape
 from budwood.surgery.summary import Summary
+from budwood.surgery.tracing import usual_input
 
 
 def summarize(
@@ -48,7 +48,7 @@ def summarize(
         parameters: 370, of these trainable 370 (100.00 %)
         multiply-adds: 2.09 k
     """
-    shape = (batch, *(input or _usual_input(network)))
+    shape = (batch, *(input or usual_input(network)))
     _check(network, shape, depth)
     whole, *rows = rows_of(network, dry_run(network, shape))
     if not rows:
@@ -62,14 +62,6 @@ def summarize(
         macs=whole.macs,
         rows=tuple(rows),
     ).to_depth(depth)
-
-
-def _usual_input(network: nn.Module) -> tuple[int, int, int]:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    if preprocessing is None:
-        return 3, 224, 224
-    height, width = preprocessing.size
-    return len(preprocessing.mean), height, width
 
 
 def _check(network: nn.Module, shape: Shape, depth: int | None) -> None:
