@@ -22,6 +22,8 @@ from typing import Any
 
 from measuring import Ran, Row, alternate, asked_for, call, median, options, photos_in, report
 
+from budwood.features.untracked import ov
+
 PHOTOS = {"efficientnet_lite0": 3000, "resnet50": 600, "vgg16": 200}
 WARMING = 64
 COLUMNS = (
@@ -97,8 +99,6 @@ def decoding(photos: list[str], cores: int) -> Row:
 def throughput(network: str, precision: str, cores: int, lasting: float, batches: list[int]) -> Row:
     """Seconds of a photo by the network alone: the best of streams and batch sizes."""
     import numpy as np
-
-    from budwood.features.untracked import ov
 
     best: Row = {"seconds": float("inf")}
     model = trunk_model(network)

@@ -240,7 +240,7 @@ def test_a_crash_while_writing_leaves_the_old_file(file, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("budwood.places.os.fsync", full)
+    monkeypatch.setattr("budwood.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_capsule(file, replace(CAPSULE, classes=("new", "names")))
     assert file.read_bytes() == before

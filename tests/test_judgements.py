@@ -6,7 +6,7 @@ import pytest
 
 from budwood import judgements
 from budwood.errors import DataError
-from budwood.run_folders import write_json
+from budwood.files import write_json
 
 
 @pytest.mark.parametrize("named", [".", "model.safetensors"])

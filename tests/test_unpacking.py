@@ -6,7 +6,8 @@ import tarfile
 import pytest
 
 from budwood.errors import DataError
-from budwood.networks.downloads import unpack, whole_folder
+from budwood.files import whole_folder
+from budwood.networks.downloads import unpack
 
 from .archives import tar_member, tar_of, zip_of
 

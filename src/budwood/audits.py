@@ -17,7 +17,7 @@ from budwood.images.deep_images import extents_of
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
-from budwood.images.notes import FEW, count, left_out
+from budwood.images.notes import FEW, left_out
 from budwood.judging.auditing import Audited, findings, likenesses
 from budwood.judging.findings import Finding, counted
 from budwood.judging.held_out_opinions import held_out_opinions
@@ -25,6 +25,7 @@ from budwood.judging.leaking import Leak, leak_of
 from budwood.networks.info import set_depth
 from budwood.preparing import prepared_network
 from budwood.settings import Settings
+from budwood.text import count
 
 
 @displayed

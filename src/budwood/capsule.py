@@ -26,11 +26,11 @@ from torch import Tensor
 from budwood.capsule_digest import Part, answering_tensors, capsule_digest
 from budwood.errors import CapsuleError
 from budwood.features.trunks import Trunk
+from budwood.files import CAPSULE, whole_file
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import PREFIX, Trust, trust_in
 from budwood.machine import installed_version
 from budwood.networks.info import Origin
-from budwood.places import CAPSULE, whole_file
 
 FORMAT = "budwood-capsule-1"
 TOLERANCES = {"fp32": 0.01, "bf16": 0.3}

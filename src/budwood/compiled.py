@@ -33,10 +33,10 @@ from budwood.features.openvino import OpenVINOEngine
 from budwood.features.reading_ahead import decoded
 from budwood.features.spread import spread_error
 from budwood.features.trunks import Trunk, is_trusted, kept_trunk, note_trust, trunk_key
+from budwood.files import CAPSULE
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import Answers, Trust, trust_in
-from budwood.places import CAPSULE
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Photos to learn with, fetched by name: the flowers and the cats and dogs of the course."""
 
-import difflib
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,15 +8,9 @@ from typing import Any
 
 from budwood.display import displayed
 from budwood.errors import DataError, UnknownName
-from budwood.networks.downloads import (
-    ARCHIVE,
-    Progress,
-    fetch,
-    sha256_of,
-    unpack,
-    whole_folder,
-)
-from budwood.places import home
+from budwood.files import home, whole_folder
+from budwood.networks.downloads import ARCHIVE, Progress, fetch, sha256_of, unpack
+from budwood.text import did_you_mean
 
 
 @displayed
@@ -198,10 +191,10 @@ def find_dataset(name: str) -> Dataset:
     """
     if name in DATASETS:
         return DATASETS[name]
-    near = difflib.get_close_matches(name.lower(), DATASETS, 1)
+    near = did_you_mean(name.lower(), DATASETS)
     raise UnknownName(
         f"No data set is called {name!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else None,
+        expected=f"Did you mean {near!r}?" if near else None,
         next="`budwood data list` lists them.",
     )
 

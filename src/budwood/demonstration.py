@@ -9,7 +9,7 @@ from typing import Any
 
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
-from budwood.places import home
+from budwood.files import home
 from budwood.predictions import Predictions, predict_run
 from budwood.proof import Verification, verify
 from budwood.run_folders import mark, require_new, writing_to

@@ -15,15 +15,13 @@ from budwood.classifier import Classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
+from budwood.files import unused, whole_file
 from budwood.images.names import normalised
-from budwood.images.notes import count
 from budwood.images.reading import read
 from budwood.judging.attribution import feature_maps, first_filters, where_it_looked
 from budwood.judging.map_layers import last_map_layer
 from budwood.learning.precision_trial import pooled
-from budwood.names import shown, unused, visible
 from budwood.networks.prepared import normalise
-from budwood.places import whole_file
 from budwood.reporting.overlays import overlaid, tiled
 from budwood.reporting.records import PHOTOS, Listed, photos_of
 from budwood.run_folders import (
@@ -35,6 +33,7 @@ from budwood.run_folders import (
     writing_to,
 )
 from budwood.saved import load
+from budwood.text import count, shown, visible
 
 EXPLAINED = Path("explained")
 """Where pictures go that are given no folder."""

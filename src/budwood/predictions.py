@@ -14,14 +14,14 @@ from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.extraction import OnProgress
 from budwood.images.deep_images import extents_of, misfit_notes
-from budwood.images.notes import Note, count, few_or_one
+from budwood.images.notes import Note, few_or_one
 from budwood.images.trees import grow
 from budwood.judging.calibration import softmax
 from budwood.judging.selective import SelectiveRule
 from budwood.judging.trust import Answers, Trust, rule_of
-from budwood.names import shown, visible
 from budwood.networks.info import RANDOM_WEIGHTS
 from budwood.run_folders import run_or_network
+from budwood.text import count, shown, visible
 
 PREDICTED_AT_ONCE = 4096
 """Photos whose features are held in memory at once."""

@@ -8,13 +8,13 @@ from typing import Any
 from budwood.capsule import read_capsule
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
-from budwood.names import visible
 from budwood.reporting.gathering import facts_of
 from budwood.reporting.pages import write_pages
 from budwood.reporting.records import read_record
 from budwood.reporting.words import words_of
 from budwood.run_folders import writing_to
 from budwood.saved import unpacked
+from budwood.text import visible
 
 
 @displayed

@@ -1,19 +1,17 @@
 """Folders for output: a new one for each run, never the photos' own, nothing in them replaced
 unasked, and proven writable before hours go into them."""
 
-import difflib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
-from budwood.names import file_name
+from budwood.files import CAPSULE, MARKER, file_name
 from budwood.networks.catalog import find, models, nearest
-from budwood.places import CAPSULE, MARKER, whole_file
 from budwood.settings import Settings
+from budwood.text import did_you_mean
 
 CONFIG = "config.json"
 """Of a run, what it was asked for."""
@@ -40,7 +38,8 @@ def run_or_network(what: str | Path) -> Path | str:
         return find(str(what)).name
     except UnknownName:
         is_plain = len(path.parts) == 1 or models(f"{path.parts[0]}/*")
-        guesses = [*_near(path), *(nearest(str(what)) if is_plain else ())]
+        near = (_near(path), nearest(str(what)) if is_plain else None)
+        guesses = [guess for guess in near if guess]
         raise DataError(
             f"There is no run {path}, and no network is called so.",
             expected=f"Did you mean {' or '.join(guesses)}?" if guesses else None,
@@ -49,13 +48,13 @@ def run_or_network(what: str | Path) -> Path | str:
         ) from None
 
 
-def _near(path: Path) -> list[str]:
+def _near(path: Path) -> str | None:
     """The name in its folder, or in that of runs, that is nearest to a path."""
     for folder in (path.parent, RUNS):
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        if near := difflib.get_close_matches(path.name, names, 1):
-            return [str(folder / near[0])]
-    return []
+        if near := did_you_mean(path.name, names):
+            return str(folder / near)
+    return None
 
 
 def place_for(name: Path, data: Path) -> Path:
@@ -189,12 +188,6 @@ def writing_to(folder: Path, next: str | None = None) -> Iterator[None]:
         raise
     except OSError as problem:
         raise _unwritable(folder, problem.strerror or str(problem), next) from problem
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Put plain values into a file, whole or not at all."""
-    with whole_file(path) as file:
-        file.write(json.dumps(content, indent=2).encode())
 
 
 def _unwritable(folder: Path, reason: str, next: str | None = None) -> ConfigError:

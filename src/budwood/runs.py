@@ -16,6 +16,7 @@ from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.fields import require_all, settings_of, unknown_keys
+from budwood.files import CAPSULE, write_json
 from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note, few_or_one
@@ -29,7 +30,6 @@ from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch, Training
 from budwood.networks.info import RANDOM_WEIGHTS, info, set_depth
 from budwood.networks.receipts import Receipt
-from budwood.places import CAPSULE
 from budwood.preparing import prepared_network
 from budwood.recipes.comparing import Beside, Reached, beside
 from budwood.recipes.loading import Recipe, load_recipe
@@ -44,7 +44,6 @@ from budwood.run_folders import (
     require_new,
     require_outside,
     require_writable,
-    write_json,
     writing_to,
 )
 from budwood.settings import Algorithm, Settings

@@ -6,7 +6,7 @@ import pytest
 
 from budwood.cli.compare import command
 from budwood.comparisons import compare
-from budwood.surgery.tables import width_of
+from budwood.text import width_of
 
 SMALL = "lenet5=none,resnet20_cifar=none"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import ConfigError, StoreError
+from budwood.files import write_json
 from budwood.run_folders import (
     mark,
     new_folder,
@@ -15,7 +16,6 @@ from budwood.run_folders import (
     require_outside,
     require_writable,
     settings_of_run,
-    write_json,
     writing_to,
 )
 from budwood.settings import Settings

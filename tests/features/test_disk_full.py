@@ -13,8 +13,8 @@ from budwood.errors import StoreError
 from budwood.features import extraction, room
 from budwood.features.shards import is_intact
 from budwood.features.store import RowStore
+from budwood.files import whole_file
 from budwood.images.reading import digest
-from budwood.places import whole_file
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

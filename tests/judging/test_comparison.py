@@ -10,7 +10,7 @@ from budwood.errors import ConfigError
 from budwood.intervals import wilson_interval
 from budwood.judging import comparison
 from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison
-from budwood.surgery.tables import width_of
+from budwood.text import width_of
 
 PHOTOS = 400
 

@@ -4,11 +4,14 @@ import copy
 import json
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save, save_file
 from torch import nn
 from torchvision.models import get_model
@@ -175,9 +178,9 @@ def test_published_weights_are_downloaded_with_progress(site, monkeypatch):
 
 
 def test_packaged_weights_tell_what_is_on_a_photo():
-    chelsea = pytest.importorskip("skimage.data").chelsea()
+    cat = np.asarray(Image.open(files("budwood") / "surface_pictures" / "fur.png").convert("RGB"))
     network = build("efficientnet_lite0")
-    pixels = preprocessing_of(network).fit(chelsea)
+    pixels = preprocessing_of(network).fit(cat)
     images = normalise(torch.from_numpy(pixels)[None], preprocessing_of(network))
     with torch.no_grad():
         best = network(images).topk(3).indices[0].tolist()

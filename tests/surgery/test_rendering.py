@@ -14,7 +14,7 @@ from budwood.networks.alexnet import alexnet_course
 from budwood.surgery.freezing import freeze
 from budwood.surgery.rows import Row
 from budwood.surgery.summarizing import summarize
-from budwood.surgery.tables import width_of
+from budwood.text import width_of
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from budwood.networks.inception import (
     entering,
 )
 from budwood.surgery.costs import Cost, inception_costs
-from budwood.surgery.rendering import short
 from budwood.surgery.rows import Row
 from budwood.surgery.summarizing import summarize
 from budwood.surgery.summary import Summary
+from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary
 

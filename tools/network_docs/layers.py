@@ -11,10 +11,10 @@ from torch import nn
 from budwood.networks.building import build
 from budwood.networks.catalog import find
 from budwood.networks.classics_source import CLASSICS
-from budwood.surgery.rendering import short
 from budwood.surgery.rows import Row, Shape
 from budwood.surgery.summarizing import summarize
 from budwood.surgery.summary import Summary
+from budwood.text import short
 from network_docs import published
 
 Table = list[tuple[str, ...]]

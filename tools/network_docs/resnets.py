@@ -5,8 +5,8 @@ from typing import Any
 from torch import nn
 
 from budwood.networks.resnet import BLOCKS
-from budwood.surgery.rendering import short
 from budwood.surgery.rows import Row
+from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary
 

@@ -28,7 +28,7 @@ def command(out: Path | None, replace: bool, as_json: bool, debug: bool) -> None
       budwood demo
     """
     from budwood.demonstration import run_demo
-    from budwood.places import home
+    from budwood.files import home
 
     demo = run_demo(out or home() / "demo", note, ProgressLine("extracting"), STARTED, replace)
     show(demo, as_json)

@@ -100,10 +100,7 @@ def command(
         raise click.UsageError(f"--format {kind} and --json cannot both go to stdout.")
     if drawing is not None:
         _require_place(drawing)
-    is_unmodified = not (shape or batch or drawing or classes or surgery_steps())
-    summary = _stored(what) if is_unmodified else None
-    if summary is None:
-        summary = _built(what, shape, batch, drawing, classes, head or "linear")
+    summary = _summary(what, shape, batch, drawing, classes, head or "linear")
     summary = summary.to_depth(depth)
     if as_json:
         show(summary, as_json)
@@ -111,14 +108,26 @@ def command(
         show_text(_text(summary, kind, formulas).rstrip("\n"))
 
 
-def _stored(what: Path | str) -> "Summary | None":
-    """The summary of a network of the catalogue as it is, without torch; None if there is none."""
+def _summary(
+    what: Path | str,
+    shape: tuple[int, int, int] | None,
+    batch: int | None,
+    drawing: Path | None,
+    classes: int | None,
+    head: str,
+) -> "Summary":
+    """The summary; of a network of the catalogue it is kept, and torch is needed the first time
+    only."""
     from budwood.recipes.bundled import names as recipe_names
-    from budwood.surgery.layer_tables import stored_summary
+    from budwood.surgery.cached_summaries import cached_summary
 
-    if isinstance(what, Path) or what in recipe_names():
-        return None
-    return stored_summary(find(what))
+    def built() -> "Summary":
+        return _built(what, shape, batch, drawing, classes, head)
+
+    if drawing is not None or isinstance(what, Path) or what in recipe_names():
+        return built()
+    about = [find(what).qualified, shape, batch, classes, head, surgery_steps()]
+    return cached_summary(about, built)
 
 
 def _built(

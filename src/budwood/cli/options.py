@@ -1,6 +1,5 @@
 """Options that several commands share, and how their text becomes values."""
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -15,6 +14,7 @@ from budwood.networks.catalog import find
 from budwood.recipes.bundled import names as recipe_names
 from budwood.run_folders import run_or_network
 from budwood.settings import Settings
+from budwood.text import did_you_mean
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,10 +46,10 @@ def existing(what: str, hint: str = "Check the path.") -> ReadBy:
         if path.exists() or str(path) == "-":
             return path
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, siblings, 1)
+        near = did_you_mean(path.name, siblings)
         raise DataError(
             f"There is no {what} {path}.",
-            next=f"Did you mean {path.parent / near[0]}?" if near else hint,
+            next=f"Did you mean {path.parent / near}?" if near else hint,
             file=path,
         )
 

@@ -10,8 +10,8 @@ import click
 from budwood.cli.options import RUN_OR_NETWORK, existing, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
 from budwood.errors import ConfigError
+from budwood.files import csv_bytes, path_cell, write_list
 from budwood.images.names import UNKNOWN
-from budwood.lists import csv_bytes, path_cell, write_list
 
 if TYPE_CHECKING:
     from budwood.predictions import Predictions

@@ -19,12 +19,12 @@ from budwood.drawing.layout import laid_out
 from budwood.drawing.steps import Steps, steps_of
 from budwood.drawing.svg import svg_of
 from budwood.errors import ConfigError, CutError
+from budwood.files import whole_file
 from budwood.networks.info import info, input_shape
-from budwood.places import whole_file
 from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import Shapes, probe_shapes
-from budwood.surgery.rendering import short
 from budwood.surgery.tracing import UntraceableError, trace
+from budwood.text import short
 
 Photo = tuple[int, int, int]
 

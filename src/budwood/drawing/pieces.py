@@ -8,7 +8,7 @@ from budwood.drawing.blocks import Block
 from budwood.drawing.boxes import Box
 from budwood.drawing.lettering import shortened, width_of
 from budwood.drawing.shortcuts import Style
-from budwood.surgery.rendering import short
+from budwood.text import short
 
 Point = tuple[float, float]
 Role = Literal["title", "small", "muted"]

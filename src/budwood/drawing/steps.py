@@ -12,6 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils._pytree import tree_leaves
 
 from budwood.surgery.probing import Shapes
+from budwood.surgery.tracing import reached
 
 Place = tuple[tuple[str, str], ...]
 """The calls of blocks that a step is in, outermost first: a name for the call, and the path."""
@@ -68,12 +69,7 @@ def steps_of(shapes: Shapes) -> Steps:
     """
     finder = _Finder(shapes)
     outputs = tuple(finder.outputs())
-    needed, waiting = set[Step](), [step for _, step in outputs]
-    while waiting:
-        step = waiting.pop()
-        if step not in needed:
-            needed.add(step)
-            waiting += step.sources
+    needed = reached((step for _, step in outputs), lambda step: step.sources)
     return Steps(tuple(step for step in finder.steps if step in needed), outputs)
 
 

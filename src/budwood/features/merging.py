@@ -23,7 +23,7 @@ from budwood.features.shards import (
     shard_content,
     shard_path,
 )
-from budwood.places import whole_file
+from budwood.files import whole_file
 
 SMALL_BYTES = 16 * 2**20
 """Shards with less than this are merged."""

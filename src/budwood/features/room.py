@@ -5,6 +5,7 @@ from typing import Literal
 
 from budwood.features.rows import IN_MEMORY
 from budwood.features.store import store_folder, stored_bytes
+from budwood.text import byte_size
 
 SPARE_DISK = 16 * 2**20
 """Bytes of free disk that stored rows never take."""
@@ -21,7 +22,7 @@ def room_for(
         store_limit: Bytes that the whole store may take; None for what the disk has.
     """
     need = count * row_bytes
-    size = f"{count} photos x {in_words(row_bytes)} = {in_words(need)}"
+    size = f"{count} photos x {byte_size(row_bytes)} = {byte_size(need)}"
     reason = _full(need, store_limit)
     if reason is None:
         return "disk", f"{size} through the trunk."
@@ -33,27 +34,12 @@ def room_for(
     )
 
 
-def in_words(count: int) -> str:
-    """Bytes for people.
-
-    Example:
-        >>> in_words(1_302_528)
-        '1.3 MB'
-    """
-    amount, unit = float(count), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:.3g} {unit}"
-
-
 def _full(need: int, store_limit: int | None) -> str | None:
     """Why so many bytes cannot be stored; None if they can."""
     if store_limit is not None and (used := stored_bytes()) + need > store_limit:
-        return f"the store holds {in_words(used)} and --store-limit is {in_words(store_limit)}"
+        return f"the store holds {byte_size(used)} and --store-limit is {byte_size(store_limit)}"
     if need > (free := max(0, _free_disk() - SPARE_DISK)):
-        return f"only {in_words(free)} of disk are free for {store_folder()}"
+        return f"only {byte_size(free)} of disk are free for {store_folder()}"
     return None
 
 

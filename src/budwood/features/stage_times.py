@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from budwood.features.trunks import trunks_folder
-from budwood.places import whole_file
+from budwood.files import whole_file
 from budwood.surgery.stage_costs import before
 
 TIMES = "stage-times.json"

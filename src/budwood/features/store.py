@@ -34,7 +34,7 @@ from budwood.features.shards import (
     unreadable,
     with_descriptors,
 )
-from budwood.places import home, whole_file
+from budwood.files import home, whole_file
 
 SHARD_ROWS = 2**32
 """More than a shard can hold: place 2 * SHARD_ROWS + 3 is row 3 of shard 2."""

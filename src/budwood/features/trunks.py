@@ -20,7 +20,7 @@ from typing import Any
 
 from budwood.features.openvino import core
 from budwood.features.untracked import ov
-from budwood.places import home, whole_file
+from budwood.files import home, whole_file
 
 LARGEST_BYTES = 8 * 2**30
 """Bytes that all kept trunks may take; the ones that were used longest ago go first."""

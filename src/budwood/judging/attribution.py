@@ -8,7 +8,6 @@ Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks v
 Localization", ICCV 2017.
 """
 
-import difflib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,6 +18,7 @@ from torch.nn.functional import interpolate
 from budwood.errors import ConfigError
 from budwood.judging.map_layers import Layer, last_map_layer, map_layers
 from budwood.tensors import Images
+from budwood.text import did_you_mean
 
 
 def where_it_looked(
@@ -99,8 +99,8 @@ def _layer(network: nn.Module, images: Images, name: str | None) -> Layer:
         return layers[name]
     names = [known for known, _ in network.named_modules()]
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
+        near = did_you_mean(name, names)
+        guess = f"Did you mean {near!r}? " if near else ""
         raise ConfigError(
             f"This network has no layer {name!r}.", next=f"{guess}`budwood inspect` lists them."
         )

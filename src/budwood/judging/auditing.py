@@ -15,10 +15,10 @@ from budwood.images.components import groups, members
 from budwood.images.deep_images import Extent
 from budwood.images.likeness import Alike, alike, equal_files, spread
 from budwood.images.moments import Moment, bursts
-from budwood.images.notes import count
 from budwood.judging.findings import Finding, in_order
 from budwood.judging.outlying import outliers
 from budwood.judging.suspects import Suspect, neighbours, suspects
+from budwood.text import count
 
 TINY = 64
 """Pixels; a photo whose shorter side has fewer shows little."""

@@ -1,7 +1,7 @@
 """A comparison of networks as text, 100 columns wide at most."""
 
 from budwood.judging.comparison import Comparison, Place
-from budwood.surgery.tables import aligned
+from budwood.text import aligned
 
 HEAD = (
     "cut after", "width", "top-1", "95 %", "bal.", "ms", "MB", "fit s", "LogME",

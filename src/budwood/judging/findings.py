@@ -7,8 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from budwood.names import shown
-from budwood.surgery.tables import aligned
+from budwood.text import aligned, shown
 
 Kind = Literal["broken", "duplicate", "leak", "label", "outlier", "burst", "imbalance"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

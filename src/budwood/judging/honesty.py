@@ -17,6 +17,7 @@ from budwood.judging.metrics import Evaluation
 from budwood.judging.selective import SelectiveResult, SelectiveRule, applied
 from budwood.judging.strangeness import COVERAGE
 from budwood.judging.trust import Trust
+from budwood.text import percent
 
 
 @displayed
@@ -63,8 +64,8 @@ many images.
             lines.append(str(self.selective))
         if self.strange is not None:
             lines.append(
-                f"{self.strange} of {self.photos} photos ({_percent(self.strange / self.photos)}) "
-                f"were called out of distribution; about {_percent(1 - COVERAGE)} are to be "
+                f"{self.strange} of {self.photos} photos ({percent(self.strange / self.photos)}) "
+                f"were called out of distribution; about {percent(1 - COVERAGE)} are to be "
                 "expected."
             )
         return "\n".join(lines)
@@ -122,7 +123,3 @@ def honesty_of(
         None if strange is None else accuracy_interval(strange, groups),
         None if rule is None else applied(rule, probabilities, labels, strange, groups),
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

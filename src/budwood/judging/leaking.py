@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from budwood.images.notes import count
 from budwood.intervals import accuracy_interval, difference_interval
 from budwood.judging.auditing import Audited, leaked
 from budwood.learning.probe import Probe, fit_probe
+from budwood.text import count
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from budwood.judging.mistakes import (
     most_unsure,
     most_wrong,
 )
-from budwood.surgery.tables import aligned
 from budwood.tensors import Labels, Logits
+from budwood.text import aligned
 
 _ALL_UP_TO, _WORST = 30, 20
 """Classes that a table names; of more, so many that do worst."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from budwood.surgery.tables import aligned
+from budwood.text import aligned
 
 
 @dataclass(frozen=True)

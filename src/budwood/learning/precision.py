@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from budwood.features.openvino import processor
-from budwood.places import home, whole_file
+from budwood.files import home, whole_file
 
 Precision = Literal["fp32", "bf16"]
 

@@ -11,6 +11,7 @@ from budwood.classifier import Classifier
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
+from budwood.files import home, whole_file, write_json
 from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.splits import Split
@@ -20,15 +21,7 @@ from budwood.lessons.curves import Curve, draw_curves
 from budwood.lessons.findings import Degradation, Trained
 from budwood.networks.building import build
 from budwood.networks.info import set_depth
-from budwood.places import home, whole_file
-from budwood.run_folders import (
-    mark,
-    require_no_file,
-    require_outside,
-    require_writable,
-    write_json,
-    writing_to,
-)
+from budwood.run_folders import mark, require_no_file, require_outside, require_writable, writing_to
 from budwood.surfaces import draw_surfaces
 
 NETWORKS = {

@@ -1,12 +1,12 @@
 """What `weights=` means for an architecture: published weights, a file, or none."""
 
-import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import WeightsError
 from budwood.networks.catalog import Architecture
 from budwood.networks.sources import source_of
+from budwood.text import did_you_mean
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _FILE = "file:"
@@ -83,8 +83,8 @@ def structure_tag(architecture: Architecture, label: str) -> str | None:
 
 def _unknown(architecture: Architecture, weights: str, tags: tuple[str, ...]) -> WeightsError:
     by_case = {tag.lower(): tag for tag in tags}
-    near = difflib.get_close_matches(weights.lower(), by_case, n=1)
-    guess = f" Did you mean {by_case[near[0]]!r}?" if near else ""
+    near = did_you_mean(weights.lower(), by_case)
+    guess = f" Did you mean {by_case[near]!r}?" if near else ""
     return WeightsError(
         f"No weights of {architecture.name} are called {weights!r}.{guess}",
         expected=f"There are {', '.join(tags)}; and imagenet, none, or the path of a file.",

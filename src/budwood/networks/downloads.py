@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import secrets
-import shutil
 import socket
 import tarfile
 import time
@@ -323,23 +322,3 @@ def unpack(archive: Path, folder: Path) -> None:
         for each in around.iterdir():
             each.rename(folder / each.name)
         around.rmdir()
-
-
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A new folder beside `folder` to put files into; on success renamed to it, else removed.
-
-    After `kill -9` a hidden `.partial` folder stays behind, which nothing ever reads.
-    """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        if folder.is_dir():
-            folder.rmdir()  # Windows renames to no folder that is there, not even an empty one
-        os.replace(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)  # the first error is the one to tell
-        raise

@@ -9,8 +9,8 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from budwood.errors import WeightsError
+from budwood.files import home
 from budwood.networks.downloads import LOST, TIMEOUT, Progress, fetch, unreachable
-from budwood.places import home
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """What weights are called in a repository of the Hugging Face hub; the first that exists."""

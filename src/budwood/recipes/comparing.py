@@ -6,7 +6,7 @@ from typing import Any
 
 from budwood.recipes.loading import Chapter, Recipe
 from budwood.settings import Settings
-from budwood.surgery.tables import aligned
+from budwood.text import aligned
 
 
 @dataclass(frozen=True, kw_only=True)

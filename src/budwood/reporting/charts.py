@@ -7,12 +7,9 @@ from budwood.judging.calibration import Bin
 from budwood.reporting.facts import Growth
 from budwood.reporting.plotting import Chart, Scale, linear, logarithmic
 from budwood.reporting.words import Words
+from budwood.text import percent
 
 _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _percents(values: Sequence[float]) -> Scale:
@@ -21,7 +18,7 @@ def _percents(values: Sequence[float]) -> Scale:
     ticks = tuple(tick for tick in scale.ticks if tick <= 1)
     digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks) else 1
     return Scale(ticks[0], max(ticks[-1], min(1.0, max(values))), ticks,
-                 lambda share: f"{100 * share:.{digits}f} %")  # fmt: skip
+                 lambda share: percent(share, digits))  # fmt: skip
 
 
 def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
@@ -31,7 +28,7 @@ def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
         bins: Those that hold photos.
         words: The reader's language.
     """
-    whole = Scale(0, 1, _TENTHS, _percent)
+    whole = Scale(0, 1, _TENTHS, lambda share: percent(share, 0))
     chart = Chart(words["reliability.chart"], whole, whole, words["confidence"], words["accuracy"],
                   width=360, height=340)  # fmt: skip
     chart.line([(0, 0), (1, 1)], "muted dashed")

@@ -14,14 +14,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
-from budwood.names import visible
-from budwood.places import whole_file
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
 from budwood.reporting.facts import Cell, Facts
 from budwood.reporting.styling import page_style
 from budwood.reporting.words import Words
+from budwood.text import percent, visible
 
 REPORT, CARD = "report.html", "model-card.md"
 """What they are called in the folder of a run."""
@@ -206,7 +206,7 @@ def _has_photos(rows: Iterable[Sequence[Cell]]) -> bool:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return "–" if share is None else percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _duration(seconds: float) -> str:

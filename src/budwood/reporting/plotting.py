@@ -119,6 +119,12 @@ class Chart:
             f'text-anchor="{anchor}">{escape(text)}</text>'
         )
 
+    def document(self, style: str) -> str:
+        """The chart as a file of its own, with this style sheet."""
+        head, rest = str(self).split(">", 1)
+        head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+        return f"{head}><style>{style}</style>{rest}"
+
     def __str__(self) -> str:
         right, bottom = self.width - RIGHT, self.height - BOTTOM
         parts = [f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>']

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import BudwoodError, ConfigError
+from budwood.files import path_cell, write_list
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.folds import as_groups
 from budwood.images.layouts import LISTS
-from budwood.lists import path_cell, write_list
 from budwood.run_folders import CONFIG, settings_of_run
 from budwood.settings import Settings
 

@@ -10,7 +10,7 @@ from budwood.networks.efficientnet import EfficientNet
 from budwood.networks.inception import WIDTHS, InceptionV1, NaiveInception, entering
 from budwood.networks.scaling import LARGEST_PHI, PUBLISHED, phis, scale_by
 from budwood.surgery.summarizing import summarize
-from budwood.surgery.tables import aligned
+from budwood.text import aligned
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ if it ends with the network's last layer, those that follow it.
 """
 
 import copy
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,9 @@ from budwood.errors import CutError, UnknownName
 from budwood.networks.info import input_shape
 from budwood.surgery.dryrun import hollow_twin
 from budwood.surgery.stochastic import is_dropout_call, random_layer
-from budwood.surgery.tracing import Traced, UntraceableError, trace
+from budwood.surgery.tracing import Traced, UntraceableError, ancestors, trace
 from budwood.surgery.twins import twin
+from budwood.text import did_you_mean
 
 Shape = tuple[int, ...]
 
@@ -212,11 +212,11 @@ def _require(network: nn.Module, path: str) -> None:
     paths = [name for name, _ in network.named_modules() if name]
     if path in paths:
         return
-    near = difflib.get_close_matches(path, paths, 1)
+    near = did_you_mean(path, paths)
     tops = ", ".join(name for name, _ in network.named_children())
     raise UnknownName(
         f"{type(network).__name__} has no layer {path!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else f"Its top-level layers are {tops}.",
+        expected=f"Did you mean {near!r}?" if near else f"Its top-level layers are {tops}.",
         next="`budwood inspect` shows every name.",
     )
 
@@ -255,7 +255,7 @@ def _answer(nodes: list[fx.Node], values: dict[fx.Node, Any]) -> fx.Node:
 def _require_order(
     nodes: list[fx.Node], start: fx.Node, end: fx.Node, first: str, last: str
 ) -> None:
-    if start is end or start in _ancestors(end):
+    if start is end or start in ancestors(end):
         return
     if nodes.index(end) < nodes.index(start):
         raise CutError(
@@ -309,16 +309,6 @@ def _between(nodes: list[fx.Node], entry: fx.Node, end: fx.Node) -> tuple[fx.Nod
         needed.add(node)
         waiting += node.all_input_nodes
     return tuple(node for node in nodes if node in needed)
-
-
-def _ancestors(node: fx.Node) -> set[fx.Node]:
-    seen, waiting = set[fx.Node](), [node]
-    while waiting:
-        for source in waiting.pop().all_input_nodes:
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return seen
 
 
 def _row(values: dict[fx.Node, Any], node: fx.Node) -> Shape:

@@ -1,6 +1,6 @@
 """What flows through a traced network: which values are fixed for a photo, and where they end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
@@ -14,7 +14,7 @@ from budwood.surgery.stochastic import (
     is_dropping_call,
     is_random_module,
 )
-from budwood.surgery.tracing import NO_GRADIENT, UntraceableError
+from budwood.surgery.tracing import NO_GRADIENT, UntraceableError, ancestors
 
 SMALL_ROW = 64 * 1024
 """Bytes a photo below which a frontier is taken as it falls: storing it is never a burden."""
@@ -88,7 +88,7 @@ class Flow:
         for node in self.static:
             if node.op != "call_module":
                 if node in self.dropping:
-                    paths.add(_owner(node))
+                    paths.add(owner_of(node))
             elif node in self.dropping | self.opaque:
                 parts = self._traced.module(node).named_modules(prefix=str(node.target))
                 paths |= {name for name, part in parts if part.training}
@@ -170,7 +170,7 @@ class Flow:
 
         In topological order a node lies on every way exactly if no edge jumps over it.
         """
-        behind = _ancestors(crossing) & self._shapes.carriers
+        behind = ancestors(*crossing) & self._shapes.carriers
         order = [node for node in self._nodes if node in behind]
         position = {node: i for i, node in enumerate(order)}
         reach, found = -1, []
@@ -182,7 +182,7 @@ class Flow:
         return found
 
     def _repeated_macs(self, node: fx.Node, crossing: list[fx.Node]) -> int:
-        repeated = _ancestors(crossing) - _ancestors([node])
+        repeated = ancestors(*crossing) - ancestors(node)
         return sum(self._record.macs.get(n, 0) for n in repeated)
 
     def _refuse_stopped_gradients(self) -> None:
@@ -205,20 +205,8 @@ def sees_the_batch(module: nn.Module) -> bool:
     )
 
 
-def _owner(node: fx.Node) -> str:
+def owner_of(node: fx.Node) -> str:
     """The path of the module whose train flag decides whether the node drops anything."""
     stack = list((node.meta.get("nn_module_stack") or {"": ("", None)}).values())
     path: str = stack[-1][0]
     return path
-
-
-def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    """The nodes and all that they are computed from."""
-    seen: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(node.all_input_nodes)
-    return seen

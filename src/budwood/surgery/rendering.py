@@ -5,7 +5,7 @@ from dataclasses import fields
 from html import escape
 
 from budwood.surgery.rows import Row, Shape
-from budwood.surgery.tables import aligned, as_csv, as_markdown, width_of
+from budwood.text import aligned, as_csv, as_markdown, short, width_of
 
 _COLOURS = {"frozen": "#3584e4", "trainable": "#26a269", "partly": "#c88800"}
 """Readable on white and on black."""
@@ -60,14 +60,6 @@ def html(rows: Sequence[Row], totals: str) -> str:
 def shape_text(shape: Shape | None) -> str:
     """A shape as 1x3x224x224."""
     return "x".join(map(str, shape)) if shape else "-"
-
-
-def short(number: int) -> str:
-    """Three or four digits and a unit, such as 15.47 G."""
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.2f} {unit}"
-    return str(number)
 
 
 def _tree_cells(row: Row) -> tuple[str, ...]:

@@ -1,11 +1,11 @@
 """Layers by name: a glob over module and parameter paths; what matches nothing is an error."""
 
-import difflib
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from budwood.errors import PatternError
+from budwood.text import did_you_mean
 
 
 def select(network: nn.Module, pattern: str) -> tuple[str, ...]:
@@ -66,5 +66,5 @@ def _nearest(pattern: str, paths: tuple[str, ...]) -> str | None:
     """The existing path that resembles the pattern most, with the pattern's own ending."""
     ending = ".*" if pattern.endswith(".*") else "*" if pattern.endswith("*") else ""
     stem = pattern.removesuffix(ending)
-    near = difflib.get_close_matches(stem, paths, n=1, cutoff=0.5)
-    return near[0] + ending if near else None
+    near = did_you_mean(stem, paths, 0.5)
+    return near + ending if near else None

@@ -5,17 +5,12 @@ from collections.abc import Iterator
 from torch import Tensor, fx
 
 from budwood.surgery.probing import Shapes
+from budwood.surgery.tracing import ancestors
 
 
 def before(end: fx.Node) -> list[fx.Node]:
     """All that a node is computed from, and the node itself, in the order of the graph."""
-    seen: set[fx.Node] = set()
-    waiting = [end]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(node.all_input_nodes)
+    seen = ancestors(end)
     return [node for node in end.graph.nodes if node in seen]
 
 

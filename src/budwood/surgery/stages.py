@@ -16,7 +16,7 @@ from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
 from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import Cut, FrontierTensor
-from budwood.surgery.flow import Flow
+from budwood.surgery.flow import Flow, owner_of
 from budwood.surgery.memory import follow_overwritten_values
 from budwood.surgery.probing import Shapes, probe_shapes
 from budwood.surgery.splitting import build_trunk
@@ -216,9 +216,7 @@ def _is_sequence_of_blocks(module: nn.Module) -> bool:
 def _path(node: fx.Node) -> str:
     if node.op == "call_module":
         return str(node.target)
-    stack = list((node.meta.get("nn_module_stack") or {"": ("", None)}).values())
-    path: str = stack[-1][0]
-    return path
+    return owner_of(node)
 
 
 def _has_weights(shapes: Shapes, node: fx.Node) -> bool:

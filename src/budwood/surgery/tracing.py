@@ -9,9 +9,9 @@ import operator
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,6 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from budwood.surgery.stochastic import is_random_module, watching_randomness
 from budwood.surgery.twins import twin
 from budwood.threads import TRACING, settle_torch
+
+T = TypeVar("T", bound=Hashable)
 
 _log = logging.getLogger("budwood")
 
@@ -262,3 +264,20 @@ def _untraceable_functions() -> tuple[Callable[..., Any], ...]:
 def _reason(problem: Exception) -> str:
     lines = str(problem).strip().splitlines()
     return lines[0] if lines else type(problem).__name__
+
+
+def reached(starts: Iterable[T], onwards: Callable[[T], Iterable[T]]) -> set[T]:
+    """All that is reached from these, and they themselves."""
+    seen: set[T] = set()
+    waiting = list(starts)
+    while waiting:
+        thing = waiting.pop()
+        if thing not in seen:
+            seen.add(thing)
+            waiting.extend(onwards(thing))
+    return seen
+
+
+def ancestors(*nodes: fx.Node) -> set[fx.Node]:
+    """The nodes and all that they are computed from."""
+    return reached(nodes, lambda node: node.all_input_nodes)

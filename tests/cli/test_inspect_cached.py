@@ -1,4 +1,4 @@
-"""`inspect` of a network as it is: at once, without torch, and as if it had been built."""
+"""`inspect` builds a network the first time; the next time it needs no torch, and says the same."""
 
 import json
 
@@ -30,20 +30,17 @@ except SystemExit as end:
 
 @pytest.fixture(scope="module")
 def outcomes(place):
-    """Each as it is stored and as it is built: `--batch 1` has it built."""
-    commands = {
-        (shown, batch): ["inspect", *shown, *batch]
-        for shown in SHOWN
-        for batch in ((), ("--batch", "1"))
-    }
-    return dict(zip(commands, place.run_several(list(commands.values())), strict=True))
+    """Each as it is built, and then as it is kept."""
+    commands = [["inspect", *shown] for shown in SHOWN]
+    built = place.run_several(commands)
+    return dict(zip(SHOWN, zip(built, place.run_several(commands), strict=True), strict=True))
 
 
 @pytest.mark.parametrize("shown", SHOWN, ids=" ".join)
-def test_what_is_stored_is_shown_as_what_is_built(outcomes, shown):
-    stored, built = outcomes[shown, ()], outcomes[shown, ("--batch", "1")]
-    assert stored.code == 0, stored.err
-    assert stored == built
+def test_what_is_kept_is_shown_as_what_was_built(outcomes, shown):
+    built, kept = outcomes[shown]
+    assert built.code == 0, built.err
+    assert kept == built
 
 
 def loaded(place, *args, **changes):
@@ -55,27 +52,23 @@ def loaded(place, *args, **changes):
     return names, text
 
 
-@pytest.mark.parametrize(
-    "args",
-    [
-        ("resnet50", "--json"),
-        ("vgg16",),
-        ("timm/vit_tiny_patch16_224", "--formulas", "--depth", "2"),
-        ("efficientnet_b0_2019", "--format", "csv"),
-    ],
-    ids=" ".join,
-)
-def test_a_network_as_it_is_needs_no_torch(place, args):
-    names, _ = loaded(place, "inspect", *args)
-    assert names == "[]"
+@pytest.mark.parametrize("shown", SHOWN, ids=" ".join)
+def test_a_network_that_was_shown_needs_no_torch(place, outcomes, shown):
+    assert loaded(place, "inspect", *shown)[0] == "[]"
+
+
+def test_only_the_first_time_needs_torch(place):
+    args = ("inspect", "lenet5", "--classes", "3", "--freeze", "*")
+    assert "torch" in loaded(place, *args)[0]
+    assert loaded(place, *args)[0] == "[]"
 
 
 def test_a_network_of_other_code_is_built(place):
     args = ("inspect", "timm/vit_tiny_patch16_224", "--format", "csv")
+    _, stored = loaded(place, *args)
     names, text = loaded(place, *args, TIMM_FUSED_ATTN="0")
     assert "torch" in names
     unused, used = "attn_drop,Dropout,4,,", "attn_drop,Dropout,4,1x3x197x197,"
     assert used in text
-    _, stored = loaded(place, *args)
     assert unused in stored
     assert used not in stored

@@ -4,8 +4,8 @@ import unicodedata
 
 import pytest
 
-from budwood.names import file_name, sameness, shown, unused, visible
-from budwood.surgery.tables import aligned
+from budwood.files import file_name, sameness, unused
+from budwood.text import aligned, shown, visible
 
 
 @pytest.mark.parametrize("odd", ["\x1b[2J", "\n", "\r", "\x9b31m", "\u2028", "\u202e", "\udce4"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from budwood.places import home, whole_file
+from budwood.files import home, whole_file
 
 
 def test_home_is_what_the_environment_says(monkeypatch, tmp_path):
