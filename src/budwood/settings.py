@@ -71,8 +71,8 @@ class Settings(Checked):
         not_in_graft=True,
         expected='It must be a list: ["layer4*"].',
         parts={
-            "unfreeze": "Train the layers whose name matches, for example 'layer4*'.",
             "freeze": "Do not train the layers whose name matches, for example 'layer4*'.",
+            "unfreeze": "Train the layers whose name matches, for example 'layer4*'.",
         },
     )
     head: str = setting(
