@@ -85,11 +85,7 @@ class Setting:
         return ConfigError(f"{self.name} must {must}, got {value}.")
 
     def read(self, plain: Any, key: str | None = None) -> Any:
-        """The value that TOML or JSON has as `plain`.
-
-        Raises:
-            ConfigError: If it is of another type.
-        """
+        """The value that TOML or JSON has as `plain`; a ConfigError if it is of another type."""
         key = key or self.name
         if key in self.parts or self.type == Texts:
             if isinstance(plain, list) and all(isinstance(text, str) for text in plain):
@@ -149,14 +145,8 @@ class Checked:
 def read_table(
     table: Mapping[str, Any], known: Mapping[str, Setting], where: str, below: Sequence[str] = ()
 ) -> tuple[dict[str, Any], list[BudwoodError]]:
-    """The values that TOML or JSON has, by the names of their settings, and all that is wrong.
-
-    Args:
-        table: Plain values.
-        known: The setting of each key.
-        where: What the table is called.
-        below: Keys of other tables in it.
-    """
+    """The values of a table of TOML or JSON by the names of their settings, and all that is wrong;
+    `below` are the keys of other tables in it."""
     values: dict[str, Any] = {}
     problems = [*unknown_keys(table, [*known, *below], where)]
     for key, each in known.items():

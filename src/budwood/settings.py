@@ -9,6 +9,7 @@ Needs no torch, no numpy and no click.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,8 @@ from budwood.fields import (
 Asked = Literal["auto", "logistic", "sgd"]
 Optimizer = Literal["adamw", "adam", "sgd"]
 Schedule = Literal["cosine", "constant"]
+
+_of_sgd = partial(setting, None, key="training", sgd=True)
 
 
 @displayed
@@ -64,13 +67,12 @@ class Settings(Checked):
     surgery: Steps = setting(
         (),
         "Layers to freeze and unfreeze, in this order, after all but the head is frozen.",
-        metavar="GLOB",
         key="",
         not_in_graft=True,
         expected='It must be a list: ["layer4*"].',
         parts={
-            "unfreeze": "Train the layers whose name matches, for example 'layer4*'.",
             "freeze": "Do not train the layers whose name matches, for example 'layer4*'.",
+            "unfreeze": "Train the layers whose name matches, for example 'layer4*'.",
         },
     )
     head: str = setting(
@@ -99,35 +101,16 @@ class Settings(Checked):
         key="training",
         noun="algorithm of fitting",
     )
-    epochs: int | None = setting(
-        None, "Training epochs.", metavar="N", key="training", sgd=True, usual=30, at_least=1
+    epochs: int | None = _of_sgd("Training epochs.", metavar="N", usual=30, at_least=1)
+    lr: float | None = _of_sgd("Peak learning rate.", metavar="X", usual=0.001, above=0)
+    batch_size: int | None = _of_sgd("Images in a mini-batch.", metavar="N", usual=32, at_least=1)
+    optimizer: Optimizer | None = _of_sgd("Optimizer; sgd has momentum 0.9.", usual="adamw")
+    schedule: Schedule | None = _of_sgd(
+        "Learning-rate schedule; cosine decays to zero.", usual="cosine"
     )
-    lr: float | None = setting(
-        None, "Peak learning rate.", metavar="X", key="training", sgd=True, usual=0.001, above=0
-    )
-    batch_size: int | None = setting(
-        None, "Images in a mini-batch.", metavar="N", key="training", sgd=True, usual=32, at_least=1
-    )
-    optimizer: Optimizer | None = setting(
-        None,
-        "Optimizer; sgd has momentum 0.9.",
-        key="training",
-        sgd=True,
-        usual="adamw",
-    )
-    schedule: Schedule | None = setting(
-        None,
-        "Learning-rate schedule; cosine decays to zero.",
-        key="training",
-        sgd=True,
-        usual="cosine",
-    )
-    patience: int | None = setting(
-        None,
+    patience: int | None = _of_sgd(
         "Stop early after so many epochs without a better validation loss.",
         metavar="N",
-        key="training",
-        sgd=True,
         usual="never",
         at_least=1,
     )
@@ -216,14 +199,7 @@ class Settings(Checked):
         return not _asks_for_epochs(self.fit, given_options(self))
 
     def algorithm(self, *, is_linear: bool) -> "Algorithm":
-        """The algorithm that the network is fitted by.
-
-        Args:
-            is_linear: Nothing but one linear layer trains, behind what is frozen.
-
-        Raises:
-            ConfigError: If it cannot be as asked, or an option would have no effect.
-        """
+        """The algorithm that the network is fitted by; see `settled`."""
         return settled(self.fit, given_options(self), is_linear=is_linear)
 
     def to_json(self) -> dict[str, Any]:
@@ -234,11 +210,7 @@ class Settings(Checked):
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> "Settings":
-        """What `to_json` gave, of this version or an earlier one, that has fewer settings.
-
-        Raises:
-            ConfigError: If a value is impossible.
-        """
+        """What `to_json` gave, in this version or an earlier one, which has fewer settings."""
         known = settings_of(cls)
         here = {key: value for key, value in plain.items() if key in known}
         values, problems = read_table(here, known, "config.json")

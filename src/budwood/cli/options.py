@@ -1,8 +1,7 @@
 """Options that several commands share, and how their text becomes values."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,12 +33,7 @@ class ReadBy(click.ParamType):  # type: ignore[type-arg]  # generic from click 8
 
 
 def existing(what: str, hint: str = "Check the path.") -> ReadBy:
-    """A file or folder that is there; told before torch is loaded, with the nearest name.
-
-    Args:
-        what: What was expected there.
-        hint: What to do where no name is near.
-    """
+    """A file or folder that is there; told at once, with the nearest name or a hint."""
 
     def read(value: Any) -> Path:
         path = Path(value).expanduser()
@@ -116,39 +110,26 @@ class SettingsCommand(click.Command):
                     (option[2:], value if has_value else "".join(args[position + 1 :][:1]))
                 )
         ctx.meta["surgery"] = tuple(steps)
-        rest = super().parse_args(ctx, args)
-        problems = ctx.meta.get("problems", [])
-        if len(problems) > 1 and any(isinstance(each, click.UsageError) for each in problems):
-            raise click.UsageError(listed(map(_told, problems)), ctx)
-        require_all(problems)
-        return rest
+        try:
+            return super().parse_args(ctx, [*args])
+        except (click.BadParameter, BudwoodError):
+            problems = [*self._problems(ctx, args)]
+            if len(problems) > 1 and any(isinstance(each, click.UsageError) for each in problems):
+                raise click.UsageError(listed(map(_told, problems)), ctx) from None
+            require_all(problems)
+            raise
+
+    def _problems(self, ctx: click.Context, args: list[str]) -> Iterator[Any]:
+        values, rest, _ = self.make_parser(ctx).parse_args([*args])
+        for param in self.get_params(ctx):
+            try:
+                param.handle_parse_result(ctx, values, rest)
+            except (click.BadParameter, BudwoodError) as problem:
+                yield problem
 
 
 def _told(problem: Exception) -> str:
     return problem.format_message() if isinstance(problem, click.UsageError) else str(problem)
-
-
-class _Patient(click.Parameter):
-    """A wrong value of it does not keep a `SettingsCommand` from looking at the others."""
-
-    def handle_parse_result(
-        self, ctx: click.Context, opts: Mapping[str, Any], args: list[str]
-    ) -> tuple[Any, list[str]]:
-        try:
-            return super().handle_parse_result(ctx, opts, args)
-        except (click.BadParameter, BudwoodError) as problem:
-            if not isinstance(ctx.command, SettingsCommand):
-                raise
-            ctx.meta.setdefault("problems", []).append(problem)
-            return None, args
-
-
-class SettingOption(_Patient, click.Option):
-    """An option of a setting."""
-
-
-class SettingArgument(_Patient, click.Argument):
-    """An argument that is a setting."""
 
 
 def setting_options(
@@ -168,25 +149,25 @@ def setting_options(
 def setting_option(name: str, cls: type = Settings, **changes: Any) -> Callable[[Command], Command]:
     """The option, or the options, of a setting; `changes` are what a command has otherwise."""
     each = settings_of(cls)[name]
-    option = partial(click.option, cls=SettingOption, metavar=each.metavar)
 
     def with_option(command: Command) -> Command:
         for part, text in reversed([*each.parts.items()]):
-            command = option(f"--{part}", multiple=True, help=f"{text} {_IN_ORDER}")(command)
+            help = f"{text} {_IN_ORDER}"
+            command = click.option(f"--{part}", multiple=True, metavar="GLOB", help=help)(command)
         if each.parts:
             return command
-        known = {"default": each.default, "show_default": each.default is not None}
-        known |= {"help": each.text, "type": click_type(each)}
+        known: dict[str, Any] = {"default": each.default, "show_default": each.default is not None}
+        known |= {"help": each.text, "type": _click_type(each), "metavar": each.metavar}
         flag = option_name(name)
         if each.type is bool:
             flag += f"/--no-{flag[2:]}" if each.default else ""
             known |= {"is_flag": True, "type": None, "show_default": each.default}
-        return option(flag, **{**known, **changes})(command)
+        return click.option(flag, **{**known, **changes})(command)
 
     return with_option
 
 
-def click_type(each: Setting) -> Any:
+def _click_type(each: Setting) -> Any:
     """How click reads the text of an option into a setting."""
     if each.kind:
         return _KINDS[each.kind]
@@ -200,7 +181,7 @@ def click_type(each: Setting) -> Any:
     return str
 
 
-RATE = click_type(settings_of(Settings)["abstain"])
+RATE = _click_type(settings_of(Settings)["abstain"])
 """A share of errors."""
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from budwood.cli.options import PHOTOS, SettingOption, SettingsCommand, setting_options
+from budwood.cli.options import PHOTOS, SettingsCommand, setting_options
 from budwood.cli.output import common_options, documented, show
 from budwood.cli.train import train
 
@@ -77,7 +77,6 @@ def show_(name: str, as_json: bool, debug: bool) -> None:
 @click.option(
     "--data",
     type=PHOTOS,
-    cls=SettingOption,
     required=True,
     help="The photos, as `budwood train` takes them.",
 )

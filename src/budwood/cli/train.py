@@ -8,7 +8,6 @@ from click.core import ParameterSource
 
 from budwood.cli.options import (
     PHOTOS,
-    SettingArgument,
     SettingsCommand,
     setting_options,
     surgery_steps,
@@ -25,7 +24,7 @@ from budwood.cli.output import (
 
 
 @click.command("train", cls=SettingsCommand)
-@click.argument("data", type=PHOTOS, cls=SettingArgument)
+@click.argument("data", type=PHOTOS)
 @setting_options()
 @common_options
 def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **options: Any) -> None:
