@@ -1,6 +1,8 @@
 """Capsules that were written before: they load, give the same answers, and verify."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 import budwood as bw
-from budwood.capsule import read_capsule
+from budwood.capsule.pack import read_capsule
 from budwood.judging.trust import Trust
 
 CAPSULES = sorted((Path(__file__).parent / "data").glob("capsule-*.safetensors"))
@@ -44,3 +46,19 @@ def test_what_held_out_images_said_is_there(path):
     assert trust.temperature == pytest.approx(2.58775, abs=1e-4)
     assert len(trust.confidence) == len(trust.wrong) == len(trust.ood) == 24
     assert trust.familiar is not None
+
+
+IMPORTED = "import sys; {code}; print([m for m in ('torch', 'openvino') if m in sys.modules])"
+
+
+@pytest.mark.parametrize(
+    ("code", "imported"),
+    [
+        ("from budwood.capsule.format import read_answering; read_answering(P(F))", "[]"),
+        ("from budwood.capsule.pack import read_capsule; read_capsule(P(F))", "['torch']"),
+    ],
+)
+def test_reading_one_imports_no_more_than_it_needs(code, imported):
+    code = f"from pathlib import Path as P; F = {str(CAPSULES[0])!r}; {code}"
+    command = [sys.executable, "-c", IMPORTED.format(code=code)]
+    assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == imported

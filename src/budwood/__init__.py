@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from budwood.capsule.verify import verify as verify
     from budwood.classifier import Classifier as Classifier
     from budwood.classifier import load as load
     from budwood.drawing.drawing import draw as draw
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from budwood.networks.heads import replace_head as replace_head
     from budwood.networks.loading import load_weights as load_weights
     from budwood.predictions import predict as predict
-    from budwood.proof import verify as verify
     from budwood.recipes.loading import load_recipe as load_recipe
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
@@ -44,7 +44,7 @@ _HOMES = {
     "Classifier": "classifier",
     "load": "classifier",
     "predict": "predictions",
-    "verify": "proof",
+    "verify": "capsule.verify",
     "BudwoodError": "errors",
     "ImageFolder": "images.folder",
     "Split": "images.folder",

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from budwood.capsule import Capsule, read_capsule, write_capsule
+from budwood.capsule.pack import Capsule, packed, read_capsule, write_capsule
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
@@ -38,7 +38,6 @@ from budwood.learning.training import Epoch, Training
 from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_depth
 from budwood.networks.heads import num_outputs
 from budwood.networks.states import load_state
-from budwood.packing import packed
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.grafting import regraft
 from budwood.threads import Lock

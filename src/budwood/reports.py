@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.capsule import read_capsule
+from budwood.capsule.pack import read_capsule
 from budwood.classifier import unpacked
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress

@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model, googlenet
 
-from budwood.capsule import FORMAT, Capsule, write_capsule
+from budwood.capsule.format import FORMAT
+from budwood.capsule.pack import Capsule, write_capsule
 from budwood.errors import ConfigError, WeightsError
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.building import build, origin_of, preprocessing_of
