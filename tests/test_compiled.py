@@ -221,7 +221,7 @@ def test_probabilities_of_all_classes_are_kept_where_they_are_asked_for(saved, p
         kept = [photo.probabilities for photo in said]
         assert [row is not None for row in kept] == [every_class] * 2
     for photo in said:
-        assert photo.probabilities.dtype == np.float32
+        assert photo.probabilities.dtype == np.float64
         best = CLASSES[photo.probabilities.argmax()], photo.probabilities.max()
         assert photo.top[0] == (best[0], pytest.approx(best[1]))
 
