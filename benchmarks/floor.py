@@ -22,8 +22,6 @@ from typing import Any
 
 from measuring import Ran, Row, alternate, asked_for, call, median, options, photos_in, report
 
-from budwood.features.untracked import ov
-
 PHOTOS = {"efficientnet_lite0": 3000, "resnet50": 600, "vgg16": 200}
 WARMING = 64
 COLUMNS = (
@@ -46,7 +44,7 @@ def trunk_model(network: str) -> Any:
     """The trunk as an OpenVINO model: the only place that reaches into Budwood's engine."""
     import numpy as np
 
-    from budwood.features.converting import converted
+    from budwood.features.openvino import converted
 
     plan = classifier(network).plan
     height, width = plan._preprocessing.size
@@ -99,6 +97,8 @@ def decoding(photos: list[str], cores: int) -> Row:
 def throughput(network: str, precision: str, cores: int, lasting: float, batches: list[int]) -> Row:
     """Seconds of a photo by the network alone: the best of streams and batch sizes."""
     import numpy as np
+
+    from budwood.features.openvino import ov
 
     best: Row = {"seconds": float("inf")}
     model = trunk_model(network)

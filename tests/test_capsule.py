@@ -16,18 +16,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 import budwood as bw
-from budwood.capsule import (
-    FORMAT,
+from budwood.capsule.format import FORMAT, Golden, digest
+from budwood.capsule.golden import draw_golden_images, only_pixels
+from budwood.capsule.pack import (
     TOLERANCES,
     Capsule,
-    Golden,
     installed_versions,
     read_capsule,
     write_capsule,
 )
 from budwood.classifier import fitted_classifier
 from budwood.errors import CapsuleError
-from budwood.golden import draw_golden_images, only_pixels
 from budwood.images.decoding import decode
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.info import Origin, info, set_info
@@ -321,11 +320,10 @@ def test_a_forged_header_is_refused(metadata, tmp_path):
     ],
 )
 def test_a_description_that_says_too_little_is_refused(about, tmp_path):
-    from budwood.capsule import _digest
 
     path, tensors = tmp_path / "model.safetensors", {"network.x": torch.zeros(2)}
-    digest = _digest(tensors, about)
-    save_file(tensors, path, {"format": FORMAT, "about": about, "digest": digest})
+    its_digest = digest(tensors, about)
+    save_file(tensors, path, {"format": FORMAT, "about": about, "digest": its_digest})
     refused(path, "no capsule that Budwood wrote .* Make it again with `budwood train`")
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import budwood as bw
-from budwood.capsule import read_capsule, write_capsule
+from budwood.capsule.pack import read_capsule, write_capsule
 from budwood.classifier import Classifier
 from budwood.errors import ConfigError, DataError
 from budwood.features.engines import EngineSpec

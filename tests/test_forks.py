@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 import budwood as bw
-from budwood.golden import draw_golden_images
+from budwood.capsule.golden import draw_golden_images
 
 folder = Path(sys.argv[1])
 photos = []

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import budwood as bw
-from budwood.capsule import read_capsule, write_capsule
+from budwood.capsule.pack import read_capsule, write_capsule
+from budwood.capsule.verify import Check, Verification, verify
 from budwood.errors import CapsuleError, EngineError
 from budwood.features.engines import EngineSpec
 from budwood.networks.info import info, set_info
-from budwood.proof import Check, Verification, verify
 
 FP32, BF16 = EngineSpec("torch", "fp32"), EngineSpec("torch", "bf16")
 
@@ -21,7 +21,7 @@ def engines(monkeypatch):
     """`engines(spec)`: the engines that this machine has."""
 
     def have(*specs):
-        for module in ("features.engine_choice", "proof"):
+        for module in ("features.engine_choice", "capsule.verify"):
             monkeypatch.setattr(f"budwood.{module}.preferred_specs", lambda *a, **k: list(specs))
 
     have(FP32)

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import nn
 
 import budwood as bw
+from budwood.capsule.golden import draw_golden_images
 from budwood.features import engine_choice
-from budwood.features.untracked import untracked
-from budwood.golden import draw_golden_images
+from budwood.features.openvino import untracked
 from budwood.images.splits import Split
 from budwood.networks.info import info, set_info
 from budwood.surgery.cutting import cut

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from budwood.audits import audit as audit
+    from budwood.capsule.verify import verify as verify
     from budwood.classifier import Classifier as Classifier
     from budwood.comparisons import compare as compare
     from budwood.doctoring import doctor as doctor
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from budwood.networks.info import set_info as set_info
     from budwood.networks.loading import load_weights as load_weights
     from budwood.predictions import predict as predict
-    from budwood.proof import verify as verify
     from budwood.recipes.loading import load_recipe as load_recipe
     from budwood.reports import report as report
     from budwood.runs import train as train
@@ -64,7 +64,7 @@ _HOMES = {
     "Probe": "learning.probe",
     "Extraction": "features.gathering",
     "predict": "predictions",
-    "verify": "proof",
+    "verify": "capsule.verify",
     "BudwoodError": "errors",
     "ImageFolder": "images.folder",
     "Split": "images.folder",

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from budwood.capsule import write_capsule
+from budwood.capsule.pack import packed, write_capsule
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.features.extraction import OnProgress
@@ -39,7 +39,6 @@ from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.training import Epoch, Training
 from budwood.networks.heads import num_outputs
 from budwood.networks.info import info, preprocessing_of, set_depth
-from budwood.packing import packed
 from budwood.settings import Asked, require_setting, settled
 from budwood.threads import Lock
 

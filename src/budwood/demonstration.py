@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.capsule.verify import Verification, verify
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
 from budwood.files import home
 from budwood.predictions import Predictions, predict_run
-from budwood.proof import Verification, verify
 from budwood.run_folders import mark, require_new, writing_to
 from budwood.runs import Run, run_training
 from budwood.settings import Settings

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from budwood.display import displayed
-from budwood.features.engine_checks import EngineCheck, check_engines, gpus
+from budwood.features.engine_choice import EngineCheck, check_engines, gpus
 from budwood.features.store import store_folder, stored_bytes, stored_makers
 from budwood.features.trunks import kept_trunks
 from budwood.images.deep_images import depth_notes, depth_of, extents_of

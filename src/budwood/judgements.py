@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from budwood.capsule import read_capsule
+from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.extraction import OnProgress

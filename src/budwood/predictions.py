@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.compiled import CompiledClassifier, compiled_classifier
+from budwood.capsule.fast import CompiledClassifier, compiled_classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.extraction import OnProgress

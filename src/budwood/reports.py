@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.capsule import read_capsule
+from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
 from budwood.reporting.gathering import facts_of

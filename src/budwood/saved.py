@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from budwood.capsule import Capsule, read_capsule
+from budwood.capsule.pack import Capsule, read_capsule
 from budwood.classifier import Classifier, fitted_classifier
 from budwood.networks.building import rebuild
 from budwood.networks.info import set_info

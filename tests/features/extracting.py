@@ -41,7 +41,11 @@ class Net(nn.Module):
 
 
 class Slow(TorchEngine):
-    seconds = 0.0
+    seconds, most = 0.0, 1
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.batch = self.most
 
     def run(self, pixels):
         time.sleep(self.seconds)
@@ -51,7 +55,7 @@ class Slow(TorchEngine):
 def work(job):
     os.environ["BUDWOOD_HOME"] = job["home"]
     Slow.seconds = job["seconds"]
-    extraction.FLUSH_PHOTOS = extraction.BATCH_PHOTOS = job["batch"]
+    extraction.FLUSH_PHOTOS = Slow.most = job["batch"]
     verification.build_engine = lambda trunk, spec, *_: Slow(trunk, spec)
     engine_choice.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()

@@ -135,7 +135,7 @@ def test_rows_that_are_not_stored_give_the_same_losses(
     split = Split("train", tuple(photos(7)), (0, 1, 2, 0, 1, 2, 0), ("a", "b", "c"))
     stored = bw.Classifier(make(), training=config).fit(split).fit_.history
     shutil.rmtree(budwood_home)
-    monkeypatch.setattr("budwood.features.room.IN_MEMORY", in_memory)
+    monkeypatch.setattr("budwood.features.store.IN_MEMORY", in_memory)
     notes = []
     other = bw.Classifier(
         make(), training=config, extraction=Extraction(store_limit=0), on_note=notes.append

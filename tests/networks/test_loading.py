@@ -11,11 +11,12 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model, googlenet
 
-from budwood.capsule import FORMAT, Capsule, write_capsule
+from budwood.capsule.format import FORMAT
+from budwood.capsule.pack import Capsule, write_capsule
 from budwood.errors import ConfigError, WeightsError
+from budwood.files import CAPSULE
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.building import build
-from budwood.networks.checkpoints import CAPSULE
 from budwood.networks.info import info, preprocessing_of, set_info
 from budwood.networks.loading import load_weights
 

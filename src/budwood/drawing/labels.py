@@ -7,18 +7,17 @@ activation, dropout, a change of shape.
 from typing import Any
 
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.utils._pytree import tree_leaves
 
 from budwood.drawing.steps import Step
 from budwood.surgery.operations import operation
 from budwood.surgery.stochastic import DROPPING_FUNCTIONS, is_random_module
+from budwood.surgery.torch_internals import BatchNorm, tree_leaves
 
 _NORMS: tuple[tuple[type[nn.Module], str, str], ...] = (
-    (_BatchNorm, "BN", "batch norm"),
+    (BatchNorm, "BN", "batch norm"),
     (_InstanceNorm, "instance norm", "instance norm"),
     (nn.LayerNorm, "LN", "layer norm"),
     (nn.GroupNorm, "GN", "group norm"),

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
-from torch.utils._pytree import tree_leaves
 
 from budwood.surgery.probing import Shapes
+from budwood.surgery.torch_internals import tree_leaves
 from budwood.surgery.tracing import reached
 
 Place = tuple[tuple[str, str], ...]

@@ -125,7 +125,7 @@ class StagedNetwork:
     def _seconds(self, gathered: Gathered) -> tuple[float, ...]:
         """Of one photo up to each stage: measured for the whole, shared as torch shares it."""
         choice = self._gatherer.choice
-        engine = trust_name(choice.spec) if choice.spec.library == "openvino" else None
+        engine = trust_name(choice.spec)
         known = engine and kept_times(choice.trunk_key, engine)
         if known:
             return known

@@ -1,19 +1,16 @@
 """What a photo takes on its way through decoder and frozen network, measured on some of them."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from budwood.errors import PhotoError
-from budwood.features.engines import Batch, preferred_specs
-from budwood.features.extraction import pace_for
-from budwood.features.reading_ahead import Decoded, decoded
+from budwood.features.engines import preferred_specs, seconds_per_image
+from budwood.features.extraction import Decoded, Unreadable, decoded, extract
 from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing
 
@@ -54,7 +51,8 @@ def photo_times(
     broken: dict[Path, str] = {}
     spread = _spread(paths)
     started = time.perf_counter()
-    probe = [pixels for _, _, pixels in decoded(spread[:PROBES], preprocessing, broken)]
+    first = list(_noting(decoded(spread[:PROBES], preprocessing), broken))
+    probe = [image.pixels for image in first if isinstance(image, Decoded)]
     if not probe:
         path, reason = next(iter(broken.items()))
         raise PhotoError(
@@ -64,17 +62,15 @@ def photo_times(
         )
     one = (time.perf_counter() - started) / len(probe)
     some = spread[PROBES:][: int(DECODING / one)] or spread
-    decoding = _seconds_each(decoded(some, preprocessing, broken), len(some))
+    decoding = _seconds_each(_noting(decoded(some, preprocessing), broken), len(some))
     began = time.perf_counter()
     specs = preferred_specs("auto", "cpu")
-    engine, verdict = trusted_engine(trunk, specs, np.stack(probe), lambda _: None)
-    count = int(RUNNING / (decoding + verdict.seconds_per_photo))
+    engine, _ = trusted_engine(trunk, specs, np.stack(probe), lambda _: None)
+    count = int(RUNNING / (decoding + seconds_per_image(engine, np.stack(probe))))
     sample = spread[: max(PROBES, count)]
-    pace = pace_for(verdict.seconds_per_photo, len(sample))
-    engine.expect(pace.size)
     building = time.perf_counter() - began
-    with closing(decoded(sample, preprocessing, broken)) as photos:
-        running = _seconds_each(engine.stream(_batches(photos, pace.size)), len(sample))
+    rows = extract(decoded(sample, preprocessing), engine)
+    running = _seconds_each(_noting(rows, broken), len(sample))
     measuring = time.perf_counter() - started - building
     return PhotoTimes(decoding, running, building, max(len(some), len(sample)), broken, measuring)
 
@@ -85,13 +81,16 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
     return [paths[i] for i in order]
 
 
-def _seconds_each(things: Iterator[object], count: int) -> float:
+def _seconds_each(things: Iterable[object], count: int) -> float:
     started = time.perf_counter()
     for _ in things:
         pass
     return (time.perf_counter() - started) / count
 
 
-def _batches(photos: Iterator[Decoded], size: int) -> Iterator[tuple[None, Batch]]:
-    while part := [pixels for _, _, pixels in islice(photos, size)]:
-        yield None, part
+def _noting(things: Iterable[object], broken: dict[Path, str]) -> Iterator[object]:
+    """The same, with what cannot be read taken down."""
+    for thing in things:
+        if isinstance(thing, Unreadable):
+            broken[thing.path] = thing.reason
+        yield thing

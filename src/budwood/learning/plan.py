@@ -10,15 +10,14 @@ import torch
 from torch import nn
 
 from budwood.arrays import Pixels
-from budwood.features.calibrating import Calibration, keep_speed, kept_speed
 from budwood.features.engine_choice import frontier_keys
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
-from budwood.features.quantising import CALIBRATION
+from budwood.features.int8 import CALIBRATION, Calibration, keep_speed, kept_speed
 from budwood.features.rows import RowsInMemory, RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
-from budwood.features.trunks import Trunk, trunk_key
+from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.learning.answering import predict_logits, top1
@@ -131,10 +130,10 @@ class Plan:
         return next(self._judged.trunk.parameters(), None) is not None
 
     @property
-    def trunk(self) -> Trunk | None:
+    def trunk(self) -> TrunkRef | None:
         """The names by which the trunk is found; None if the graft is no chain of layers."""
         chain = chain_of(self._judged.graft)
-        return None if chain is None else Trunk(frontier_keys(self._judged), chain)
+        return None if chain is None else TrunkRef(frontier_keys(self._judged), chain)
 
     @property
     def spec(self) -> EngineSpec:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from budwood.features.openvino import cpu_capabilities
 from budwood.learning.precision import FASTER
 from budwood.learning.training import total_loss
 from budwood.surgery.cutting import FrontierTensor
+from budwood.surgery.torch_internals import tree_leaves
 
 FEWEST = 2
 """Photos of the first try: batch normalisation needs two."""

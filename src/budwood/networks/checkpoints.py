@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from budwood.capsule.format import NETWORK, about_in, capsule_file
 from budwood.errors import BudwoodError, WeightsError
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.pickled import START, damaged, kind_of, not_loaded, read_pickled
@@ -30,11 +31,6 @@ _PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 _MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
 
 Names = tuple[str, ...]
-
-CAPSULE = "budwood-capsule-1"
-"""The format of what `budwood train` writes, as its metadata tells it."""
-_RUN = "model.safetensors"
-"""The capsule in the folder of a run."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     wrapper (`module.`, `model.`, `net.`, `_orig_mod.`) is taken off. Tensors of large files are
     mapped from the disk, not copied. A capsule gives its classes and its preprocessing too.
     """
-    path = path / _RUN if path.is_dir() else path
-    found = _read(path)
+    found = _read(capsule_file(path))
     return replace(found, state=_without_prefixes(found.state))
 
 
@@ -105,14 +100,13 @@ def _read(path: Path) -> Checkpoint:
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            is_capsule = metadata.get("format") == CAPSULE
+            about = about_in(file.metadata() or {})
             # A capsule holds pictures, too, which are not read.
-            part = "network." if is_capsule else ""
+            part = "" if about is None else NETWORK
             names = [name for name in file.keys() if name.startswith(part)]  # noqa: SIM118
             state = {name.removeprefix(part): file.get_tensor(name) for name in names}
-        if is_capsule:
-            return _capsule(path, state, json.loads(metadata["about"]))
+        if about is not None:
+            return _capsule(path, state, about)
     except (SafetensorError, ValueError, LookupError, TypeError, BudwoodError) as error:
         raise damaged(path, error) from None
     return Checkpoint(path, _tensors(state, path))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from budwood.capsule import installed_versions
+from budwood.capsule.pack import installed_versions
 from budwood.classifier import Classifier
 from budwood.features.gathering import Gathered
 from budwood.images.folder import ImageFolder

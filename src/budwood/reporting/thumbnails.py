@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.features.reading_ahead import workers
 from budwood.images.depth import Depth
 from budwood.images.gate import turn_of
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.reading import read
+from budwood.images.reading import read, workers
 
 SIDE = 160
 """Pixels; the middle of a photo is shown as a square."""

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from budwood.surgery.torch_internals import Operators
+
 SIZE = 16
 """Bytes of a digest: 128 bits, so that a billion of them collide with probability 1e-21."""
 
@@ -192,7 +194,7 @@ class _Description:
             return f"cached {self.of(value.__wrapped__)}"
         if isinstance(value, property):
             return f"property {self.of([value.fget, value.fset, value.fdel])}"
-        if isinstance(value, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        if isinstance(value, Operators):
             return f"operation {value}"
         return None
 

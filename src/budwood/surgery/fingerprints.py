@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from budwood.surgery.describing import Key, described, hashed, module_words
 from budwood.surgery.describing import digest_of as digest_of
@@ -16,6 +15,7 @@ from budwood.surgery.stochastic import (
     is_random_module,
     passes_on_input,
 )
+from budwood.surgery.torch_internals import NormBase
 
 
 def frozen_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -94,6 +94,6 @@ def _attribute(root: nn.Module, path: str) -> Any:
 
 
 def _may_change(module: nn.Module) -> bool:
-    if isinstance(module, _NormBase):
+    if isinstance(module, NormBase):
         return not keeps_statistics(module)
     return any(p.requires_grad for p in module.parameters())

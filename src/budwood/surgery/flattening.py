@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from budwood.surgery.torch_internals import TorchDispatchMode
 
 _aten = torch.ops.aten
 

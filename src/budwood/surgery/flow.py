@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from budwood.errors import CutError
 from budwood.surgery.freezing import keeps_statistics, trainable_parameters
@@ -14,6 +13,7 @@ from budwood.surgery.stochastic import (
     is_dropping_call,
     is_random_module,
 )
+from budwood.surgery.torch_internals import BatchNorm, NormBase
 from budwood.surgery.tracing import NO_GRADIENT, UntraceableError, ancestors
 
 SMALL_ROW = 64 * 1024
@@ -194,12 +194,12 @@ class Flow:
 def sees_the_batch(module: nn.Module) -> bool:
     """True for normalisation that uses, or collects, statistics of the batch it is given."""
     return any(
-        (isinstance(part, _BatchNorm) and not part.track_running_stats)
+        (isinstance(part, BatchNorm) and not part.track_running_stats)
         or (
-            isinstance(part, _NormBase)
+            isinstance(part, NormBase)
             and part.training
             and not keeps_statistics(part)
-            and (isinstance(part, _BatchNorm) or part.track_running_stats)
+            and (isinstance(part, BatchNorm) or part.track_running_stats)
         )
         for part in module.modules()
     )

@@ -7,9 +7,9 @@ which of them lie inside the frozen part (`cutting.py`).
 """
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from budwood.surgery.selection import selected_modules, selected_parameters
+from budwood.surgery.torch_internals import NormBase
 from budwood.surgery.twins import hold_in_eval, is_held, release
 
 
@@ -56,7 +56,7 @@ def unfreeze(network: nn.Module, *patterns: str) -> nn.Module:
 
 def keeps_statistics(module: nn.Module) -> bool:
     """True for a normalisation layer that `freeze` holds in eval mode."""
-    return isinstance(module, _NormBase) and is_held(module)
+    return isinstance(module, NormBase) and is_held(module)
 
 
 def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -72,12 +72,12 @@ def _mark(network: nn.Module, patterns: tuple[str, ...], *, trainable: bool) -> 
                 parameter.requires_grad_(trainable)
         touched = modules.keys() | {name.rpartition(".")[0] for name in parameters}
         for name, module in network.named_modules(remove_duplicate=False):
-            if isinstance(module, _NormBase) and name in touched:
+            if isinstance(module, NormBase) and name in touched:
                 _set_statistics(module, network.training, trainable=trainable)
     return network
 
 
-def _set_statistics(norm: _NormBase, training: bool, *, trainable: bool) -> None:
+def _set_statistics(norm: NormBase, training: bool, *, trainable: bool) -> None:
     """Hold a normalisation in eval mode if all its parameters are frozen, else let it train."""
     own = list(norm.parameters())
     if not (any(p.requires_grad for p in own) if own else trainable):

@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from budwood.surgery.axes import FeatureAxes
 from budwood.surgery.stochastic import watching_randomness
+from budwood.surgery.torch_internals import (
+    StorageWeakRef,
+    TorchDispatchMode,
+    tree_leaves,
+    tree_map_only,
+)
 from budwood.surgery.tracing import Traced
 
 _SWITCHES = {"dropout", "dropout_p", "train", "training"}

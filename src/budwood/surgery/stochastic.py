@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.utils._python_dispatch import _disable_current_modes
 
 from budwood.errors import CutError
+from budwood.surgery.torch_internals import without_modes
 
 LIBRARY_RANDOM_MODULES = frozenset(
     {
@@ -124,13 +124,13 @@ def watching_randomness() -> Iterator[list[bool]]:
     The generators of PyTorch, NumPy and Python are then as they were.
     """
     drawn: list[bool] = []
-    with _disable_current_modes():  # the generator's state is a tensor, too
+    with without_modes():  # the generator's state is a tensor, too
         before = torch.get_rng_state()
     numpy_before, python_before = np.random.get_state(), random.getstate()
     try:
         yield drawn
     finally:
-        with _disable_current_modes():
+        with without_modes():
             drew = not torch.equal(before, torch.get_rng_state())
             torch.set_rng_state(before)
         drew |= _comparable(numpy_before) != _comparable(np.random.get_state())

@@ -6,7 +6,6 @@ stays in the graph as one opaque step; the modules around it are traced all the 
 
 import logging
 import operator
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
@@ -15,10 +14,14 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from budwood.surgery.stochastic import is_random_module, watching_randomness
+from budwood.surgery.torch_internals import (
+    NormBase,
+    TorchDispatchMode,
+    memory_of,
+    untraceable_functions,
+)
 from budwood.surgery.twins import twin
 from budwood.threads import TRACING, settle_torch
 
@@ -98,7 +101,7 @@ class _Tracer(fx.Tracer):
     """Steps into every module but layers; backs out of those whose code cannot be followed."""
 
     def __init__(self, steps_into: Callable[[str], bool] | None) -> None:
-        super().__init__(autowrap_functions=_untraceable_functions(), param_shapes_constant=True)
+        super().__init__(autowrap_functions=untraceable_functions(), param_shapes_constant=True)
         self._steps_into = steps_into
         self.opaque: dict[str, str] = {}
         self._proxies: dict[str, fx.Proxy] = {}
@@ -129,7 +132,7 @@ class _Tracer(fx.Tracer):
         if self._steps_into is not None and not self._steps_into(module_qualified_name):
             return True
         return (
-            isinstance(m, _NormBase)
+            isinstance(m, NormBase)
             or is_random_module(m)
             or super().is_leaf_module(m, module_qualified_name)
         )
@@ -232,33 +235,20 @@ class _NoWriting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._own = {_memory(t) for t in (*module.parameters(), *module.buffers())}
+        self._own = {memory_of(t) for t in (*module.parameters(), *module.buffers())}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         for argument, value in zip(func._schema.arguments, args, strict=False):
             writes = argument.alias_info is not None and argument.alias_info.is_write
-            if writes and isinstance(value, Tensor) and _memory(value) in self._own:
+            if writes and isinstance(value, Tensor) and memory_of(value) in self._own:
                 raise UntraceableError("it writes to its own tensors")
         return func(*args, **(kwargs or {}))
 
 
-def _memory(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
 def _reads_attribute(args: tuple[Any, ...]) -> bool:
     return bool(args) and isinstance(args[0], fx.Node) and args[0].op == "get_attr"
-
-
-def _untraceable_functions() -> tuple[Callable[..., Any], ...]:
-    """Functions that timm marks as impossible to trace; nothing where timm is not in use."""
-    if "timm" not in sys.modules:
-        return ()
-    from timm.models._features_fx import get_notrace_functions
-
-    return tuple(get_notrace_functions())
 
 
 def _reason(problem: Exception) -> str:

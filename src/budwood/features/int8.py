@@ -1,7 +1,10 @@
-"""Trunks in int8: whole numbers of 8 bits, their scales taken from the user's own photos.
+"""Trunks in int8: whole numbers of 8 bits, their scales taken from some of the user's images.
 
 The quantising is NNCF's, an extra that is not installed by default. NNCF reports usage over the
 network, prints progress, and replaces the class of loggers; here it does none of the three.
+
+An engine in int8 is far from fp32 torch and is not verified by agreement; whoever takes its rows
+tries first what they are worth (`learning/precision_trial.py`).
 """
 
 import io
@@ -9,34 +12,106 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.errors import ConfigError, EngineError
-from budwood.features.untracked import ov, untracked
+from budwood.features.engines import Engine, EngineSpec
+from budwood.features.extraction import Decoded, decoded
+from budwood.features.openvino import (
+    OpenVINOEngine,
+    beside_int8,
+    converted,
+    keep_model,
+    kept_model,
+    ov,
+    reason,
+    untracked,
+)
+from budwood.features.trunks import remember, remembered, trunk_key
+from budwood.images.depth import Depth
+from budwood.images.preprocessing import Preprocessing
 from budwood.threads import TRACING
 
 CALIBRATION = 128
-"""Photos that the scales are taken from; 300 gave EfficientNet-Lite0 no better rows."""
+"""Images that the scales are taken from; 300 gave EfficientNet-Lite0 no better rows."""
+SPEED_FILE = "speed.json"
+"""Beside a kept trunk in int8: how fast it is, for each precision that it was held against."""
 
 _LAYERS = {"Convolution", "FullyConnected", "MatMul"}
 _NOISY = ("nncf", "torch.utils.cpp_extension")
 
 
-class _Silence:
-    """Stands where NNCF has what reports its use: takes every message, and drops it."""
+@dataclass(frozen=True)
+class Calibration:
+    """The images that the scales of int8 are taken from."""
 
-    def start_session(self, *_: Any, **__: Any) -> None:
-        pass
+    paths: tuple[Path, ...]
+    key: str
+    """What rows in int8 depend on beside the trunk and the library."""
 
-    send_event = end_session = start_session
+    @classmethod
+    def of(
+        cls, paths: Sequence[Path], photos: Sequence[bytes], depth: Depth | None = None
+    ) -> "Calibration":
+        """From images that can be read, and their digests in the same order.
+
+        Raises:
+            ConfigError: If NNCF is not installed.
+        """
+        read_as = f" {depth}" if depth else ""
+        return cls(tuple(paths), f"{calibration_key(photos)}{read_as} beside {beside_int8()}")
+
+    @property
+    def spec(self) -> EngineSpec:
+        """The engine that has these scales."""
+        return EngineSpec("openvino", "int8", calibration=self.key)
+
+    def trunk_key(self, key: str) -> str:
+        """The name of a trunk's int8 form with these scales."""
+        return trunk_key([key, self.key], ())
+
+
+def calibrated_engine(
+    trunk: nn.Module,
+    example: Pixels,
+    key: str,
+    calibration: Calibration,
+    preprocessing: Preprocessing,
+) -> Engine:
+    """An engine in int8; the images of its scales are read only if no trunk is kept.
+
+    Raises:
+        EngineError: If the trunk cannot be converted or quantised.
+    """
+    int8_key = calibration.trunk_key(key)
+    model = kept_model(int8_key)
+    if model is None:
+        with closing(decoded(calibration.paths, preprocessing)) as images:
+            batches = [i.pixels[np.newaxis] for i in images if isinstance(i, Decoded)]
+        model = keep_model(int8_key, quantised(converted(trunk, example, key), batches))
+    return OpenVINOEngine(model, calibration.spec)
+
+
+def kept_speed(key: str, reference: str) -> float | None:
+    """How many times as fast as the reference a kept trunk in int8 was; None if not measured."""
+    speed = remembered(key, SPEED_FILE, reference)
+    return speed if isinstance(speed, float) else None
+
+
+def keep_speed(key: str, reference: str, speed: float) -> None:
+    """Remember it beside the trunk, if that is kept."""
+    remember(key, SPEED_FILE, reference, speed)
 
 
 def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
@@ -44,11 +119,6 @@ def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
 
     Weights have a scale for each channel, activations one for each tensor. Equal photos in the
     same order give an equal model. `model` stays as it was.
-
-    Args:
-        model: From pixels `n h w c` uint8, its batch size left open.
-        photos: `n h w c` each, about `CALIBRATION` of them from all classes; how they are
-            grouped into batches changes nothing.
 
     Raises:
         ConfigError: If NNCF is not installed, or there are no photos, or of different shapes.
@@ -65,10 +135,8 @@ def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
                 subset_size=len(one_by_one),
             )
         except Exception as problem:  # it has a dozen classes without a common base
-            lines = str(problem).split("\n")
-            reason = next((line for line in reversed(lines) if line.strip(" -")), repr(problem))
             raise EngineError(
-                f"NNCF cannot quantise this trunk: {reason.strip(' -.')}.",
+                f"NNCF cannot quantise this trunk: {reason(problem).strip('.')}.",
                 next="Use --precision auto.",
             ) from problem
     return _as_saved(int8)
@@ -76,9 +144,6 @@ def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
 
 def calibration_key(photos: Sequence[bytes]) -> str:
     """What int8 rows depend on beside the trunk: NNCF's version and the photos of the scales.
-
-    Args:
-        photos: The digests of the photos given to `quantised`, in that order.
 
     Raises:
         ConfigError: If NNCF is not installed.
@@ -98,6 +163,15 @@ def int8_layers(compiled: ov.CompiledModel) -> tuple[int, int]:
         if info["layerType"].astype(str) in _LAYERS
     ]
     return sum(precision in ("i8", "u8") for precision in precisions), len(precisions)
+
+
+class _Silence:
+    """Stands where NNCF has what reports its use: takes every message, and drops it."""
+
+    def start_session(self, *_: Any, **__: Any) -> None:
+        pass
+
+    send_event = end_session = start_session
 
 
 def _as_saved(model: ov.Model) -> ov.Model:

@@ -8,8 +8,6 @@ A few photos want another graph than the many that an engine is trusted with. It
 answers to the capsule's golden images first; that is remembered beside the trunk.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -18,22 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
-from budwood.capsule_digest import Part, answering_tensors, capsule_digest
-from budwood.features.engines import (
-    QUICK_BATCH,
-    SLOW_BATCH,
-    Engine,
-    preferred_specs,
-    trust_name,
-)
-from budwood.features.extraction import OnProgress, in_batches
-from budwood.features.openvino import OpenVINOEngine
-from budwood.features.reading_ahead import decoded
-from budwood.features.spread import spread_error
-from budwood.features.trunks import Trunk, is_trusted, kept_trunk, note_trust, trunk_key
-from budwood.files import CAPSULE
+from budwood.capsule.format import Contents, read_answering
+from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
+from budwood.features.extraction import OnProgress, Unreadable, counted, decoded, extract
+from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
+from budwood.features.verification import spread_error
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
 from budwood.judging.trust import Answers, Trust, trust_in
@@ -67,13 +55,15 @@ class CompiledClassifier:
         ood = [np.empty(0, np.bool_)]
         known = None if self.trust is None else self.trust.familiar
         odd = Oddities()
-        with closing(decoded(paths, self.preprocessing, broken, odd=odd)) as photos:
-            batches = in_batches(photos, len(paths), SLOW_BATCH, broken, on_progress)
-            with closing(self.engine.stream(batches)) as results:
-                for _, (rows, *_) in results:
-                    parts.append(self.head(rows))
-                    if known is not None:
-                        ood.append(known.is_strange(rows))
+        images = decoded(paths, self.preprocessing, odd=odd)
+        with closing(extract(images, self.engine)) as results:
+            for result in counted(results, len(paths), on_progress):
+                if isinstance(result, Unreadable):
+                    broken[result.path] = result.reason
+                    continue
+                parts.append(self.head(result.rows[0]))
+                if known is not None:
+                    ood.append(known.is_strange(result.rows[0]))
         for line in odd.lines():
             on_note(line)
         return Answers(
@@ -104,24 +94,27 @@ def compiled_classifier(
         photos: How many it will be asked about.
         on_note: Told if the graph for a few photos disagrees, and is not used.
     """
-    read = _read(path / CAPSULE if path.is_dir() else path)
-    if read is None:
+    contents = read_answering(path)
+    if contents is None or not contents.about.get("trunk"):
         return None
-    about, tensors = read
-    trunk, preprocessing = about["trunk"], Preprocessing.from_json(about["preprocessing"])
+    about, tensors = contents.about, contents.tensors
+    trunk = TrunkRef.from_json(about["trunk"])
+    preprocessing = Preprocessing.from_json(about["preprocessing"])
     shape = (*preprocessing.size, len(preprocessing.mean))
     key = trunk_key(trunk.keys, shape)
-    specs = [s for s in preferred_specs("auto", "cpu") if s.library == "openvino"]
+    specs = preferred_specs("auto", "cpu")
     spec = next((spec for spec in specs if is_trusted(key, trust_name(spec))), None)
-    model = kept_trunk(key)
-    if spec is None or model is None:
+    if spec is None:
         return None
-    batch = max(1, min(SLOW_BATCH, photos))
+    batch = max(1, min(BATCH, photos))
+    engine = kind_of(spec).kept(key, spec, batch)
+    if engine is None:
+        return None
     found = CompiledClassifier(
         classes=tuple(about["classes"]),
         is_random=about["origin"]["weights"] == "none",
         preprocessing=preprocessing,
-        engine=OpenVINOEngine(model, spec, batch=batch, latency=True),
+        engine=engine,
         chain=trunk.chain,
         layers=tensors,
         trust=trust_in(about, tensors),
@@ -129,7 +122,7 @@ def compiled_classifier(
     graph = f"{trust_name(spec)}, {batch} at a time"
     if is_trusted(key, graph):
         return found
-    error, tolerance = _golden_error(found, tensors), about["tolerances"][spec.precision]
+    error, tolerance = _golden_error(found, contents), about["tolerances"][spec.precision]
     if error <= tolerance:
         note_trust(key, graph)
         return found
@@ -137,40 +130,14 @@ def compiled_classifier(
         f"{spec} for a few photos disagrees with the golden images of {path} (error {error:.3f} "
         f"of the spread, tolerance {tolerance:g}); it runs as for many."
     )
-    return replace(found, engine=OpenVINOEngine(model, spec, batch=QUICK_BATCH))
+    usual = kind_of(spec).kept(key, spec, None)
+    return None if usual is None else replace(found, engine=usual)
 
 
-def _golden_error(found: CompiledClassifier, tensors: Mapping[str, NDArray[Any]]) -> float:
+def _golden_error(found: CompiledClassifier, contents: Contents) -> float:
     """How far its answers to the golden images are from those that the capsule holds, as a share of
     their spread."""
-    count = sum(bool(re.fullmatch(r"golden\.\d+\.image", name)) for name in tensors)
-    images = [tensors[f"golden.{i}.image"].tobytes() for i in range(count)]
-    expected = np.stack([tensors[f"golden.{i}.logits"] for i in range(count)])
-    pixels = np.stack([found.preprocessing.pixels(image) for image in images])
+    golden = contents.golden
+    expected = np.array([one.logits for one in golden], np.float32)
+    pixels = np.stack([found.preprocessing.pixels(one.image) for one in golden])
     return spread_error(expected, found.head(found.engine.run(pixels)[0]))
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
-    """What a capsule says, and the tensors that answer; None of any other file, or if these have
-    changed."""
-    try:
-        with safe_open(path, "np") as file:
-            metadata = file.metadata() or {}
-            about = json.loads(metadata["about"])
-            about["trunk"] = trunk = Trunk.from_json(about["trunk"])
-            names, digest = list(file.keys()), metadata.get("answer_digest")
-            if digest is None:  # capsules of 0.1.0 have the digest of everything only
-                digest = metadata.get("digest")
-            else:
-                names = answering_tensors(names, trunk.chain)
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError):
-        return None
-    if capsule_digest(map(_part, tensors.items()), metadata["about"]) != digest:
-        return None
-    return about, tensors
-
-
-def _part(item: tuple[str, NDArray[Any]]) -> Part:
-    name, values = item
-    return name, f"torch.{values.dtype}", values.shape, np.ascontiguousarray(values)

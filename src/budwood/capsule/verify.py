@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.capsule import read_capsule
+from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.errors import EngineError
 from budwood.features.engines import preferred_specs
