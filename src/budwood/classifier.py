@@ -473,10 +473,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _start_of(self, depth: Depth | None) -> _Start:
         """A cut copy of the given network, to which nothing is fitted; kept until a fit takes it,
         the network or a setting changes, or photos of another depth come."""
-<<<<<<< HEAD
-        require_setting("fit", self.algorithm)
-=======
->>>>>>> gc
         solve = self.training is None and self.algorithm != "sgd"
         settings = (self.algorithm, self.extraction, self.on_note, self.on_progress)
         made_from = (state_of(self.network), settings)
