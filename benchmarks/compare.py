@@ -53,10 +53,10 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
+    from budwood.evaluation.staged_networks import StagedNetwork
     from budwood.features.gathering import Extraction
     from budwood.images.folder import load_folder
     from budwood.images.folds import make_folds
-    from budwood.judging.staged_networks import StagedNetwork
     from budwood.networks.candidates import candidates
 
     (candidate,) = candidates([name])

@@ -14,7 +14,7 @@ and judged on the test photos.
 held-out photos and `needed`, the one that the test photos would ask for. `against_least` is the
 mean difference in `log_loss`, with a 95 % interval over the splits that is corrected for what they
 share (Nadeau and Bengio, "Inference for the Generalization Error", Machine Learning 2003). The
-baseline is `least`. `is_used` marks the rule of `budwood.learning.penalties`; `is_met` if no other
+baseline is `least`. `is_used` marks the rule of `budwood.learning.regularisation`; `is_met` if no other
 rule's log loss is clearly better than its on any set.
 
 FOLDER holds `flowers` and `catdog` (default: BUDWOOD_DATA). `--short`: two seeds, no surfaces.
@@ -60,7 +60,7 @@ def measured(data: str, seeds: int, surfaces: bool) -> list[Row]:
 
 def patches(seed: int) -> tuple[Any, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Features and labels of the demo's patches, and which train and test."""
-    from budwood.surfaces import draw_surfaces
+    from budwood.tasks.surfaces import draw_surfaces
 
     with TemporaryDirectory() as folder:
         drawn = photos_of(draw_surfaces(Path(folder), seed), "test")
@@ -79,12 +79,12 @@ def judged(
     """What each rule comes to on one split."""
     import torch
 
+    from budwood.evaluation.calibration import fit_temperature
     from budwood.images.folds import make_folds
     from budwood.intervals import standard_error
-    from budwood.judging.calibration import fit_temperature
-    from budwood.learning.axes import axes_of
-    from budwood.learning.penalties import held_out_folds, one_standard_error, tried_penalties
+    from budwood.learning.lbfgs import axes_of
     from budwood.learning.probe import Probe, blocks_for, fit_probe
+    from budwood.learning.regularisation import held_out_folds, one_standard_error, tried_penalties
 
     k, own = int(labels.max()) + 1, torch.from_numpy(labels[train])
     blocks = blocks_for(features[train], own, k, True)

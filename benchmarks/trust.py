@@ -67,7 +67,7 @@ class Split:
     def __init__(self, photos: Photos, seed: int) -> None:
         import torch
 
-        from budwood.judging.trust import HeldOutImages, learned_trust
+        from budwood.evaluation.trust import HeldOutImages, learned_trust
         from budwood.learning.probe import Probe, fit_probe
 
         train, test = photos.split_anew(seed)
@@ -110,7 +110,7 @@ class Split:
 
 def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
     """The calibration error of calibrated probabilities, and of the head's own."""
-    from budwood.judging.calibration import reliability, softmax
+    from budwood.evaluation.calibration import reliability, softmax
 
     rows = []
     for how in ("calibrated", "head's own"):
@@ -146,8 +146,8 @@ def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
 
 def abstain_rows(name: str, tried: list[Split], target: float) -> list[Row]:
     """The error among answered photos: of the rule, and of a plain threshold."""
-    from budwood.judging.calibration import softmax
-    from budwood.judging.selective import SelectiveRule, applied
+    from budwood.evaluation.calibration import softmax
+    from budwood.evaluation.selective import SelectiveRule, applied
 
     rows = []
     for how in (f"target {target:g}", f"own p >= {1 - target:g}"):

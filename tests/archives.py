@@ -6,7 +6,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-from budwood.datasets import Dataset
+from budwood.course.datasets import Dataset
 
 FLOWERS = {"daisy": 2, "roses": 3}
 

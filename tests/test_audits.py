@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
-from budwood.audits import Audit, audit
 from budwood.errors import BudwoodError, DataError
+from budwood.evaluation.data_issues import Finding
 from budwood.features.gathering import Extraction
-from budwood.judging.findings import Finding
+from budwood.tasks.audit import Audit, audit
 
 HUES = {"amber": 30, "azure": 150, "lime": 90}
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from budwood.audits import audit
 from budwood.features.gathering import Extraction
+from budwood.tasks.audit import audit
 
 COPIES = (
     lambda image: image,

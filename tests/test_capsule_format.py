@@ -11,7 +11,7 @@ import torch
 
 import budwood as bw
 from budwood.capsule.pack import read_capsule
-from budwood.judging.trust import Trust
+from budwood.evaluation.trust import Trust
 
 CAPSULES = sorted((Path(__file__).parent / "data").glob("capsule-*.safetensors"))
 

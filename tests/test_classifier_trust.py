@@ -11,17 +11,17 @@ import budwood as bw
 from budwood.capsule.pack import read_capsule, write_capsule
 from budwood.classifier import Classifier
 from budwood.errors import ConfigError, DataError
+from budwood.evaluation.calibration import fit_temperature
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.images.folds import make_folds
 from budwood.images.splits import Split
-from budwood.judgements import evaluate
-from budwood.judging.calibration import fit_temperature
 from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
 from budwood.networks.info import info, set_info
-from budwood.predictions import predict_run
+from budwood.tasks.evaluate import evaluate
+from budwood.tasks.predict import predict_run
 
 CLASSES = ("blue", "green", "red")
 QUICK = Training(epochs=3, lr=0.01, batch_size=8)

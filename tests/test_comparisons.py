@@ -9,17 +9,17 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from budwood.comparisons import compare
 from budwood.errors import ConfigError, DataError, PhotoError, WeightsError
+from budwood.evaluation import staged_networks
+from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features import extraction as extracting
 from budwood.features import stage_times
 from budwood.features.gathering import Extraction
 from budwood.images.folder import load_folder
 from budwood.images.folds import make_folds
-from budwood.judging import staged_networks
-from budwood.judging.staged_networks import StagedNetwork
 from budwood.learning.probe import Probe
 from budwood.networks.candidates import Candidate
+from budwood.tasks.compare import compare
 
 LENET = Candidate("lenet5", "none")
 RESNET = Candidate("resnet20_cifar", "none")

@@ -19,7 +19,7 @@ from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
 from budwood.images.splits import Split
 from budwood.networks.info import info, set_info
-from budwood.predictions import predict_run
+from budwood.tasks.predict import predict_run
 
 CLASSES = ("dark", "light")
 
@@ -241,7 +241,7 @@ def test_torch_is_not_imported(saved, photos):
     script = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from budwood.predictions import predict_run\n"
+        "from budwood.tasks.predict import predict_run\n"
         "said = predict_run(Path(sys.argv[1]), [Path(sys.argv[2])], 2, print, None).to_json()\n"
         "print(json.dumps({'torch': 'torch' in sys.modules, **said}))\n"
     )

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from budwood.datasets import DATASETS, Datasets, find_dataset, get_dataset
+from budwood.course.datasets import DATASETS, Datasets, find_dataset, get_dataset
 from budwood.errors import DataError, UnknownName
 from budwood.images.folder import load_folder
 

@@ -5,22 +5,22 @@ import pytest
 from PIL import Image
 
 import budwood as bw
-from budwood import runs
 from budwood.classifier import Classifier
-from budwood.comparisons import compare
+from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.images.depth import Depth
 from budwood.images.folder import load_folder
 from budwood.images.preprocessing import Preprocessing
-from budwood.judgements import evaluate
-from budwood.judging.staged_networks import StagedNetwork
 from budwood.learning.probe import Probe
 from budwood.networks.candidates import Candidate
 from budwood.networks.info import info, set_depth, set_info
-from budwood.predictions import predict_run
-from budwood.reporting.thumbnails import SMALL, address_of, thumbnails
+from budwood.reporting.pictures import SMALL, address_of, thumbnails
 from budwood.settings import Settings
+from budwood.tasks import train as runs
+from budwood.tasks.compare import compare
+from budwood.tasks.evaluate import evaluate
+from budwood.tasks.predict import predict_run
 
 CLASSES = ("dark", "light")
 TWELVE, SIXTEEN = Depth({"uint16": (0, 4095)}), Depth({"uint16": (0, 65535)})

@@ -15,9 +15,9 @@ from torch import nn
 
 import budwood as bw
 from budwood.display import as_html, counted, displayed
+from budwood.evaluation.metrics import evaluate_logits
 from budwood.images.notes import Note
-from budwood.judging.metrics import evaluate_logits
-from budwood.predictions import Prediction, Predictions
+from budwood.tasks.predict import Prediction, Predictions
 
 SHORT = 200
 MANY = tuple(Path(f"/home/me/photos/daisy/{i}.jpg") for i in range(9000))

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from budwood.cli import cli
+from budwood.course.recipes import load_recipe, load_recipes
 from budwood.errors import BudwoodError
-from budwood.recipes.grafts import show_graft
-from budwood.recipes.loading import load_recipe, load_recipes
+from budwood.tasks.graft import show_graft
 
 from .pages import ROOT, Page, arguments, fits, lay_out, pages, parse
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import ConfigError, DataError
-from budwood.fixes import COLUMNS, apply_findings, require_new, write_findings
-from budwood.judging.findings import Finding
+from budwood.evaluation.data_issues import Finding
+from budwood.tasks.fixes import COLUMNS, apply_findings, require_new, write_findings
 
 
 @pytest.fixture
@@ -307,7 +307,9 @@ def test_what_appears_at_the_target_meanwhile_is_not_overwritten(
 ):
     """Another program writes it after all targets were found free; perhaps on a disk like FAT."""
     target = photos / "tulips" / "0-roses.jpg"
-    monkeypatch.setattr("budwood.fixes._require_room", lambda fixes: target.write_text("another"))
+    monkeypatch.setattr(
+        "budwood.tasks.fixes._require_room", lambda fixes: target.write_text("another")
+    )
     if not has_links:
         monkeypatch.setattr("os.link", refuse_link)
     file = fill_in(tmp_path / "list.csv", (photos / "roses" / "0-roses.jpg", "move to tulips"))

@@ -18,7 +18,7 @@ from budwood.features.trunks import trunks_folder
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.learning import plan as planning
-from budwood.learning.precision_trial import Trial
+from budwood.learning.precision import Trial
 from budwood.learning.training import Training
 from budwood.networks.info import info, set_info
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from budwood import judgements
 from budwood.errors import DataError
 from budwood.files import write_json
+from budwood.tasks import evaluate as judgements
 
 
 @pytest.mark.parametrize("named", [".", "model.safetensors"])

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from budwood.networks.scaling import PUBLISHED, count_parameters, scale_by
+from budwood.classics.scaling import PUBLISHED, count_parameters, scale_by
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(page.name for page in (DOCS / "networks").glob("*.md"))

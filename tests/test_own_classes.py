@@ -9,11 +9,11 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 import budwood as bw
-from budwood import preparing
 from budwood.errors import ConfigError, DataError, WeightsError
 from budwood.networks.sources import source
 from budwood.networks.torchvision_source import imagenet_classes
 from budwood.run_folders import run_or_network
+from budwood.tasks import preparing
 
 DOGS, CATS = slice(151, 269), slice(281, 286)
 """Rows of ImageNet's breeds."""

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from budwood import predictions
 from budwood.cli.predict import command
 from budwood.errors import DataError
-from budwood.judging.trust import Answers
-from budwood.predictions import Prediction, predict_run
+from budwood.evaluation.trust import Answers
+from budwood.tasks import predict as predictions
+from budwood.tasks.predict import Prediction, predict_run
 
 CLASSES = ("path", "unknown")
 

@@ -30,7 +30,7 @@ def here(tmp_path_factory):
         specs = [EngineSpec("torch", "fp32")]
         patch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)
         patch.chdir(folder)
-        patch.setattr("budwood.doctoring.check_engines", lambda: ())
+        patch.setattr("budwood.tasks.doctor.check_engines", lambda: ())
         notes = []
         run = bw.train("images", out="run", on_note=notes.append, **SETTINGS)
         assert notes
@@ -72,7 +72,9 @@ def test_a_library_user_can_abstain(here):
 
 def test_a_recipe_is_trained_with_other_settings(here, monkeypatch):
     asked = []
-    monkeypatch.setattr("budwood.runs.run_training", lambda request, *a, **k: asked.append(request))
+    monkeypatch.setattr(
+        "budwood.tasks.train.run_training", lambda request, *a, **k: asked.append(request)
+    )
     bw.train("images", recipe="resnet50-flowers", epochs=2, out="other")
     assert (asked[0].recipe, asked[0].model, asked[0].epochs) == (
         "resnet50-flowers",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from budwood.images.folder import ImageFolder, Note, Split
-from budwood.runs import _lonely
+from budwood.tasks.train import _lonely
 
 
 def folder(numbers, *notes):

@@ -14,12 +14,12 @@ import pytest
 
 from budwood.cli.options import SettingsCommand, setting_options
 from budwood.cli.train import command
+from budwood.course.recipes import load_recipe
 from budwood.errors import ConfigError
 from budwood.features.gathering import Extraction
 from budwood.fields import read_table, setting, settings_of
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
-from budwood.recipes.loading import load_recipe
 from budwood.settings import SGD, Settings, given_options, recipe_keys, settled
 
 ROOT = Path(__file__).parents[1]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from budwood import surfaces
-from budwood.demonstration import run_demo
 from budwood.errors import ConfigError, DataError
-from budwood.surfaces import PATCH, SURFACES, draw_surfaces, raw_pixel_baseline
+from budwood.tasks import surfaces
+from budwood.tasks.demo import run_demo
+from budwood.tasks.surfaces import PATCH, SURFACES, draw_surfaces, raw_pixel_baseline
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from budwood.course.recipes import Chapter, Recipe
 from budwood.fields import Setting, Steps, Texts, settings_of
-from budwood.recipes.loading import Chapter, Recipe
 from budwood.settings import Settings, recipe_keys
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -10,22 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from budwood.audits import audit as audit
     from budwood.capsule.verify import verify as verify
     from budwood.classifier import Classifier as Classifier
-    from budwood.comparisons import compare as compare
-    from budwood.doctoring import doctor as doctor
+    from budwood.course.recipes import load_recipe as load_recipe
     from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
-    from budwood.explanations import explain as explain
+    from budwood.evaluation.metrics import Evaluation as Evaluation
     from budwood.features.gathering import Extraction as Extraction
+    from budwood.grafting.donors import take as take
+    from budwood.grafting.graft_recipes import DonorLayers as DonorLayers
+    from budwood.grafting.grafted import graft as graft
+    from budwood.grafting.new_layers import NewLayer as NewLayer
     from budwood.images.folder import ImageFolder as ImageFolder
     from budwood.images.folder import Split as Split
     from budwood.images.folder import load_folder as load_folder
     from budwood.images.preprocessing import Preprocessing as Preprocessing
+    from budwood.inspection.summarizing import summarize as summarize
     from budwood.intervals import wilson_interval as wilson_interval
-    from budwood.judgements import evaluate as evaluate
-    from budwood.judging.metrics import Evaluation as Evaluation
     from budwood.learning.probe import Probe as Probe
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
@@ -35,42 +36,41 @@ if TYPE_CHECKING:
     from budwood.networks.info import info as info
     from budwood.networks.info import set_info as set_info
     from budwood.networks.loading import load_weights as load_weights
-    from budwood.predictions import predict as predict
-    from budwood.recipes.loading import load_recipe as load_recipe
-    from budwood.reports import report as report
-    from budwood.runs import train as train
     from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
-    from budwood.surgery.donors import take as take
     from budwood.surgery.freezing import freeze as freeze
+    from budwood.surgery.freezing import select as select
     from budwood.surgery.freezing import unfreeze as unfreeze
-    from budwood.surgery.graft_recipes import DonorLayers as DonorLayers
-    from budwood.surgery.grafting import graft as graft
-    from budwood.surgery.new_layers import NewLayer as NewLayer
-    from budwood.surgery.selection import select as select
-    from budwood.surgery.summarizing import summarize as summarize
+    from budwood.tasks.audit import audit as audit
+    from budwood.tasks.compare import compare as compare
+    from budwood.tasks.doctor import doctor as doctor
+    from budwood.tasks.evaluate import evaluate as evaluate
+    from budwood.tasks.explain import explain as explain
+    from budwood.tasks.predict import predict as predict
+    from budwood.tasks.report import report as report
+    from budwood.tasks.train import train as train
 
 _HOMES = {
     "Classifier": "classifier",
     "load": "saved",
-    "audit": "audits",
-    "compare": "comparisons",
-    "doctor": "doctoring",
-    "evaluate": "judgements",
-    "explain": "explanations",
-    "report": "reports",
-    "train": "runs",
+    "audit": "tasks.audit",
+    "compare": "tasks.compare",
+    "doctor": "tasks.doctor",
+    "evaluate": "tasks.evaluate",
+    "explain": "tasks.explain",
+    "report": "tasks.report",
+    "train": "tasks.train",
     "Probe": "learning.probe",
     "Extraction": "features.gathering",
-    "predict": "predictions",
+    "predict": "tasks.predict",
     "verify": "capsule.verify",
     "BudwoodError": "errors",
     "ImageFolder": "images.folder",
     "Split": "images.folder",
     "load_folder": "images.folder",
     "Preprocessing": "images.preprocessing",
-    "Evaluation": "judging.metrics",
+    "Evaluation": "evaluation.metrics",
     "wilson_interval": "intervals",
     "fit_probe": "learning.probe",
     "Training": "learning.training",
@@ -78,20 +78,20 @@ _HOMES = {
     "info": "networks.info",
     "set_info": "networks.info",
     "models": "networks.catalog",
-    "load_recipe": "recipes.loading",
+    "load_recipe": "course.recipes",
     "Cut": "surgery.cutting",
     "cut": "surgery.cutting",
-    "take": "surgery.donors",
+    "take": "grafting.donors",
     "freeze": "surgery.freezing",
     "unfreeze": "surgery.freezing",
     "replace_head": "networks.heads",
-    "DonorLayers": "surgery.graft_recipes",
-    "graft": "surgery.grafting",
-    "NewLayer": "surgery.new_layers",
+    "DonorLayers": "grafting.graft_recipes",
+    "graft": "grafting.grafted",
+    "NewLayer": "grafting.new_layers",
     "draw": "drawing.drawing",
     "load_weights": "networks.loading",
-    "select": "surgery.selection",
-    "summarize": "surgery.summarizing",
+    "select": "surgery.freezing",
+    "summarize": "inspection.summarizing",
 }
 
 __all__ = sorted(_HOMES)

@@ -16,6 +16,19 @@ from torch import nn
 from budwood.capsule.pack import packed, write_capsule
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
+from budwood.evaluation.learning_curve import LearningCurve, learning_curve
+from budwood.evaluation.metrics import Evaluation
+from budwood.evaluation.reliability import (
+    CrossValidation,
+    Verdict,
+    crossed,
+    ood_of,
+    temperature_of,
+    trust_from,
+    verdict_on,
+)
+from budwood.evaluation.selective import SelectiveRule
+from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
@@ -23,19 +36,12 @@ from budwood.images.depth import Depth
 from budwood.images.given import Photos, are_numbers, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
-from budwood.judging.cross_validation import CrossValidation, crossed
-from budwood.judging.honesty import Verdict
-from budwood.judging.learning_curve import LearningCurve, learning_curve
-from budwood.judging.metrics import Evaluation
-from budwood.judging.selective import SelectiveRule
-from budwood.judging.trust import Answers, Trust, rule_of
-from budwood.judging.verdicts import ood_of, temperature_of, trust_from, verdict_on
-from budwood.learning.blocks import FeatureRows
 from budwood.learning.fitting import Fit, fit_plan, require_readable
-from budwood.learning.folding import hits_of_folds, require_folds
+from budwood.learning.kfold import hits_of_folds, require_folds
 from budwood.learning.plan import Plan, state_of, trainable_copy
-from budwood.learning.precision_trial import pooled
+from budwood.learning.precision import pooled
 from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.streaming import FeatureRows
 from budwood.learning.training import Epoch, Training
 from budwood.networks.heads import num_outputs
 from budwood.networks.info import info, preprocessing_of, set_depth

@@ -5,11 +5,11 @@ from typing import Any
 
 from budwood.capsule.pack import Capsule, read_capsule
 from budwood.classifier import Classifier, fitted_classifier
+from budwood.grafting.grafted import regraft
 from budwood.networks.building import rebuild
 from budwood.networks.info import set_info
 from budwood.networks.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.grafting import regraft
 
 
 def load(path: Path | str, **options: Any) -> Classifier:

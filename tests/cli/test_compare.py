@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from budwood.cli.compare import command
-from budwood.comparisons import compare
+from budwood.tasks.compare import compare
 from budwood.text import width_of
 
 SMALL = "lenet5=none,resnet20_cifar=none"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from budwood.datasets import DATASETS
+from budwood.course.datasets import DATASETS
 
 OFFLINE = """\
 import socket, sys, time

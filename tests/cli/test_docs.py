@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.datasets import DATASETS, PhotoFolder
-from budwood.fixes import Fix
-from budwood.judging.learning_curve import LearningCurve, curve_of
-from budwood.judging.selective import SelectiveRule
-from budwood.learning.growing import PartialFit
-from budwood.learning.precision_trial import Trial
+from budwood.course.datasets import DATASETS, PhotoFolder
+from budwood.evaluation.learning_curve import LearningCurve, curve_of
+from budwood.evaluation.selective import SelectiveRule
+from budwood.learning.precision import Trial
+from budwood.learning.training_sizes import PartialFit
 from budwood.networks.building import build
 from budwood.settings import Settings
+from budwood.tasks.fixes import Fix
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")

@@ -2,7 +2,7 @@
 
 import importlib
 
-from budwood.lessons.degradation import EPOCHS, NETWORKS, PHOTOS
+from budwood.course.degradation import EPOCHS, NETWORKS, PHOTOS
 
 
 def test_it_trains_all_four_and_says_what_came_of_it(lesson):

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from budwood.judging.cross_validation import CrossValidation, Fold
+from budwood.evaluation.reliability import CrossValidation, Fold
 
 from .conftest import draw_class
 

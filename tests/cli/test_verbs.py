@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import DataError
-from budwood.predictions import predict_run
+from budwood.tasks.predict import predict_run
 
 
 def test_evaluate_judges_every_photo_of_a_folder_without_parts(verbs):

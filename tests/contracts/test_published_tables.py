@@ -9,10 +9,10 @@ from functools import cache
 import pytest
 from torch import nn
 
+from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import Row, Summary
 from budwood.networks.building import build
 from budwood.networks.catalog import find, models
-from budwood.surgery.summarizing import summarize
-from budwood.surgery.summary import Row, Summary
 
 
 def table(name: str, size: int | None = None) -> Summary:

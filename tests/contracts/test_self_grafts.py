@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from budwood.grafting.donors import take
+from budwood.grafting.grafted import graft
 from budwood.networks.building import build
-from budwood.surgery.donors import take
-from budwood.surgery.grafting import graft
 
 NETWORKS = ("vgg16", "resnet18", "googlenet", "efficientnet_b0")
 

@@ -9,15 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.drawing.blocks import Block
+from budwood.drawing.blocks import Block, folded
 from budwood.drawing.drawing import Drawing, blocks_in, draw
-from budwood.drawing.folding import folded
 from budwood.errors import ConfigError, CutError
+from budwood.grafting.grafted import graft
+from budwood.inspection.summarizing import summarize
 from budwood.networks.building import build
 from budwood.networks.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.grafting import graft
-from budwood.surgery.summarizing import summarize
 
 SVG = "{http://www.w3.org/2000/svg}"
 ARCHITECTURES = [

@@ -3,9 +3,8 @@
 import pytest
 from torch import nn
 
-from budwood.drawing.blocks import Block
+from budwood.drawing.blocks import Block, folded
 from budwood.drawing.drawing import blocks_in
-from budwood.drawing.folding import folded
 
 
 def runs(block):

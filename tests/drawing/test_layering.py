@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.drawing.layering import layers_of
+from budwood.drawing.grid import layers_of
 
 
 @st.composite

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from budwood.drawing.blocks import ENTRY, EXIT, Block
+from budwood.drawing.blocks import ENTRY, EXIT, Block, folded
 from budwood.drawing.boxes import Box
-from budwood.drawing.folding import folded
 from budwood.drawing.layout import laid_out
 from budwood.drawing.pieces import BoxAt, FrameAt, LineAt
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import ImageFont
 
-from budwood.drawing.lettering import shortened, width_of
+from budwood.drawing.pieces import shortened, width_of
 
 TEXTS = [
     "conv 7x7, 64, /2",

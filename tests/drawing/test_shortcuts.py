@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.drawing.blocks import ENTRY, EXIT, Block
+from budwood.drawing.blocks import ENTRY, EXIT, Block, folded
 from budwood.drawing.boxes import Box
 from budwood.drawing.drawing import blocks_in
-from budwood.drawing.folding import folded
 from budwood.drawing.shortcuts import count_shortcuts, paths_of
 from budwood.networks.building import build
 

@@ -6,7 +6,7 @@ from torch import nn
 
 import budwood
 from budwood.errors import ConfigError
-from budwood.judging.attribution import (
+from budwood.evaluation.attribution import (
     feature_maps,
     first_filters,
     where_it_looked,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import logsumexp
 
 from budwood.errors import DataError
-from budwood.judging.calibration import (
+from budwood.evaluation.calibration import (
     SPREAD,
     Reliability,
     fit_temperature,

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from budwood.errors import ConfigError
+from budwood.evaluation import comparison
+from budwood.evaluation.comparison import ComparedNetwork, ComparedStage, Comparison
 from budwood.intervals import wilson_interval
-from budwood.judging import comparison
-from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison
 from budwood.text import width_of
 
 PHOTOS = 400

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from budwood.evaluation.comparison import ComparedNetwork, ComparedStage, Comparison
+from budwood.evaluation.pairing import optimism, pairwise_differences
 from budwood.intervals import accuracy_interval, difference_interval
-from budwood.judging.comparison import ComparedNetwork, ComparedStage, Comparison
-from budwood.judging.selection import optimism, pairwise_differences
 
 
 def comparison(right, groups=None):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from budwood.evaluation.reliability import crossed
 from budwood.intervals import wilson_interval
-from budwood.judging.cross_validation import crossed
 
 
 def test_the_whole_is_the_sum_of_its_folds():

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.judging.findings import KINDS, Finding, counted, in_order
+from budwood.evaluation.data_issues import KINDS, Finding, counted, in_order
 
 names = st.lists(st.text("abc/", min_size=1).map(Path), min_size=1, max_size=4)
 

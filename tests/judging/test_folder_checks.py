@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from budwood.evaluation.folder_checks import FIXES, folder_problems
 from budwood.images.folder import ImageFolder, Note, Split
-from budwood.judging.folder_checks import FIXES, folder_problems
 
 
 def folder(counts, notes=()):

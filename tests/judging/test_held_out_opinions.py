@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from budwood.judging.held_out_opinions import held_out_opinions
-from budwood.judging.suspects import suspects
+from budwood.evaluation.label_errors import held_out_opinions, suspects
 
 
 def blobs(n=240, k=4, d=24, wrong=12, seed=0):

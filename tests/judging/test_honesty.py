@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from budwood.judging.honesty import honesty_of
-from budwood.judging.selective import NEVER, SelectiveRule
-from budwood.judging.trust import HeldOutImages, learned_trust
+from budwood.evaluation.reliability import honesty_of
+from budwood.evaluation.selective import NEVER, SelectiveRule
+from budwood.evaluation.trust import HeldOutImages, learned_trust
 
 RULE = SelectiveRule(0.1, threshold=0.7, photos=100, answered=90, wrong=4)
 LABELS = np.array([0] * 45 + [1] * 45 + [1] * 10)

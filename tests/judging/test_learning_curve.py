@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from budwood.errors import DataError
-from budwood.judging.learning_curve import curve_of, learning_curve
-from budwood.learning.growing import PartialFit
+from budwood.evaluation.learning_curve import curve_of, learning_curve
+from budwood.learning.training_sizes import PartialFit
 
 SIZES = (100, 200, 400, 800)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.judging.learning_curve import Forecast, learning_curve
+from budwood.evaluation.learning_curve import Forecast, learning_curve
 from budwood.learning.probe import FittedProbe, Probe, fit_probe
 
 CLASSES, WIDTH = 3, 60

@@ -6,8 +6,7 @@ from torch import nn
 
 import budwood
 from budwood.errors import ConfigError
-from budwood.judging.attribution import where_it_looked
-from budwood.judging.map_layers import last_map_layer, map_layers
+from budwood.evaluation.attribution import last_map_layer, map_layers, where_it_looked
 from budwood.networks.info import info
 
 

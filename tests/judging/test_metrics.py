@@ -13,8 +13,8 @@ from scipy.stats import binomtest
 from sklearn import metrics as reference
 
 from budwood.errors import ConfigError, DataError
+from budwood.evaluation.metrics import evaluate_logits
 from budwood.intervals import wilson_interval
-from budwood.judging.metrics import evaluate_logits
 
 
 @st.composite

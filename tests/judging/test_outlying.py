@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from budwood.judging.outlying import WIDE, outliers
+from budwood.evaluation.ood import WIDE, outliers
 
 
 def rows(n=300, d=48, seed=0):

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from budwood.errors import DataError
+from budwood.evaluation.pairing import paired
 from budwood.intervals import difference_interval
-from budwood.judging.pairing import paired
 
 right = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from budwood.errors import ConfigError, DataError
-from budwood.judging.selective import (
+from budwood.evaluation.selective import (
     CONFIDENCE,
     NEVER,
     OOD,

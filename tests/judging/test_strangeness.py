@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from budwood.errors import DataError
-from budwood.judging import strangeness
-from budwood.judging.strangeness import fit_familiar
+from budwood.evaluation import ood as strangeness
+from budwood.evaluation.ood import fit_familiar
 
 
 def drawn(n, seed, d=40, k=3, shift=0.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from budwood.errors import DataError
-from budwood.judging.suspects import neighbours, suspects
+from budwood.evaluation.label_errors import neighbours, suspects
 
 
 def predicted(n, k, flipped, seed=0):

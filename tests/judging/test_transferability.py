@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from budwood.errors import DataError
-from budwood.judging.transferability import h_score, logme, spectrum
+from budwood.evaluation.transferability import h_score, logme, spectrum
 
 SHAPES = st.sampled_from([(30, 4), (40, 12), (25, 40)])
 

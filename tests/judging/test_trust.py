@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from budwood.errors import ConfigError
-from budwood.judging.calibration import reliability
-from budwood.judging.trust import HeldOutImages, Trust, learned_trust, rule_of, trust_in
+from budwood.evaluation.calibration import reliability
+from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust, rule_of, trust_in
 
 
 def learned(n=800, k=4, d=24, seed=0):
@@ -97,7 +97,7 @@ def test_held_out_photos_need_not_be_training_photos():
 
 
 def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
-    monkeypatch.setattr("budwood.judging.trust.MOST_FEATURES", 24 * 50)
+    monkeypatch.setattr("budwood.evaluation.trust.MOST_FEATURES", 24 * 50)
     asked = []
 
     def features_of(some):
@@ -124,6 +124,6 @@ def test_a_rate_that_is_none_is_refused(rate):
 
 
 def test_no_more_than_a_few_thousand_photos_travel(monkeypatch):
-    monkeypatch.setattr("budwood.judging.trust.MOST", 100)
+    monkeypatch.setattr("budwood.evaluation.trust.MOST", 100)
     trust, _, _ = learned()
     assert len(trust.confidence) == len(trust.wrong) == 100

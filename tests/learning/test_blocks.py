@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from budwood.learning import blocks, probe
-from budwood.learning.blocks import FeatureRows, spans, standardised
+from budwood.learning import probe
+from budwood.learning import streaming as blocks
 from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.streaming import FeatureRows, spans, standardised
 
 
 @given(n=st.integers(0, 50), size=st.integers(1, 60))

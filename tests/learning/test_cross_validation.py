@@ -7,9 +7,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from budwood.errors import DataError
-from budwood.learning.blocks import FeatureRows
 from budwood.learning.cross_validation import cross_validated, folds_to_hold_out
 from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.streaming import FeatureRows
 
 
 def drawn(n, d, k, seed):

@@ -6,7 +6,7 @@ import pytest
 
 from budwood.errors import ConfigError
 from budwood.images.splits import Split
-from budwood.learning.folding import require_folds
+from budwood.learning.kfold import require_folds
 
 
 def split(numbers, groups_of_each):

@@ -8,9 +8,7 @@ from torch import nn
 
 from budwood.errors import CutError, PhotoError, UnknownName
 from budwood.learning import forecasting
-from budwood.learning.forecasting import Forecast, forecasts
-from budwood.learning.probe_times import probe_seconds
-from budwood.learning.step_times import StepTimes, step_times
+from budwood.learning.forecasting import Forecast, StepTimes, forecasts, probe_seconds, step_times
 from budwood.surgery.cutting import FrontierTensor
 
 

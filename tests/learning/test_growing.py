@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.learning import growing
-from budwood.learning.growing import draw, partial_fits
+from budwood.learning import training_sizes as growing
 from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.training_sizes import draw, partial_fits
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 
@@ -110,7 +110,7 @@ def test_fitting_side_by_side_or_one_by_one_is_the_same(clusters, monkeypatch):
 
 
 def test_of_very_many_images_only_some_are_held_out_in_each_draw(clusters, monkeypatch):
-    monkeypatch.setattr("budwood.learning.penalties.HELD_OUT", 50)
+    monkeypatch.setattr("budwood.learning.regularisation.HELD_OUT", 50)
     x, y = clusters(200, 8, 4, spread=2.5)
     parts = list(partial_fits(x, y, 4, SHARES, penalty=2.0))
     assert {int(n) for part in parts for n in (~np.isnan(part.hits)).sum(1)} == {80}

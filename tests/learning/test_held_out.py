@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.evaluation.calibration import fit_temperature
 from budwood.images.folds import make_folds
-from budwood.judging.calibration import fit_temperature
 from budwood.learning import held_out
 from budwood.learning.held_out import held_out_by_probe
 from budwood.learning.probe import Probe, fit_probe, held_out_logits
@@ -49,7 +49,7 @@ def test_folds_are_fitted_where_the_penalty_was_given(clusters, rows):
 
 
 def test_of_very_many_photos_those_that_were_held_out_answer(clusters, rows, monkeypatch):
-    monkeypatch.setattr("budwood.learning.penalties.HELD_OUT", 25)
+    monkeypatch.setattr("budwood.learning.regularisation.HELD_OUT", 25)
     x, y = clusters(100, 8, 4, spread=2.0)
     solved, answers = probed(rows(x), y, 4)
     folds = make_folds(y.numpy())

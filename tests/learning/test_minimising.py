@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from budwood.learning.axes import axes_of
-from budwood.learning.blocks import Blocks, FeatureRows
-from budwood.learning.minimising import Regressions
+from budwood.learning.lbfgs import Regressions, axes_of
+from budwood.learning.streaming import Blocks, FeatureRows
 
 
 def problem(seed, n, d, k):

@@ -8,8 +8,8 @@ import budwood as bw
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.linear_heads import probed_layer
 from budwood.learning.plan import Plan
+from budwood.learning.probe import probed_layer
 from budwood.networks.heads import head_names
 from budwood.networks.info import info, set_info
 from budwood.networks.prepared import normalise

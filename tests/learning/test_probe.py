@@ -12,12 +12,12 @@ from sklearn.preprocessing import StandardScaler
 
 from budwood.errors import ConfigError, DataError
 from budwood.images.folds import make_folds
-from budwood.learning.penalties import (
+from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.regularisation import (
     PENALTIES_PER_FEATURE,
     Tried,
     one_standard_error,
 )
-from budwood.learning.probe import Probe, fit_probe
 
 
 def by_scikit_learn(x, y, penalty, bias=True):

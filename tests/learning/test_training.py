@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from budwood.errors import ConfigError, DataError
-from budwood.learning.answering import predict_logits, top1
+from budwood.learning.streaming import predict_logits, top1
 from budwood.learning.training import Training, batches, total_loss, train_graft
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.lessons.curves import HEIGHT, Curve, draw_curves, spread
+from budwood.course.curves import HEIGHT, Curve, draw_curves, spread
 
 CURVES = [
     Curve("plain, 20 layers", (2.0, 1.2, 0.4), False, True),

@@ -7,10 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from budwood.course import degradation
+from budwood.course.degradation import NETWORKS, Trained, show_degradation
 from budwood.errors import ConfigError, DataError
-from budwood.lessons import degradation
-from budwood.lessons.degradation import NETWORKS, show_degradation
-from budwood.lessons.findings import Trained
 from budwood.networks.building import build
 
 

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
+from budwood.course.degradation import NETWORKS, Degradation, Trained
 from budwood.learning.training import Training, batches
-from budwood.lessons.degradation import NETWORKS
-from budwood.lessons.findings import Degradation, Trained
 
 
 def result_of(*losses, photos=33):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.networks.alexnet import alexnet_2012, alexnet_course, response_norm
+from budwood.classics.alexnet import alexnet_2012, alexnet_course, response_norm
 
 
 def kinds(network) -> list[str]:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.networks.efficientnet import DROP_CONNECT, EfficientNet, SamePadding
-from budwood.networks.scaling import PUBLISHED
+from budwood.classics.efficientnet import DROP_CONNECT, EfficientNet, SamePadding
+from budwood.classics.scaling import PUBLISHED
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.errors import ConfigError
-from budwood.learning.training import total_loss
-from budwood.networks.building import build, rebuild
-from budwood.networks.googlenet import (
+from budwood.classics.googlenet import (
     WIDTHS,
     GoogLeNetOutputs,
     InceptionV1,
     InceptionV2,
     InceptionV3,
     NaiveInception,
+    entering,
     googlenet_2014,
     googlenet_naive,
 )
+from budwood.errors import ConfigError
+from budwood.learning.training import total_loss
+from budwood.networks.building import build, rebuild
 from budwood.networks.heads import head_names
-from budwood.networks.inception import entering
 from budwood.networks.info import info
 
 

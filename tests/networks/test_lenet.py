@@ -4,11 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.errors import WeightsError
-from budwood.networks.building import build, rebuild
-from budwood.networks.heads import head_names, num_outputs, replace_head
-from budwood.networks.info import info
-from budwood.networks.lenet import (
+from budwood.classics.lenet import (
     S2_READ_BY_C3,
     EuclideanRBF,
     ScaledTanh,
@@ -17,6 +13,10 @@ from budwood.networks.lenet import (
     lenet5,
     lenet5_1998,
 )
+from budwood.errors import WeightsError
+from budwood.networks.building import build, rebuild
+from budwood.networks.heads import head_names, num_outputs, replace_head
+from budwood.networks.info import info
 
 
 def count(module: nn.Module) -> int:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.networks.resnet import BLOCKS, Subsample, resnet, resnet_cifar
+from budwood.classics.resnet import BLOCKS, Subsample, resnet, resnet_cifar
 
 
 def on_meta(depth: int, **options: bool) -> nn.Module:

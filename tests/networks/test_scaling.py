@@ -7,11 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.errors import UnknownName
-from budwood.networks.building import build, rebuild, structure
-from budwood.networks.catalog import find, models
-from budwood.networks.info import info
-from budwood.networks.scaling import (
+from budwood.classics.scaling import (
     PUBLISHED,
     count_parameters,
     phi_of,
@@ -21,6 +17,10 @@ from budwood.networks.scaling import (
     scale_by,
     stages,
 )
+from budwood.errors import UnknownName
+from budwood.networks.building import build, rebuild, structure
+from budwood.networks.catalog import find, models
+from budwood.networks.info import info
 
 
 def test_phi_0_is_b0():

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.networks.initialising import initialise_he
-from budwood.networks.vgg import CONFIGURATIONS, VGG
+from budwood.classics.initialising import initialise_he
+from budwood.classics.vgg import CONFIGURATIONS, VGG
 
 
 @pytest.fixture(scope="module")

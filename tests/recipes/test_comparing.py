@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from budwood.recipes.comparing import Reached, beside
-from budwood.recipes.loading import load_recipe
+from budwood.course.recipe_comparison import Reached, beside
+from budwood.course.recipes import load_recipe
 
 REACHED = Reached(
     test_top1=0.9,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from budwood.course.bundled import names, text_of
+from budwood.course.recipes import is_recipe, load_recipe, load_recipes
 from budwood.errors import ConfigError, UnknownName
-from budwood.preparing import network_to_inspect, prepared_network
-from budwood.recipes.bundled import names, text_of
-from budwood.recipes.loading import is_recipe, load_recipe, load_recipes
+from budwood.inspection.summarizing import summarize
 from budwood.surgery.cutting import cut
-from budwood.surgery.summarizing import summarize
+from budwood.tasks.preparing import network_to_inspect, prepared_network
 
 CHAPTER = {
     "vgg16-catdog": ("5.1", 0.9669, 2),

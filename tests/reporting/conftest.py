@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.judging.calibration import reliability
-from budwood.judging.metrics import evaluate_logits
-from budwood.reporting.facts import Cell, Facts, Found, Growth, Picture, Point
+from budwood.evaluation.calibration import reliability
+from budwood.evaluation.metrics import evaluate_logits
+from budwood.reporting.report_data import Cell, Facts, Found, Growth, Picture, Point
 from budwood.settings import Settings
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.judging.calibration import Bin
-from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
-from budwood.reporting.facts import Growth, Point
-from budwood.reporting.plotting import Chart, linear, logarithmic, round_ticks
+from budwood.evaluation.calibration import Bin
+from budwood.reporting.charts import (
+    Chart,
+    epoch_chart,
+    growth_chart,
+    linear,
+    logarithmic,
+    penalty_chart,
+    reliability_chart,
+    round_ticks,
+)
+from budwood.reporting.report_data import Growth, Point
 from budwood.reporting.words import words_of
 
 EN = words_of("en")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from budwood.cli.train import command
-from budwood.recipes.loading import load_recipe
-from budwood.reporting.commands import command_of
+from budwood.course.recipes import load_recipe
+from budwood.reporting.run_report import command_of
 from budwood.settings import Settings
 
 

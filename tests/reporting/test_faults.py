@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from budwood.reporting.faults import equal_photos, probably_wrong, small_classes
 from budwood.reporting.records import Listed
+from budwood.reporting.report_data import equal_photos, probably_wrong, small_classes
 
 
 def test_equal_files_are_told_by_what_is_wrong_with_them():

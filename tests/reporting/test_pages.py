@@ -6,8 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from budwood.reporting.pages import class_rows, model_card, report_page, write_pages
-from budwood.reporting.styling import page_style
+from budwood.reporting.pages import class_rows, model_card, page_style, report_page, write_pages
 from budwood.reporting.words import words_of
 from budwood.settings import settled
 

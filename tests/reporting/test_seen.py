@@ -6,7 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.reporting.seen import CLASSES, LISTED, PHOTOS, Seen, photos_of_cells, shown_places
+from budwood.reporting.report_data import (
+    CLASSES,
+    LISTED,
+    PHOTOS,
+    Seen,
+    photos_of_cells,
+    shown_places,
+)
 
 
 def seen_of(labels, predicted, k):

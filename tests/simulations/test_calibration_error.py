@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from budwood.judging.calibration import reliability
+from budwood.evaluation.calibration import reliability
 
 DRAWS = 100
 

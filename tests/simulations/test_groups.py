@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.evaluation.calibration import softmax
+from budwood.evaluation.reliability import CrossValidation, crossed
+from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
 from budwood.images.folds import make_folds
-from budwood.judging.calibration import softmax
-from budwood.judging.cross_validation import CrossValidation, crossed
-from budwood.judging.trust import HeldOutImages, Trust, learned_trust
-from budwood.learning.blocks import FeatureRows
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.streaming import FeatureRows
 
 DRAWS = 20
 

@@ -7,7 +7,7 @@ its mean confidence. Whether a rule keeps its target is asked of the truth, not 
 import numpy as np
 import pytest
 
-from budwood.judging.selective import fit_rule
+from budwood.evaluation.selective import fit_rule
 
 DRAWS = 300
 FORMER = {100: 0.651, 300: 0.552, 1000: 0.604, 2569: 0.643}

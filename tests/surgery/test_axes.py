@@ -8,13 +8,13 @@ from torchvision.models.swin_transformer import SwinTransformer
 
 from budwood.features.rows import RowsInMemory, Selected
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.precision_trial import pooled
+from budwood.learning.precision import pooled
 from budwood.networks.info import info, set_info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.probing import probe_shapes
+from budwood.surgery.recording import probe_shapes
 from budwood.surgery.stages import stages_of
 from budwood.surgery.tracing import trace
 

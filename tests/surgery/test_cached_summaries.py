@@ -3,10 +3,10 @@
 import pytest
 
 from budwood.files import home
-from budwood.surgery import cached_summaries
-from budwood.surgery.cached_summaries import cached_summary
+from budwood.inspection import cached_summaries
+from budwood.inspection.cached_summaries import cached_summary
+from budwood.inspection.summarizing import summarize
 from budwood.surgery.freezing import freeze
-from budwood.surgery.summarizing import summarize
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.surgery.chains import chain_of
 from budwood.surgery.cutting import cut
+from budwood.surgery.flow import chain_of
 
 
 def graft_of(*layers):

@@ -2,9 +2,9 @@
 
 import pytest
 
+from budwood.classics.googlenet import WIDTHS
+from budwood.course.costs import inception_costs, scaling_costs, table_of_phis
 from budwood.errors import ConfigError
-from budwood.networks.inception import WIDTHS
-from budwood.surgery.costs import inception_costs, scaling_costs, table_of_phis
 
 
 @pytest.mark.parametrize("position", WIDTHS)

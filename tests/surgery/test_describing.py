@@ -31,9 +31,8 @@ from torch import nn
 from torch.nn import functional
 
 from budwood.networks.building import build
-from budwood.surgery import describing
-from budwood.surgery.describing import described, module_words
-from budwood.surgery.fingerprints import graph_keys, module_key
+from budwood.surgery import fingerprints as describing
+from budwood.surgery.fingerprints import described, graph_keys, module_key, module_words
 from budwood.surgery.tracing import trace
 
 

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from budwood.errors import CutError, UnknownName
+from budwood.grafting.donors import take
 from budwood.networks.building import build
-from budwood.surgery.donors import take
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.surgery.summarizing import summarize
+from budwood.inspection.summarizing import summarize
 
 
 class Net(nn.Module):

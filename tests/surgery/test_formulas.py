@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from timm.layers import AvgPool2dSame, Conv2dSame
 from torch import nn
 
-from budwood.networks.efficientnet import SamePadding
-from budwood.surgery.formulas import parameters_formula, size_formula
+from budwood.classics.efficientnet import SamePadding
+from budwood.inspection.formulas import parameters_formula, size_formula
 
 
 def worth(formula):

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from budwood.errors import BudwoodError, ConfigError, UnknownName
-from budwood.surgery.graft_recipes import DonorLayers, GraftRecipe
-from budwood.surgery.new_layers import NewLayer
+from budwood.grafting.graft_recipes import DonorLayers, GraftRecipe
+from budwood.grafting.new_layers import NewLayer
 
 
 @pytest.mark.parametrize(

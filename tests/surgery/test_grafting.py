@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from budwood.errors import ConfigError, CutError, UnknownName, WeightsError
+from budwood.grafting.donors import take
+from budwood.grafting.graft_recipes import DonorLayers
+from budwood.grafting.grafted import graft, regraft
+from budwood.grafting.new_layers import NewLayer
+from budwood.inspection.summarizing import summarize
 from budwood.networks.building import build
 from budwood.networks.heads import replace_head
 from budwood.networks.info import Origin, info
 from budwood.surgery.cutting import cut
-from budwood.surgery.donors import take
-from budwood.surgery.graft_recipes import DonorLayers
-from budwood.surgery.grafting import graft, regraft
-from budwood.surgery.new_layers import NewLayer
-from budwood.surgery.summarizing import summarize
 
 END = (
     NewLayer(type="AdaptiveAvgPool2d", options={"output_size": 1}),

@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from budwood.errors import CutError
-from budwood.surgery.joining import End, Socket, join, on_shapes
-from budwood.surgery.new_layers import NewLayer
+from budwood.grafting.joining import End, Socket, join, on_shapes
+from budwood.grafting.new_layers import NewLayer
 
 
 def socket(module, wants, name="there", vectors_only=False):

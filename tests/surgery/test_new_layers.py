@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from budwood.errors import ConfigError
-from budwood.surgery.new_layers import TYPES, NewLayer, described
+from budwood.grafting.new_layers import TYPES, NewLayer, described
 
 
 def test_what_enters_is_inferred():

@@ -5,8 +5,8 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-from budwood.networks.efficientnet import SamePadding
-from budwood.surgery.operations import operation
+from budwood.classics.efficientnet import SamePadding
+from budwood.inspection.summarizing import operation
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from torch import nn
 
 from budwood.networks.building import build
 from budwood.networks.info import info
-from budwood.surgery import probing
-from budwood.surgery.probing import is_light, probe_shapes
+from budwood.surgery import recording as probing
+from budwood.surgery.recording import is_light, probe_shapes
 from budwood.surgery.tracing import trace
 
 NETWORKS = ["efficientnet_lite0", "resnet18", "googlenet_2014", "densenet121", "test_vit", "lenet5"]

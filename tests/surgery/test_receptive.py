@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision import models
 
-from budwood.surgery.receptive import ReceptiveFields
+from budwood.inspection.receptive import ReceptiveFields
 
 window = st.tuples(st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 2]))
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.networks.alexnet import alexnet_course
+from budwood.classics.alexnet import alexnet_course
+from budwood.inspection.layer_rows import Row
+from budwood.inspection.summarizing import summarize
 from budwood.surgery.freezing import freeze
-from budwood.surgery.rows import Row
-from budwood.surgery.summarizing import summarize
 from budwood.text import width_of
 
 

@@ -5,7 +5,7 @@ from torch import nn
 from torchvision import models
 
 from budwood.errors import PatternError
-from budwood.surgery.selection import select, selected_modules, selected_parameters
+from budwood.surgery.freezing import select, selected_modules, selected_parameters
 
 
 class Tokens(nn.Module):

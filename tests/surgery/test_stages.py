@@ -6,9 +6,8 @@ import torch
 import budwood
 from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
-from budwood.surgery.last_stage import last_stage
-from budwood.surgery.selection import select
-from budwood.surgery.stages import stages_of
+from budwood.surgery.freezing import select
+from budwood.surgery.stages import last_stage, stages_of
 
 EVERY = {
     "alexnet": "features.2 features.5 features.12 classifier.2 classifier.5",

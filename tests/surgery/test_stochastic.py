@@ -11,7 +11,7 @@ from torchvision.ops import StochasticDepth
 
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.stochastic import watching_randomness
+from budwood.surgery.tracing import watching_randomness
 
 X = torch.randn(4, 6)
 

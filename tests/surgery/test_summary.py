@@ -12,9 +12,9 @@ from torch import nn
 from torchvision import models
 
 from budwood.errors import ConfigError
+from budwood.inspection.summarizing import summarize
 from budwood.networks.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
-from budwood.surgery.summarizing import summarize
 
 
 def hollow(name, **options):

@@ -2,11 +2,11 @@
 
 import torch
 
-from budwood.networks.efficientnet import EfficientNet
-from budwood.networks.scaling import BASELINE, PUBLISHED, count_parameters, phis, scale_by
-from budwood.surgery.costs import scaling_costs
-from budwood.surgery.rows import Row
-from budwood.surgery.summarizing import summarize
+from budwood.classics.efficientnet import EfficientNet
+from budwood.classics.scaling import BASELINE, PUBLISHED, count_parameters, phis, scale_by
+from budwood.course.costs import scaling_costs
+from budwood.inspection.layer_rows import Row
+from budwood.inspection.summarizing import summarize
 from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, summary

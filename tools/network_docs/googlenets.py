@@ -2,7 +2,7 @@
 
 import torch
 
-from budwood.networks.inception import (
+from budwood.classics.googlenet import (
     WIDTHS,
     InceptionV1,
     InceptionV2,
@@ -10,10 +10,10 @@ from budwood.networks.inception import (
     NaiveInception,
     entering,
 )
-from budwood.surgery.costs import Cost, inception_costs
-from budwood.surgery.rows import Row
-from budwood.surgery.summarizing import summarize
-from budwood.surgery.summary import Summary
+from budwood.course.costs import Cost, inception_costs
+from budwood.inspection.layer_rows import Row
+from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import Summary
 from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary

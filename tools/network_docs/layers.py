@@ -8,12 +8,12 @@ from itertools import takewhile
 
 from torch import nn
 
+from budwood.inspection.layer_rows import Row, Shape
+from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import Summary
 from budwood.networks.building import build
 from budwood.networks.catalog import find
 from budwood.networks.classics_source import CLASSICS
-from budwood.surgery.rows import Row, Shape
-from budwood.surgery.summarizing import summarize
-from budwood.surgery.summary import Summary
 from budwood.text import short
 from network_docs import published
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from budwood.networks.resnet import BLOCKS
-from budwood.surgery.rows import Row
+from budwood.classics.resnet import BLOCKS
+from budwood.inspection.layer_rows import Row
 from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.capsule.format import Contents, read_answering
+from budwood.evaluation.trust import Answers, Trust, trust_in
 from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
 from budwood.features.extraction import OnProgress, Unreadable, counted, decoded, extract
 from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
 from budwood.features.verification import spread_error
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import Preprocessing
-from budwood.judging.trust import Answers, Trust, trust_in
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,17 @@ from budwood.capsule import format
 from budwood.capsule.format import NETWORK, Golden
 from budwood.capsule.golden import draw_golden_images, only_pixels
 from budwood.errors import CapsuleError, EngineError
+from budwood.evaluation.trust import PREFIX, Trust, trust_in
 from budwood.features.engines import preferred_specs
 from budwood.features.trunks import TrunkRef
 from budwood.features.verification import spread_error
 from budwood.images.preprocessing import Preprocessing
-from budwood.judging.trust import PREFIX, Trust, trust_in
 from budwood.machine import installed_version
 from budwood.networks.info import Origin, info, preprocessing_of
 from budwood.tensors import Logits
 
 if TYPE_CHECKING:
-    from budwood.judging.metrics import Evaluation
+    from budwood.evaluation.metrics import Evaluation
     from budwood.learning.fitting import Fit
     from budwood.learning.plan import Plan
 

@@ -63,9 +63,9 @@ def command(
       budwood audit photos/ --fix findings.csv
     """
     note(f"Looking at the photos in {data}.")  # what follows is slow to import
-    from budwood.audits import audit, require_network, with_fixes  # torch is loaded here
     from budwood.features.gathering import Extraction
-    from budwood.fixes import apply_findings, require_new, write_findings
+    from budwood.tasks.audit import audit, require_network, with_fixes  # torch is loaded here
+    from budwood.tasks.fixes import apply_findings, require_new, write_findings
 
     if table is not None:
         require_new(table)

@@ -59,8 +59,8 @@ def command(
       budwood compare photos/
       budwood compare photos/ --models 'efficientnet_lite*,resnet18'
     """
-    from budwood.comparisons import compare  # torch is loaded here
     from budwood.features.gathering import Extraction
+    from budwood.tasks.compare import compare  # torch is loaded here
 
     asked = [name.strip() for text in names for name in text.split(",") if name.strip()]
     extraction = Extraction(precision=precision, device=device, store_limit=store_limit)

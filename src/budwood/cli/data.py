@@ -45,7 +45,7 @@ def get(name: str, out: Path | None, archive: Path | None, as_json: bool, debug:
       budwood data get catdog --out photos/catdog
       budwood data get flowers --archive flower_photos.tgz
     """
-    from budwood.datasets import get_dataset
+    from budwood.course.datasets import get_dataset
 
     show(get_dataset(name, out, archive=archive, on_note=note, on_progress=_Download()), as_json)
 
@@ -59,7 +59,7 @@ def list_(as_json: bool, debug: bool) -> None:
     Example:
       budwood data list
     """
-    from budwood.datasets import DATASETS, Datasets
+    from budwood.course.datasets import DATASETS, Datasets
 
     show(Datasets(tuple(DATASETS.values())), as_json)
 

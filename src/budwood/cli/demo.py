@@ -27,8 +27,8 @@ def command(out: Path | None, replace: bool, as_json: bool, debug: bool) -> None
     Example:
       budwood demo
     """
-    from budwood.demonstration import run_demo
     from budwood.files import home
+    from budwood.tasks.demo import run_demo
 
     demo = run_demo(out or home() / "demo", note, ProgressLine("extracting"), STARTED, replace)
     show(demo, as_json)

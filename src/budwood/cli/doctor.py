@@ -34,6 +34,6 @@ def command(data: Path | None, model: str, as_json: bool, debug: bool) -> None:
     """
     with TemporaryDirectory() as place:  # importing torch makes a folder
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = place
-        from budwood.doctoring import doctor  # torch is loaded here
+        from budwood.tasks.doctor import doctor  # torch is loaded here
 
         show(doctor(data, model=model, started=STARTED), as_json)

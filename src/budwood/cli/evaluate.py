@@ -36,7 +36,7 @@ def command(
     """
     if len(runs) > 2:
         raise click.UsageError("One or two runs can be judged at a time.")
-    from budwood.judgements import evaluate
+    from budwood.tasks.evaluate import evaluate
 
     found = evaluate(
         runs if len(runs) == 2 else runs[0],

@@ -45,7 +45,7 @@ def command(
       budwood explain runs/flowers-efficientnet_lite0 IMG_0001.jpg
       budwood explain runs/flowers-efficientnet_lite0 IMG_0001.jpg --class roses --layer blocks.4
     """
-    from budwood.explanations import explain
+    from budwood.tasks.explain import explain
 
     found = explain(
         run,

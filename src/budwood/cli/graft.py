@@ -42,7 +42,7 @@ def command(
       budwood graft vgg16-graft
       budwood graft mine.toml --adapt
     """
-    from budwood.recipes.grafts import show_graft
+    from budwood.tasks.graft import show_graft
 
     shown = show_graft(recipe, classes, shape, adapt, depth)
     for line in shown.notes:

@@ -21,7 +21,7 @@ from budwood.networks.catalog import find
 if TYPE_CHECKING:
     from torch import nn
 
-    from budwood.surgery.summary import Summary
+    from budwood.inspection.summary import Summary
 
 
 @click.command("inspect", cls=SettingsCommand)
@@ -118,8 +118,8 @@ def _summary(
 ) -> "Summary":
     """The summary; of a network of the catalogue it is kept, and torch is needed the first time
     only."""
-    from budwood.recipes.bundled import names as recipe_names
-    from budwood.surgery.cached_summaries import cached_summary
+    from budwood.course.bundled import names as recipe_names
+    from budwood.inspection.cached_summaries import cached_summary
 
     def built() -> "Summary":
         return _built(what, shape, batch, drawing, classes, head)
@@ -139,11 +139,11 @@ def _built(
     head: str,
 ) -> "Summary":
     """The summary of a network that is built for it, with the changes that are asked for."""
+    from budwood.inspection.summarizing import summarize
     from budwood.networks.heads import replace_head
-    from budwood.preparing import network_to_inspect
     from budwood.surgery.freezing import freeze as freeze_layers
     from budwood.surgery.freezing import unfreeze as unfreeze_layers
-    from budwood.surgery.summarizing import summarize
+    from budwood.tasks.preparing import network_to_inspect
 
     network, usual_batch = network_to_inspect(what)
     if classes is not None:

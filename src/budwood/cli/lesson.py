@@ -68,7 +68,7 @@ def degradation(
       budwood lesson degradation
       budwood lesson degradation --data photos/ --epochs 60 --photos 2000
     """
-    from budwood.lessons.degradation import show_degradation
+    from budwood.course.degradation import show_degradation
 
     result = show_degradation(
         data,

@@ -14,7 +14,7 @@ from budwood.files import csv_bytes, path_cell, write_list
 from budwood.images.names import UNKNOWN
 
 if TYPE_CHECKING:
-    from budwood.predictions import Predictions
+    from budwood.tasks.predict import Predictions
 
 DASH = Path("-")
 """Stands for stdin or stdout."""
@@ -84,7 +84,7 @@ def command(
             next="Name a file elsewhere after --csv.",
             file=table,
         )
-    from budwood.predictions import predict_run
+    from budwood.tasks.predict import predict_run
 
     predictions = predict_run(
         run,

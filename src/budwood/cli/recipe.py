@@ -11,7 +11,7 @@ from budwood.cli.output import common_options, documented, show
 from budwood.cli.train import train
 
 if TYPE_CHECKING:
-    from budwood.recipes.loading import Recipe
+    from budwood.course.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def list_(as_json: bool, debug: bool) -> None:
     Example:
       budwood recipe list
     """
-    from budwood.recipes.loading import load_recipes
+    from budwood.course.recipes import load_recipes
 
     show(Recipes(load_recipes()), as_json)
 
@@ -67,7 +67,7 @@ def show_(name: str, as_json: bool, debug: bool) -> None:
     Example:
       budwood recipe show vgg16-graft
     """
-    from budwood.recipes.loading import load_recipe
+    from budwood.course.recipes import load_recipe
 
     show(load_recipe(name), as_json)
 

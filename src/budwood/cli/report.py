@@ -34,7 +34,7 @@ def command(run: Path, language: str, as_json: bool, debug: bool) -> None:
       budwood report runs/flowers-efficientnet_lite0
       budwood report runs/flowers-efficientnet_lite0 --lang zh
     """
-    from budwood.reports import report  # torch is loaded here
+    from budwood.tasks.report import report  # torch is loaded here
 
     progress = ProgressLine("extracting")
     show(report(run, language=language, on_note=note, on_progress=progress), as_json)

@@ -46,9 +46,9 @@ def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **option
 def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool) -> None:
     """Train as the options say; where a recipe is given, they say what is different from it."""
     note(f"Looking at the photos in {data}.")  # what follows is slow to import
-    from budwood.recipes.loading import load_recipe  # torch is loaded from here on
-    from budwood.runs import run_training
+    from budwood.course.recipes import load_recipe  # torch is loaded from here on
     from budwood.settings import Settings
+    from budwood.tasks.train import run_training
 
     source = click.get_current_context().get_parameter_source
     values = {k: v for k, v in options.items() if k not in ("freeze", "unfreeze")}

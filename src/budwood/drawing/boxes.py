@@ -1,17 +1,188 @@
-"""From steps to boxes: a layer, together with the small steps that follow it."""
+"""From steps to boxes: a layer, together with the small steps that follow it.
+
+What is written in a box: short names of layers and functions, as figures in textbooks use them.
+
+A *note* is a small step that goes without a box where it follows a layer: normalisation,
+activation, dropout, a change of shape.
+"""
 
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import fx, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 
-from budwood.drawing.labels import note_of, title_of
 from budwood.drawing.steps import Place, Step, Steps
-from budwood.surgery.operations import operation
-from budwood.surgery.rows import State as State
+from budwood.inspection.layer_rows import State as State
+from budwood.inspection.summarizing import operation
+from budwood.surgery.torch_internals import BatchNorm, tree_leaves
+from budwood.surgery.tracing import DROPPING_FUNCTIONS, is_random_module
+
+_NORMS: tuple[tuple[type[nn.Module], str, str], ...] = (
+    (BatchNorm, "BN", "batch norm"),
+    (_InstanceNorm, "instance norm", "instance norm"),
+    (nn.LayerNorm, "LN", "layer norm"),
+    (nn.GroupNorm, "GN", "group norm"),
+    (nn.LocalResponseNorm, "LRN", "local response norm"),
+)
+"""Normalisations, as a note and as a title."""
+
+_ACTIVATIONS = (
+    *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU),
+    *(nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softmax, nn.LogSoftmax, nn.Softplus),
+    *(nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh),
+)
+
+_FUNCTIONS = {
+    **dict.fromkeys(("view", "reshape", "permute", "transpose", "unsqueeze"), "reshape"),
+    **dict.fromkeys(("squeeze", "unflatten", "movedim", "swapaxes", "expand"), "reshape"),
+    **dict.fromkeys(("chunk", "split", "unbind", "tensor_split"), "split"),
+    **dict.fromkeys(("getitem", "narrow", "select", "index_select"), "slice"),
+    **{"relu": "ReLU", "relu_": "ReLU", "relu6": "ReLU6", "leaky_relu": "leaky ReLU"},
+    **{"silu": "SiLU", "gelu": "GELU", "elu": "ELU", "mish": "Mish", "hardtanh": "hard tanh"},
+    **{"hardswish": "hard swish", "hardsigmoid": "hard sigmoid", "log_softmax": "log softmax"},
+    **{"layer_norm": "LN", "batch_norm": "BN", "group_norm": "GN", "local_response_norm": "LRN"},
+    **{name: name for name in ("sigmoid", "tanh", "softmax", "softplus", "flatten", "pad", "roll")},
+}
+"""Functions that are notes."""
+
+JOINS = {
+    **{"add": "+", "iadd": "+", "add_": "+", "sub": "-", "isub": "-"},
+    **{"mul": "x", "imul": "x", "mul_": "x", "truediv": "/", "div": "/"},
+    **{"cat": "concat", "concat": "concat", "concatenate": "concat"},
+}
+"""Functions of two values; with one value and a constant they are notes."""
+
+
+def title_of(step: Step) -> str:
+    """What a step does, in a few words."""
+    if step.module is not None:
+        return layer_title(step.module)
+    if len(step.sources) > 1:
+        return JOINS.get(step.function, step.function)
+    return _function_title(step) or note_of(step) or step.function
+
+
+def layer_title(layer: nn.Module) -> str:
+    """What a layer does, in a few words; a type that is not known goes by its name.
+
+    Example:
+        >>> layer_title(nn.Conv2d(3, 64, 7, stride=2)), layer_title(nn.MaxPool2d(3, 2))
+        ('conv 7x7, 64, /2', 'max pool 3x3, /2')
+    """
+    match layer:
+        case _ConvNd():
+            return _convolution(layer)
+        case nn.Linear():
+            return f"linear {layer.out_features}"
+        case nn.MaxPool2d() | nn.AvgPool2d():
+            kind = "max" if isinstance(layer, nn.MaxPool2d) else "avg"
+            return _pooling(kind, layer.kernel_size, layer.stride)
+        case nn.AdaptiveAvgPool2d() | nn.AdaptiveMaxPool2d():
+            kind = "max" if isinstance(layer, nn.AdaptiveMaxPool2d) else "avg"
+            return _adaptive(kind, layer.output_size)
+        case nn.MultiheadAttention():
+            return f"attention, {layer.num_heads} heads"
+    full = next((title for kind, _, title in _NORMS if isinstance(layer, kind)), None)
+    return full or layer_note(layer) or operation(layer)
+
+
+def note_of(step: Step) -> str | None:
+    """What a step is called where it follows a layer; None for one that is no note."""
+    if step.module is not None:
+        return layer_note(step.module)
+    if len(step.sources) > 1:
+        return None
+    if step.function in DROPPING_FUNCTIONS:
+        return "dropout" if "dropout" in step.function else "stochastic depth"
+    if step.function in JOINS:
+        return f"{JOINS[step.function]} {_other_operand(step)}"
+    return _FUNCTIONS.get(step.function)
+
+
+def layer_note(layer: nn.Module) -> str | None:
+    """What a layer is called where it follows another; None for one that has a box of its own."""
+    if isinstance(layer, _DropoutNd):
+        return f"dropout {layer.p:g}"
+    if is_random_module(layer) and not isinstance(layer, nn.RReLU):
+        return "stochastic depth"
+    if isinstance(layer, _ACTIVATIONS):
+        return operation(layer).partition(",")[0]
+    if isinstance(layer, nn.Flatten):
+        return "flatten"
+    norm = next((note for kind, note, _ in _NORMS if isinstance(layer, kind)), None)
+    # timm's normalisations can hold the activation that follows them.
+    held = getattr(layer, "act", None)
+    after = layer_note(held) if norm and isinstance(held, nn.Module) else None
+    return f"{norm}, {after}" if after else norm
+
+
+def _other_operand(step: Step) -> str:
+    """What a value is joined with where that is no other step's value."""
+    if step.parameters:
+        return next(iter(step.parameters)).rpartition(".")[2]
+    given = [value for value in tree_leaves(step.node.args) if isinstance(value, fx.Node)]
+    return "itself" if len(given) > 1 and len(set(given)) == 1 else "constant"
+
+
+def _convolution(layer: _ConvNd) -> str:
+    kernel = "x".join(map(str, layer.kernel_size))
+    is_depthwise = layer.groups == layer.in_channels > 1
+    kind = "depthwise" if is_depthwise else "transposed conv" if layer.transposed else "conv"
+    settings = [f"{kind} {kernel}", str(layer.out_channels), _stride(layer.stride)]
+    if layer.groups > 1 and not is_depthwise:
+        settings.append(f"{layer.groups} groups")
+    if max(layer.dilation) > 1:
+        settings.append(f"dilation {max(layer.dilation)}")
+    return ", ".join(filter(None, settings))
+
+
+def _function_title(step: Step) -> str | None:
+    """The title of a function that is a layer in all but name."""
+    match step.function:
+        case "max_pool2d" | "avg_pool2d":
+            kernel = _argument(step.node, 1, "kernel_size")
+            return _pooling(step.function[:3], kernel, _argument(step.node, 2, "stride") or kernel)
+        case "adaptive_avg_pool2d" | "adaptive_max_pool2d":
+            return _adaptive(step.function[9:12], _argument(step.node, 1, "output_size"))
+        case "mean":
+            return "mean"
+        case "scaled_dot_product_attention":
+            return "attention"
+        case "linear" | "conv2d" if step.parameters:
+            return f"{step.function} {next(iter(step.parameters.values())).shape[0]}"
+    return None
+
+
+def _argument(node: fx.Node, position: int, name: str) -> Any:
+    return node.args[position] if len(node.args) > position else node.kwargs.get(name)
+
+
+def _pooling(kind: str, kernel: object, stride: object) -> str:
+    return ", ".join(filter(None, (f"{kind} pool {_by(kernel)}", _stride(stride))))
+
+
+def _adaptive(kind: str, size: object) -> str:
+    by = _by(size)
+    return f"global {kind} pool" if by == "1x1" else f"{kind} pool to {by}"
+
+
+def _stride(stride: object) -> str:
+    by = _by(stride)
+    high, _, wide = by.partition("x")
+    return "" if by == "1x1" else f"/{high}" if high == wide else f"/{by}"
+
+
+def _by(size: object) -> str:
+    """Height and width, such as 3x3, also of one number for both."""
+    pair = size if isinstance(size, tuple | list) else (size, size)
+    pair = tuple(pair) * 2 if len(pair) == 1 else pair
+    return "x".join("any" if side is None else str(side) for side in pair)
+
 
 Kind = Literal["input", "layer", "join", "output"]
 

@@ -13,16 +13,15 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from budwood.display import displayed
-from budwood.drawing.blocks import Block, blocks_of
-from budwood.drawing.folding import folded
+from budwood.drawing.blocks import Block, blocks_of, folded
 from budwood.drawing.layout import laid_out
 from budwood.drawing.steps import Steps, steps_of
 from budwood.drawing.svg import svg_of
 from budwood.errors import ConfigError, CutError
 from budwood.files import whole_file
 from budwood.networks.info import info, input_shape
-from budwood.surgery.memory import follow_overwritten_values
-from budwood.surgery.probing import Shapes, probe_shapes
+from budwood.surgery.cutting import follow_overwritten_values
+from budwood.surgery.recording import Shapes, probe_shapes
 from budwood.surgery.tracing import UntraceableError, trace
 from budwood.text import short
 

@@ -1,22 +1,233 @@
-"""Where everything goes: block by block, each in a frame, and the network from top to bottom."""
+"""Where everything goes: block by block, each in a frame, and the network from top to bottom.
 
-from dataclasses import replace
+One level of a drawing: the parts of a block in their places, and the lines between them.
+
+The main path is a grid. Beside it, to the right, run lanes: shortcuts, short ones inside long
+ones, and whatever branches off and ends there.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from budwood.drawing.blocks import ENTRY, EXIT, Block, Part
 from budwood.drawing.boxes import Box
-from budwood.drawing.lettering import shortened, width_of
-from budwood.drawing.levels import level_of
+from budwood.drawing.grid import Grid, Link, layers_of
 from budwood.drawing.pieces import (
     NOTHING,
     SIZES,
     FrameAt,
+    Item,
     LineAt,
     Piece,
+    Point,
     Text,
+    bar,
     box_piece,
     box_width,
+    is_bar,
+    shortened,
+    width_of,
 )
 from budwood.drawing.shortcuts import Side, Style, paths_of
+
+_LANE_GAP = 9
+_WIDE_GAP = 18
+_TURN = 10
+"""What a line needs to turn."""
+_REACH = 24
+"""How far a bar reaches beyond the lines that come to it."""
+
+
+def level_of(
+    block: Block,
+    pieces: Mapping[int, Piece],
+    links: Sequence[Link],
+    sides: Sequence[tuple[Side, Piece]],
+    *,
+    header: float,
+    style: Style,
+) -> Piece:
+    """All that is in a block as one piece; lines enter and leave it where its first part is.
+
+    Args:
+        block: Whose parts they are.
+        pieces: Those parts that are on the main path, by number.
+        links: Those of the main path.
+        sides: What is beside it, each with what it leads through.
+        header: Height to keep free at the top.
+        style: Of the lines of the main path.
+    """
+    return _Level(block, pieces, links, sides, header, style).piece()
+
+
+@dataclass(frozen=True)
+class _Area:
+    """What is taken, from one height to another: up to here on the right, and the space after."""
+
+    top: float
+    bottom: float
+    right: float
+    gap: float
+
+
+class _Level:
+    def __init__(
+        self,
+        block: Block,
+        pieces: Mapping[int, Piece],
+        links: Sequence[Link],
+        sides: Sequence[tuple[Side, Piece]],
+        header: float,
+        style: Style,
+    ) -> None:
+        self._parts = block.parts
+        self._style = style
+        ends = {number for link in links for number in link}
+        first = {ENTRY: Piece(0, 0, header)} if ENTRY in ends else {}
+        last = {EXIT: NOTHING} if EXIT in ends else {}
+        every = {**first, **pieces, **last}
+        self._grid = Grid(layers_of(list(every), links), every, self._is_bar)
+        self._spread_bars()
+        self._make_room(sides)
+        self._sides = sorted(sides, key=lambda pair: self._order(*pair))
+        self._areas = list(self._main_areas())
+
+    def piece(self) -> Piece:
+        grid = self._grid
+        items: list[Item] = list(self._main_lines())
+        for side, inner in self._sides:
+            items += self._lane(side, inner)
+        for node in grid.pieces:
+            items += grid.piece(node).moved(grid.x[node], grid.top(node))
+        anchor = grid.x[grid.rows[0][0]]
+        height = max(area.bottom for area in self._areas)
+        left = min(grid.x[node] - grid.piece(node).left for node in grid.x)
+        right = max(area.right for area in self._areas)
+        if EXIT in grid.x and (grid.x[EXIT] != anchor or height > grid.bottom(EXIT)):
+            ends = (grid.x[EXIT], grid.bottom(EXIT)), (anchor, height + _WIDE_GAP)
+            items.append(LineAt(ends, self._style, is_curved=True))
+            height += _WIDE_GAP
+        whole = Piece(0, 0, 0, tuple(items))
+        return Piece(anchor - left, right - anchor, height, whole.moved(-anchor, 0))
+
+    def _box(self, node: int) -> Box | None:
+        """What a number stands for, if that is one box."""
+        part = self._parts[node] if 0 <= node < len(self._parts) else None
+        return part if isinstance(part, Box) else None
+
+    def _is_bar(self, node: int) -> bool:
+        box = self._box(node)
+        return box is not None and is_bar(box)
+
+    def _spread_bars(self) -> None:
+        grid = self._grid
+        for node, (left, right) in grid.spans.items():
+            box, half = self._box(node), grid.piece(node).right
+            if box is not None:
+                reach = max(half, left + _REACH), max(half, right + _REACH)
+                grid.pieces[node] = bar(box, *reach)
+
+    def _make_room(self, sides: Sequence[tuple[Side, Piece]]) -> None:
+        """Room for the lanes' level lines, and for what they lead through."""
+        grid = self._grid
+        for side, _ in sides:
+            grid.fork(side.source, to_lanes=True)
+            for target in side.targets:
+                if not self._enters_beside(target):
+                    grid.merge(target)
+        for side, inner in sides:
+            if side.parts and side.targets:
+                free = self._end(side, inner) - self._start(side) - 2 * _TURN
+                grid.stretch(side.source, max(0, inner.height - free))
+
+    def _enters_beside(self, target: int) -> bool:
+        """True where a lane comes to a join from the right, with nothing in its way."""
+        box = self._box(target)
+        return box is not None and box.kind == "join" and self._grid.is_last_in_row(target)
+
+    def _enters_at(self, target: int) -> float:
+        """The height at which a lane comes to a part."""
+        grid = self._grid
+        if self._enters_beside(target):
+            return (grid.top(target) + grid.bottom(target)) / 2
+        return grid.merge_y(target)
+
+    def _start(self, side: Side) -> float:
+        return self._grid.fork_y(side.source, to_lanes=True)
+
+    def _end(self, side: Side, inner: Piece) -> float:
+        if side.targets:
+            return max(map(self._enters_at, side.targets))
+        return self._start(side) + 2 * _TURN + inner.height
+
+    def _order(self, side: Side, inner: Piece) -> tuple[bool, float]:
+        """Short lanes are inside long ones. What does not come back is outside: what leaves last
+        first, so that the lines to the others pass above it."""
+        start = self._start(side)
+        return not side.targets, self._end(side, inner) - start if side.targets else -start
+
+    def _main_areas(self) -> Iterator[_Area]:
+        grid = self._grid
+        for node in grid.x:
+            right = grid.x[node] + grid.piece(node).right
+            yield _Area(grid.top(node), grid.bottom(node), right, _WIDE_GAP)
+        for row, steps in enumerate(grid.steps):
+            for a, b in steps:
+                right = max(grid.x[a], grid.x[b])
+                yield _Area(grid.row_bottom(row), grid.row_top(row + 1), right, _WIDE_GAP)
+
+    def _main_lines(self) -> Iterator[LineAt]:
+        grid = self._grid
+        for (source, target), way in grid.layers.ways.items():
+            start = grid.top(source) if source == ENTRY else grid.bottom(source)
+            points: list[Point] = [(grid.x[source], start)]
+            for a, b in pairwise(way):
+                bend = grid.bends[a, b]
+                if bend == "fork":
+                    points += [(grid.x[end], grid.fork_y(a)) for end in (a, b)]
+                elif bend == "merge":
+                    points += [(grid.x[end], grid.merge_y(b)) for end in (a, b)]
+                elif bend == "curve":
+                    above = grid.x[a], grid.row_bottom(grid.row[a])
+                    below = grid.x[b], grid.row_top(grid.row[b])
+                    yield LineAt((*points, above), self._style)
+                    yield LineAt((above, below), self._style, is_curved=True)
+                    points = [below]
+            x = grid.x[way[-2] if target in grid.spans else target]
+            has_arrow = self._box(target) is not None
+            yield LineAt((*points, (x, grid.top(target))), self._style, has_arrow)
+
+    def _lane(self, side: Side, inner: Piece) -> Iterator[Item]:
+        """A lane, to the right of all that is beside it."""
+        start, end = self._start(side), self._end(side, inner)
+        gap = _WIDE_GAP if side.parts else _LANE_GAP
+        x = inner.left + max(
+            area.right + max(area.gap, gap)
+            for area in self._areas
+            if area.top < end + 1 and area.bottom > start - 1
+        )
+        self._areas.append(_Area(start, end, x + inner.right, gap))
+        way: list[Point] = [(self._grid.x[side.source], start), (x, start)]
+        if side.parts:
+            y = (start + end - inner.height) / 2
+            yield LineAt((*way, (x, y)), side.style, has_dot=True)
+            yield from inner.moved(x, y)
+            way = [(x, y + inner.height)]
+        last = max(side.targets, key=self._enters_at, default=None)
+        for target in side.targets:
+            before = way if target == last else []
+            is_branch = bool(before and side.parts)
+            points = (*before, *self._into(target, x))
+            yield LineAt(points, side.style, has_arrow=True, has_dot=not is_branch)
+
+    def _into(self, target: int, x: float) -> tuple[Point, ...]:
+        """The way from a lane into a part."""
+        grid, y = self._grid, self._enters_at(target)
+        if self._enters_beside(target):
+            return (x, y), (grid.x[target] + grid.piece(target).right, y)
+        return (x, y), (grid.x[target], y), (grid.x[target], grid.top(target))
+
 
 _HEADER = 22
 """Height of the line in which a frame's name is."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from budwood.surgery.probing import Shapes
+from budwood.surgery.recording import Shapes
 from budwood.surgery.torch_internals import tree_leaves
 from budwood.surgery.tracing import reached
 

@@ -6,8 +6,7 @@ from itertools import pairwise
 from math import hypot
 
 from budwood.drawing.colours import style_sheet
-from budwood.drawing.lettering import width_of
-from budwood.drawing.pieces import BoxAt, FrameAt, Item, LineAt, Piece, Point, Text
+from budwood.drawing.pieces import BoxAt, FrameAt, Item, LineAt, Piece, Point, Text, width_of
 
 _MARGIN = 24
 _HEAD = 20

@@ -4,7 +4,7 @@ The quantising is NNCF's, an extra that is not installed by default. NNCF report
 network, prints progress, and replaces the class of loggers; here it does none of the three.
 
 An engine in int8 is far from fp32 torch and is not verified by agreement; whoever takes its rows
-tries first what they are worth (`learning/precision_trial.py`).
+tries first what they are worth (`learning/precision.py`).
 """
 
 import io

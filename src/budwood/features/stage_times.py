@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from budwood.features.trunks import remember, remembered
-from budwood.surgery.stage_costs import before
+from budwood.surgery.stages import before
 
 TIMES = "stage-times.json"
 """Beside a kept trunk: seconds up to each output, for each engine on each processor."""

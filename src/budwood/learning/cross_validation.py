@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
 from budwood.images.folds import can_be_held_out, make_folds
-from budwood.learning.axes import axes_of
-from budwood.learning.penalties import answers_at, choose_penalty
+from budwood.learning.lbfgs import axes_of
 from budwood.learning.probe import Probe, blocks_for
+from budwood.learning.regularisation import answers_at, choose_penalty
 from budwood.tensors import Labels, Logits
 
 
@@ -77,7 +77,7 @@ def cross_validated(
 
     Example:
         >>> import torch
-        >>> from budwood.learning.blocks import FeatureRows
+        >>> from budwood.learning.streaming import FeatureRows
         >>> x = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
         >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
         >>> cross_validated(FeatureRows(x), labels, 2, Probe(folds=3)).logits.argmax(1).tolist()

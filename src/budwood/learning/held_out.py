@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from budwood.features.rows import RowSource, Selected
 from budwood.images.folds import FOLDS, can_be_held_out, make_folds
-from budwood.learning.answering import predict_logits
 from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
+from budwood.learning.streaming import predict_logits
 from budwood.learning.training import Training, train_graft, validation_of
 from budwood.tensors import Labels, Logits
 

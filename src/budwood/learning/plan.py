@@ -20,14 +20,14 @@ from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
-from budwood.learning.answering import predict_logits, top1
-from budwood.learning.linear_heads import head_rows, probed_layer
-from budwood.learning.precision_trial import Trial, pooled, trial_sample, try_int8
+from budwood.learning.precision import Trial, pooled, trial_sample, try_int8
+from budwood.learning.probe import head_rows, probed_layer
+from budwood.learning.streaming import predict_logits, top1
 from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
-from budwood.surgery.chains import chain_of
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.fingerprints import frozen_tensors
+from budwood.surgery.flow import chain_of
 from budwood.tensors import Features, Labels, Logits
 from budwood.threads import TRACING, settle_torch
 

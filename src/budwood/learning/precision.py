@@ -1,18 +1,36 @@
-"""Whether a graft's convolutions are trained in bf16: only where it is faster, and agrees."""
+"""Whether a graft's convolutions are trained in bf16: only where it is faster, and agrees.
+
+A trial decides whether int8 rows are good enough: the probe itself is asked, on a sample.
+
+An engine's rows in int8 differ from fp32 by a third of the spread between photos and may still
+serve a probe as well, so agreement is no measure here; accuracy is. Both kinds of rows are judged
+on the same photos in the same folds, so that what they have in common cancels out.
+"""
 
 import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from budwood.errors import DataError
 from budwood.features.openvino import processor
+from budwood.features.rows import RowSource
 from budwood.files import home, whole_file
+from budwood.intervals import difference_interval
+from budwood.learning.cross_validation import cross_validated
+from budwood.learning.probe import Probe
+from budwood.learning.streaming import FeatureRows
+from budwood.surgery.axes import place_axes
+from budwood.tensors import Features, Labels
 
 Precision = Literal["fp32", "bf16"]
 
@@ -131,3 +149,189 @@ def _restored(graft: nn.Module) -> Iterator[None]:
                 if not torch.equal(buffer, before):
                     buffer.copy_(before)
         graft.zero_grad()
+
+
+ALLOWED_LOSS = 0.003
+"""Top-1 that int8 may cost: 0.3 points."""
+PROBE = Probe()
+"""How the probes of a trial are fitted."""
+SAMPLE = 1000
+"""Photos of a trial."""
+POOLED = 32
+"""Photos whose maps are in memory at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What a trial of int8 came to.
+
+    Example:
+        >>> trial = Trial(
+        ...     photos=1000, reference="bf16", both_right=880, gained=14, lost=12, speed=1.9,
+        ...     interval=(-0.008, 0.012),
+        ... )
+        >>> str(trial).split("; ")
+        ['int8 is used: top-1 on 1000 photos 89.4 %, with bf16 89.2 % (+0.2 points, \
+95 % interval -0.8 to +1.2)', '1.90 times as fast.']
+    """
+
+    photos: int
+    reference: str
+    """The precision of the rows that int8 is held against."""
+    both_right: int
+    """Photos that both probes get right while they are held out."""
+    gained: int
+    """Photos that only int8 gets right."""
+    lost: int
+    """Photos that only the reference gets right."""
+    interval: tuple[float, float]
+    """The 95 % interval of the top-1 won by int8; photos that belong together count as such."""
+    speed: float
+    """Photos a second in int8, as a multiple of the reference's."""
+
+    @property
+    def accepted(self) -> bool:
+        """True if int8 costs no more than the allowed loss."""
+        return self.lost - self.gained <= round(ALLOWED_LOSS * self.photos, 9)
+
+    @property
+    def reference_top1(self) -> float:
+        """Cross-validated top-1 with rows of the reference."""
+        return (self.both_right + self.lost) / self.photos
+
+    @property
+    def int8_top1(self) -> float:
+        """Cross-validated top-1 with rows in int8."""
+        return (self.both_right + self.gained) / self.photos
+
+    @property
+    def difference(self) -> float:
+        """Top-1 won by int8."""
+        return (self.gained - self.lost) / self.photos
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `int8` of `train --json`; see docs/json.md."""
+        return {
+            "accepted": self.accepted,
+            "photos": self.photos,
+            "reference": self.reference,
+            "reference_top1": self.reference_top1,
+            "int8_top1": self.int8_top1,
+            "difference": self.difference,
+            "interval": list(self.interval),
+            "speed": self.speed,
+        }
+
+    def __str__(self) -> str:
+        won, low, high = (100 * share for share in (self.difference, *self.interval))
+        return (
+            f"int8 is {'used' if self.accepted else 'not used'}: top-1 on {self.photos} photos "
+            f"{100 * self.int8_top1:.1f} %, with {self.reference} "
+            f"{100 * self.reference_top1:.1f} % "
+            f"({won:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}); "
+            f"{self.speed:.2f} times as fast."
+        )
+
+
+def try_int8(
+    reference: Features,
+    int8: Features,
+    labels: Labels,
+    num_classes: int,
+    *,
+    named: str,
+    speed: float,
+    config: Probe = PROBE,
+    groups: NDArray[np.integer] | None = None,
+) -> Trial:
+    """How well a probe does on int8 rows, beside one on the rows of another precision.
+
+    Each kind of rows has its own penalty; the folds are the same.
+
+    Args:
+        reference: One row a photo, in bf16 or fp32.
+        int8: The same photos in the same order.
+        labels: Their classes, 0 to `num_classes` - 1.
+        num_classes: Outputs of the probe.
+        named: The precision of `reference`.
+        speed: Photos a second in int8 over those of the reference.
+        config: How probes are fitted.
+        groups: Of each photo: those of one group are held out together; None: each stands for
+            itself.
+
+    Raises:
+        DataError: If the two are not of the same photos, or a probe cannot be fitted to them.
+    """
+    if not len(reference) == len(int8) == len(labels):
+        raise DataError(
+            f"A trial got {len(reference)} rows in {named}, {len(int8)} in int8 and "
+            f"{len(labels)} labels.",
+            expected="They must be of the same photos.",
+        )
+    before, after = (
+        _held_out_hits(rows, labels, num_classes, config, groups) for rows in (reference, int8)
+    )
+    return Trial(
+        photos=len(labels),
+        reference=named,
+        both_right=int((before & after).sum()),
+        gained=int((after & ~before).sum()),
+        lost=int((before & ~after).sum()),
+        interval=difference_interval(before, after, groups),
+        speed=speed,
+    )
+
+
+def trial_sample(labels: Labels, size: int = SAMPLE, seed: int = 0) -> list[int]:
+    """Positions of at most `size` photos, sorted; every class keeps its share.
+
+    Example:
+        >>> labels = torch.tensor([0] * 80 + [1] * 20)
+        >>> sample = trial_sample(labels, 10)
+        >>> [int((labels[sample] == k).sum()) for k in (0, 1)]
+        [8, 2]
+    """
+    order = _by_class(labels.cpu().numpy(), seed)
+    size = min(size, len(order))
+    return sorted(int(order[i * len(order) // size]) for i in range(size))
+
+
+def pooled(rows: RowSource) -> Features:
+    """One vector a photo from frontier rows of any shape: a map's mean over its places.
+
+    Which axis holds features was seen when the network was traced (`surgery/axes.py`); of rows that
+    were made otherwise, maps are taken to be `n c h w` and sequences `n t d`. Several tensors are
+    put side by side. Where nothing but the photos themselves is stored, `n h w c`, it is their mean
+    colours.
+    """
+    parts = []
+    for start in range(0, len(rows), POOLED):
+        tensors = rows.take(range(start, min(start + POOLED, len(rows))))
+        axes = rows.axes or (None,) * len(tensors)
+        known = list(zip(tensors, axes, strict=True))
+        maps = [_flat(t.float(), axis) for t, axis in known if t.is_floating_point()]
+        parts.append(torch.cat(maps or [_flat(t.float(), t.dim() - 1) for t in tensors], 1))
+    return torch.cat(parts)
+
+
+def _flat(tensor: torch.Tensor, feature_axis: int | None) -> Features:
+    places = place_axes(tensor.dim(), feature_axis)
+    return tensor.mean(places) if places else tensor.reshape(len(tensor), -1)
+
+
+def _held_out_hits(
+    features: Features,
+    labels: Labels,
+    k: int,
+    config: Probe,
+    groups: NDArray[np.integer] | None,
+) -> NDArray[np.bool_]:
+    """For each photo, whether the probe that has not seen it gets it right."""
+    answers = cross_validated(FeatureRows(features), labels, k, config, groups).logits
+    return (answers.argmax(1) == labels).numpy()
+
+
+def _by_class(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """All positions, class after class, shuffled within each."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    return shuffled[np.argsort(labels[shuffled], kind="stable")]

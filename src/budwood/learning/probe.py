@@ -9,28 +9,38 @@ the same features (`minimising.py`), and each penalty starts where the last one 
 precision is enough to compare penalties: only the last steps to the optimum are in float64.
 
 Features are read a block of rows at a time (`blocks.py`), so that they may be larger than memory.
+
+The linear layer at the end of a network that is solved rather than trained, and its input.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from budwood.display import displayed
 from budwood.errors import DataError
-from budwood.features.rows import RowSource
+from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, Selected
 from budwood.fields import Checked, setting
 from budwood.images.folds import make_folds
-from budwood.learning.axes import Axes, axes_of
-from budwood.learning.blocks import BLOCK_BYTES, Blocks, FeatureRows, standardised
-from budwood.learning.minimising import Regressions
-from budwood.learning.penalties import (
+from budwood.learning.lbfgs import Basis, Regressions, axes_of
+from budwood.learning.regularisation import (
     Candidate,
     HeldOutAnswers,
     answers_at,
     choose_penalty,
+)
+from budwood.learning.streaming import (
+    BLOCK_BYTES,
+    Blocks,
+    FeatureRows,
+    predict_logits,
+    standardised,
 )
 from budwood.settings import same
 from budwood.tensors import Features, Labels, Logits
@@ -191,7 +201,7 @@ def blocks_for(features: Features | RowSource, y: Labels, k: int, bias: bool) ->
 
 
 def _optimum(
-    axes: Axes, y: Labels, k: int, penalty: float, start: Tensor | None, bias: bool
+    axes: Basis, y: Labels, k: int, penalty: float, start: Tensor | None, bias: bool
 ) -> tuple[Tensor, float]:
     """The columns `k m+1` of all photos, and the mean cross entropy."""
     everyone = torch.ones(1, len(y))
@@ -214,3 +224,87 @@ def _require_classes(photos: int, y: Labels, k: int) -> None:
             f"The labels go from {y.min()} to {y.max()}.",
             expected=f"They index {k} classes, from 0 on.",
         )
+
+
+PROBED_ROWS = 32
+"""Rows by which it is seen whether a layer is a network's last."""
+
+
+def probed_layer(graft: nn.Module, shapes: Sequence[tuple[int, ...]]) -> nn.Linear | None:
+    """The layer that `fit_probe` can solve: the graft's only trainable one, linear, and its last.
+
+    None if there is no such layer, or a part of it is frozen.
+
+    Args:
+        graft: The graft of a cut that was made in eval mode.
+        shapes: The shape of each frontier tensor for one photo.
+    """
+    layers = [m for m in graft.modules() if _trains_itself(m)]
+    if len(layers) != 1 or not isinstance(layers[0], nn.Linear):
+        return None
+    layer = layers[0]
+    if not all(p.requires_grad for p in layer.parameters()):
+        return None
+    # Random, and many: behind a ReLU or the like, some row would differ from the layer's output.
+    random = torch.Generator().manual_seed(0)
+    rows = tuple(torch.randn(PROBED_ROWS, *shape, generator=random) for shape in shapes)
+    with _inputs_of(layer) as inputs, torch.inference_mode():
+        output = graft.eval()(rows)
+        if len(inputs) != 1 or not isinstance(output, torch.Tensor) or inputs[0].dim() != 2:
+            return None
+        own = linear(inputs[0], layer.weight, layer.bias)
+    return layer if torch.equal(output, own) else None
+
+
+class GraftRows:
+    """What a layer of a graft is fed with, computed from the graft's rows when it is asked for."""
+
+    axes: Axes = (1,)
+
+    def __init__(self, graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: int) -> None:
+        self._graft, self._layer, self._rows, self._row_bytes = graft, layer, rows, row_bytes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
+        """One tensor `n d`."""
+        with _inputs_of(self._layer) as inputs:
+            predict_logits(self._graft, Selected(self._rows, positions), self._row_bytes)
+            return (torch.cat(inputs).clone(),)
+
+
+def head_rows(graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: int) -> RowSource:
+    """What the layer is fed with for each row: the probe's features, one tensor `n d`.
+
+    The graft's own rows where nothing but the layer is behind them. Else they are computed, once
+    if they fit into memory; rows that are live are never asked for twice.
+
+    Args:
+        graft: The graft of a cut that was made in eval mode.
+        layer: The one that `probed_layer` found in it.
+        rows: The frontier of some photos.
+        row_bytes: Bytes of one photo's frontier.
+    """
+    live = isinstance(rows, LiveRows)
+    computed = GraftRows(graft, layer, rows, row_bytes)
+    if live or len(rows) * layer.in_features * 4 <= IN_MEMORY:
+        return FeatureRows(computed.take(range(len(rows)))[0])
+    first = rows.take(range(1))
+    if len(first) == 1 and torch.equal(first[0], computed.take(range(1))[0]):
+        return rows
+    return computed
+
+
+@contextmanager
+def _inputs_of(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
+    seen: list[torch.Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _trains_itself(module: nn.Module) -> bool:
+    return any(p.requires_grad for p in module.parameters(recurse=False))

@@ -5,9 +5,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
 
+from budwood.classics.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 from budwood.display import displayed
 from budwood.errors import UnknownName
-from budwood.networks.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 from budwood.text import did_you_mean
 
 Source = str

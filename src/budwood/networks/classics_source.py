@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from budwood.classics.alexnet import INPUT as ALEXNET_INPUT
+from budwood.classics.alexnet import alexnet_2012, alexnet_course
+from budwood.classics.efficientnet import EfficientNet
+from budwood.classics.googlenet import googlenet_2014, googlenet_naive
+from budwood.classics.lenet import lenet5, lenet5_1998
+from budwood.classics.resnet import resnet, resnet_cifar
+from budwood.classics.scaling import PUBLISHED, phi_of, scale_by
+from budwood.classics.vgg import VGG
 from budwood.errors import WeightsError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.alexnet import INPUT as ALEXNET_INPUT
-from budwood.networks.alexnet import alexnet_2012, alexnet_course
 from budwood.networks.downloads import Progress
-from budwood.networks.efficientnet import EfficientNet
-from budwood.networks.googlenet import googlenet_2014, googlenet_naive
-from budwood.networks.lenet import lenet5, lenet5_1998
-from budwood.networks.resnet import resnet, resnet_cifar
-from budwood.networks.scaling import PUBLISHED, phi_of, scale_by
 from budwood.networks.sources import Source, source
-from budwood.networks.vgg import VGG
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

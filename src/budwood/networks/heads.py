@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
+from budwood.classics.lenet import EuclideanRBF
 from budwood.errors import ConfigError
 from budwood.networks.info import info, set_info
-from budwood.networks.lenet import EuclideanRBF
 from budwood.settings import require_setting
 from budwood.threads import TRACING
 

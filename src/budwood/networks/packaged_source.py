@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from budwood.classics.scaling import LITE, Scale
 from budwood.errors import WeightsError
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.downloads import Progress, sha256_of
-from budwood.networks.scaling import LITE, Scale
 from budwood.networks.sources import Source
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class PackagedSource(Source):
     def construct(
         self, name: str, tag: str | None, classes: int | None, aux_heads: bool
     ) -> "nn.Module":
-        from budwood.networks.efficientnet import EfficientNet
+        from budwood.classics.efficientnet import EfficientNet
 
         return EfficientNet(_scale(name), classes or 1000)
 

@@ -1,11 +1,16 @@
-"""The report and the model card, written from facts: one HTML file, and Markdown beside it."""
+"""The report and the model card, written from facts: one HTML file, and Markdown beside it.
+
+The style sheet of a report, that of the drawing in it included, for light, dark and print.
+"""
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from html import escape
+from importlib.resources import files
 from itertools import groupby
 from math import sqrt
 from pathlib import Path
@@ -14,14 +19,48 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from budwood.drawing.colours import style_sheet
 from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
-from budwood.reporting.facts import Cell, Facts
-from budwood.reporting.styling import page_style
+from budwood.reporting.report_data import Cell, Facts
 from budwood.reporting.words import Words
 from budwood.text import percent, visible
+
+_DARK = "@media(prefers-color-scheme:dark){"
+
+
+@cache
+def page_style() -> str:
+    """All rules of the page."""
+    sheet = (files("budwood.reporting") / "templates" / "style.css").read_text("utf-8")
+    return (
+        sheet
+        + drawing_rules(".drawing", is_dark=False)
+        + "@media screen and (prefers-color-scheme:dark){"
+        + drawing_rules(":root:not([data-theme=light]) .drawing", is_dark=True)
+        + "}@media screen{"
+        + drawing_rules(":root[data-theme=dark] .drawing", is_dark=True)
+        + "}"
+    )
+
+
+def drawing_rules(scope: str, *, is_dark: bool) -> str:
+    """The rules for drawings below a selector, so that they touch nothing else in the page.
+
+    Example:
+        >>> drawing_rules(".drawing", is_dark=False).startswith(".drawing text{font-family:")
+        True
+    """
+    light, _, dark = style_sheet().partition(_DARK)
+    rules = dark.removesuffix("}") if is_dark else light
+    return re.sub(r"([^{}]+)\{", lambda found: _scoped(scope, found[1]) + "{", rules)
+
+
+def _scoped(scope: str, selectors: str) -> str:
+    return ",".join(f"{scope} {selector}" for selector in selectors.split(","))
+
 
 REPORT, CARD = "report.html", "model-card.md"
 """What they are called in the folder of a run."""

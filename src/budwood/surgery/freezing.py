@@ -4,13 +4,124 @@ Two marks make a layer frozen: its parameters do not require a gradient, and a n
 layer with running statistics stays in eval mode whatever `network.train()` says (complaint:
 github.com/pytorch/pytorch/issues/86590). Stochastic layers are not marked here: the cut decides
 which of them lie inside the frozen part (`cutting.py`).
+
+Layers by name: a glob over module and parameter paths; what matches nothing is an error.
+
+Copies of a module's structure that share all of its tensors.
 """
+
+import copy
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import TypeVar
 
 from torch import nn
 
-from budwood.surgery.selection import selected_modules, selected_parameters
+from budwood.errors import PatternError
 from budwood.surgery.torch_internals import NormBase
-from budwood.surgery.twins import hold_in_eval, is_held, release
+from budwood.text import did_you_mean
+
+
+def select(network: nn.Module, pattern: str) -> tuple[str, ...]:
+    """The paths of the modules and parameters that `pattern` matches, in the network's order.
+
+    A glob over whole paths: `*` crosses dots, so `layer4*` takes everything in and under
+    `layer4`, and `*.bn?` every `bn1`, `bn2`, ... at any depth. A module stands for all that is
+    inside it. Parameters that hang on no layer of their own (`cls_token`) are found by name.
+
+    Raises:
+        PatternError: If nothing matches: a typing error must not freeze nothing in silence.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+        >>> select(net, "1*")
+        ('1', '1.weight', '1.bias')
+    """
+    paths = _paths(network)
+    matches = tuple(path for path in paths if fnmatchcase(path, pattern))
+    if not matches:
+        tops = [name for name, _ in network.named_children()]
+        guess = _nearest(pattern, paths)
+        raise PatternError(
+            f"{pattern!r} matches none of {len(paths)} layers and parameters.",
+            expected=f"Top-level names are {', '.join(tops) or 'none'}.",
+            next=f"Did you mean {guess!r}?" if guess else "`budwood inspect` shows every name.",
+        )
+    return matches
+
+
+def selected_parameters(network: nn.Module, pattern: str) -> dict[str, nn.Parameter]:
+    """The parameters that are matched by `pattern` or lie inside a module that is."""
+    chosen = set(select(network, pattern))
+    named = network.named_parameters(remove_duplicate=False)
+    return {name: p for name, p in named if _is_inside(name, chosen)}
+
+
+def selected_modules(network: nn.Module, pattern: str) -> dict[str, nn.Module]:
+    """The modules that are matched by `pattern` or lie inside a module that is."""
+    chosen = set(select(network, pattern))
+    named = network.named_modules(remove_duplicate=False)
+    return {name: m for name, m in named if name and _is_inside(name, chosen)}
+
+
+def _paths(network: nn.Module) -> tuple[str, ...]:
+    """Every name, those of shared layers included: each of them must be found."""
+    modules = [name for name, _ in network.named_modules(remove_duplicate=False) if name]
+    parameters = [name for name, _ in network.named_parameters(remove_duplicate=False)]
+    return (*modules, *parameters)
+
+
+def _is_inside(path: str, chosen: set[str]) -> bool:
+    parts = path.split(".")
+    return any(".".join(parts[:end]) in chosen for end in range(1, len(parts) + 1))
+
+
+def _nearest(pattern: str, paths: tuple[str, ...]) -> str | None:
+    """The existing path that resembles the pattern most, with the pattern's own ending."""
+    ending = ".*" if pattern.endswith(".*") else "*" if pattern.endswith("*") else ""
+    stem = pattern.removesuffix(ending)
+    near = did_you_mean(stem, paths, 0.5)
+    return near + ending if near else None
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def twin(module: Module) -> Module:
+    """A copy with modes and attributes of its own whose parameters and buffers are the module's.
+
+    Example:
+        >>> layer = nn.Linear(2, 2)
+        >>> other = twin(layer).eval()
+        >>> layer.training, other.weight is layer.weight
+        (True, True)
+    """
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def hold_in_eval(module: nn.Module) -> None:
+    """Put a module in eval mode, to stay there whatever its parents' `train()` says."""
+    module.eval()
+    for part in module.modules():
+        # Unlike a bound method, a partial is copied and pickled together with its module.
+        vars(part)["train"] = partial(_stay, part)
+
+
+def release(module: nn.Module) -> None:
+    """Let a module follow its parents' mode again."""
+    for part in module.modules():
+        vars(part).pop("train", None)
+
+
+def is_held(module: nn.Module) -> bool:
+    """True for a module that `hold_in_eval` was called on."""
+    return "train" in vars(module)
+
+
+def _stay(self: nn.Module, mode: bool = True) -> nn.Module:
+    """Replaces `train` on a module that is held in eval mode."""
+    return self
 
 
 def freeze(network: nn.Module, *patterns: str) -> nn.Module:

@@ -4,24 +4,67 @@ A classifier need not sit on a network's last layer: photos that are unlike thos
 are often better told apart half-way. A stage ends where everything passes through one tensor and
 the next layer with weights begins, one stage for each block; of its map the mean over all places is
 taken. One trunk gives all stages, so one pass over the photos fills them all.
+
+What running a network up to some place costs: multiply-adds and memory.
+
+The layers between a network's last stage but one and its classifier, as globs.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
 from budwood.surgery.axes import place_axes
-from budwood.surgery.cutting import Cut, FrontierTensor
+from budwood.surgery.cutting import Cut, FrontierTensor, build_trunk, follow_overwritten_values
 from budwood.surgery.flow import Flow, owner_of
-from budwood.surgery.memory import follow_overwritten_values
-from budwood.surgery.probing import Shapes, probe_shapes
-from budwood.surgery.splitting import build_trunk
-from budwood.surgery.stage_costs import macs_up_to, memory_up_to
-from budwood.surgery.tracing import UntraceableError, trace
+from budwood.surgery.recording import Shapes, probe_shapes
+from budwood.surgery.tracing import UntraceableError, ancestors, trace
+
+
+def before(end: fx.Node) -> list[fx.Node]:
+    """All that a node is computed from, and the node itself, in the order of the graph."""
+    seen = ancestors(end)
+    return [node for node in end.graph.nodes if node in seen]
+
+
+def macs_up_to(shapes: Shapes, end: fx.Node) -> int:
+    """Multiply-adds of one photo."""
+    return sum(shapes.record.macs.get(n, 0) for n in before(end)) // shapes.batches[0]
+
+
+def memory_up_to(shapes: Shapes, end: fx.Node) -> int:
+    """Bytes of the weights, and of all values of one photo that are needed at the same time, at
+    most.
+
+    Values are counted in the type that the network has them in: float32, but for a photo.
+    """
+    steps = before(end)
+    last_use = {source: i for i, node in enumerate(steps) for source in node.all_input_nodes}
+    alive: dict[fx.Node, int] = {}
+    most = 0
+    for i, node in enumerate(steps):
+        if node in shapes.rows:
+            alive[node] = shapes.bytes(node)
+        most = max(most, sum(alive.values()))
+        alive = {n: size for n, size in alive.items() if n is end or last_use.get(n, i) > i}
+    weights = {id(w): w.numel() * w.element_size() for w in _weights(shapes, steps)}
+    return most + sum(weights.values())
+
+
+def _weights(shapes: Shapes, steps: list[fx.Node]) -> Iterator[Tensor]:
+    for node in steps:
+        if node.op == "call_module":
+            module = shapes.traced.module(node)
+            yield from module.parameters()
+            yield from module.buffers()
+        elif node.op == "get_attr" and isinstance(w := shapes.traced.attribute(node), Tensor):
+            yield w
+
 
 NOTHING = nn.Identity, _DropoutNd
 """Layers that, at rest, give what they are fed with."""
@@ -242,3 +285,45 @@ def _pool(trunk: fx.GraphModule, places: list[tuple[int, ...]]) -> None:
     output.args = (tuple(pooled),)
     graph.lint()
     trunk.recompile()
+
+
+OWN = "network."
+"""What names in a prepared network begin with."""
+
+
+def last_stage(stages: Stages) -> tuple[str, ...]:
+    """What `--unfreeze` takes to train the last stage besides the classifier.
+
+    Of each layer the shortest beginning of its name that no earlier layer has: `layer4`,
+    `blocks.6`. Of a network of one stage these are all layers.
+    """
+    trunk = stages.cut.trunk
+    assert isinstance(trunk, fx.GraphModule)
+    (output,) = trunk.graph.find_nodes(op="output")
+    *earlier, last = output.args[0]
+    known = set(before(earlier[-1])) if earlier else set()
+    taken = [_parts(node) for node in known]
+    globs = [_shortest(_parts(n), taken) for n in before(last) if n not in known and _trains(n)]
+    return tuple(dict.fromkeys(globs))
+
+
+def _parts(node: fx.Node) -> list[str]:
+    return str(node.target).removeprefix(OWN).split(".")
+
+
+def _trains(node: fx.Node) -> bool:
+    """True for a layer of the network with parameters, and for a parameter used directly."""
+    if node.op not in ("call_module", "get_attr") or not str(node.target).startswith(OWN):
+        return False
+    if node.op == "get_attr":
+        return True
+    module = node.graph.owning_module
+    assert module is not None
+    return any(True for _ in module.get_submodule(str(node.target)).parameters())
+
+
+def _shortest(parts: list[str], taken: list[list[str]]) -> str:
+    for end in range(1, len(parts)):
+        if all(other[:end] != parts[:end] for other in taken):
+            return ".".join(parts[:end])
+    return ".".join(parts)

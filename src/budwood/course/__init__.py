@@ -1,0 +1,1 @@
+"""The examples of the course chapter: recipes, lessons, data sets."""

@@ -1,0 +1,312 @@
+"""What a classifier's probabilities and its "unknown" came to on photos that it was judged on.
+
+Three things are told apart: whether its probabilities mean what they say, what it answers and how
+often that is wrong where it may abstain, and how many photos of its own classes it takes for none.
+
+What a run says of its classifier beside the accuracy on test photos.
+
+What cross-validation came to: the accuracy of a head on photos that it has not seen.
+
+What a fitted network comes to on labelled images, and what held-out images say of it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from statistics import stdev
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from budwood.display import displayed
+from budwood.evaluation.calibration import Reliability, reliability, softmax
+from budwood.evaluation.learning_curve import LearningCurve
+from budwood.evaluation.metrics import Evaluation, evaluate_logits
+from budwood.evaluation.ood import COVERAGE
+from budwood.evaluation.selective import SelectiveResult, SelectiveRule, applied
+from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
+from budwood.features.gathering import Gathered
+from budwood.features.rows import RowSource, Selected
+from budwood.images.splits import Split
+from budwood.intervals import accuracy_interval
+from budwood.learning.held_out import HeldOut
+from budwood.learning.plan import Plan
+from budwood.learning.precision import pooled
+from budwood.learning.streaming import spans
+from budwood.text import percent
+
+
+@displayed
+@dataclass(frozen=True)
+class Honesty:
+    """How far a classifier could be taken at its word on labelled photos.
+
+    Example:
+        >>> sure = np.array([[2.0, 0.0]] * 40)
+        >>> print(honesty_of(None, sure, np.array([0] * 35 + [1] * 5), None))
+        Probabilities are not calibrated. Confidence is 0.6 points above accuracy (95 % interval \
+-9.8 to 11.0); expected calibration error 0.006, a perfect classifier shows 0.006 to 0.106 on as \
+many images.
+    """
+
+    temperature: float | None
+    """What logits are divided by; None if probabilities are not calibrated."""
+    reliability: Reliability
+    photos: int
+    strange: int | None
+    """Photos that were called out of distribution; None if that is not known."""
+    strange_interval: tuple[float, float] | None = None
+    """The 95 % interval of their share."""
+    selective: SelectiveResult | None = None
+    """Where abstaining was asked for."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The objects `calibration`, `strange` and `abstain` of `train --json` and
+        `evaluate --json`; see docs/json.md."""
+        return {
+            "calibration": {"temperature": self.temperature, **self.reliability.to_json()},
+            "strange": self._strange(),
+            "abstain": self.selective and self.selective.to_json(),
+        }
+
+    def __str__(self) -> str:
+        how = (
+            "Probabilities are not calibrated"
+            if self.temperature is None
+            else f"Probabilities are calibrated (temperature {self.temperature:.2f})"
+        )
+        lines = [f"{how}. {self.reliability}"]
+        if self.selective is not None:
+            lines.append(str(self.selective))
+        if self.strange is not None:
+            lines.append(
+                f"{self.strange} of {self.photos} photos ({percent(self.strange / self.photos)}) "
+                f"were called out of distribution; about {percent(1 - COVERAGE)} are to be "
+                "expected."
+            )
+        return "\n".join(lines)
+
+    def _strange(self) -> dict[str, Any] | None:
+        if self.strange is None or self.strange_interval is None:
+            return None
+        return {
+            "photos": self.photos,
+            "called": self.strange,
+            "share": self.strange / self.photos,
+            "interval": list(self.strange_interval),
+            "expected": round(1 - COVERAGE, 6),
+        }
+
+
+@displayed
+@dataclass(frozen=True)
+class Verdict:
+    """What a classifier came to on labelled photos."""
+
+    evaluation: Evaluation
+    honesty: Honesty
+    right: NDArray[np.bool_]
+    """Which of the photos, in their order, it names rightly."""
+
+
+def honesty_of(
+    trust: Trust | None,
+    logits: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    strange: NDArray[np.bool_] | None,
+    rule: SelectiveRule | None = None,
+    groups: NDArray[np.integer] | None = None,
+) -> Honesty:
+    """What a classifier's probabilities and its "unknown" come to on labelled photos.
+
+    Args:
+        trust: What held-out photos said of it.
+        logits: `n k`, as the network gave them.
+        labels: `n`.
+        strange: `n`, which photos it calls out of distribution.
+        rule: Which photos it answers, where abstaining is asked for.
+        groups: `n`; None: each photo stands for itself.
+
+    Raises:
+        DataError: If there are no photos.
+    """
+    probabilities = softmax(logits, 1.0 if trust is None else trust.temperature)
+    return Honesty(
+        None if trust is None else trust.temperature,
+        reliability(probabilities, labels, groups),
+        len(labels),
+        None if strange is None else int(strange.sum()),
+        None if strange is None else accuracy_interval(strange, groups),
+        None if rule is None else applied(rule, probabilities, labels, strange, groups),
+    )
+
+
+@displayed
+@dataclass(frozen=True)
+class Fold:
+    """Photos that were held out together."""
+
+    photos: int
+    right: int
+
+    @property
+    def top1(self) -> float:
+        """Accuracy on them."""
+        return self.right / self.photos
+
+
+@displayed
+@dataclass(frozen=True)
+class CrossValidation:
+    """Accuracy on every photo, each by a head that was fitted to the other folds.
+
+    Example:
+        >>> print(CrossValidation((Fold(50, 45), Fold(50, 47)), (0.850, 0.959)))
+        Cross-validated top-1 accuracy 0.920 (95 % interval 0.850 to 0.959) on 100 photos in 2 \
+folds (0.900 to 0.940, standard deviation 0.028).
+    """
+
+    folds: tuple[Fold, ...]
+    interval: tuple[float, float]
+    """The 95 % interval of the accuracy on images of new groups, as if all photos had been judged
+    by one head."""
+
+    @property
+    def photos(self) -> int:
+        """Of all folds."""
+        return sum(fold.photos for fold in self.folds)
+
+    @property
+    def top1(self) -> float:
+        """Accuracy on all of them."""
+        return sum(fold.right for fold in self.folds) / self.photos
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `kfold` of `train --json`; see docs/json.md."""
+        return {
+            "photos": self.photos,
+            "top1": self.top1,
+            "interval": list(self.interval),
+            "folds": [{"photos": fold.photos, "top1": fold.top1} for fold in self.folds],
+        }
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        shares = [fold.top1 for fold in self.folds]
+        return (
+            f"Cross-validated top-1 accuracy {self.top1:.3f} (95 % interval {low:.3f} to "
+            f"{high:.3f}) on {self.photos} photos in {len(self.folds)} folds ({min(shares):.3f} "
+            f"to {max(shares):.3f}, standard deviation {stdev(shares):.3f})."
+        )
+
+
+def crossed(
+    right: NDArray[np.bool_],
+    folds: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+) -> CrossValidation:
+    """Hits by fold.
+
+    Args:
+        right: `n`, whether each photo was named rightly.
+        folds: `n`, the fold of each.
+        groups: `n`; None: each photo stands for itself.
+    """
+    parts = [right[folds == fold] for fold in np.unique(folds)]
+    return CrossValidation(
+        tuple(Fold(len(part), int(part.sum())) for part in parts), accuracy_interval(right, groups)
+    )
+
+
+@displayed
+@dataclass(frozen=True)
+class Told:
+    """What a run says beside accuracy; None of what was not asked for or cannot be known."""
+
+    honesty: Honesty | None = None
+    """How far its word could be taken on the test photos; None if there are none."""
+    kfold: CrossValidation | None = None
+    learning_curve: LearningCurve | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Five keys of `train --json`; see docs/json.md."""
+        untold = {"calibration": None, "strange": None, "abstain": None}
+        return {
+            **(untold if self.honesty is None else self.honesty.to_json()),
+            "kfold": self.kfold and self.kfold.to_json(),
+            "learning_curve": self.learning_curve and self.learning_curve.to_json(),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people, a paragraph each."""
+        for part in (self.honesty, self.kfold, self.learning_curve):
+            if part is not None:
+                yield str(part)
+
+
+JUDGED_AT_ONCE = 1024
+"""Images whose features are looked at together, to see which are out of distribution."""
+
+
+def verdict_on(
+    split: Split, gathered: Gathered, plan: Plan, trust: Trust | None, rule: SelectiveRule | None
+) -> Verdict:
+    """What a network comes to on labelled images, from their rows for judging."""
+    logits, targets, groups = plan.logits(gathered), split.targets, split.group_numbers
+    labels, scaled = torch.from_numpy(targets), logits / temperature_of(trust)
+    ood = ood_of(trust, gathered.rows)
+    return Verdict(
+        evaluate_logits(scaled, labels, split.classes, split.paths, groups=groups),
+        honesty_of(trust, logits.numpy(), targets, ood, rule, groups),
+        (logits.argmax(1) == labels).numpy(),
+    )
+
+
+def temperature_of(trust: Trust | None) -> float:
+    """What logits are divided by before they become probabilities; 1 if that is not known."""
+    return 1.0 if trust is None else trust.temperature
+
+
+def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
+    """Which images are out of distribution, by their rows; None if that is not known."""
+    known = None if trust is None else trust.familiar
+    if known is None:
+        return None
+    parts = spans(len(rows), JUDGED_AT_ONCE)
+    some = (Selected(rows, range(part.start, part.stop)) for part in parts)
+    found = [known.is_strange(pooled(each).numpy()) for each in some]
+    return np.concatenate([np.empty(0, np.bool_), *found])
+
+
+def trust_from(
+    train: Split, held_out: HeldOut | None, rows: RowSource, on_note: Callable[[str], None]
+) -> Trust | None:
+    """What held-out images say of a network; None, which is noted, where none was held out.
+
+    Args:
+        train: The images that it was fitted to.
+        held_out: What it says of images that it has not learned from.
+        rows: The rows for judging of the training images.
+        on_note: Told what the user should know.
+    """
+    if held_out is None:
+        on_note("Its probabilities are not calibrated: no photo was held out of training.")
+        return None
+    answered = rows if held_out.rows is None else held_out.rows
+    places = np.arange(len(answered)) if held_out.positions is None else held_out.positions
+    images = HeldOutImages(
+        held_out.logits.numpy(),
+        held_out.labels,
+        held_out.groups,
+        held_out.positions,
+        lambda some: _pooled(answered, places[some]),
+    )
+    return learned_trust(
+        images, train.targets, train.group_numbers, lambda some: _pooled(rows, some)
+    )
+
+
+def _pooled(rows: RowSource, some: NDArray[np.integer]) -> NDArray[np.floating]:
+    features: NDArray[np.float32] = pooled(Selected(rows, some.tolist())).numpy()
+    return features

@@ -1,0 +1,211 @@
+"""A network that is compared: one trunk gives all its stages, and each gets a probe.
+
+What the features of one stage are worth: a probe, and two scores that need none.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from budwood.evaluation.comparison import ComparedNetwork, ComparedStage
+from budwood.evaluation.transferability import h_score, logme, spectrum
+from budwood.features.engines import trust_name
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction, Gathered, Gatherer
+from budwood.features.rows import IN_MEMORY, RowSource, Selected
+from budwood.features.stage_times import keep_times, kept_times, shares
+from budwood.images.depth import Depth
+from budwood.images.splits import Split
+from budwood.intervals import accuracy_interval
+from budwood.learning.cross_validation import cross_validated
+from budwood.learning.probe import Probe
+from budwood.learning.streaming import FeatureRows
+from budwood.networks.building import build
+from budwood.networks.candidates import Candidate, published_file
+from budwood.networks.catalog import find
+from budwood.networks.choosing import choose
+from budwood.networks.info import preprocessing_of, set_depth
+from budwood.networks.prepared import Prepared
+from budwood.surgery.stages import Stages, stages_of
+from budwood.tensors import Labels
+
+PHOTOS_OF_SCORES = 5000
+"""Photos by which LogME and the H-score are computed at most: they take a decomposition."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What the features of a stage came to."""
+
+    right: NDArray[np.bool_]
+    """Which photos the probe gets right while they are held out."""
+    top1: float
+    interval: tuple[float, float]
+    balanced_accuracy: float
+    penalty: float
+    fit_seconds: float
+    logme: float
+    h_score: float
+
+
+def judge_stage(
+    rows: RowSource,
+    labels: Labels,
+    classes: int,
+    config: Probe,
+    groups: NDArray[np.integer] | None = None,
+) -> Judged:
+    """A probe on one stage, cross-validated, and what two scores say of its features.
+
+    Args:
+        rows: One tensor `n d`.
+        labels: `n`.
+        classes: Outputs of the probe.
+        config: Folds and seed.
+        groups: `n`, images of one group are held out together; None: each stands for itself.
+
+    Raises:
+        DataError: If no probe can be held out, or a feature is not finite.
+    """
+    truth = labels.numpy()
+    started = time.perf_counter()
+    probe = cross_validated(rows, labels, classes, config, groups)
+    took = time.perf_counter() - started
+    right = probe.logits.argmax(1).numpy() == truth
+    some = _spread(truth, PHOTOS_OF_SCORES)
+    seen = spectrum(rows.take(some.tolist())[0].float().numpy(), truth[some])
+    return Judged(
+        right,
+        float(right.mean()),
+        accuracy_interval(right, groups),
+        fmean(float(right[truth == k].mean()) for k in np.unique(truth)),
+        probe.penalty,
+        took,
+        logme(seen, truth[some]),
+        h_score(seen, truth[some]),
+    )
+
+
+def _spread(labels: NDArray[np.integer], most: int) -> NDArray[np.integer]:
+    """Positions of so many photos at most, spread over the classes."""
+    by_class = np.argsort(labels, kind="stable")
+    places = np.linspace(0, len(labels) - 1, min(len(labels), most))
+    return np.sort(by_class[places.astype(int)])
+
+
+TIMED = 32
+"""Photos that a network is timed on."""
+
+
+class StagedNetwork:
+    """A network that is compared, as one trunk that gives all its stages."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        extraction: Extraction,
+        on_note: Callable[[object], None],
+        on_progress: OnProgress | None,
+        depth: Depth | None = None,
+    ) -> None:
+        """Build it and find its stages; no photo is read yet.
+
+        Args:
+            candidate: The network.
+            extraction: How its trunk is run.
+            on_note: Told what the user should know, a line each.
+            on_progress: Told how far the pass over the photos is.
+            depth: What is black and white in photos of more than 8 bits.
+
+        Raises:
+            UnknownName: If no architecture is called so.
+            WeightsError: If its weights cannot be had.
+            CutError: If it has no stages that can be found.
+        """
+        architecture = find(candidate.model)
+        choice = choose(architecture, candidate.weights)
+        self._model = candidate.model
+        if choice.published and published_file(architecture, choice.published) is None:
+            on_note(f"The weights of {candidate} are not on this machine: they are downloaded.")
+        network = build(candidate.model, weights=candidate.weights)
+        set_depth(network, depth or Depth())
+        self._weights = choice.label
+        file = choice.file or published_file(architecture, choice.label)
+        self._download = None if file is None or file.is_dir() else file.stat().st_size
+        preprocessing = preprocessing_of(network)
+        height, width = preprocessing.size
+        generator = torch.Generator().manual_seed(0)
+        shape = (1, height, width, len(preprocessing.mean))
+        self._photo = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+        self._stages: Stages = stages_of(Prepared(network, preprocessing), self._photo)
+        self._gatherer = Gatherer(self._stages.cut, preprocessing, extraction, on_note, on_progress)
+
+    def gather(self, paths: Sequence[Path]) -> Gathered:
+        """The rows of all stages; what is not stored goes through the network, once."""
+        return self._gatherer.gather(paths)
+
+    def judged(
+        self, gathered: Gathered, train: Split, config: Probe, on_note: Callable[[object], None]
+    ) -> ComparedNetwork:
+        """A probe on each stage; images that belong together are held out together."""
+        place = {path: i for i, path in enumerate(gathered.paths)}
+        positions = [place[path] for path in train.paths]
+        labels = torch.from_numpy(np.asarray(train.targets, np.int64))
+        groups = train.group_numbers
+        times = self._seconds(gathered)
+        results = []
+        rows = self._rows(gathered, positions)
+        for stage, of_stage, seconds in zip(self._stages.stages, rows, times, strict=True):
+            judged = judge_stage(of_stage, labels, len(train.classes), config, groups)
+            on_note(f"  {stage.name}: top-1 {judged.top1:.3f}")
+            results.append(
+                ComparedStage(
+                    name=stage.name,
+                    width=stage.width,
+                    macs=stage.macs,
+                    memory=stage.memory,
+                    seconds=seconds,
+                    top1=judged.top1,
+                    interval=judged.interval,
+                    balanced_accuracy=judged.balanced_accuracy,
+                    penalty=judged.penalty,
+                    logme=judged.logme,
+                    h_score=judged.h_score,
+                    fit_seconds=judged.fit_seconds,
+                    right=judged.right,
+                )
+            )
+        return ComparedNetwork(
+            self._model,
+            self._weights,
+            self._download,
+            gathered.hits,
+            gathered.misses,
+            tuple(results),
+        )
+
+    def _rows(self, gathered: Gathered, positions: list[int]) -> list[RowSource]:
+        """The features of each stage: read at once where memory is no matter."""
+        if len(positions) * self._stages.cut.row_bytes <= IN_MEMORY:
+            return [FeatureRows(tensor) for tensor in gathered.rows.take(positions)]
+        return [Selected(gathered.rows, positions, [i]) for i in range(len(self._stages.stages))]
+
+    def _seconds(self, gathered: Gathered) -> tuple[float, ...]:
+        """Of one photo up to each stage: measured for the whole, shared as torch shares it."""
+        choice = self._gatherer.choice
+        engine = trust_name(choice.spec)
+        known = engine and kept_times(choice.trunk_key, engine)
+        if known:
+            return known
+        step = max(1, len(gathered.paths) // TIMED)
+        whole = self._gatherer.measured(gathered.paths[::step][:TIMED])
+        times = tuple(whole * share for share in shares(self._stages.cut.trunk, self._photo))
+        if engine:
+            keep_times(choice.trunk_key, engine, times)
+        return times

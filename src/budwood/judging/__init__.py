@@ -1,1 +1,0 @@
-"""How good a classifier is, where it errs, and how sure of that one may be."""

@@ -1,0 +1,267 @@
+"""Regularised logistic regressions on the same rows, minimised side by side.
+
+Limited-memory BFGS for a batch of problems: each step multiplies the rows once with the columns
+of all problems. The variables are scaled by the expected curvature along the principal axes of
+the rows, so that every problem is nearly round and few steps are needed.
+
+Reference: Nocedal & Wright, "Numerical Optimization", algorithms 7.4 and 3.1.
+
+The principal axes of features, along which a logistic regression is nearly round.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from budwood.learning.streaming import Blocks, FeatureRows
+from budwood.tensors import Labels
+from budwood.threads import one_torch_thread
+
+SAMPLED = 16
+"""Rows for each feature from which the axes are found; more would not turn them visibly."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Columns that are multiplied with blocks of rows, and the axes in which they are sought.
+
+    With fewer rows than features, the columns lie in the span of the rows: nothing is lost where
+    the rows are replaced by their coordinates in it.
+    """
+
+    blocks: Blocks
+    """Rows `n m`: features, or coordinates in the span of the rows."""
+    directions: Tensor | None
+    """`m m`, the axes; None if they are those of the coordinates."""
+    curvature: Tensor
+    """`m`, the sum of squares along each axis."""
+    span: Tensor | None = None
+    """`d m`, the span of the rows; None for features."""
+
+    def to(self, dtype: torch.dtype) -> "Basis":
+        """The same for columns of this type; the rows are given in any."""
+        directions = None if self.directions is None else self.directions.to(dtype)
+        return replace(self, directions=directions, curvature=self.curvature.to(dtype))
+
+    def columns(self, along: Tensor) -> Tensor:
+        """From weights along the axes to columns, `... m`."""
+        return along if self.directions is None else along @ self.directions.T
+
+    def along(self, columns: Tensor) -> Tensor:
+        """From slopes of columns to slopes along the axes, `... m`."""
+        return columns if self.directions is None else columns @ self.directions
+
+    def weights(self, columns: Tensor) -> Tensor:
+        """From columns to weights of the standardised features, `... d`."""
+        return columns if self.span is None else columns @ self.span.T
+
+
+def axes_of(blocks: Blocks) -> Basis:
+    """The axes of standardised features.
+
+    They only set the pace at which the optimum is reached, not where it is. So float32 and, where
+    there are very many rows, evenly spread ones of them will do.
+    """
+    n, d = len(blocks), blocks.width
+    if n < d:
+        return _axes_in_span(blocks)
+    step = max(1, n // (SAMPLED * d))
+    positions = range(0, n, step)
+    products = torch.zeros(d, d)
+    for start in range(0, len(positions), blocks.size):
+        rows = blocks.at(positions[start : start + blocks.size], torch.float32)
+        products.addmm_(rows.T, rows)
+    values, directions = _eigenvectors(products)
+    return Basis(blocks, directions, values.clamp(min=0) * (n / len(positions)))
+
+
+def _axes_in_span(blocks: Blocks) -> Basis:
+    z = blocks.at(range(len(blocks)), torch.float64)
+    values, left = _eigenvectors(z @ z.T)
+    keep = values > values[-1] * 1e-12
+    values, left = values[keep], left[:, keep]
+    lengths = values.sqrt()
+    flat, one = torch.zeros_like(lengths), torch.ones_like(lengths)
+    coordinates = Blocks(FeatureRows(left * lengths), flat, one, blocks.size)
+    return Basis(coordinates, None, values, z.T @ (left / lengths))
+
+
+def _eigenvectors(products: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, ascending, and eigenvectors.
+
+    On one thread: LAPACK's wait for each other so often that, where another program takes turns
+    with one of them, seconds pass where one alone needs a tenth of that.
+    """
+    with one_torch_thread():
+        values, vectors = torch.linalg.eigh(products)
+    return values, vectors
+
+
+MEMORY = 10
+"""Pairs of steps and slopes that are remembered."""
+ENOUGH = 1e-4
+"""Share of the expected decrease that a step must achieve (Armijo)."""
+
+Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""From variables `p k m+1` to the value `p` and the slope of each problem."""
+Memory = deque[tuple[Tensor, Tensor, Tensor]]
+
+
+class Regressions:
+    """The same labelled rows, with another share of each row in each of `p` problems.
+
+    Variables are `p k m+1`: the columns of the classes, each with its bias last. A penalty is that
+    of all rows: a problem with a part of them has that part of it, so that its loss and its penalty
+    are in the same proportion, and its answers as sharp, as with all.
+    """
+
+    def __init__(
+        self, axes: Basis, labels: Labels, k: int, shares: Tensor, bias: bool, dtype: torch.dtype
+    ) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            axes: The rows.
+            labels: `n`, one class a row.
+            k: Classes.
+            shares: `p n`; 0 leaves a row out.
+            bias: False keeps the bias at 0.
+            dtype: Float32, or float64 for an optimum to the last digit.
+        """
+        self._axes, self._labels, self._bias, self._dtype = axes.to(dtype), labels, bias, dtype
+        self._shares = shares.to(dtype)
+        self._count = self._shares.sum(1).view(-1, 1, 1)
+        self._part = self._count / max(1, len(labels))
+        self._even = (1 - 1 / k) / k  # curvature of cross entropy where all classes are as likely
+        self.shape = (len(shares), k, axes.blocks.width + 1)
+
+    def minimise(self, penalty: float, start: Tensor | None, close: float, steps: int) -> Tensor:
+        """The optimum of each problem.
+
+        Args:
+            penalty: L2 penalty on the columns, of all rows.
+            start: Where to begin; None: at zero.
+            close: Stop where every slope is this small a part of that at zero.
+            steps: At most this many.
+        """
+        scale = self._scale(penalty)
+        begin = torch.zeros(self.shape) if start is None else start
+        begin = begin.to(self._dtype)
+
+        def objective(moved: Tensor) -> tuple[Tensor, Tensor]:
+            values, slope = self.value_and_slope(begin + self._columns(moved * scale), penalty)
+            return values, self._along(slope) * scale
+
+        flat = close * _length(self._along(self._slope_at_zero) * scale)
+        return begin + self._columns(_lbfgs(objective, begin, flat, steps) * scale)
+
+    def value_and_slope(self, w: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+        """The value of each problem, `p` float64, and its slope: one pass over the rows."""
+        p, k, _ = self.shape
+        values, slope = torch.zeros(p, dtype=torch.float64), torch.zeros_like(w)
+        for part, rows in self._axes.blocks.each(self._dtype):
+            truth = self._labels[part].expand(p, 1, -1)
+            shares = self._shares[:, part]
+            log_p = log_probabilities(w, rows)
+            values -= (log_p.gather(1, truth).squeeze(1) * shares).sum(1, dtype=torch.float64)
+            error = log_p.exp_()
+            error.scatter_add_(1, truth, error.new_full((1, 1, 1), -1.0).expand_as(truth))
+            error *= shares.unsqueeze(1)
+            slope[..., :-1] += (error.view(p * k, -1) @ rows).view(p, k, -1)
+            slope[..., -1] += error.sum(2)
+        columns = w[..., :-1]
+        own = penalty * self._part
+        values += 0.5 * own.view(-1).double() * (columns.double() ** 2).sum((1, 2))
+        slope[..., :-1] += own * columns
+        slope[..., -1] *= self._bias
+        return values, slope
+
+    @cached_property
+    def _slope_at_zero(self) -> Tensor:
+        return self.value_and_slope(torch.zeros(self.shape, dtype=self._dtype), 0.0)[1]
+
+    def _scale(self, penalty: float) -> Tensor:
+        """`p 1 m+1`: one over the root of the curvature that is expected."""
+        curvature = self._part * (self._even * self._axes.curvature + penalty)
+        return 1 / torch.cat([curvature, self._even * self._count], 2).sqrt()
+
+    def _columns(self, along: Tensor) -> Tensor:
+        return torch.cat([self._axes.columns(along[..., :-1]), along[..., -1:]], 2)
+
+    def _along(self, columns: Tensor) -> Tensor:
+        return torch.cat([self._axes.along(columns[..., :-1]), columns[..., -1:]], 2)
+
+
+def log_probabilities(w: Tensor, rows: Tensor) -> Tensor:
+    """The logarithm of each class's probability, `p k b`, by columns `p k m+1` of rows `b m`."""
+    p, k, _ = w.shape
+    flat = w.view(p * k, -1)
+    return torch.addmm(flat[:, -1:], flat[:, :-1], rows.T).view(p, k, -1).log_softmax(1)
+
+
+def _lbfgs(objective: Objective, like: Tensor, flat: Tensor, steps: int) -> Tensor:
+    """How far to move from where each problem is, until every slope is at most `flat` long."""
+    at = torch.zeros_like(like)
+    values, slope = objective(at)
+    memory: Memory = deque(maxlen=MEMORY)
+    for _ in range(steps):
+        if bool((_length(slope) <= flat).all()):
+            break
+        direction = -_times_inverse_curvature(slope, memory)
+        step, new_values, new_slope = _line_search(objective, at, values, slope, direction)
+        if not bool(step.any()):
+            break
+        moved, bent = step * direction, new_slope - slope
+        product = _dot(moved, bent)
+        useful = product > 0
+        inverse = torch.where(useful, 1 / torch.where(useful, product, 1), 0)
+        memory.append((moved, bent, inverse))
+        at, values, slope = at + moved, new_values, new_slope
+    return at
+
+
+def _times_inverse_curvature(slope: Tensor, memory: Memory) -> Tensor:
+    """The two-loop recursion, for all problems at once."""
+    q = slope
+    shares = []
+    for moved, bent, inverse in reversed(memory):
+        share = inverse * _dot(moved, q)
+        q = q - share * bent
+        shares.append(share)
+    if memory:
+        moved, bent, inverse = memory[-1]
+        squared = _dot(bent, bent)
+        q = q * torch.where(inverse > 0, 1 / (inverse * squared).clamp(min=1e-30), 1)
+    for (moved, bent, inverse), share in zip(memory, reversed(shares), strict=True):
+        q = q + (share - inverse * _dot(bent, q)) * moved
+    return q
+
+
+def _line_search(
+    objective: Objective, at: Tensor, values: Tensor, slope: Tensor, direction: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A step for each problem that decreases its value enough; 0 where none does."""
+    expected = _dot(slope, direction)
+    step = torch.ones_like(expected)
+    for _ in range(20):
+        new_values, new_slope = objective(at + step * direction)
+        rounding = 1e-7 if at.dtype == torch.float32 else 1e-14
+        limit = values + ENOUGH * (step * expected).view(-1).double() + rounding * values.abs()
+        good = new_values <= limit
+        if bool(good.all()):
+            return step, new_values, new_slope
+        step = torch.where(good.view(-1, 1, 1), step, step * 0.5)
+    step = torch.where(good.view(-1, 1, 1), step, torch.zeros_like(step))
+    return step, *objective(at + step * direction)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum((1, 2), keepdim=True)
+
+
+def _length(a: Tensor) -> Tensor:
+    return _dot(a, a).sqrt()

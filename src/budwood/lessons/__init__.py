@@ -1,1 +1,0 @@
-"""Experiments that show, in minutes, what a chapter of the course claims."""

@@ -1,0 +1,327 @@
+"""What a report tells of a run, as plain values: everything a page or a card is made from.
+
+What a run's stored features say further: what more photos would bring.
+
+Test photos as a classifier sees them: the confusion matrix with its photos, and the worst.
+
+What a run's own features and files say of its photos; `budwood audit` looks for more.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from budwood.classifier import Classifier
+from budwood.evaluation.calibration import Reliability
+from budwood.evaluation.label_errors import suspects
+from budwood.evaluation.learning_curve import learning_curve
+from budwood.features.gathering import Gathered
+from budwood.learning.probe import Probe, fit_probe
+from budwood.reporting.records import Listed
+from budwood.settings import Settings
+from budwood.tensors import Features
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A photo as a report shows it."""
+
+    path: str
+    """As short as it can be said: inside the folder of the photos, if it lies there."""
+    label: str
+    predicted: str | None = None
+    probability: float | None = None
+    """Of the predicted class."""
+    thumbnail: str | None = None
+    """A `data:` address; None if the photo is no longer there."""
+    map: str | None = None
+    """Likewise, with where the network looked laid over it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the confusion matrix."""
+
+    label: str
+    predicted: str
+    photos: int
+    shown: tuple[Picture, ...]
+    """Some of them, or none where they are not there."""
+
+    @property
+    def is_right(self) -> bool:
+        """True on the diagonal."""
+        return self.label == self.predicted
+
+
+@dataclass(frozen=True)
+class Found:
+    """Photos that are worth a look, and why."""
+
+    kind: str
+    """`leak`, `conflict`, `copy` or `label`; the report has words for each."""
+    photos: tuple[Picture, ...]
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the words have gaps for."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Accuracy with some of the training photos."""
+
+    photos: int
+    accuracy: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What more photos would bring."""
+
+    points: tuple[Point, ...]
+    forecast: Point | None
+    """With so many more photos of each class."""
+    extra: int
+    """How many."""
+    by_probe: bool
+    """True where a linear head stands for a graft that would take too long to train again."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run, as a report tells it."""
+
+    run: str
+    request: Settings
+    """Of `config.json`."""
+    result: Mapping[str, Any]
+    """Of `result.json`; see docs/json.md."""
+    command: str
+    """What repeats it."""
+    versions: Mapping[str, str]
+    fingerprint: str | None
+    """Of the training photos and their classes."""
+    preprocessing: str
+    """What is done to a photo before the network sees it."""
+    drawing: str | None = None
+    """The network, as an SVG element."""
+    layers: tuple[str, ...] = ()
+    """What trains, by name."""
+    cells: tuple[tuple[Cell, ...], ...] = ()
+    """The confusion matrix."""
+    confusions: tuple[Cell, ...] = ()
+    """Its most frequent mistakes, where the matrix is too large to be shown."""
+    wrong: tuple[Picture, ...] = ()
+    unsure: tuple[Picture, ...] = ()
+    layer: str | None = None
+    """The layer whose maps are shown."""
+    reliability: Reliability | None = None
+    growth: Growth | None = None
+    found: tuple[Found, ...] = ()
+    small: Mapping[str, int] = field(default_factory=dict)
+    """Classes with very few training photos."""
+    missing: tuple[str, ...] = ()
+    """Photos of the run that are no longer where they were."""
+    listed: int = 0
+    """Photos of the run in all; 0 if that is not known."""
+    gaps: Mapping[str, str] = field(default_factory=dict)
+    """By the section: the name of the sentence that says why something is not in it."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a linear head can be taught again from."""
+
+    features: Features
+    labels: NDArray[np.int64]
+    classes: int
+    groups: NDArray[np.int64] | None
+    penalty: float
+    is_stand_in: bool
+    """True if the run's own graft is another."""
+
+
+def taught(
+    model: Classifier,
+    gathered: Gathered,
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    penalty: float | None,
+    seed: int,
+) -> Taught:
+    """The training photos' features, and the penalty for a head that is fitted to them.
+
+    Args:
+        model: A classifier.
+        gathered: Rows for judging of the training photos.
+        labels: Their classes.
+        groups: Of each; None: each stands for itself.
+        penalty: That of the run, if its head was solved.
+        seed: Of the run.
+    """
+    k, is_stand_in = len(model.class_names), model.plan.layer is None
+    features = torch.from_numpy(model.head_features(gathered))
+    if penalty is None or is_stand_in:
+        fitted = fit_probe(features, torch.from_numpy(labels), k, Probe(seed=seed), groups=groups)
+        penalty = fitted.penalty
+    return Taught(features, labels, k, groups, penalty, is_stand_in)
+
+
+def growth_of(of: Taught, seed: int) -> Growth | None:
+    """The learning curve of a linear head; None if there are too few photos for one."""
+    curve = learning_curve(
+        of.features, torch.from_numpy(of.labels), of.classes, penalty=of.penalty, seed=seed
+    )
+    return told_growth(curve.to_json(), of.is_stand_in)
+
+
+def told_growth(curve: Mapping[str, Any], is_stand_in: bool) -> Growth | None:
+    """The learning curve that a run wrote down; None if there are too few points for one.
+
+    Args:
+        curve: The object `learning_curve` of `train --json`.
+        is_stand_in: True if the run's own graft is no linear head.
+    """
+    points = tuple(Point(p["photos"], p["top1"], tuple(p["interval"])) for p in curve["points"])
+    if len(points) < 2:
+        return None
+    more = curve["forecast"]
+    forecast = more and Point(more["photos"], more["top1"], tuple(more["interval"]))
+    return Growth(points, forecast, more["extra_per_class"] if more else 0, is_stand_in)
+
+
+CLASSES = 12
+"""Up to so many classes the whole matrix is shown; beyond, its most frequent mistakes."""
+LISTED = 30
+"""Of these."""
+PHOTOS = 280
+"""Photos shown in all cells together."""
+WRONG, RIGHT = 12, 6
+"""Photos shown in a cell at most."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Test photos, each with its class and what it is taken for."""
+
+    paths: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    """`n k`, calibrated."""
+    groups: NDArray[np.int64] | None = None
+    """`n`; None where each photo stands for itself."""
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each."""
+        best: NDArray[np.int64] = self.probabilities.argmax(1)
+        return best
+
+    def of_cell(self, label: int, predicted: int) -> NDArray[np.int64]:
+        """Positions of the photos of a cell, the surest first."""
+        inside = np.flatnonzero((self.labels == label) & (self.predicted == predicted))
+        return inside[np.argsort(-self.probabilities[inside, predicted], kind="stable")]
+
+
+Place = tuple[int, int]
+"""A cell of the matrix: the class, and what is predicted."""
+
+
+def shown_places(confusion: Sequence[Sequence[int]]) -> list[Place]:
+    """The cells that are shown: all of a small matrix, of a larger one the most frequent mistakes.
+
+    Example:
+        >>> shown_places([[3, 1], [0, 2]])
+        [(0, 0), (0, 1), (1, 0), (1, 1)]
+    """
+    k = len(confusion)
+    places = [(i, j) for i in range(k) for j in range(k)]
+    if k <= CLASSES:
+        return places
+    mistakes = [(i, j) for i, j in places if i != j and confusion[i][j]]
+    return sorted(mistakes, key=lambda place: -confusion[place[0]][place[1]])[:LISTED]
+
+
+def photos_of_cells(places: Iterable[Place], seen: Seen) -> dict[Place, list[int]]:
+    """Which photos each cell shows, by position; not too many in all."""
+    members = {place: seen.of_cell(*place) for place in places}
+    full = sum(len(photos) > 0 for photos in members.values())
+    most = max(1, PHOTOS // max(1, full))
+    return {
+        (i, j): photos[: min(most, RIGHT if i == j else WRONG)].tolist()
+        for (i, j), photos in members.items()
+    }
+
+
+def in_rows(cells: Sequence[Cell], classes: int) -> tuple[tuple[Cell, ...], ...]:
+    """Cells in the order of a matrix, row by row."""
+    return tuple(tuple(cells[i * classes : (i + 1) * classes]) for i in range(classes))
+
+
+FEW = 10
+"""Photos; a class with fewer can hardly be learned or judged."""
+
+
+def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[Found]:
+    """Photos whose files are equal: of two classes, of two splits, or merely twice there."""
+    by_digest: dict[bytes, list[Listed]] = defaultdict(list)
+    for photo, digest in zip(photos, digests, strict=True):
+        by_digest[digest].append(photo)
+    found: list[Found] = []
+    for same in by_digest.values():
+        labels = sorted({photo.label for photo in same})
+        splits = sorted({photo.split for photo in same})
+        if len(same) > 1:
+            kind = "conflict" if len(labels) > 1 else "leak" if len(splits) > 1 else "copy"
+            pictures = tuple(Picture(str(photo.path), photo.label) for photo in same)
+            values = {
+                "labels": " / ".join(labels),
+                "splits": " / ".join(splits),
+                "times": str(len(same)),
+            }
+            found.append(Found(kind, pictures, values))
+    return sorted(found, key=lambda found: ("conflict", "leak", "copy").index(found.kind))
+
+
+def probably_wrong(
+    paths: Sequence[Path],
+    labels: NDArray[np.int64],
+    classes: Sequence[str],
+    probabilities: NDArray[np.floating],
+) -> list[Found]:
+    """Photos whose label is probably wrong, the worst first.
+
+    Args:
+        paths: `n` photos.
+        labels: `n`, their classes.
+        classes: Names.
+        probabilities: `n k`, of each photo by a classifier that has not seen it.
+    """
+    return [
+        Found(
+            "label",
+            (Picture(str(paths[suspect.photo]), classes[suspect.label]),),
+            {
+                "label": classes[suspect.label],
+                "better": classes[suspect.suggestion],
+                "probability": f"{suspect.probability:.2f}",
+                "against": f"{suspect.label_probability:.2f}",
+            },
+        )
+        for suspect in suspects(probabilities, labels)
+    ]
+
+
+def small_classes(photos: Sequence[Listed], classes: Sequence[str]) -> dict[str, int]:
+    """Classes with very few training photos, with their number."""
+    numbers = dict.fromkeys(classes, 0)
+    for photo in photos:
+        if photo.split == "train":
+            numbers[photo.label] += 1
+    return {name: number for name, number in numbers.items() if number < FEW}

@@ -1,0 +1,164 @@
+"""Comparing networks on a folder of photos: one pass over them a network, then a probe a stage."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from budwood.errors import (
+    BudwoodError,
+    ConfigError,
+    CutError,
+    DataError,
+    EngineError,
+    PhotoError,
+    UnknownName,
+    WeightsError,
+)
+from budwood.evaluation.comparison import MARGIN, ComparedNetwork, Comparison, require_margin
+from budwood.evaluation.staged_networks import StagedNetwork
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction, Gathered
+from budwood.images.broken import leave_out_broken, said_of_broken
+from budwood.images.folder import ImageFolder, load_folder
+from budwood.images.folds import rare_classes
+from budwood.images.notes import Note, few_or_one
+from budwood.images.splits import Split
+from budwood.learning.cross_validation import folds_to_hold_out
+from budwood.learning.probe import Probe
+from budwood.networks.candidates import Candidate, candidates
+
+OF_THE_NETWORK = (WeightsError, CutError, EngineError, ConfigError, UnknownName)
+"""Errors for which a network is left out; any other would stop the next network too."""
+
+
+def compare(
+    data: Path | str,
+    models: Sequence[str | Candidate] | None = None,
+    *,
+    extraction: Extraction | None = None,
+    margin: float = MARGIN,
+    seed: int = 0,
+    strict: bool = False,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+) -> Comparison:
+    """Probes on every stage of every network, on the training photos.
+
+    Test photos take no part: they choose nothing. What a network has computed is stored; an
+    interrupted comparison goes on there.
+
+    Args:
+        data: Folder or CSV file of photos.
+        models: The networks: names, globs, `NAME=WEIGHTS`; None: all whose weights are on this
+            machine.
+        extraction: How their trunks are run: precision, device, limit of the store.
+        margin: How much worse than the best, as a share of the images, a recommended stage may be.
+        seed: Of the split, if there is none, and of the folds.
+        strict: Whether a single broken photo is an error.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass of a network is.
+
+    Raises:
+        BudwoodError: Of the kind that fits. A network that cannot be had or cut is left out, if
+            there are others.
+    """
+    require_margin(margin)
+    asked = _candidates(models)
+    photos = load_folder(data, seed=seed, on_note=on_note)
+    for note in photos.notes:
+        on_note(note)
+    if not asked:
+        raise ConfigError("There is no network to compare.", next="Name some with --models.")
+    folds_to_hold_out(photos.train.targets, photos.train.group_numbers, seed=seed)
+    networks: list[ComparedNetwork] = []
+    skipped: list[tuple[str, str]] = []
+    train: Split | None = None
+
+    def leave_out(candidate: Candidate, problem: BudwoodError) -> None:
+        if len(asked) == 1:
+            raise problem
+        on_note(f"{candidate} is left out: {problem.problem}")
+        skipped.append((str(candidate), problem.problem))
+
+    for number, candidate in enumerate(asked, 1):
+        on_note(f"{candidate} ({number} of {len(asked)})")
+        try:
+            network = StagedNetwork(
+                candidate, extraction or Extraction(), on_note, on_progress, photos.depth
+            )
+            gathered = network.gather((train or photos.train).paths)
+        except OF_THE_NETWORK as problem:
+            leave_out(candidate, problem)
+            continue
+        if train is None:
+            train = _readable(photos, gathered, strict, on_note)
+        _require_readable(train, gathered)
+        try:
+            networks.append(network.judged(gathered, train, Probe(seed=seed), on_note))
+        except DataError as problem:  # its features are not finite
+            leave_out(candidate, problem)
+    if train is None or not networks:
+        raise ConfigError(
+            "No network could be compared. "
+            + " ".join(f"{name}: {reason}" for name, reason in skipped),
+            next="Name others with --models, or NAME=none for random weights.",
+        )
+    folds = folds_to_hold_out(train.targets, train.group_numbers, seed=seed)
+    return Comparison(
+        photos=len(train),
+        classes=train.classes,
+        folds=len(np.unique(folds)),
+        largest_class=max(train.counts().values()) / len(train),
+        networks=tuple(networks),
+        skipped=tuple(skipped),
+        groups=train.group_numbers,
+        margin=margin,
+    )
+
+
+def _candidates(models: Sequence[str | Candidate] | None) -> list[Candidate]:
+    if models is None:
+        return list(candidates([]))
+    each = [[one] if isinstance(one, Candidate) else candidates([one]) for one in models]
+    return list(dict.fromkeys(one for some in each for one in some))
+
+
+def _readable(
+    photos: ImageFolder, gathered: Gathered, strict: bool, on_note: Callable[[object], None]
+) -> Split:
+    """The training photos without the broken ones; what the user should know of them is told."""
+    left = leave_out_broken(photos, gathered.broken, strict=strict)
+    for note in said_of_broken(photos, left):
+        on_note(note)
+    folds_to_hold_out(left.train.targets, left.train.group_numbers)
+    names, counts = left.train.classes, left.train.counts()
+    rare = [names[k] for k in rare_classes(left.train.targets, 2, left.train.group_numbers)]
+    notes = [
+        Note(
+            "few-groups",
+            f"Class {name!r} has one training photo only: while it is held out no other shows its "
+            "class, so it counts as wrong."
+            if counts[name] == 1
+            else f"The training photos of class {name!r} all belong together: while they are held "
+            "out no other shows their class, so they count as wrong.",
+        )
+        for name in rare
+    ]
+    many = (
+        "{number} classes have one training photo or one group only: while it is held out no other "
+        "shows the class, so it counts as wrong. They are {names}."
+    )
+    for note in few_or_one(notes, [repr(name) for name in rare], many):
+        on_note(note)
+    return left.train
+
+
+def _require_readable(train: Split, gathered: Gathered) -> None:
+    gone = [path for path in train.paths if path in gathered.broken]
+    if gone:
+        raise PhotoError(
+            f"{gone[0]} can no longer be read: {gathered.broken[gone[0]]}",
+            next="Leave the photos in place while they are compared.",
+            file=gone[0],
+        )

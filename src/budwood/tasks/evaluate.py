@@ -1,0 +1,178 @@
+"""A saved classifier judged on labelled photos."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from budwood.capsule.pack import read_capsule
+from budwood.display import displayed
+from budwood.errors import DataError
+from budwood.evaluation.metrics import Evaluation
+from budwood.evaluation.pairing import Paired, paired
+from budwood.evaluation.reliability import Honesty
+from budwood.evaluation.trust import rule_of
+from budwood.features.extraction import OnProgress
+from budwood.features.gathering import Extraction
+from budwood.images.broken import leave_out_broken, said_of_broken
+from budwood.images.folder import ImageFolder, load_test
+from budwood.run_folders import settings_of_run
+from budwood.saved import unpacked
+from budwood.tasks.train import warning_of
+
+
+@displayed
+@dataclass(frozen=True)
+class Judgement:
+    """A saved classifier judged on labelled photos."""
+
+    run: Path
+    data: Path
+    evaluation: Evaluation
+    honesty: Honesty
+    precision: str
+    """Arithmetic of the frozen part."""
+    skipped: int
+    notes: tuple[str, ...]
+    warning: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `evaluate --json`."""
+        return {
+            "run": str(self.run),
+            "data": str(self.data),
+            "test": self.evaluation.to_json(),
+            **self.honesty.to_json(),
+            "precision": self.precision,
+            "images": {"test": self.evaluation.photos, "skipped": self.skipped},
+            "notes": list(self.notes),
+            "warning": self.warning,
+        }
+
+    def __str__(self) -> str:
+        parts = (str(self.evaluation), str(self.honesty), self.warning)
+        return "\n\n".join(part for part in parts if part)
+
+
+@displayed
+@dataclass(frozen=True)
+class PairedJudgement:
+    """Two saved classifiers judged on the same labelled photos."""
+
+    runs: tuple[Path, Path]
+    judgements: tuple[Judgement, Judgement]
+    paired: Paired
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `evaluate RUN RUN DATA --json`."""
+        return {
+            "runs": [judgement.to_json() for judgement in self.judgements],
+            "paired": self.paired.to_json(),
+        }
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name} {run}: top-1 {j.evaluation.top1:.3f} (95 % interval "
+            f"{j.evaluation.top1_interval[0]:.3f} to {j.evaluation.top1_interval[1]:.3f})\n"
+            f"{j.honesty}"
+            for name, run, j in zip(("first ", "second"), self.runs, self.judgements, strict=True)
+        ]
+        return "\n\n".join([*lines, str(self.paired)])
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What became of one photo."""
+
+    is_right: bool
+    group: int
+
+
+def evaluate(
+    run: Path | str | Sequence[Path | str],
+    data: Path | str,
+    *,
+    abstain: float | None = None,
+    strict: bool = False,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+) -> Judgement | PairedJudgement:
+    """Judge a saved classifier on labelled photos; or two on the same, and say which is better.
+
+    Args:
+        run: The folder of a run, or its capsule; or a pair of such. Of a pair, photos count that
+            both can read and know the class of.
+        data: Labelled photos; where there are train, val and test folders, the test photos.
+        abstain: The target error rate of answered photos; None answers all.
+        strict: Whether a single broken photo is an error.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+
+    Raises:
+        CapsuleError: If a run cannot be read.
+        DataError: If the folder cannot, a class is largely broken, or no photo is left that both
+            can judge.
+        ConfigError: If one cannot abstain, or `abstain` is no rate.
+    """
+    runs = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
+    judged = [_judged(one, Path(data), strict, on_note, on_progress, abstain) for one in runs]
+    if isinstance(run, str | Path):
+        return judged[0][0]
+    (one, first), (other, second) = judged
+    both = sorted(first.keys() & second.keys())
+    if not both:
+        raise DataError(
+            f"{one.run} and {other.run} have no photo of {data} in common.",
+            expected="Both must know its classes by the same names.",
+            file=data,
+        )
+    left, right = (np.array([found[path].is_right for path in both]) for found in (first, second))
+    groups = np.array([first[path].group for path in both])
+    return PairedJudgement((one.run, other.run), (one, other), paired(left, right, groups))
+
+
+def _judged(
+    run: Path,
+    data: Path,
+    strict: bool,
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+    abstain: float | None = None,
+) -> tuple[Judgement, dict[Path, _Judged]]:
+    """What a classifier reaches, on the whole and of each photo."""
+    capsule = read_capsule(run)
+    # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
+    exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
+    model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
+    if abstain is not None:
+        rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
+    asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes
+    depth = model.preprocessing.depth
+    split, notes = load_test(data, model.class_names, None if asked is None else asked.group, depth)
+    photos = ImageFolder(data, model.class_names, split, None, None, notes)
+    gathered = model.gather(split.paths)
+    before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)
+    for note in (*notes, *said_of_broken(before, photos)):
+        on_note(note)
+    said = tuple(str(note) for note in photos.notes)
+    judged = model.judge(photos.train, abstain)
+    groups = photos.train.groups or range(len(photos.train))
+    of_each = {
+        path: _Judged(is_right, group)
+        for path, is_right, group in zip(
+            photos.train.paths, judged.right.tolist(), groups, strict=True
+        )
+    }
+    judgement = Judgement(
+        run,
+        data,
+        judged.evaluation,
+        judged.honesty,
+        gathered.engine.precision,
+        len(gathered.broken),
+        said,
+        warning_of(model),
+    )
+    return judgement, of_each

@@ -1,0 +1,285 @@
+"""Why a saved classifier says what it says to a photo: where it looked, and what it resembles."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from budwood.classifier import Classifier
+from budwood.display import displayed
+from budwood.errors import ConfigError
+from budwood.evaluation.attribution import (
+    feature_maps,
+    first_filters,
+    last_map_layer,
+    where_it_looked,
+)
+from budwood.features.extraction import OnProgress
+from budwood.files import unused, whole_file
+from budwood.images.names import normalised
+from budwood.images.reading import read
+from budwood.learning.precision import pooled
+from budwood.networks.prepared import normalise
+from budwood.reporting.pictures import overlaid, tiled
+from budwood.reporting.records import PHOTOS, Listed, photos_of
+from budwood.run_folders import (
+    is_inside,
+    mark,
+    place_for,
+    require_outside,
+    settings_of_run,
+    writing_to,
+)
+from budwood.saved import load
+from budwood.text import count, shown, visible
+
+EXPLAINED = Path("explained")
+"""Where pictures go that are given no folder."""
+NEAREST = 3
+"""Training photos that are shown as evidence."""
+AT_ONCE = 8
+"""Photos whose maps are made at once."""
+
+
+@displayed
+@dataclass(frozen=True)
+class Neighbour:
+    """A training photo that a photo resembles."""
+
+    path: str
+    label: str
+    cosine: float
+    """Of their features, the mean of all training photos taken off."""
+
+
+@displayed
+@dataclass(frozen=True)
+class Explanation:
+    """Why a photo is taken for what it is taken for."""
+
+    path: str
+    named: str
+    """The class that is explained: the predicted one, or the one asked for."""
+    probability: float
+    layer: str
+    """The layer whose map is shown."""
+    picture: str
+    """Where the photo with its map was written to."""
+    neighbours: tuple[Neighbour, ...]
+    is_empty: bool = False
+    """True if nothing in that layer speaks for the class."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `explain --json`."""
+        return {
+            "path": self.path,
+            "class": self.named,
+            "probability": self.probability,
+            "layer": self.layer,
+            "picture": self.picture,
+            "empty": self.is_empty,
+            "neighbours": [
+                {"path": n.path, "class": n.label, "cosine": n.cosine} for n in self.neighbours
+            ],
+        }
+
+    def __str__(self) -> str:
+        near = "".join(
+            f"\n  like {shown(n.path)} ({shown(n.label)}, {n.cosine:.2f})" for n in self.neighbours
+        )
+        empty = ", which is empty: nothing speaks for it" if self.is_empty else ""
+        return (
+            f"{shown(self.path)}: {shown(self.named)} {self.probability:.3f}; where it looked "
+            f"({self.layer}): {visible(self.picture)}{empty}{near}"
+        )
+
+
+@displayed
+@dataclass(frozen=True)
+class Explanations:
+    """Explanations of some photos."""
+
+    photos: tuple[Explanation, ...]
+    pictures: tuple[str, ...]
+    """Of filters and feature maps, where they were asked for."""
+    note: str | None
+    """Why no training photos are shown, or not all are compared with."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `explain --json`; see docs/json.md."""
+        return {
+            "photos": [photo.to_json() for photo in self.photos],
+            "pictures": list(self.pictures),
+            "note": self.note,
+        }
+
+    def __str__(self) -> str:
+        lines = [str(photo) for photo in self.photos]
+        return "\n".join([*lines, *self.pictures, *([self.note] if self.note else [])])
+
+
+def explain(
+    run: Path | str,
+    photos: Sequence[Path | str],
+    out: Path | str | None = None,
+    *,
+    layer: str | None = None,
+    named: str | None = None,
+    maps: str | None = None,
+    filters: bool = False,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+) -> Explanations:
+    """Explain what a saved classifier says to photos, in pictures.
+
+    Args:
+        run: The run's folder or its capsule.
+        photos: Photos.
+        out: Folder for the pictures; default `explained` in the working folder, or beside the
+            photos of the run if that is among them.
+        layer: The layer whose map is shown; default: the last with a map.
+        named: The class to explain; default: the predicted one of each photo.
+        maps: A layer whose feature maps are drawn too, of the first photo.
+        filters: Whether the filters of the first convolution are drawn too.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over training photos is that are not stored.
+
+    Raises:
+        PhotoError: If a photo cannot be read.
+        ConfigError: If there is no such layer or class, or the pictures cannot be written.
+        CapsuleError: If the run cannot be read.
+    """
+    run, paths = Path(run), list(map(Path, photos))
+    out = _outside_photos(None if out is None else Path(out), run, on_note)
+    model = load(run, on_note=on_note, on_progress=on_progress)
+    called = {normalised(name): name for name in model.class_names}
+    if named is not None and normalised(named) not in called:
+        raise ConfigError(
+            f"There is no class {named!r}.", expected=f"There are {', '.join(model.class_names)}."
+        )
+    shares = model.predict_proba(paths)
+    chosen = (
+        shares.argmax(1)
+        if named is None
+        else np.full(len(paths), _place(model, called[normalised(named)]))
+    )
+    first = _images(model, paths[:1])[1]
+    layer = layer or last_map_layer(model.network_, first)
+    tiles = [("filters", first_filters(model.network_).numpy())] if filters else []
+    if maps:
+        tiles.append((f"maps-{maps}", feature_maps(model.network_, first, maps)[:, None].numpy()))
+    near, note = _neighbours(model, run, paths)
+    found = []
+    with writing_to(out):
+        mark(out)
+        for i, (drawn, is_empty) in enumerate(_maps(model, paths, layer, chosen.tolist())):
+            path, name = paths[i], model.class_names[int(chosen[i])]
+            picture = str(_write(unused(out, f"{path.stem}-{name}", ".png"), drawn))
+            share = float(shares[i, chosen[i]])
+            found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
+        pictures = [str(_write(unused(out, name, ".png"), tiled(some))) for name, some in tiles]
+    return Explanations(tuple(found), tuple(pictures), note)
+
+
+def _outside_photos(out: Path | None, run: Path, on_note: Callable[[object], None]) -> Path:
+    """The folder for the pictures, which is not in the folder of the run's photos."""
+    photos = _folder_of_photos(run if run.is_dir() else run.parent)
+    if out is not None:
+        require_outside(out, photos)
+        return out
+    if photos is None or not is_inside(EXPLAINED, photos):
+        return EXPLAINED
+    out = place_for(EXPLAINED, photos)
+    on_note(f"The pictures go into {out}, beside the photos.")
+    return out
+
+
+def _folder_of_photos(run: Path) -> Path | None:
+    """The folder that a run's training photos lie in; None of a list's photos, or if not known."""
+    request = settings_of_run(run)
+    if request is None or not (run / PHOTOS).is_file() or request.data.suffix.lower() == ".csv":
+        return None
+    train = [photo.path for photo in photos_of(run, request) if photo.split == "train"]
+    return Path(os.path.commonpath([path.parent for path in train])) if train else None
+
+
+def _place(model: Classifier, name: str) -> int:
+    return model.class_names.index(name)
+
+
+def _images(model: Classifier, photos: Sequence[Path]) -> tuple[NDArray[np.uint8], torch.Tensor]:
+    """Photos as pixels `n h w c`, and as the network takes them."""
+    pixels = np.stack([model.preprocessing.pixels(read(path)) for path in photos])
+    return pixels, normalise(torch.from_numpy(pixels), model.preprocessing)
+
+
+def _maps(
+    model: Classifier, photos: Sequence[Path], layer: str, chosen: Sequence[int]
+) -> list[tuple[NDArray[np.uint8], bool]]:
+    """Each photo with its map laid over it, and whether the map is empty."""
+    found = []
+    for start in range(0, len(photos), AT_ONCE):
+        some = photos[start : start + AT_ONCE]
+        pixels, images = _images(model, some)
+        classes = chosen[start : start + AT_ONCE]
+        seen = where_it_looked(model.network_, images, layer, classes).numpy()
+        found += [
+            (overlaid(photo, where), not where.any())
+            for photo, where in zip(pixels, seen, strict=True)
+        ]
+    return found
+
+
+def _neighbours(
+    model: Classifier, run: Path, photos: Sequence[Path]
+) -> tuple[list[tuple[Neighbour, ...]], str | None]:
+    """The training photos that each photo resembles most, or why they are not known."""
+    nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
+    folder = run if run.is_dir() else run.parent
+    request = settings_of_run(run)
+    if request is None:
+        return nothing, "The training photos are not known: there is no config.json beside it."
+    train = [photo for photo in photos_of(folder, request) if photo.split == "train"]
+    here = [photo for photo in train if photo.path.is_file()]
+    if not model.plan.has_features:
+        return nothing, "Layers that see the photo were trained: no features are stored to compare."
+    if not here:
+        return nothing, "The training photos are no longer where they were."
+    gone = len(train) - len(here)
+    note = f"{count(gone, 'training photo')} can no longer be compared with." if gone else None
+    return _nearest(model, here, photos), note
+
+
+def _nearest(
+    model: Classifier, train: Sequence[Listed], photos: Sequence[Path]
+) -> list[tuple[Neighbour, ...]]:
+    stored = model.gather([photo.path for photo in train])
+    labels = {photo.path: photo.label for photo in train}
+    known = pooled(stored.rows)
+    asked = pooled(model.plan.judging_rows(list(photos), keep=False).rows)
+    mean = known.mean(0)
+    a, b = (torch.nn.functional.normalize(rows - mean, dim=1) for rows in (asked, known))
+    found = []
+    for path, row in zip(photos, a @ b.T, strict=True):
+        same = [i for i, other in enumerate(stored.paths) if other.resolve() == path.resolve()]
+        row[same] = -2  # a training photo is not its own evidence
+        best = row.topk(min(NEAREST, len(row) - len(same)))
+        found.append(
+            tuple(
+                Neighbour(str(stored.paths[i]), labels[stored.paths[i]], float(value))
+                for value, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+            )
+        )
+    return found
+
+
+def _write(path: Path, picture: NDArray[np.uint8]) -> Path:
+    with whole_file(path) as file:
+        Image.fromarray(picture).save(file, "PNG")
+    return path

@@ -1,0 +1,331 @@
+"""What a saved classifier says to photos."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from budwood.capsule.fast import CompiledClassifier, compiled_classifier
+from budwood.display import displayed
+from budwood.errors import ConfigError, DataError
+from budwood.evaluation.calibration import softmax
+from budwood.evaluation.selective import SelectiveRule
+from budwood.evaluation.trust import Answers, Trust, rule_of
+from budwood.features.extraction import OnProgress
+from budwood.images.deep_images import extents_of, misfit_notes
+from budwood.images.notes import Note, few_or_one
+from budwood.images.trees import grow
+from budwood.networks.info import RANDOM_WEIGHTS
+from budwood.run_folders import run_or_network
+from budwood.text import count, shown, visible
+
+PREDICTED_AT_ONCE = 4096
+"""Photos whose features are held in memory at once."""
+FEW = 200
+"""Photos that are sooner predicted than torch is imported."""
+
+
+@displayed
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says to one photo."""
+
+    path: str
+    top: tuple[tuple[str, float], ...]
+    """The best classes with their probabilities, best first."""
+    unknown: str | None = None
+    """Why it is not answered, where abstaining was asked for; None if it is answered."""
+    probabilities: NDArray[np.float64] | None = field(default=None, compare=False)
+    """Of every class, where they were asked for."""
+
+
+@displayed
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says to some photos."""
+
+    classes: tuple[str, ...]
+    photos: tuple[Prediction, ...]
+    skipped: dict[str, str]
+    """What is not there or cannot be read, with the reason."""
+    warning: str | None
+    rule: SelectiveRule | None = None
+    """Which photos are answered, where abstaining was asked for."""
+    network: str | None = None
+    """Of a network of the catalogue that answers with its own classes, its name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of `predict --json`."""
+        return {
+            "classes": list(self.classes),
+            "abstain": self.rule and self.rule.to_json(),
+            "predictions": [
+                {
+                    "path": photo.path,
+                    "class": None if photo.unknown else photo.top[0][0],
+                    "unknown": photo.unknown,
+                    "probability": photo.top[0][1],
+                    "top": [{"class": name, "probability": p} for name, p in photo.top],
+                }
+                for photo in self.photos
+            ],
+            "skipped": [{"path": path, "reason": why} for path, why in self.skipped.items()],
+            "warning": self.warning,
+        }
+
+    def __str__(self) -> str:
+        if self.network is not None:
+            return f"{_table(self.photos)}\n\n{self.warning}"
+        paths = [shown(photo.path) for photo in self.photos]
+        width = max(map(len, paths), default=0)
+        lines = [
+            f"{path:<{width}}  {_unknown(photo)}"
+            + ", ".join(f"{shown(name)} {p:.3f}" for name, p in photo.top)
+            for path, photo in zip(paths, self.photos, strict=True)
+        ]
+        said = [] if self.rule is None else [f"{str(self.rule).capitalize()}."]
+        return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
+
+
+def _table(photos: Sequence[Prediction]) -> str:
+    """A line for each of the best classes of each photo."""
+    rows = [("photo", "class", "probability")]
+    for photo in photos:
+        paths = [photo.path, *[""] * (len(photo.top) - 1)]
+        rows += [
+            (at, name, f"{100 * p:.1f} %") for at, (name, p) in zip(paths, photo.top, strict=True)
+        ]
+    path, name = (max(len(row[i]) for row in rows) for i in (0, 1))
+    return "\n".join(f"{a:{path}}  {b:{name}}  {c:>11}" for a, b, c in rows)
+
+
+def _unknown(photo: Prediction) -> str:
+    return "" if photo.unknown is None else f"unknown ({photo.unknown}); nearest: "
+
+
+def predict(
+    what: Path | str,
+    photos: Sequence[Path | str],
+    *,
+    top: int | None = None,
+    abstain: float | None = None,
+    every_class: bool = False,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+) -> Predictions:
+    """Which classes photos are of, by the classifier of a run or by a network as it is published.
+
+    Args:
+        what: The folder of a run or its capsule, or, if there is no such path, the name of a
+            network in the catalogue, which answers with its own classes.
+        photos: Photos, and folders of photos.
+        top: Classes named per photo; None: 3, and 5 of a network's own.
+        abstain: The target error rate of answered photos; None answers all.
+        every_class: Keep the probabilities of all classes, not of those named alone.
+        on_note: Told of photos that are not there or cannot be read.
+        on_progress: Told how far it is.
+
+    Raises:
+        DataError: If there is no such run or network, or no photo at all is there and can be read.
+        CapsuleError: If the run cannot be read.
+        WeightsError: If the network has no published weights, or they cannot be had.
+        ConfigError: If it cannot abstain, or nothing tells the network's classes.
+    """
+    found = run_or_network(what)
+    paths = list(map(Path, photos))
+    return predict_run(found, paths, top, on_note, on_progress, abstain, every_class)
+
+
+def predict_run(
+    run: Path | str,
+    paths: Sequence[Path],
+    top: int | None,
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+    abstain: float | None = None,
+    every_class: bool = False,
+) -> Predictions:
+    """Predict photos, and the photos in folders, with the classifier of a run.
+
+    Args:
+        run: The run's folder or its capsule; a string is the name of a network.
+        paths: Photos and folders of photos.
+        top: Classes named per photo; None: 3, and 5 of a network's own.
+        on_note: Told of photos that are not there or cannot be read.
+        on_progress: Told how far it is.
+        abstain: The target error rate of answered photos; the others are unknown. None answers
+            all.
+        every_class: Keep the probabilities of all classes, not of those named alone.
+
+    Raises:
+        CapsuleError: If the run cannot be read.
+        DataError: If no photo at all is there and can be read; other paths are passed over.
+        ConfigError: If it cannot abstain, or `abstain` is no rate.
+    """
+    photos, skipped = _all_photos(paths)
+    network = run if isinstance(run, str) else None
+    top = top or (3 if network is None else 5)
+    if network is not None and abstain is not None:
+        raise _cannot_abstain(network)
+    saved = (
+        _saved(run, len(photos), on_note, on_progress)
+        if isinstance(run, Path)
+        else _published(run, on_note, on_progress)
+    )
+    rule = None if abstain is None else rule_of(saved.trust, abstain, str(run))
+    found: list[Prediction] = []
+    for start in range(0, len(photos), PREDICTED_AT_ONCE):
+        part = photos[start : start + PREDICTED_AT_ONCE]
+        answers = saved.answers(part)
+        good = [path for path in part if path not in answers.unreadable]
+        skipped |= {str(path): reason for path, reason in answers.unreadable.items()}
+        shares = softmax(answers.logits, 1.0 if saved.trust is None else saved.trust.temperature)
+        reasons = [None] * len(good) if rule is None else rule.reasons(shares, answers.ood)
+        for path, row, reason in zip(good, shares, reasons, strict=True):
+            best = np.argsort(-row, kind="stable")[:top]
+            ranked = tuple((saved.classes[i], float(row[i])) for i in best)
+            found.append(Prediction(str(path), ranked, reason, row if every_class else None))
+    if not found:
+        raise _none_readable(skipped)
+    for note in few_or_one(
+        [
+            Note("skipped", f"{visible(name)} is passed over: {reason}")
+            for name, reason in skipped.items()
+        ],
+        list(skipped),
+        "{number} photos are passed over: {names}. --json names all, with the reason.",
+    ):
+        on_note(note)
+    return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule, network)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A saved classifier, however it answers."""
+
+    classes: tuple[str, ...]
+    warning: str | None
+    trust: Trust | None
+    answers: Callable[[Sequence[Path]], Answers]
+
+
+def _saved(
+    run: Path,
+    photos: int,
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> _Saved:
+    """A saved classifier: without torch if possible.
+
+    Many photos are worth the engine that is made for throughput, and the feature store.
+    """
+    compiled = compiled_classifier(run, photos, on_note) if photos <= FEW else None
+    if compiled is not None:
+        warning = RANDOM_WEIGHTS if compiled.is_random else None
+        return _Saved(
+            compiled.classes,
+            warning,
+            compiled.trust,
+            lambda part: _answers_of(compiled, part, on_note, on_progress),
+        )
+    from budwood.saved import load  # torch is loaded here
+    from budwood.tasks.train import warning_of
+
+    model = load(run, on_note=on_note, on_progress=on_progress)
+    return _Saved(model.class_names, warning_of(model), model.trust_, model.answers)
+
+
+def _published(
+    name: str, on_note: Callable[[object], None], on_progress: OnProgress | None
+) -> _Saved:
+    """A network of the catalogue, which answers with its own classes."""
+    from budwood.classifier import fitted_classifier  # torch is loaded here
+    from budwood.tasks.preparing import published_network
+
+    network = published_network(name)
+    model = fitted_classifier(network, on_note=on_note, on_progress=on_progress)
+    warning = (
+        f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
+        f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."
+    )
+    return _Saved(model.class_names, warning, None, model.answers)
+
+
+def _cannot_abstain(network: str) -> ConfigError:
+    return ConfigError(
+        f"{network} cannot tell when to abstain: its own probabilities are not calibrated.",
+        next=f"Train it on photos of your classes: `budwood train PHOTOS --model {network}`.",
+    )
+
+
+def _answers_of(
+    compiled: CompiledClassifier,
+    photos: Sequence[Path],
+    on_note: Callable[[object], None],
+    on_progress: OnProgress | None,
+) -> Answers:
+    for note in misfit_notes(compiled.preprocessing.depth, extents_of(photos).values()):
+        on_note(note)
+    return compiled.answers(photos, on_progress, on_note)
+
+
+def _none_readable(skipped: dict[str, str]) -> DataError:
+    name, reason = next(iter(skipped.items()))
+    others = f" Nor can {count(len(skipped) - 1, 'other')}." if len(skipped) > 1 else ""
+    return DataError(
+        f"{name} cannot be read: {reason}{others}",
+        next="Copy it again, convert it to PNG or JPEG, or pass other photos.",
+        file=name,
+    )
+
+
+def _all_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+    """The photos at these paths, and why there are none at others.
+
+    Raises:
+        DataError: If there is no photo at all.
+    """
+    photos: list[Path] = []
+    problems: dict[str, DataError] = {}
+    for path in paths:
+        try:
+            photos += _photos_at(path)
+        except DataError as problem:
+            problems[str(path)] = problem
+    if photos:
+        return photos, {path: problem.problem for path, problem in problems.items()}
+    if not problems:
+        raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
+    first = next(iter(problems.values()))
+    more = len(problems) - 1
+    others = f" Nor is there any at {count(more, 'other path')}." if more else ""
+    raise DataError(
+        f"{first.problem}{others}", expected=first.expected, next=first.next, file=first.file
+    )
+
+
+def _photos_at(path: Path) -> list[Path]:
+    """A photo itself, or the photos in a folder, its subfolders included."""
+    if not os.path.exists(path):  # unlike Path.exists, False of what is too long to be a name
+        link = os.path.islink(path) and os.readlink(path)
+        raise DataError(
+            f"{path} is a link to {link}, which is not there."
+            if link
+            else f"There is no photo or folder {path}.",
+            next="Check the path.",
+            file=path,
+        )
+    if not path.is_dir():
+        return [path]
+    photos = grow(path).all_photos()
+    if not photos:
+        raise DataError(
+            f"There is no photo in {path}.",
+            expected="JPEG, PNG, WebP, BMP, GIF and TIFF files are looked for.",
+            file=path,
+        )
+    return photos
