@@ -8,7 +8,7 @@ help:
 	@echo "make demo    install, then train, judge and verify on embedded pictures, offline (about 20 s)"
 	@echo "make test    install with the test tools, then run every test"
 	@echo "make check   format, lint, types, import layers"
-	@echo "make catalog rewrite the catalogue of networks, their layers (10 minutes), the CLI reference and the pages on networks"
+	@echo "make catalog rewrite the catalogue of networks, the CLI reference and the pages on networks"
 	@echo "make bench   the short benchmarks, as JSON and a table (about ten minutes on 2 cores)"
 
 demo: .venv/.installed
@@ -27,8 +27,8 @@ check: .venv/.installed-dev
 
 catalog: .venv/.installed-dev
 	$(BIN)/python tools/make_catalog.py
-	$(BIN)/python tools/make_layer_tables.py
 	$(BIN)/python tools/make_cli_docs.py
+	$(BIN)/python tools/make_settings_docs.py
 	$(BIN)/python tools/make_network_docs.py
 
 bench: .venv/.installed-dev

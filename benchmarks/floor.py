@@ -44,7 +44,7 @@ def trunk_model(network: str) -> Any:
     """The trunk as an OpenVINO model: the only place that reaches into Budwood's engine."""
     import numpy as np
 
-    from budwood.features.converting import converted
+    from budwood.features.openvino import converted
 
     plan = classifier(network).plan
     height, width = plan._preprocessing.size
@@ -98,7 +98,7 @@ def throughput(network: str, precision: str, cores: int, lasting: float, batches
     """Seconds of a photo by the network alone: the best of streams and batch sizes."""
     import numpy as np
 
-    from budwood.features.untracked import ov
+    from budwood.features.openvino import ov
 
     best: Row = {"seconds": float("inf")}
     model = trunk_model(network)

@@ -16,21 +16,21 @@ from safetensors.torch import save_file
 from torch import nn
 
 import budwood as bw
-from budwood.capsule import (
-    FORMAT,
+from budwood.capsule.format import FORMAT, Golden, digest
+from budwood.capsule.golden import draw_golden_images, only_pixels
+from budwood.capsule.pack import (
     TOLERANCES,
     Capsule,
-    Golden,
     installed_versions,
     read_capsule,
     write_capsule,
 )
-from budwood.classifier import load
+from budwood.classifier import fitted_classifier
 from budwood.errors import CapsuleError
-from budwood.golden import draw_golden_images, only_pixels
 from budwood.images.decoding import decode
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin, info, set_info
+from budwood.saved import load
 
 CAPSULE = Capsule(
     origin=Origin(architecture="torchvision/resnet18", weights="none", num_classes=2),
@@ -62,7 +62,7 @@ def file(tmp_path):
 
 def built(name="timm/test_resnet", **options):
     network = bw.build(name, weights="none", classes=["cat", "dog"], **options)
-    network.preprocessing = network.preprocessing.at_size(64)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
     return network
 
 
@@ -129,7 +129,7 @@ def test_a_classifier_comes_back_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("head", ["linear", "mlp:8"])
 def test_a_loaded_classifier_gives_the_same_answers(head, tmp_path):
-    model = bw.Classifier(bw.unfreeze(bw.freeze(built(head=head), "*"), "fc"))
+    model = fitted_classifier(bw.unfreeze(bw.freeze(built(head=head), "*"), "fc"))
     paths = []
     for i, image in enumerate(draw_golden_images(3, seed=5)):
         paths.append(tmp_path / f"{i}.png")
@@ -140,10 +140,8 @@ def test_a_loaded_classifier_gives_the_same_answers(head, tmp_path):
 
 
 def test_class_names_that_the_photos_gave_are_kept(tmp_path):
-    model = bw.Classifier(
-        bw.unfreeze(bw.freeze(bw.build("timm/test_resnet", weights="none", classes=2), "*"), "fc")
-    )
-    model._names = ("x", "y")
+    network = bw.build("timm/test_resnet", weights="none", classes=2)
+    model = fitted_classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), ("x", "y"))
     assert load(model.save(tmp_path / "model.safetensors")).class_names == ("x", "y")
 
 
@@ -241,7 +239,7 @@ def test_a_crash_while_writing_leaves_the_old_file(file, monkeypatch):
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("budwood.places.os.fsync", full)
+    monkeypatch.setattr("budwood.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_capsule(file, replace(CAPSULE, classes=("new", "names")))
     assert file.read_bytes() == before
@@ -322,11 +320,10 @@ def test_a_forged_header_is_refused(metadata, tmp_path):
     ],
 )
 def test_a_description_that_says_too_little_is_refused(about, tmp_path):
-    from budwood.capsule import _digest
 
     path, tensors = tmp_path / "model.safetensors", {"network.x": torch.zeros(2)}
-    digest = _digest(tensors, about)
-    save_file(tensors, path, {"format": FORMAT, "about": about, "digest": digest})
+    its_digest = digest(tensors, about)
+    save_file(tensors, path, {"format": FORMAT, "about": about, "digest": its_digest})
     refused(path, "no capsule that Budwood wrote .* Make it again with `budwood train`")
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import budwood as bw
-from budwood.capsule import read_capsule, write_capsule
+from budwood.capsule.pack import read_capsule, write_capsule
 from budwood.classifier import Classifier
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import fit_temperature
@@ -19,7 +19,8 @@ from budwood.images.splits import Split
 from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
-from budwood.tasks.evaluate import evaluate_run
+from budwood.networks.info import info, set_info
+from budwood.tasks.evaluate import evaluate
 from budwood.tasks.predict import predict_run
 
 CLASSES = ("blue", "green", "red")
@@ -54,7 +55,7 @@ def photos(tmp_path):
 def built(*trained, head="linear", **options):
     torch.manual_seed(0)
     network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
-    network.preprocessing = network.preprocessing.at_size(48)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(48))
     return Classifier(bw.unfreeze(bw.freeze(network, "*"), *(trained or ("fc",))), **options)
 
 
@@ -148,7 +149,7 @@ def test_a_second_training_changes_nothing_of_the_first(photos, monkeypatch):
     one = built("layer4", "fc", training=QUICK).fit(split)
     monkeypatch.setattr(fitting, "held_out_by_training", lambda *args: None)
     two = built("layer4", "fc", training=QUICK).fit(split)
-    assert same_state(one.network, two.network.state_dict())
+    assert same_state(one.network_, two.network_.state_dict())
 
 
 def test_calibration_after_early_stopping_is_about_that_of_new_photos(photos):
@@ -199,7 +200,7 @@ def test_groups_reach_every_fold_of_a_fit(photos, monkeypatch):
 
 def test_the_forms_of_both_modes_are_copied_with_one_set_of_layers(photos):
     network = bw.build("googlenet", weights="none", classes=CLASSES, aux_heads=True)
-    network.preprocessing = network.preprocessing.at_size(64)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
     trained = ("fc", "aux1.fc2", "aux2.fc2")
     model = Classifier(bw.unfreeze(bw.freeze(network, "*"), *trained), training=QUICK)
     copies, own = model.plan.copied_grafts(), dict(network.named_parameters())
@@ -279,12 +280,12 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     object.__setattr__(capsule, "trust", None)
     write_capsule(path, capsule)
     folder = test.paths[0].parents[1]
-    judgement = evaluate_run(path, folder, False, print, None)
+    judgement = evaluate(path, folder)
     assert judgement.honesty.temperature is None
     assert judgement.to_json()["strange"] is None
     assert "not calibrated" in str(judgement)
     for ask in (
-        lambda: evaluate_run(path, folder, False, print, None, 0.1),
+        lambda: evaluate(path, folder, abstain=0.1),
         lambda: predict_run(path, [folder], 1, print, None, 0.1),
     ):
         with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):
@@ -318,8 +319,14 @@ def test_folds_of_a_graft_are_trained_and_the_network_stays_as_it_is(photos, tra
     assert found.photos == 30
     assert found.top1 > 0.5
     assert same_state(model.network, before)
-    with pytest.raises(ConfigError, match=r"trained already.*Cross-validate before you fit"):
-        model.fit(split).cross_validate(split, 3)
+    assert model.fit(split).cross_validate(split, 3) == found
+
+
+def test_a_graft_that_was_trained_and_loaded_is_not_judged_on_folds(photos, tmp_path):
+    split, model = photos(30), built("layer4", "fc", training=QUICK)
+    again = bw.load(model.fit(split).save(tmp_path / "m.safetensors"), training=QUICK)
+    with pytest.raises(ConfigError, match=r"trained already.*not trained on them"):
+        again.cross_validate(split, 3)
 
 
 def test_a_trial_of_int8_that_has_decided_is_not_repeated_for_the_folds(photos, monkeypatch):

@@ -13,11 +13,12 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import budwood as bw
-from budwood import compiled
-from budwood.compiled import compiled_classifier
+from budwood.capsule import fast
+from budwood.capsule.fast import compiled_classifier
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
 from budwood.images.splits import Split
+from budwood.networks.info import info, set_info
 from budwood.tasks.predict import predict_run
 
 CLASSES = ("dark", "light")
@@ -41,7 +42,7 @@ def photos(tmp_path_factory):
 def small(head="linear"):
     """A network that takes no time, its first layers frozen."""
     network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
-    network.preprocessing = network.preprocessing.at_size(48)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(48))
     return bw.unfreeze(bw.freeze(network, "*"), "fc")
 
 
@@ -161,7 +162,7 @@ def test_of_a_capsule_only_what_answers_is_read(saved, photos, monkeypatch):
             read.append(name)
             return self._file.get_tensor(name)
 
-    monkeypatch.setattr("budwood.compiled.safe_open", Watched)
+    monkeypatch.setattr("budwood.capsule.format.safe_open", Watched)
     expected = compiled_classifier(path, 1).answers(photos.paths[:1]).logits
     names = {name for name in read if not name.startswith(("golden.", "trust."))}
     assert names == {"network.fc.weight", "network.fc.bias"}
@@ -182,8 +183,8 @@ def test_a_capsule_of_the_first_version_is_checked_as_a_whole(saved, monkeypatch
 
 def test_the_graph_for_a_few_photos_is_checked_once_for_each_size(saved, monkeypatch):
     path, checks = saved(), []
-    real = compiled._golden_error
-    monkeypatch.setattr(compiled, "_golden_error", lambda *g: checks.append(g) or real(*g))
+    real = fast._golden_error
+    monkeypatch.setattr(fast, "_golden_error", lambda *g: checks.append(g) or real(*g))
     for photos in (1, 1, 3, 9, 4):
         compiled_classifier(path, photos)
     assert len(checks) == 3  # for batches of 1, 3 and 4
@@ -202,7 +203,7 @@ def test_a_graph_that_disagrees_is_said_and_not_used(saved, photos, monkeypatch)
             for tag, rows in super().stream(batches):
                 yield tag, tuple(-r for r in rows) if self.is_wrong else rows
 
-    monkeypatch.setattr(compiled, "OpenVINOEngine", Wrong)
+    monkeypatch.setattr("budwood.features.openvino.OpenVINOEngine", Wrong)
     for _ in range(2):  # it is not taken for one that agreed
         found = compiled_classifier(path, 4, notes.append)
         answers = found.answers(photos.paths).logits
@@ -221,7 +222,7 @@ def test_probabilities_of_all_classes_are_kept_where_they_are_asked_for(saved, p
         kept = [photo.probabilities for photo in said]
         assert [row is not None for row in kept] == [every_class] * 2
     for photo in said:
-        assert photo.probabilities.dtype == np.float32
+        assert photo.probabilities.dtype == np.float64
         best = CLASSES[photo.probabilities.argmax()], photo.probabilities.max()
         assert photo.top[0] == (best[0], pytest.approx(best[1]))
 

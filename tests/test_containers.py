@@ -2,9 +2,9 @@
 
 import pytest
 
-from budwood import containers, machine
-from budwood.containers import memory_limits, processor_share
+from budwood import machine
 from budwood.images.reading import workers
+from budwood.machine import memory_limits, processor_share
 
 
 @pytest.fixture
@@ -17,8 +17,8 @@ def groups(tmp_path, monkeypatch):
             file = tmp_path / "mount" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
-        monkeypatch.setattr(containers, "GROUPS", tmp_path / "self")
-        monkeypatch.setattr(containers, "MOUNT", tmp_path / "mount")
+        monkeypatch.setattr(machine, "GROUPS", tmp_path / "self")
+        monkeypatch.setattr(machine, "MOUNT", tmp_path / "mount")
 
     return make
 
@@ -86,8 +86,8 @@ def test_no_limit_is_none(files, groups):
 
 
 def test_another_system_has_no_groups(tmp_path, monkeypatch):
-    monkeypatch.setattr(containers, "GROUPS", tmp_path / "none")
-    monkeypatch.setattr(containers, "MOUNT", tmp_path / "none")
+    monkeypatch.setattr(machine, "GROUPS", tmp_path / "none")
+    monkeypatch.setattr(machine, "MOUNT", tmp_path / "none")
     assert memory_limits() == []
     assert processor_share() is None
 

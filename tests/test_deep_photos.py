@@ -13,13 +13,13 @@ from budwood.images.depth import Depth
 from budwood.images.folder import load_folder
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import Probe
-from budwood.networks.building import set_depth
 from budwood.networks.candidates import Candidate
+from budwood.networks.info import info, set_depth, set_info
 from budwood.reporting.pictures import SMALL, address_of, thumbnails
-from budwood.request import Request
+from budwood.settings import Settings
 from budwood.tasks import train as runs
 from budwood.tasks.compare import compare
-from budwood.tasks.evaluate import evaluate_run
+from budwood.tasks.evaluate import evaluate
 from budwood.tasks.predict import predict_run
 
 CLASSES = ("dark", "light")
@@ -73,7 +73,7 @@ def bright(drawn):
 
 def network(classes=CLASSES):
     made = bw.build("timm/test_resnet", weights="none", classes=list(classes))
-    made.preprocessing = made.preprocessing.at_size(48)
+    set_info(made, preprocessing=info(made).preprocessing.at_size(48))
     return bw.unfreeze(bw.freeze(made, "*"), "fc")
 
 
@@ -110,7 +110,7 @@ class TestAClassifier:
     def test_cross_validating_a_fresh_one_finds_it(self, deep):
         fresh = classifier()
         fresh.cross_validate(load_folder(deep).train, k=2)
-        assert fresh.preprocessing.depth == TWELVE
+        assert fresh.plan.network.preprocessing.depth == TWELVE
 
     def test_cross_validating_a_fitted_one_leaves_it(self, fitted, bright):
         model = bw.load(fitted[2], probe=Probe(folds=2, penalty=1.0))
@@ -148,18 +148,18 @@ class TestAClassifier:
         other = network()
         set_depth(other, SIXTEEN)
         bw.load_weights(other, fitted[2])
-        assert other.preprocessing.depth == SIXTEEN
+        assert info(other).preprocessing.depth == SIXTEEN
 
 
 def test_a_run_keeps_it_for_whatever_comes_after(deep, bright, tmp_path, patch):
     patch.setattr(runs, "prepared_network", lambda request, classes: network(classes))
-    run = runs.run_training(Request(data=deep, model="timm/test_resnet", out=tmp_path / "run"))
+    run = runs.run_training(Settings(data=deep, model="timm/test_resnet", out=tmp_path / "run"))
     assert bw.load(run.folder).preprocessing.depth == TWELVE
     assert any("12-bit values" in note for note in run.to_json()["notes"])
     notes = []
     predict_run(run.folder, [bright], 1, lambda note: notes.append(str(note)), None)
     assert notes.count(CLIPPED) == 1
-    judged = evaluate_run(run.folder, bright, False, lambda note: None, None)
+    judged = evaluate(run.folder, bright)
     assert judged.notes.count(CLIPPED) == 1
 
 

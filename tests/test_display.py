@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import budwood as bw
 from budwood.display import as_html, counted, displayed
@@ -33,7 +34,7 @@ def found_in(kind: object) -> Iterator[type]:
 
 
 def hints(function: Any) -> Iterator[type]:
-    yield from found_in(get_type_hints(function).get("return"))
+    yield from found_in(get_type_hints(function, localns={"nn": nn}).get("return"))
 
 
 def public_values() -> list[type]:

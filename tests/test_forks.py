@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 import budwood as bw
-from budwood.golden import draw_golden_images
+from budwood.capsule.golden import draw_golden_images
 
 folder = Path(sys.argv[1])
 photos = []
@@ -26,7 +26,7 @@ for i, image in enumerate(draw_golden_images(8)):
     photos.append(folder / f"{i}.png")
     photos[-1].write_bytes(image)
 network = bw.build("timm/test_resnet", weights="none", classes=["a", "b"])
-network.preprocessing = network.preprocessing.at_size(48)
+bw.set_info(network, preprocessing=bw.info(network).preprocessing.at_size(48))
 bw.unfreeze(bw.freeze(network, "*"), "fc")
 saved = bw.Classifier(network).fit(photos, ["a", "b"] * 4).save(folder / "m.safetensors")
 cold, warm = bw.load(saved), bw.load(saved)

@@ -11,7 +11,7 @@ from torch import nn
 
 import budwood as bw
 from budwood.errors import ConfigError, EngineError
-from budwood.features import calibrating, engine_choice, quantising
+from budwood.features import engine_choice, int8
 from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction
 from budwood.features.trunks import trunks_folder
@@ -20,6 +20,7 @@ from budwood.images.splits import Split
 from budwood.learning import plan as planning
 from budwood.learning.precision import Trial
 from budwood.learning.training import Training
+from budwood.networks.info import info, set_info
 
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 CLASSES = ("blue", "green", "red")
@@ -69,9 +70,9 @@ def made(monkeypatch):
 
         return wrapper
 
-    monkeypatch.setattr(calibrating, "quantised", counted("quantised", calibrating.quantised))
+    monkeypatch.setattr(int8, "quantised", counted("quantised", int8.quantised))
     monkeypatch.setattr(
-        engine_choice, "seconds_per_photo", counted("timed", engine_choice.seconds_per_photo)
+        engine_choice, "seconds_per_image", counted("timed", engine_choice.seconds_per_image)
     )
     return count
 
@@ -190,7 +191,7 @@ def test_a_trunk_that_cannot_be_quantised_is_an_error_and_leaves_the_plan_usable
     def refuse(model, photos):
         raise EngineError("NNCF cannot quantise this trunk: no.", next="Use --precision auto.")
 
-    monkeypatch.setattr(calibrating, "quantised", refuse)
+    monkeypatch.setattr(int8, "quantised", refuse)
     model = classifier()
     with pytest.raises(EngineError, match="Use --precision auto"):
         model.fit(split)
@@ -202,7 +203,7 @@ def test_a_classifier_in_int8_is_saved_verified_and_predicts_in_the_usual_precis
     split, tmp_path
 ):
     network = bw.build("resnet18", weights="none", classes=CLASSES)
-    network.preprocessing = network.preprocessing.at_size(64)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
     model = bw.Classifier(
         bw.unfreeze(bw.freeze(network, "*"), "fc"), extraction=Extraction(precision="int8")
     )
@@ -220,7 +221,7 @@ def test_without_nncf_nothing_is_computed(split, monkeypatch):
     def absent(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(quantising, "version", absent)
+    monkeypatch.setattr(int8, "version", absent)
     with pytest.raises(ConfigError, match=r"pip install 'budwood\[int8\]'"):
         classifier().fit(split)
     with pytest.raises(ConfigError, match="int8 needs NNCF"):

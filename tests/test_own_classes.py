@@ -10,8 +10,8 @@ from timm.data import create_transform, resolve_data_config
 
 import budwood as bw
 from budwood.errors import ConfigError, DataError, WeightsError
-from budwood.networks import timm_source, torchvision_source
-from budwood.networks.choosing import SOURCES
+from budwood.networks.sources import source
+from budwood.networks.torchvision_source import imagenet_classes
 from budwood.run_folders import run_or_network
 from budwood.tasks import preparing
 
@@ -31,7 +31,7 @@ def photos(tmp_path):
 def test_a_network_answers_with_its_own_classes_as_timm_does(photos):
     """The same weights behind timm's own transforms; the pictures need no resizing."""
     said = bw.predict("efficientnet_lite0", photos, every_class=True)
-    assert said.classes == torchvision_source.imagenet_classes()
+    assert said.classes == imagenet_classes()
     assert [len(photo.top) for photo in said.photos] == [5, 5]
     other = timm.create_model("tf_efficientnet_lite0").eval()
     other.load_state_dict(bw.build("efficientnet_lite0").state_dict())
@@ -76,13 +76,13 @@ def test_a_network_without_published_weights():
 
 
 def test_a_network_that_nothing_names_the_classes_of(monkeypatch):
-    monkeypatch.setattr(timm_source, "classes", lambda name, tag: None)
+    monkeypatch.setattr(source("timm"), "classes", lambda name, tag: None)
     with pytest.raises(ConfigError, match=r"what the classes of timm/resnet50 .* are.*budwood tra"):
         preparing.published_network("timm/resnet50")
 
 
 def test_as_many_names_as_outputs(monkeypatch):
-    monkeypatch.setattr(SOURCES["packaged"], "classes", lambda name, tag: ("cat", "dog"))
+    monkeypatch.setattr(source("packaged"), "classes", lambda name, tag: ("cat", "dog"))
     with pytest.raises(ConfigError, match="1000 outputs, and 2 names are known"):
         preparing.published_network("efficientnet_lite0")
 
@@ -91,7 +91,7 @@ def test_offline_another_network_is_named(monkeypatch):
     def refuse(*_):
         raise WeightsError("It cannot be downloaded.", next="Pass --weights PATH.")
 
-    monkeypatch.setattr(torchvision_source, "file", refuse)
+    monkeypatch.setattr(source("torchvision"), "file", refuse)
     with pytest.raises(WeightsError, match=r"Try again when online; efficientnet_lite0 needs no"):
         preparing.published_network("resnet18")
 
@@ -106,17 +106,17 @@ def test_offline_another_network_is_named(monkeypatch):
     ],
 )
 def test_timm_tells_the_classes_of_its_weights(name, tag, count, first):
-    classes = timm_source.classes(name, tag)
+    classes = source("timm").classes(name, tag)
     assert (classes and len(classes)) == count
     if first is not None:
         assert len(classes[0]) > 1
 
 
 def test_classics_have_the_classes_of_their_donors():
-    source = SOURCES["budwood"]
-    assert source.classes("vgg_d", "IMAGENET1K_V1") == torchvision_source.imagenet_classes()
-    assert source.classes("lenet5", "any") is None
-    assert len(set(torchvision_source.classes("resnet50", "IMAGENET1K_V2"))) == 1000
+    classics = source("budwood")
+    assert classics.classes("vgg_d", "IMAGENET1K_V1") == imagenet_classes()
+    assert classics.classes("lenet5", "any") is None
+    assert len(set(source("torchvision").classes("resnet50", "IMAGENET1K_V2"))) == 1000
 
 
 # What is meant: a run or a network

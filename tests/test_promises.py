@@ -81,7 +81,7 @@ def test_every_method_of_a_public_class_is_documented(name):
 # Lightness and silence
 
 
-@pytest.mark.parametrize("module", ["budwood", "budwood.cli", "budwood.errors", "budwood.places"])
+@pytest.mark.parametrize("module", ["budwood", "budwood.cli", "budwood.errors", "budwood.files"])
 def test_importing_the_light_side_loads_nothing_heavy(module):
     heavy = ("torch", "torchvision", "timm", "openvino", "numpy", "sklearn", "scipy", "PIL")
     code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 import budwood as bw
-from budwood.capsule import read_capsule, write_capsule
+from budwood.capsule.pack import read_capsule, write_capsule
+from budwood.capsule.verify import Check, Verification, verify
 from budwood.errors import CapsuleError, EngineError
 from budwood.features.engines import EngineSpec
-from budwood.proof import Check, Verification, verify
+from budwood.networks.info import info, set_info
 
 FP32, BF16 = EngineSpec("torch", "fp32"), EngineSpec("torch", "bf16")
 
@@ -20,7 +21,7 @@ def engines(monkeypatch):
     """`engines(spec)`: the engines that this machine has."""
 
     def have(*specs):
-        for module in ("features.engine_choice", "proof"):
+        for module in ("features.engine_choice", "capsule.verify"):
             monkeypatch.setattr(f"budwood.{module}.preferred_specs", lambda *a, **k: list(specs))
 
     have(FP32)
@@ -35,7 +36,7 @@ def capsule(engines, tmp_path):
 
 def saved(path, name="resnet18", size=128):
     network = bw.build(name, weights="none", classes=["a", "b", "c"])
-    network.preprocessing = network.preprocessing.at_size(size)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(size))
     return bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc")).save(path)
 
 

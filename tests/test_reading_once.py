@@ -81,7 +81,7 @@ def test_a_training_reads_each_file_once_and_so_does_what_follows(folder, reads,
 
     reads.clear()  # another process knows the groups and the rows, and no digest
     anew = Contents()
-    for module in ("images.glances", "images.together", "features.reading_ahead",
+    for module in ("images.glances", "images.together", "features.extraction",
                    "features.gathering"):  # fmt: skip
         monkeypatch.setattr(f"budwood.{module}.CONTENTS", anew)
     found = bw.load_folder(folder)

@@ -10,10 +10,11 @@ from PIL import Image
 from torch import nn
 
 import budwood as bw
+from budwood.capsule.golden import draw_golden_images
 from budwood.features import engine_choice
-from budwood.features.untracked import untracked
-from budwood.golden import draw_golden_images
+from budwood.features.openvino import untracked
 from budwood.images.splits import Split
+from budwood.networks.info import info, set_info
 from budwood.surgery.cutting import cut
 from budwood.surgery.tracing import trace
 from budwood.threads import one_torch_thread
@@ -37,7 +38,7 @@ def photos(tmp_path_factory):
 
 def network(head="linear"):
     made = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head=head)
-    made.preprocessing = made.preprocessing.at_size(48)
+    set_info(made, preprocessing=info(made).preprocessing.at_size(48))
     return bw.unfreeze(bw.freeze(made, "*"), "fc")
 
 

@@ -10,60 +10,44 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import timm
-import torchvision
-from torchvision.models import list_models
-
 from budwood.networks.building import structure
-from budwood.networks.catalog import Architecture, Source
-from budwood.networks.choosing import SOURCES
-from budwood.networks.classics_source import NETWORKS
+from budwood.networks.catalog import Architecture
+from budwood.networks.sources import SOURCES, source
 
 TABLE = Path(__file__).parent.parent / "src" / "budwood" / "networks" / "catalog.tsv"
 COLUMNS = ("name", "source", "parameters", "channels", "height", "width")
-PACKAGED = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 
-def names() -> Iterator[tuple[str, Source, str]]:
+def rows() -> Iterator[tuple[str, str, str]]:
     """Every architecture: the name it is asked for by, its source, and its name there."""
-    torchvision_names = list_models(module=torchvision.models)
-    taken = {*torchvision_names, *PACKAGED, *NETWORKS}
-    for name in torchvision_names:
-        yield name, "torchvision", name
-    for name in PACKAGED:
-        yield name, "packaged", name
-    for name in NETWORKS:
-        yield name, "budwood", name
-    for name in timm.list_models():
-        yield (f"timm/{name}" if name in taken else name), "timm", name
+    taken: set[str] = set()
+    for library in SOURCES:
+        for bare in source(library).names():
+            yield (f"{library}/{bare}" if bare in taken else bare), library, bare
+        taken |= set(source(library).names())
 
 
-def measured(source: Source, bare: str) -> tuple[int, tuple[int, int, int]]:
+def measured(library: str, bare: str) -> tuple[int, tuple[int, int, int]]:
     """Parameters and input size (channels, height, width) of an architecture as it is built."""
-    network = structure(Architecture(bare, source, 0, (0, 0, 0)), device="meta")
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    if source != "timm":
-        preprocessing = SOURCES[source].preprocessing(bare, None)
-        return parameters, (len(preprocessing.mean), *preprocessing.size)
-    channels, height, width = timm.get_pretrained_cfg(bare).input_size
-    return parameters, (channels, height, width)
+    network = structure(Architecture(bare, library, 0, (0, 0, 0)), device="meta")
+    return sum(parameter.numel() for parameter in network.parameters()), source(library).input(bare)
 
 
 def main() -> None:
-    rows, failed = [], 0
-    for name, source, bare in names():
+    found, failed = [], 0
+    for name, library, bare in rows():
         try:
-            parameters, size = measured(source, bare)
+            parameters, size = measured(library, bare)
         except Exception as error:  # whatever it is, it is named, and the table is not written
             failed += 1
-            print(f"{source}/{bare}: {type(error).__name__}: {error}", file=sys.stderr)
+            print(f"{library}/{bare}: {type(error).__name__}: {error}", file=sys.stderr)
             continue
-        rows.append((name, source, parameters, *size))
+        found.append((name, library, parameters, *size))
     if failed:
         sys.exit(f"{failed} cannot be built; {TABLE.name} is left as it was.")
-    lines = ["\t".join(map(str, row)) for row in (COLUMNS, *sorted(rows))]
+    lines = ["\t".join(map(str, row)) for row in (COLUMNS, *sorted(found))]
     TABLE.write_text("\n".join(lines) + "\n", "utf-8")
-    print(f"{len(rows)} architectures in {TABLE.name}")
+    print(f"{len(found)} architectures in {TABLE.name}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from network_docs import early, efficientnets, googlenets, layers, resnets
 from network_docs.chinese import in_chinese
 from network_docs.layers import Table, network, summary
 
-from budwood.surgery.tables import as_markdown
+from budwood.text import as_markdown
 
 DOCS = Path(__file__).parent.parent / "docs"
 ENGLISH, CHINESE = DOCS / "networks", DOCS / "zh" / "networks"

@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from budwood.capsule.verify import verify as verify
     from budwood.classifier import Classifier as Classifier
-    from budwood.classifier import load as load
     from budwood.course.recipes import load_recipe as load_recipe
     from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
     from budwood.evaluation.metrics import Evaluation as Evaluation
+    from budwood.features.gathering import Extraction as Extraction
     from budwood.grafting.donors import take as take
     from budwood.grafting.graft_recipes import DonorLayers as DonorLayers
     from budwood.grafting.grafted import graft as graft
@@ -26,25 +27,44 @@ if TYPE_CHECKING:
     from budwood.images.preprocessing import Preprocessing as Preprocessing
     from budwood.inspection.summarizing import summarize as summarize
     from budwood.intervals import wilson_interval as wilson_interval
+    from budwood.learning.probe import Probe as Probe
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
     from budwood.networks.building import build as build
     from budwood.networks.catalog import models as models
     from budwood.networks.heads import replace_head as replace_head
+    from budwood.networks.info import info as info
+    from budwood.networks.info import set_info as set_info
     from budwood.networks.loading import load_weights as load_weights
-    from budwood.proof import verify as verify
+    from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
     from budwood.surgery.freezing import freeze as freeze
     from budwood.surgery.freezing import select as select
     from budwood.surgery.freezing import unfreeze as unfreeze
+    from budwood.tasks.audit import audit as audit
+    from budwood.tasks.compare import compare as compare
+    from budwood.tasks.doctor import doctor as doctor
+    from budwood.tasks.evaluate import evaluate as evaluate
+    from budwood.tasks.explain import explain as explain
     from budwood.tasks.predict import predict as predict
+    from budwood.tasks.report import report as report
+    from budwood.tasks.train import train as train
 
 _HOMES = {
     "Classifier": "classifier",
-    "load": "classifier",
+    "load": "saved",
+    "audit": "tasks.audit",
+    "compare": "tasks.compare",
+    "doctor": "tasks.doctor",
+    "evaluate": "tasks.evaluate",
+    "explain": "tasks.explain",
+    "report": "tasks.report",
+    "train": "tasks.train",
+    "Probe": "learning.probe",
+    "Extraction": "features.gathering",
     "predict": "tasks.predict",
-    "verify": "proof",
+    "verify": "capsule.verify",
     "BudwoodError": "errors",
     "ImageFolder": "images.folder",
     "Split": "images.folder",
@@ -55,6 +75,8 @@ _HOMES = {
     "fit_probe": "learning.probe",
     "Training": "learning.training",
     "build": "networks.building",
+    "info": "networks.info",
+    "set_info": "networks.info",
     "models": "networks.catalog",
     "load_recipe": "course.recipes",
     "Cut": "surgery.cutting",

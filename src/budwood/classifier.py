@@ -1,61 +1,82 @@
-"""Classifier: a network with classes that is fitted, judged, asked, saved and loaded."""
+"""Classifier: a network with classes that is fitted, judged, asked and saved."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from budwood.capsule import Capsule, read_capsule, write_capsule
+from budwood.capsule.pack import packed, write_capsule
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.evaluation.learning_curve import LearningCurve, learning_curve
-from budwood.evaluation.metrics import Evaluation, evaluate_logits
-from budwood.evaluation.reliability import CrossValidation, Verdict, crossed, honesty_of
+from budwood.evaluation.metrics import Evaluation
+from budwood.evaluation.reliability import (
+    CrossValidation,
+    Verdict,
+    crossed,
+    ood_of,
+    temperature_of,
+    trust_from,
+    verdict_on,
+)
 from budwood.evaluation.selective import SelectiveRule
-from budwood.evaluation.trust import Answers, HeldOutImages, Trust, learned_trust, rule_of
+from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.features.rows import RowSource, Selected
-from budwood.grafting.grafted import regraft
 from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
-from budwood.images.given import Photos, fitted_images, labelled, listed, photo_files
+from budwood.images.depth import Depth
+from budwood.images.given import Photos, are_numbers, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
-from budwood.learning.algorithms import Asked, require_asked, settled
-from budwood.learning.fitting import Fit as Fit
-from budwood.learning.fitting import fit_plan, require_readable
-from budwood.learning.held_out import HeldOut
+from budwood.learning.fitting import Fit, fit_plan, require_readable
 from budwood.learning.kfold import hits_of_folds, require_folds
-from budwood.learning.plan import Plan
+from budwood.learning.plan import Plan, state_of, trainable_copy
 from budwood.learning.precision import pooled
 from budwood.learning.probe import Probe, fit_probe
-from budwood.learning.streaming import FeatureRows, spans
+from budwood.learning.streaming import FeatureRows
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import origin_of, preprocessing_of, rebuild, set_depth
 from budwood.networks.heads import num_outputs
-from budwood.networks.states import load_state
-from budwood.packing import packed
-from budwood.surgery.freezing import freeze, unfreeze
+from budwood.networks.info import info, preprocessing_of, set_depth
+from budwood.settings import Asked, require_setting, settled
 from budwood.threads import Lock
 
-JUDGED_AT_ONCE = 1024
-"""Photos whose features are looked at together, to see which are strange."""
+SETTINGS: dict[str, type[Training] | type[Probe] | type[Extraction]] = {
+    "training": Training,
+    "probe": Probe,
+    "extraction": Extraction,
+}
+"""Parameters of a classifier that have parameters themselves, as in `training__lr`."""
+
+_PLANS = Lock()
+"""Held while a classifier finds, makes or exchanges its plan."""
 
 
-def _silent(note: str) -> None:
-    """What is said when nobody listens; unlike a lambda it can be pickled."""
+@dataclass(frozen=True)
+class _Start:
+    """What a fit begins with: a copy of the network, cut, and what it was made from."""
+
+    plan: Plan
+    may_solve: bool
+    made_from: tuple[object, ...]
 
 
-class Classifier:
-    """A classifier of photos in scikit-learn's manner.
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A scikit-learn estimator that classifies images.
 
-    What is frozen in the network runs once per photo and is stored; the rest is fitted. A linear
+    What is frozen in the network runs once per image and is stored; the rest is fitted. A linear
     head that trains alone is fitted by logistic regression (`fit_probe`), anything else is trained
     on mini-batches; `algorithm` or `training` ask for one of the two by name.
+
+    `fit` leaves the network as it is: it begins with a copy of what trains, shares what is frozen,
+    and gives the fitted network as `network_`.
 
     Args:
         network: From `build`, frozen as it should be; or any module with a `preprocessing`.
@@ -67,6 +88,13 @@ class Classifier:
         on_epoch: Told each epoch's row of the history.
         algorithm: `logistic`, `sgd`, or `auto`: logistic regression where it can be.
 
+    Attributes:
+        network_: The fitted network.
+        classes_: The classes as an array, in the order of the outputs: numbers if it was fitted to
+            numbers, else names.
+        fit_: What fitting did; None of a classifier that was loaded.
+        trust_: What held-out images say of it; None where that is not known.
+
     Example:
         >>> from budwood import build, freeze, unfreeze
         >>> network = build("efficientnet_lite0", classes=["cat", "dog"])
@@ -75,6 +103,14 @@ class Classifier:
         ('cat', 'dog')
     """
 
+    network_: nn.Module
+    classes_: NDArray[Any]
+    fit_: Fit | None = None
+    trust_: Trust | None = None
+    _names: tuple[str, ...] | None = None
+    _plan: Plan | None = None
+    _start: _Start | None = None
+
     def __init__(
         self,
         network: nn.Module,
@@ -82,38 +118,33 @@ class Classifier:
         training: Training | None = None,
         probe: Probe | None = None,
         extraction: Extraction | None = None,
-        on_note: Callable[[str], None] = _silent,
+        on_note: Callable[[str], None] | None = None,
         on_progress: OnProgress | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
         algorithm: Asked = "auto",
     ) -> None:
         self.network = network
         self.training = training
-        self.probe = probe or Probe()
-        self.extraction = extraction or Extraction()
+        self.probe = probe
+        self.extraction = extraction
         self.on_note = on_note
         self.on_progress = on_progress
         self.on_epoch = on_epoch
         self.algorithm = algorithm
-        self.fit_: Fit | None = None
-        self.trust_: Trust | None = None
-        """How far its word can be taken; None before it is fitted, and where that is not known."""
-        self._names: tuple[str, ...] | None = None
-        self._plan: Plan | None = None
-        self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all but how the network is cut, which is found again."""
-        with self._lock:
-            return vars(self) | {"_plan": None}
+        with _PLANS:
+            state: dict[str, Any] = super().__getstate__()
+            return {name: v for name, v in state.items() if name not in ("_plan", "_start")}
 
     def __repr__(self) -> str:
-        origin, classes = origin_of(self.network), self._known_classes
-        network = type(self.network).__name__ if origin is None else origin.architecture
+        origin, classes = info(self._network).origin, self._known_classes
+        network = type(self._network).__name__ if origin is None else origin.architecture
         return f"Classifier({network}, {len(classes) if classes else 'unnamed'} classes)"
 
     def __str__(self) -> str:
-        parameters, known = list(self.network.parameters()), self._known_classes or ()
+        parameters, known = list(self._network.parameters()), self._known_classes or ()
         shown = [*known[:5], *([f"and {len(known) - 5} more"] if known[5:] else [])]
         trained = sum(p.numel() for p in parameters if p.requires_grad)
         total = sum(p.numel() for p in parameters)
@@ -128,27 +159,70 @@ class Classifier:
     def _repr_html_(self) -> str:
         return as_html(self)
 
-    @property
-    def classes_(self) -> NDArray[np.str_]:
-        """The names of the classes as scikit-learn wants them, an array."""
-        return np.array(self.class_names)
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments that this classifier was made with; deep: and what those consist of, as
+        `training__lr`."""
+        params: dict[str, Any] = super().get_params(deep=False)
+        for name in SETTINGS if deep else ():
+            if is_dataclass(value := params[name]):
+                params |= {f"{name}__{f.name}": getattr(value, f.name) for f in fields(value)}
+        return params
+
+    def set_params(self, **params: Any) -> "Classifier":
+        """Change some of them, for the next fit. Parts may be named: `training__lr=0.01`.
+
+        Raises:
+            ConfigError: If one is not called so.
+        """
+        parts: dict[str, dict[str, Any]] = {}
+        own = list(inspect.signature(type(self)).parameters)
+        for name, value in params.items():
+            whole, _, part = name.partition("__")
+            made = SETTINGS.get(whole)
+            if name in own:
+                setattr(self, name, value)
+            elif made is not None and part in (known := [f.name for f in fields(made)]):
+                parts.setdefault(whole, {})[part] = value
+            else:
+                raise ConfigError(
+                    f"Classifier has no parameter {name!r}.",
+                    expected=f"It has {', '.join(own)}."
+                    if made is None
+                    else f"{whole} has {', '.join(known)}.",
+                )
+        for whole, values in parts.items():
+            given = getattr(self, whole)
+            setattr(
+                self,
+                whole,
+                SETTINGS[whole](**values) if given is None else replace(given, **values),
+            )
+        return self
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the outputs; numbers until they are known."""
-        known = self._known_classes
-        return known or tuple(str(i) for i in range(num_outputs(self.network)))
-
-    @property
-    def _known_classes(self) -> tuple[str, ...] | None:
-        origin = origin_of(self.network)
-        named = None if origin is None else origin.classes
-        return named or self._names
+        return self._known_classes or _numbered(self._network)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """From file bytes to pixels; it belongs to the weights."""
-        return preprocessing_of(self.network)
+        return preprocessing_of(self._network)
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1 if that is not known."""
+        return temperature_of(self.trust_)
 
     @property
     def plan(self) -> Plan:
@@ -158,60 +232,12 @@ class Classifier:
         Raises:
             ConfigError: If what trains cannot be fitted by the algorithm.
         """
-        with self._lock:
+        with _PLANS:
+            if not self._is_fitted:
+                return self._start_of(None).plan
             if self._plan is None or not self._plan.is_current():
-                self._plan = self._new_plan()
+                self._plan = self._new_plan(self.network_)
             return self._plan
-
-    def _new_plan(self) -> Plan:
-        require_asked(self.algorithm)
-        if self.algorithm == "logistic" and self.training is not None:
-            raise ConfigError(
-                "`training` has no effect on a head that is fitted by logistic regression.",
-                next="Leave it out, or pass algorithm='sgd'.",
-            )
-        plan = Plan(
-            self.network,
-            self.preprocessing,
-            self.extraction,
-            solve=self.training is None and self.algorithm != "sgd",
-            on_note=self.on_note,
-            on_progress=self.on_progress,
-        )
-        settled(self.algorithm, (), is_linear=plan.layer is not None)
-        return plan
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The arguments that this classifier was made with."""
-        names = ("training", "probe", "extraction", "on_note", "on_progress", "on_epoch")
-        return {"network": self.network} | {n: getattr(self, n) for n in (*names, "algorithm")}
-
-    def set_params(self, **params: Any) -> "Classifier":
-        """Change some of them.
-
-        Raises:
-            ConfigError: If one is not called so.
-        """
-        if unknown := sorted(set(params) - set(self.get_params())):
-            raise ConfigError(
-                f"Classifier has no parameter {unknown[0]!r}.",
-                expected=f"It has {', '.join(self.get_params())}.",
-            )
-        for name, value in params.items():
-            setattr(self, name, value)
-        self._plan = None
-        return self
-
-    def __sklearn_tags__(self) -> Any:
-        """What scikit-learn asks of an estimator before it cross-validates: this one classifies."""
-        from sklearn.utils import ClassifierTags, Tags, TargetTags
-
-        return Tags("classifier", TargetTags(required=True), classifier_tags=ClassifierTags())
-
-    @property
-    def temperature(self) -> float:
-        """What logits are divided by before they become probabilities; 1 if that is not known."""
-        return 1.0 if self.trust_ is None else self.trust_.temperature
 
     def gather(self, paths: Sequence[Path]) -> Gathered:
         """Run the trunk over photos ahead of fitting and judging; says which are broken."""
@@ -220,7 +246,7 @@ class Classifier:
     def fit(
         self,
         photos: Split | Sequence[Path | str],
-        labels: Sequence[str] | None = None,
+        labels: Sequence[Any] | None = None,
         *,
         groups: Sequence[object] | None = None,
         val: Split | None = None,
@@ -233,7 +259,7 @@ class Classifier:
 
         Args:
             photos: A split, or the paths of photos.
-            labels: The class name of each photo, if `photos` are paths.
+            labels: The class of each photo, if `photos` are paths: its name, or its number.
             groups: The group of each photo, if `photos` are paths; None: each stands for itself.
             val: Photos that steer early stopping. Where they stop nothing, a graft that is trained
                 is calibrated on them.
@@ -242,16 +268,24 @@ class Classifier:
             DataError: If a photo is broken, or the classes are not the network's.
             FrozenChanged: If a frozen tensor changed.
         """
-        train = self._as_split(photos, labels, groups)
-        self._settle_depth(train)
+        named = _named_by(self.network)
+        classes = named or _numbered(self.network)
+        train = labelled(photos, labels, classes, groups=groups, are_named=named is not None)
         val = None if val is None else labelled(val, None, train.classes)
-        training = self.training or Training()
-        with self._lock:  # who predicts meanwhile gets the answers of before, or of afterwards
-            plan = self.plan
-            plan.settle_precision(train)
-            fit, held_out, rows = fit_plan(plan, train, val, training, self.probe, self.on_epoch)
-            self.fit_, self._names = fit, train.classes
-            self.trust_ = self._learned_trust(train, held_out, rows)
+        depth = self._depth_of(train)
+        with _PLANS:  # the copy is this fit's alone from now on
+            plan = self._start_of(depth).plan
+            self._start = None
+        plan.settle_precision(train)
+        training, probe = self.training or Training(), self.probe or Probe()
+        fit, held_out, rows = fit_plan(plan, train, val, training, probe, self.on_epoch)
+        trust = trust_from(train, held_out, rows, self._note)
+        with _PLANS:  # who predicts meanwhile gets the answers of before, or of afterwards
+            self.network_, self._plan = plan.network, plan
+            self.fit_, self.trust_, self._names = fit, trust, train.classes
+            self.classes_ = np.array(train.classes)
+            if labels is not None and are_numbers(labels):
+                self.classes_ = np.arange(len(train.classes))
         return self
 
     def evaluate(self, split: Split) -> Evaluation:
@@ -278,16 +312,10 @@ class Classifier:
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         split = self._as_split(split, None)
+        check_is_fitted(self)
         rule = None if abstain is None else self.rule(abstain)
         gathered = require_readable(self.plan.judging_rows(split.paths))
-        logits, targets = self.plan.logits(gathered), torch.from_numpy(split.targets)
-        scaled, groups = logits / self.temperature, split.group_numbers
-        ood = self.out_of_distribution(gathered)
-        return Verdict(
-            evaluate_logits(scaled, targets, split.classes, split.paths, groups=groups),
-            honesty_of(self.trust_, logits.numpy(), split.targets, ood, rule, groups),
-            (logits.argmax(1) == targets).numpy(),
-        )
+        return verdict_on(split, gathered, self.plan, self.trust_, rule)
 
     def rule(self, target_error: float) -> SelectiveRule:
         """Which photos it answers, so that with 90 % confidence its error is at most the target.
@@ -295,6 +323,7 @@ class Classifier:
         Raises:
             ConfigError: If it cannot abstain, or the target is not between 0 and 1.
         """
+        check_is_fitted(self)
         return rule_of(self.trust_, target_error)
 
     def cross_validate(self, photos: Split, k: int = 5, seed: int = 0) -> CrossValidation:
@@ -309,23 +338,24 @@ class Classifier:
             seed: Of the folds.
 
         Raises:
-            ConfigError: If there cannot be so many folds, or the head has been trained already.
+            ConfigError: If there cannot be so many folds, or the head was trained before it was
+                saved and loaded.
             DataError: If a photo is broken, or the classes are not the network's.
         """
         photos = self._as_split(photos, None)
-        if self.fit_ is not None and self.plan.layer is None:
+        for note in require_folds(photos, k):
+            self._note(note)
+        with _PLANS:
+            plan = self._start_of(self._depth_of(photos)).plan
+        if self._is_fitted and self.network_ is self.network and plan.layer is None:
             raise ConfigError(
                 "The head has been trained already, on photos that would be judged.",
-                next="Cross-validate before you fit.",
+                next="Cross-validate a network that was not trained on them.",
             )
-        for note in require_folds(photos, k):
-            self.on_note(note)
-        if self._names is None:
-            self._settle_depth(photos)
-        if self.plan.trial is None:
-            self.plan.settle_precision(photos)
-        training = self.training or Training()
-        right, folds = hits_of_folds(self.plan, photos, k, training, self.probe, seed)
+        if plan.trial is None:
+            plan.settle_precision(photos)
+        training, probe = self.training or Training(), self.probe or Probe()
+        right, folds = hits_of_folds(plan, photos, k, training, probe, seed)
         return crossed(right, folds, photos.group_numbers)
 
     def learning_curve(self, photos: Split, seed: int = 0) -> LearningCurve:
@@ -341,17 +371,16 @@ class Classifier:
             DataError: If a photo is broken, or the classes are not the network's.
         """
         photos = self._as_split(photos, None)
-        if self._names is None:
-            self._settle_depth(photos)
-        gathered = require_readable(self.plan.judging_rows(photos.paths))
+        with _PLANS:
+            plan = self.plan if self._is_fitted else self._start_of(self._depth_of(photos)).plan
+        gathered = require_readable(plan.judging_rows(photos.paths))
         labels, k = torch.from_numpy(photos.targets), len(photos.classes)
-        is_solved = self.plan.layer is not None
-        if not is_solved:
-            self.on_note("The learning curve is that of a linear head on the frozen features.")
-        rows = self.plan.features(gathered) if is_solved else FeatureRows(pooled(gathered.rows))
+        if plan.layer is None:
+            self._note("The learning curve is that of a linear head on the frozen features.")
+        rows = FeatureRows(pooled(gathered.rows)) if plan.layer is None else plan.features(gathered)
         groups = photos.group_numbers
         known = self.fit_ and self.fit_.probe
-        found = known or fit_probe(rows, labels, k, self.probe, groups=groups)
+        found = known or fit_probe(rows, labels, k, self.probe or Probe(), groups=groups)
         return learning_curve(rows, labels, k, penalty=found.penalty, groups=groups, seed=seed)
 
     def head_features(self, gathered: Gathered) -> NDArray[np.float32]:
@@ -359,17 +388,17 @@ class Classifier:
         means of what is frozen."""
         if not gathered.paths:
             return np.empty((0, 1), np.float32)
-        is_solved = self.plan.layer is not None
-        rows = self.plan.features(gathered) if is_solved else gathered.rows
+        plan = self.plan
+        rows = gathered.rows if plan.layer is None else plan.features(gathered)
         found: NDArray[np.float32] = pooled(rows).numpy()
         return found
 
-    def score(self, photos: Split | Sequence[Path], labels: Sequence[str] | None = None) -> float:
+    def score(self, photos: Split | Sequence[Path], labels: Sequence[Any] | None = None) -> float:
         """Top-1 accuracy."""
         return self.evaluate(self._as_split(photos, labels)).top1
 
     def predict(self, photos: Photos, abstain: float | None = None) -> NDArray[Any]:
-        """The name of the most probable class of each photo.
+        """The most probable class of each photo.
 
         Args:
             photos: Files, Pillow images, or arrays.
@@ -401,65 +430,6 @@ class Classifier:
         and the files that cannot be read."""
         return self._answers(photos)[0]
 
-    def _answers(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
-        """The same, and calibrated probabilities `n k`; any number of threads may ask.
-
-        What is frozen runs for all of them at once. What trains has its turn alone: `fit` in
-        another thread changes it, and it is in one mode at a time.
-        """
-        photos = listed(photos)
-        if not len(photos):
-            empty = np.empty((0, len(self.class_names)), np.float32)
-            return Answers(empty, None, {}), empty
-        paths, plan = photo_files(photos), self.plan
-        if paths is None:
-            rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
-            unreadable = {}
-        else:
-            self._tell_of_depth(paths)
-            gathered = plan.judging_rows(paths, keep=False)
-            rows, unreadable = gathered.rows, gathered.broken
-        with self._lock:
-            logits = plan.logits_of(rows) if len(rows) else torch.empty(0, len(self.class_names))
-            probabilities: NDArray[np.float32] = (logits / self.temperature).softmax(1).numpy()
-            return Answers(logits.numpy(), self._ood_of(rows), unreadable), probabilities
-
-    def out_of_distribution(self, gathered: Gathered) -> NDArray[np.bool_] | None:
-        """Which photos are of none of the classes, by their rows; None if that is not known."""
-        return self._ood_of(gathered.rows)
-
-    def _ood_of(self, rows: RowSource) -> NDArray[np.bool_] | None:
-        known = None if self.trust_ is None else self.trust_.familiar
-        if known is None:
-            return None
-        parts = spans(len(rows), JUDGED_AT_ONCE)
-        some = (Selected(rows, range(part.start, part.stop)) for part in parts)
-        found = [known.is_strange(pooled(each).numpy()) for each in some]
-        return np.concatenate([np.empty(0, np.bool_), *found])
-
-    def _settle_depth(self, train: Split) -> None:
-        """Take what is black and white in photos of more than 8 bits from the training photos."""
-        depth = train.depth
-        if depth is None:
-            extents = extents_of(train.paths)
-            depth = depth_of(extents.values())
-            for note in depth_notes(depth, train.paths, extents):
-                self.on_note(str(note))
-        if depth != self.preprocessing.depth:
-            set_depth(self.network, depth)
-
-    def _tell_of_depth(self, paths: Sequence[Path]) -> None:
-        """Note photos whose values lie beyond those of the training photos."""
-        for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
-            self.on_note(str(note))
-
-    def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
-        answers, probabilities = self._answers(photos)
-        if answers.unreadable:
-            where, reason = next(iter(answers.unreadable.items()))
-            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
-        return answers, probabilities
-
     def save(
         self,
         path: Path | str,
@@ -489,62 +459,136 @@ class Classifier:
         write_capsule(Path(path), capsule)
         return Path(path)
 
-    def _learned_trust(
-        self, train: Split, held_out: HeldOut | None, rows: RowSource
-    ) -> Trust | None:
-        if held_out is None:
-            self.on_note("Its probabilities are not calibrated: no photo was held out of training.")
-            return None
-        answered = rows if held_out.rows is None else held_out.rows
-        places = np.arange(len(answered)) if held_out.positions is None else held_out.positions
-        images = HeldOutImages(
-            held_out.logits.numpy(),
-            held_out.labels,
-            held_out.groups,
-            held_out.positions,
-            lambda some: _pooled(answered, places[some]),
+    @property
+    def _is_fitted(self) -> bool:
+        return "network_" in vars(self)
+
+    @property
+    def _network(self) -> nn.Module:
+        """The fitted network, or the one that was given."""
+        return self.network_ if self._is_fitted else self.network
+
+    @property
+    def _known_classes(self) -> tuple[str, ...] | None:
+        return self._names or _named_by(self._network)
+
+    def _note(self, note: str) -> None:
+        if self.on_note is not None:
+            self.on_note(note)
+
+    def _start_of(self, depth: Depth | None) -> _Start:
+        """A cut copy of the given network, to which nothing is fitted; kept until a fit takes it,
+        the network or a setting changes, or photos of another depth come."""
+        solve = self.training is None and self.algorithm != "sgd"
+        settings = (self.algorithm, self.extraction, self.on_note, self.on_progress)
+        made_from = (state_of(self.network), settings)
+        start = self._start
+        if (
+            start is None
+            or start.made_from != made_from
+            or not start.plan.is_current()
+            or (start.may_solve != solve and (solve or start.plan.layer is not None))
+            or (depth is not None and preprocessing_of(start.plan.network).depth != depth)
+        ):
+            network = trainable_copy(self.network)
+            if depth is not None and preprocessing_of(network).depth != depth:
+                set_depth(network, depth)
+            start = self._start = _Start(self._new_plan(network), solve, made_from)
+        return start
+
+    def _new_plan(self, network: nn.Module) -> Plan:
+        require_setting("fit", self.algorithm)
+        if self.algorithm == "logistic" and self.training is not None:
+            raise ConfigError(
+                "`training` has no effect on a head that is fitted by logistic regression.",
+                next="Leave it out, or pass algorithm='sgd'.",
+            )
+        plan = Plan(
+            network,
+            preprocessing_of(network),
+            self.extraction or Extraction(),
+            solve=self.training is None and self.algorithm != "sgd",
+            on_note=self._note,
+            on_progress=self.on_progress,
         )
-        return learned_trust(
-            images, train.targets, train.group_numbers, lambda some: _pooled(rows, some)
-        )
+        settled(self.algorithm, (), is_linear=plan.layer is not None)
+        return plan
+
+    def _answers(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+        """The same as `answers`, and calibrated probabilities `n k`; any number of threads may ask,
+        also while another one fits."""
+        check_is_fitted(self)
+        photos = listed(photos)
+        with _PLANS:
+            plan, trust, k = self.plan, self.trust_, len(self.class_names)
+        if not len(photos):
+            empty = np.empty((0, k), np.float32)
+            return Answers(empty, None, {}), empty
+        paths, unreadable = photo_files(photos), dict[Path, str]()
+        if paths is None:
+            rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
+        else:
+            self._tell_of_depth(paths)
+            gathered = plan.judging_rows(paths, keep=False)
+            rows, unreadable = gathered.rows, gathered.broken
+        logits = plan.logits_of(rows) if len(rows) else torch.empty(0, k)
+        probabilities: NDArray[np.float32] = (logits / temperature_of(trust)).softmax(1).numpy()
+        return Answers(logits.numpy(), ood_of(trust, rows), unreadable), probabilities
+
+    def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+        answers, probabilities = self._answers(photos)
+        if answers.unreadable:
+            where, reason = next(iter(answers.unreadable.items()))
+            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
+        return answers, probabilities
+
+    def _depth_of(self, train: Split) -> Depth:
+        """What is black and white in photos of more than 8 bits, by the training photos."""
+        if train.depth is not None:
+            return train.depth
+        extents = extents_of(train.paths)
+        depth = depth_of(extents.values())
+        for note in depth_notes(depth, train.paths, extents):
+            self._note(str(note))
+        return depth
+
+    def _tell_of_depth(self, paths: Sequence[Path]) -> None:
+        """Note photos whose values lie beyond those of the training photos."""
+        for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
+            self._note(str(note))
 
     def _as_split(
-        self,
-        photos: Split | Sequence[Path | str],
-        labels: Sequence[str] | None,
-        groups: Sequence[object] | None = None,
+        self, photos: Split | Sequence[Path | str], labels: Sequence[Any] | None
     ) -> Split:
         are_named = self._known_classes is not None
-        return labelled(photos, labels, self.class_names, groups=groups, are_named=are_named)
+        return labelled(photos, labels, self.class_names, are_named=are_named)
 
 
-def _pooled(rows: RowSource, some: NDArray[np.integer]) -> NDArray[np.floating]:
-    features: NDArray[np.float32] = pooled(Selected(rows, some.tolist())).numpy()
-    return features
-
-
-def load(path: Path | str, **options: Any) -> Classifier:
-    """The classifier in a capsule.
+def fitted_classifier(
+    network: nn.Module,
+    classes: tuple[str, ...] | None = None,
+    trust: Trust | None = None,
+    **options: Any,
+) -> Classifier:
+    """A network that is fitted already, as a classifier.
 
     Args:
-        path: The file, or the folder of a run.
+        network: As it was saved, or with published weights.
+        classes: Their names, in the order of its outputs; None: those that it carries.
+        trust: What held-out images say of it.
         options: What `Classifier` takes beside the network.
-
-    Raises:
-        CapsuleError: If there is none, or it is damaged or not one of ours.
     """
-    return unpacked(read_capsule(Path(path)), **options)
-
-
-def unpacked(capsule: Capsule, **options: Any) -> Classifier:
-    """The classifier that a capsule describes."""
-    origin = capsule.origin
-    network = rebuild(origin) if origin.graft is None else regraft(origin)
-    load_state(network, capsule.state)
-    network.preprocessing = capsule.preprocessing  # type: ignore[assignment]
-    freeze(network, "*")
-    unfreeze(network, *capsule.trainable)
     model = Classifier(network, **options)
-    model._names = capsule.classes
-    model.trust_ = capsule.trust
+    names = classes or model.class_names
+    model.network_, model.classes_, model._names = network, np.array(names), names
+    model.trust_ = trust
     return model
+
+
+def _named_by(network: nn.Module) -> tuple[str, ...] | None:
+    origin = info(network).origin
+    return None if origin is None else origin.classes
+
+
+def _numbered(network: nn.Module) -> tuple[str, ...]:
+    return tuple(str(i) for i in range(num_outputs(network)))

@@ -1,19 +1,20 @@
 """Folders for output: a new one for each run, never the photos' own, nothing in them replaced
 unasked, and proven writable before hours go into them."""
 
-import difflib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
-from budwood.names import file_name
-from budwood.networks.catalog import find, nearest
-from budwood.places import CAPSULE, MARKER, whole_file
+from budwood.files import CAPSULE, MARKER, file_name
+from budwood.networks.catalog import find, models, nearest
+from budwood.settings import Settings
+from budwood.text import did_you_mean
 
+CONFIG = "config.json"
+"""Of a run, what it was asked for."""
 RUNS = Path("runs")
 """Where runs go that are given no folder of their own."""
 
@@ -36,8 +37,9 @@ def run_or_network(what: str | Path) -> Path | str:
     try:
         return find(str(what)).name
     except UnknownName:
-        is_plain = len(path.parts) == 1 or path.parts[0] == "timm"
-        guesses = [*_near(path), *(nearest(str(what)) if is_plain else ())]
+        is_plain = len(path.parts) == 1 or models(f"{path.parts[0]}/*")
+        near = (_near(path), nearest(str(what)) if is_plain else None)
+        guesses = [guess for guess in near if guess]
         raise DataError(
             f"There is no run {path}, and no network is called so.",
             expected=f"Did you mean {' or '.join(guesses)}?" if guesses else None,
@@ -46,13 +48,13 @@ def run_or_network(what: str | Path) -> Path | str:
         ) from None
 
 
-def _near(path: Path) -> list[str]:
+def _near(path: Path) -> str | None:
     """The name in its folder, or in that of runs, that is nearest to a path."""
     for folder in (path.parent, RUNS):
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-        if near := difflib.get_close_matches(path.name, names, 1):
-            return [str(folder / near[0])]
-    return []
+        if near := did_you_mean(path.name, names):
+            return str(folder / near)
+    return None
 
 
 def place_for(name: Path, data: Path) -> Path:
@@ -128,7 +130,7 @@ def require_no_file(file: Path, replace: bool) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """True for a folder that Budwood made; runs of before the marker have other files."""
-    is_run = (folder / CAPSULE).is_file() and (folder / "config.json").is_file()
+    is_run = (folder / CAPSULE).is_file() and (folder / CONFIG).is_file()
     return is_run or (folder / MARKER).is_file()
 
 
@@ -162,7 +164,7 @@ def new_folder(data: Path, model: str) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Nothing, if the folder can be written, or made.
+    """Raise unless a folder can be written, or made.
 
     Raises:
         ConfigError: If it cannot.
@@ -188,12 +190,6 @@ def writing_to(folder: Path, next: str | None = None) -> Iterator[None]:
         raise _unwritable(folder, problem.strerror or str(problem), next) from problem
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Put plain values into a file, whole or not at all."""
-    with whole_file(path) as file:
-        file.write(json.dumps(content, indent=2).encode())
-
-
 def _unwritable(folder: Path, reason: str, next: str | None = None) -> ConfigError:
     return ConfigError(
         f"The run cannot be written to {folder}: {reason}.",
@@ -202,7 +198,7 @@ def _unwritable(folder: Path, reason: str, next: str | None = None) -> ConfigErr
     )
 
 
-def request_of(run: Path) -> dict[str, Any] | None:
+def settings_of_run(run: Path) -> Settings | None:
     """What a run was asked for, as it was written beside its capsule; None of a capsule alone.
 
     Args:
@@ -211,11 +207,13 @@ def request_of(run: Path) -> dict[str, Any] | None:
     Raises:
         ConfigError: If the file is damaged.
     """
-    file = (run.parent if run.is_file() else run) / "config.json"
+    file = (run.parent if run.is_file() else run) / CONFIG
     if not file.is_file():
         return None
     try:
-        found: dict[str, Any] = json.loads(file.read_text("utf-8"))
-    except ValueError:
+        return Settings.from_json(json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError, AttributeError) as problem:
+        if isinstance(problem, ConfigError):
+            problem.file = str(file)
+            raise
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
-    return found

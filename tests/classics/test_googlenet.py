@@ -21,6 +21,7 @@ from budwood.errors import ConfigError
 from budwood.learning.training import total_loss
 from budwood.networks.building import build, rebuild
 from budwood.networks.heads import head_names
+from budwood.networks.info import info
 
 
 @pytest.mark.parametrize("module", [NaiveInception, InceptionV1, InceptionV2, InceptionV3])
@@ -117,7 +118,7 @@ class TestAuxiliaryHeads:
         network = build("googlenet_2014", weights="none", aux_heads=True, classes=7, device="meta")
         assert head_names(network) == ["fc", "aux1.fc2", "aux2.fc2"]
         assert network.aux1.fc2.out_features == 7
-        assert head_names(rebuild(network.origin)) == head_names(network)
+        assert head_names(rebuild(info(network).origin)) == head_names(network)
 
     def test_without_them_a_file_that_has_them_is_read(self, tmp_path):
         saved = googlenet_2014(num_classes=5, aux_heads=True)

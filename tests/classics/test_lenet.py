@@ -16,6 +16,7 @@ from budwood.classics.lenet import (
 from budwood.errors import WeightsError
 from budwood.networks.building import build, rebuild
 from budwood.networks.heads import head_names, num_outputs, replace_head
+from budwood.networks.info import info
 
 
 def count(module: nn.Module) -> int:
@@ -114,7 +115,7 @@ def test_weights_start_within_the_papers_bounds():
 
 
 def test_photos_are_made_grey_and_small():
-    preprocessing = build("lenet5", weights="none", device="meta").preprocessing
+    preprocessing = info(build("lenet5", weights="none", device="meta")).preprocessing
     assert (preprocessing.size, len(preprocessing.mean)) == ((32, 32), 1)
     black, white = ((value - preprocessing.mean[0]) / preprocessing.std[0] for value in (0, 1))
     assert (black, white) == pytest.approx((-0.1, 1.175), abs=1e-3)
@@ -122,7 +123,7 @@ def test_photos_are_made_grey_and_small():
 
 def test_it_is_rebuilt_from_its_origin():
     network = build("lenet5_1998", weights="none")
-    again = rebuild(network.origin)
+    again = rebuild(info(network).origin)
     again.load_state_dict(network.state_dict())
     x = torch.randn(2, 1, 32, 32)
     assert torch.equal(again(x), network(x))

@@ -20,6 +20,7 @@ from budwood.classics.scaling import (
 from budwood.errors import UnknownName
 from budwood.networks.building import build, rebuild, structure
 from budwood.networks.catalog import find, models
+from budwood.networks.info import info
 
 
 def test_phi_0_is_b0():
@@ -78,9 +79,9 @@ class TestNames:
 
     def test_the_network_is_built_and_rebuilt_by_name(self):
         network = build("efficientnet_phi(1)", weights="none", classes=3, device="meta")
-        assert network.origin.architecture == "budwood/efficientnet_phi(1)"
-        assert network.preprocessing.size == (256, 256)
-        assert rebuild(network.origin).classifier.out_features == 3
+        assert info(network).origin.architecture == "budwood/efficientnet_phi(1)"
+        assert info(network).preprocessing.size == (256, 256)
+        assert rebuild(info(network).origin).classifier.out_features == 3
 
     @pytest.mark.parametrize("name", ["efficientnet_phi(2)", "budwood/efficientnet_phi(2)"])
     def test_it_is_listed_when_asked_for(self, name):

@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from budwood.cli.compare import command
-from budwood.surgery.tables import width_of
 from budwood.tasks.compare import compare
+from budwood.text import width_of
 
 SMALL = "lenet5=none,resnet20_cifar=none"
 

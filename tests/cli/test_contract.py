@@ -10,7 +10,7 @@ import pytest
 from budwood.cli import COMMANDS, cli
 from budwood.features.gathering import Extraction
 from budwood.learning.training import Training
-from budwood.request import Request
+from budwood.settings import Settings
 
 
 def commands():
@@ -79,14 +79,14 @@ def defaults(config):
 
 
 def test_train_has_an_option_for_each_field_of_a_request():
-    fields = set(defaults(Request)) - {"surgery", "graft"}
+    fields = set(defaults(Settings)) - {"surgery", "graft"}
     assert fields == set(TRAIN) - {"freeze", "unfreeze", "as_json", "debug"}
 
 
-@pytest.mark.parametrize("name", sorted(set(TRAIN) & set(defaults(Request)) - {"data"}))
+@pytest.mark.parametrize("name", sorted(set(TRAIN) & set(defaults(Settings)) - {"data"}))
 def test_defaults_are_those_of_a_request(name, tmp_path):
     context = EVERY["train"].make_context("train", [str(tmp_path)])
-    assert context.params[name] == defaults(Request)[name]
+    assert context.params[name] == defaults(Settings)[name]
 
 
 @pytest.mark.parametrize("name", ["epochs", "lr", "batch_size", "optimizer", "schedule"])
@@ -96,7 +96,7 @@ def test_the_help_tells_the_defaults_of_training(name):
 
 @pytest.mark.parametrize("name", ["precision", "device", "store_limit"])
 def test_defaults_are_those_of_extraction(name):
-    assert defaults(Request)[name] == defaults(Extraction)[name]
+    assert defaults(Settings)[name] == defaults(Extraction)[name]
 
 
 @pytest.mark.parametrize("name", ["optimizer", "schedule"])

@@ -18,6 +18,7 @@ from budwood.evaluation.selective import SelectiveRule
 from budwood.learning.precision import Trial
 from budwood.learning.training_sizes import PartialFit
 from budwood.networks.building import build
+from budwood.settings import Settings
 from budwood.tasks.fixes import Fix
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +161,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
     compared = seen["compare"][0]
     seen["compare"].append(compared | {"recommended": compared["best"]})  # few photos: it is null
+    seen["config"] = [Settings(data=Path("photos"), epochs=3).to_json()]
     seen["receipt"] = [seen["train"][-1]["receipt"]]
     seen["train"].append(trained.json | {"int8": TRIAL.to_json()})
     for verb in ("evaluate", "predict broken", "verify"):

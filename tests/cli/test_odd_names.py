@@ -7,8 +7,8 @@ import pytest
 
 from budwood.cli.output import _problem, note, show_bytes, show_text
 from budwood.images.folder import load_folder
-from budwood.names import visible
 from budwood.tasks.predict import Prediction, Predictions
+from budwood.text import visible
 
 from .conftest import draw_class
 

@@ -6,18 +6,19 @@ from pathlib import Path
 import pytest
 
 from budwood.errors import ConfigError, StoreError
+from budwood.files import write_json
 from budwood.run_folders import (
     mark,
     new_folder,
     place_for,
-    request_of,
     require_new,
     require_no_file,
     require_outside,
     require_writable,
-    write_json,
+    settings_of_run,
     writing_to,
 )
+from budwood.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -47,11 +48,10 @@ def test_a_folder_keeps_what_looks_like_an_ending_and_a_list_loses_it():
 
 
 def test_what_was_asked_for_is_found_from_the_capsule_too(tmp_path):
-    write_json(tmp_path / "config.json", {"group": "patient"})
+    write_json(tmp_path / "config.json", {"data": "photos", "group": "patient"})
     (tmp_path / "model.safetensors").touch()
-    assert (
-        request_of(tmp_path / "model.safetensors") == request_of(tmp_path) == {"group": "patient"}
-    )
+    expected = Settings(data=Path("photos"), group="patient")
+    assert settings_of_run(tmp_path / "model.safetensors") == settings_of_run(tmp_path) == expected
 
 
 def test_a_number_that_is_free_is_taken():

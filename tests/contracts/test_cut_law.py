@@ -13,6 +13,7 @@ from torchvision import models
 
 from budwood.networks.building import build
 from budwood.networks.heads import head_names
+from budwood.networks.info import info
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
 
@@ -134,7 +135,7 @@ WIDTHS = {
 def test_the_default_head_is_fed_by_the_feature_width_in_both_modes(name):
     network = build(name, weights="none", classes=5, device="meta")
     unfreeze(freeze(network, "*"), *head_names(network))
-    example = torch.zeros(1, 3, *network.preprocessing.size, device="meta")
+    example = torch.zeros(1, 3, *info(network).preprocessing.size, device="meta")
     for split in (cut(network.eval(), example), cut(network.train(), example)):
         assert [math.prod(shape) for shape in shapes(split)] == [WIDTHS[name]]
 
@@ -154,7 +155,7 @@ def test_the_classics_as_their_papers_have_them(law, name):
     width, size, options = CLASSICS[name]
     network = build(name, weights="none", classes=5, **options)
     unfreeze(freeze(network, "*"), *head_names(network))
-    split = law(network, torch.randn(2, len(network.preprocessing.mean), size, size))
+    split = law(network, torch.randn(2, len(info(network).preprocessing.mean), size, size))
     assert (width,) in shapes(split)
     assert not split.opaque
 

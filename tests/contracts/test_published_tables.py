@@ -9,8 +9,9 @@ from functools import cache
 import pytest
 from torch import nn
 
+from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
-from budwood.inspection.summary import Row, Summary
+from budwood.inspection.summary import Summary
 from budwood.networks.building import build
 from budwood.networks.catalog import find, models
 
@@ -26,7 +27,7 @@ def _summary(name: str, size: int | None) -> Summary:
     return summarize(network, None if size is None else (3, size, size))
 
 
-def rows(name: str) -> dict[str, Row]:
+def rows(name: str) -> dict[str, LayerRow]:
     return {row.name: row for row in table(name).rows}
 
 

@@ -137,7 +137,7 @@ def test_photos_that_are_missing_are_told_and_nothing_is_kept(archive, monkeypat
 def test_an_archive_that_leads_out_of_the_folder_is_refused(tmp_path, monkeypatch):
     path = tar_of(tmp_path / "evil.tgz", "flowers/daisy/1.jpg", "../../evil.jpg")
     monkeypatch.setitem(DATASETS, "flowers", dataset_of(path, {"daisy": 1}))
-    with pytest.raises(DataError, match=r"'\.\./\.\./evil\.jpg' leads out of the folder"):
+    with pytest.raises(DataError, match=r"'\.\./\.\./evil\.jpg' .* outside the dest"):
         get_dataset("flowers", archive=path)
     assert here() == []
 
@@ -163,7 +163,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(archive, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("shutil.copyfileobj", full)
+    monkeypatch.setattr("tarfile.copyfileobj", full)
     with pytest.raises(DataError, match=r"flowers cannot be written: No space left.*--out"):
         get_dataset("flowers", archive=archive)
     assert here() == []

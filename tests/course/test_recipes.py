@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from budwood.course.recipes import is_recipe, load_recipe, load_recipes, names, text_of
+from budwood.course.bundled import names, text_of
+from budwood.course.recipes import is_recipe, load_recipe, load_recipes
 from budwood.errors import ConfigError, UnknownName
 from budwood.inspection.summarizing import summarize
 from budwood.surgery.cutting import cut
@@ -98,6 +99,11 @@ def test_a_file_is_a_recipe(tmp_path):
         ('title = "nothing"', r"either a `model = .*` or a \[graft\] table"),
         ('model = "resnet18"\n[graft]\nlayers = ["resnet18"]', r"either a `model"),
         ('head = "linear"\n[graft]\nlayers = ["resnet18"]', r"head is for a recipe with a model"),
+        (
+            'modle = "resnet18"\n[training]\nlr = "fast"\nepochs = 0\n[chapter]\ntop1 = 3',
+            r"4 problems: 1\. A recipe has no key 'modle'.*2\. epochs must be at least 1, got 0\. "
+            r"3\. lr is 'fast'. It must be of type float. 4\. \[chapter\] has no key 'top1'",
+        ),
         ("model = ", r"is no TOML: Invalid value .*Mend that line"),
         (
             '[graft]\nlayers = [{ from = "vgg16.features.0", frozn = true }]',

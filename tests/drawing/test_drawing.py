@@ -15,6 +15,7 @@ from budwood.errors import ConfigError, CutError
 from budwood.grafting.grafted import graft
 from budwood.inspection.summarizing import summarize
 from budwood.networks.building import build
+from budwood.networks.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -139,7 +140,7 @@ def test_auxiliary_heads_are_drawn_in_train_mode_only():
 
 def test_the_usual_input_is_that_of_the_preprocessing():
     network = nn.Conv2d(1, 4, 3)
-    network.preprocessing = SimpleNamespace(size=(9, 7), mean=(0.5,))
+    set_info(network, preprocessing=SimpleNamespace(size=(9, 7), mean=(0.5,)))
     assert "input  1 x 9 x 7" in words(draw(network))
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib
 import pytest
 from PIL import ImageFont
 
@@ -25,6 +24,7 @@ TEXTS = [
 @pytest.mark.parametrize("bold", [False, True])
 @pytest.mark.parametrize("text", TEXTS)
 def test_widths_are_upper_bounds_but_not_by_much(text, bold):
+    matplotlib = pytest.importorskip("matplotlib")
     fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     font = ImageFont.truetype(fonts / f"DejaVuSans{'-Bold' if bold else ''}.ttf", 1000)
     true = font.getlength(text) / 1000

@@ -10,7 +10,7 @@ from budwood.errors import ConfigError
 from budwood.evaluation import comparison
 from budwood.evaluation.comparison import ComparedNetwork, ComparedStage, Comparison
 from budwood.intervals import wilson_interval
-from budwood.surgery.tables import width_of
+from budwood.text import width_of
 
 PHOTOS = 400
 

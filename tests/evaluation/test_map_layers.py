@@ -7,13 +7,14 @@ from torch import nn
 import budwood
 from budwood.errors import ConfigError
 from budwood.evaluation.attribution import last_map_layer, map_layers, where_it_looked
+from budwood.networks.info import info
 
 
 def built(name):
     """A network with random weights, and a photo of its size."""
     network = budwood.build(name, weights="none", classes=3)
-    height, width = network.preprocessing.size
-    return network, torch.randn(1, len(network.preprocessing.mean), height, width)
+    height, width = info(network).preprocessing.size
+    return network, torch.randn(1, len(info(network).preprocessing.mean), height, width)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,21 @@ def test_most_flipped_labels_are_found_and_most_found_are_flipped():
     assert all(s.label == labels[s.photo] != s.suggestion for s in found)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        ((60, 4, 10, 3), [20, 34, 7, 36, 53, 37, 43, 44]),
+        ((45, 7, 12, 5), [20, 44, 42, 30, 10, 26, 19, 21, 36, 15, 35]),
+        ((40, 2, 6, 2), [27, 10, 31, 17, 9, 35]),
+    ],
+)
+def test_they_are_those_that_cleanlab_finds(drawn, expected):
+    # Expected: cleanlab 2.9, find_label_issues(filter_by="prune_by_class",
+    # min_examples_per_class=0, return_indices_ranked_by="self_confidence").
+    p, labels, _, _ = predicted(*drawn)
+    assert [s.photo for s in suspects(p, labels)] == expected
+
+
 def test_the_worst_come_first():
     p, labels, _, _ = predicted(500, 3, 30)
     own = [s.label_probability for s in suspects(p, labels)]

@@ -14,6 +14,7 @@ from budwood.features.extraction import Progress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.store import stored_makers
 from budwood.images.preprocessing import Preprocessing
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.freezing import freeze, unfreeze
@@ -68,7 +69,7 @@ class Bench:
 def cut_of(network: nn.Module) -> Cut:
     freeze(network, "*")
     unfreeze(network, "classifier")
-    return cut(Prepared(network, network.preprocessing).eval())
+    return cut(Prepared(network, info(network).preprocessing).eval())
 
 
 @pytest.fixture
@@ -96,7 +97,7 @@ def bench():
         notes, progress = [], []
         gatherer = Gatherer(
             cut_of(network),
-            network.preprocessing,
+            info(network).preprocessing,
             Extraction(**{"precision": "fp32", **options}),
             notes.append,
             progress.append,

@@ -22,6 +22,7 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, Gatherer
 from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Preprocessing
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 
@@ -40,7 +41,11 @@ class Net(nn.Module):
 
 
 class Slow(TorchEngine):
-    seconds = 0.0
+    seconds, most = 0.0, 1
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.batch = self.most
 
     def run(self, pixels):
         time.sleep(self.seconds)
@@ -50,13 +55,13 @@ class Slow(TorchEngine):
 def work(job):
     os.environ["BUDWOOD_HOME"] = job["home"]
     Slow.seconds = job["seconds"]
-    extraction.FLUSH_PHOTOS = extraction.BATCH_PHOTOS = job["batch"]
+    extraction.FLUSH_PHOTOS = Slow.most = job["batch"]
     verification.build_engine = lambda trunk, spec, *_: Slow(trunk, spec)
     engine_choice.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()
     gatherer = Gatherer(
-        cut(Prepared(network, network.preprocessing).eval()),
-        network.preprocessing,
+        cut(Prepared(network, info(network).preprocessing).eval()),
+        info(network).preprocessing,
         Extraction(),
         on_note=lambda _: None,
     )

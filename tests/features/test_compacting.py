@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from budwood.features.compacting import TOLERANCE, compacted
+from budwood.features.extraction import COMPACT_TOLERANCE as TOLERANCE
+from budwood.features.extraction import compacted
 from budwood.features.store import MemoryShelf, RowStore
 
 values = st.floats(-1e5, 1e5, width=32)

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from budwood.errors import StoreError
-from budwood.features import extraction, room
+from budwood.features import extraction
+from budwood.features import store as stores
 from budwood.features.shards import is_intact
 from budwood.features.store import RowStore
+from budwood.files import whole_file
 from budwood.images.reading import digest
-from budwood.places import whole_file
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -42,7 +43,6 @@ def fills_up(monkeypatch):
 def test_rows_stored_before_the_disk_was_full_are_used(
     operation, calls, fills_up, bench, draw, shards, monkeypatch
 ):
-    monkeypatch.setattr(extraction, "BATCH_PHOTOS", 4)
     monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 4)
     paths = draw(20)
     context, fill = fills_up(calls, operation)
@@ -97,8 +97,7 @@ def small_disk(tmp_path):
 
 def test_a_real_disk_fills_up(small_disk, bench, draw, monkeypatch):
     monkeypatch.setenv("BUDWOOD_HOME", str(small_disk))
-    monkeypatch.setattr(room, "SPARE_DISK", -(2**30))  # as if another process took the rest
-    monkeypatch.setattr(extraction, "BATCH_PHOTOS", 4)
+    monkeypatch.setattr(stores, "SPARE_DISK", -(2**30))  # as if another process took the rest
     monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 4)
     paths = draw(24)
     bench().gather(paths[:8])

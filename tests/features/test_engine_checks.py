@@ -1,7 +1,7 @@
 """Engines of this machine, tried with a small network."""
 
-from budwood.features import engine_checks
-from budwood.features.engine_checks import check_engines
+from budwood.features import openvino
+from budwood.features.engine_choice import check_engines
 
 
 def test_the_engines_of_this_machine_agree():
@@ -15,7 +15,7 @@ def test_the_engines_of_this_machine_agree():
 
 
 def test_a_processor_without_bf16_is_told(monkeypatch):
-    monkeypatch.setattr(engine_checks, "cpu_capabilities", lambda: ("FP32",))
+    monkeypatch.setattr(openvino, "cpu_capabilities", lambda: ("FP32",))
     found = {(one.library, one.precision): one for one in check_engines()}
     bf16 = found["openvino", "bf16"]
     assert not bf16.is_trusted

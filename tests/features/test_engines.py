@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from budwood.errors import ConfigError, EngineError
-from budwood.features import engines
+from budwood.features import openvino
 from budwood.features.engines import EngineSpec, build_engine, preferred_specs
 from budwood.features.openvino import cpu_capabilities
 from budwood.features.verification import TOLERANCE, spread_error
@@ -70,7 +70,7 @@ def test_a_stream_gives_each_batch_as_run_does(spec, sizes, engine, pixels):
 @both
 def test_an_engine_works_on_after_a_stream_was_left_half_way(spec, engine, pixels):
     made = engine(spec)
-    stream = made.stream((i, pixels(64, seed=i)) for i in range(20))
+    stream = made.stream((i, pixels(4, seed=i)) for i in range(20))
     assert next(stream)[0] == 0
     stream.close()
     again = [tag for tag, _ in made.stream((i, pixels(2)) for i in range(5))]
@@ -80,7 +80,7 @@ def test_an_engine_works_on_after_a_stream_was_left_half_way(spec, engine, pixel
 @both
 def test_an_engine_works_on_after_an_error_in_its_source(spec, engine, pixels):
     def source():
-        yield from ((i, pixels(64, seed=i)) for i in range(3))
+        yield from ((i, pixels(4, seed=i)) for i in range(3))
         raise ConnectionError("the disk went away")
 
     made = engine(spec)
@@ -127,7 +127,11 @@ def test_the_key_of_an_engine_names_library_version_and_arithmetic():
 
 @pytest.fixture
 def processor(monkeypatch):
-    return lambda has_bf16: monkeypatch.setattr(engines, "_cpu_has_bf16", lambda: has_bf16)
+    def have(has_bf16):
+        capabilities = ("FP32", "BF16") if has_bf16 else ("FP32",)
+        monkeypatch.setattr(openvino, "cpu_capabilities", lambda: capabilities)
+
+    return have
 
 
 @pytest.mark.parametrize(

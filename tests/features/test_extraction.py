@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.features import extraction, reading_ahead
+from budwood.features import extraction
 from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
-    BATCH_PHOTOS,
-    BATCH_SECONDS,
+    Decoded,
     Progress,
-    batch_size,
+    RowBatch,
+    Unreadable,
+    decoded,
     extract,
+    identify,
+    store_rows,
+    workers,
 )
-from budwood.features.pace import Pace
-from budwood.features.reading_ahead import decoded, identify, workers
 from budwood.features.store import RowStore
 from budwood.features.torch_engine import TorchEngine
 from budwood.images import contents
@@ -32,11 +34,9 @@ def run(trunk, tiny):
     def extract_tiny(paths, batch=4, on_progress=None):
         store = RowStore("maker", {})
         engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
-        broken = {}
-        photos = decoded(paths, tiny.preprocessing, broken)
-        pace = Pace(batch, batch, len(paths))
-        extract(photos, len(paths), engine, [store], pace, broken, on_progress)
-        return store, broken
+        engine.batch = batch
+        results = extract(decoded(paths, tiny.preprocessing), engine)
+        return store, store_rows(results, len(paths), [store], on_progress=on_progress)
 
     return extract_tiny
 
@@ -72,10 +72,10 @@ def test_a_file_that_was_kept_is_not_read_again(draw, tiny):
     expected = [tiny.preprocessing.pixels(path.read_bytes()) for path in paths]
     for path in paths:
         path.unlink()
-    found = list(decoded(paths, tiny.preprocessing, {}, contents=known))
-    assert [photo for _, photo, _ in found] == list(digests.values())
-    for (_, _, pixels), right in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(pixels, right)
+    found = list(decoded(paths, tiny.preprocessing, contents=known))
+    assert [image.digest for image in found] == list(digests.values())
+    for image, right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(image.pixels, right)
     assert not any(path in known for path in paths)  # each is let go
 
 
@@ -87,39 +87,59 @@ def test_no_more_files_are_kept_than_there_is_room_for(draw, tiny, monkeypatch):
     for _ in range(2):  # taking them gives the room back
         identify(paths, known)
         assert 1 <= sum(path in known for path in paths) < 6
-        assert len(list(decoded(paths, tiny.preprocessing, {}, contents=known))) == 6
+        assert len(list(decoded(paths, tiny.preprocessing, contents=known))) == 6
         for path in paths:
             path.touch()
 
 
 def test_photos_are_decoded_in_order(draw, tiny):
     paths = draw(40)[::-1]
-    found = list(decoded(paths, tiny.preprocessing, {}))
-    assert [path for path, _, _ in found] == paths
-    for path, photo, pixels in found:
-        assert photo == digest(path.read_bytes())
-        np.testing.assert_array_equal(pixels, tiny.preprocessing.pixels(path.read_bytes()))
+    found = list(decoded(paths, tiny.preprocessing))
+    assert [image.path for image in found] == paths
+    for image in found:
+        data = image.path.read_bytes()
+        assert image.digest == digest(data)
+        np.testing.assert_array_equal(image.pixels, tiny.preprocessing.pixels(data))
 
 
-def test_a_photo_that_cannot_be_decoded_is_left_out_with_the_reason(draw, tiny, broken_photo):
-    good, bad, broken = draw(3), broken_photo("bad.jpg"), {}
-    found = list(decoded([good[0], bad, *good[1:]], tiny.preprocessing, broken))
-    assert [path for path, _, _ in found] == good
-    assert list(broken) == [bad]
-    assert broken[bad]
+def test_a_photo_that_cannot_be_decoded_comes_in_its_place_with_the_reason(
+    draw, tiny, broken_photo
+):
+    good, bad = draw(3), broken_photo("bad.jpg")
+    paths = [good[0], bad, *good[1:]]
+    found = list(decoded(paths, tiny.preprocessing))
+    assert [image.path for image in found] == paths
+    assert [type(image) for image in found] == [Decoded, Unreadable, Decoded, Decoded]
+    assert found[1].reason
+
+
+def test_rows_and_what_is_unreadable_come_out_of_one_function(draw, tiny, trunk, broken_photo):
+    paths = [*draw(5), broken_photo("a.jpg"), *draw(2, first=5), broken_photo("b.jpg")]
+    engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
+    results = list(extract(decoded(paths, tiny.preprocessing), engine))
+    batches = [result for result in results if isinstance(result, RowBatch)]
+    assert [len(batch.digests) for batch in batches] == [4, 3]
+    good = [path for path in paths if path.suffix == ".png"]
+    digests = [one for batch in batches for one in batch.digests]
+    assert digests == [digest(path.read_bytes()) for path in good]
+    pixels = [tiny.preprocessing.pixels(path.read_bytes()) for path in good]
+    rows = np.concatenate([batch.rows[0] for batch in batches])
+    np.testing.assert_allclose(rows, engine.run(pixels)[0], rtol=1e-5, atol=1e-6)
+    unreadable = [result.path.name for result in results if isinstance(result, Unreadable)]
+    assert unreadable == ["a.jpg", "b.jpg"]
 
 
 @pytest.mark.parametrize(("first", "turn"), [(6, 6), (9, 4), (12, 2)])
 def test_decoding_runs_only_a_turn_ahead(first, turn, draw, tiny, monkeypatch):
-    begun, real = [], reading_ahead._decode_one
+    begun, real = [], extraction._decode_one
     monkeypatch.setattr(
-        reading_ahead, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
+        extraction, "_decode_one", lambda *args: begun.append(args[0]) or real(*args)
     )
-    monkeypatch.setattr(reading_ahead, "turn_bytes", lambda: turn * 32 * 32 * 3)
+    monkeypatch.setattr(extraction, "turn_bytes", lambda: turn * 32 * 32 * 3)
     paths = draw(30)
-    photos = decoded(paths, tiny.preprocessing, {}, ahead=first * 32 * 32 * 3)
+    photos = decoded(paths, tiny.preprocessing, ahead=first * 32 * 32 * 3)
     for consumed, path in enumerate(paths, 1):
-        assert next(photos)[0] == path
+        assert next(photos).path == path
         time.sleep(0.01)  # a slow consumer
         ends = [first, *range(first + turn, 60, turn)]
         assert len(begun) <= next(end for end in ends if end >= consumed)
@@ -127,19 +147,19 @@ def test_decoding_runs_only_a_turn_ahead(first, turn, draw, tiny, monkeypatch):
 
 
 def test_a_turn_fits_into_the_cache_or_is_of_the_usual_size(monkeypatch):
-    turn_bytes = reading_ahead.turn_bytes.__wrapped__
-    monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 100 * 2**20, raising=False)
+    turn_bytes = extraction.turn_bytes.__wrapped__
+    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 100 * 2**20, raising=False)
     assert turn_bytes() == 60 * 2**20
-    monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 2**30)
+    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 2**30)
     assert turn_bytes() == 128 * 2**20
-    monkeypatch.setattr(reading_ahead.os, "sysconf", lambda name: 0)
-    assert turn_bytes() == reading_ahead.USUAL_TURN
-    monkeypatch.delattr(reading_ahead.os, "sysconf")
-    assert turn_bytes() == reading_ahead.USUAL_TURN
+    monkeypatch.setattr(extraction.os, "sysconf", lambda name: 0)
+    assert turn_bytes() == extraction.USUAL_TURN
+    monkeypatch.delattr(extraction.os, "sysconf")
+    assert turn_bytes() == extraction.USUAL_TURN
 
 
 def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeypatch):
-    gate, begun, real = threading.Event(), [], reading_ahead._decode_one
+    gate, begun, real = threading.Event(), [], extraction._decode_one
 
     def decode(path, *settings):
         begun.append(path)
@@ -147,23 +167,15 @@ def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeyp
             gate.wait(10)
         return real(path, *settings)
 
-    monkeypatch.setattr(reading_ahead, "_decode_one", decode)
-    monkeypatch.setattr(reading_ahead, "GROUP", 1)
+    monkeypatch.setattr(extraction, "_decode_one", decode)
+    monkeypatch.setattr(extraction, "GROUP", 1)
     paths = draw(20)
-    photos = decoded(paths, tiny.preprocessing, {})
+    photos = decoded(paths, tiny.preprocessing)
     next(photos)
     threading.Timer(0.1, gate.set).start()
     photos.close()
     assert len(begun) <= 1 + workers()
-    assert reading_ahead.turn_bytes() > 20 * 32 * 32 * 3  # all of them were waiting
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"),
-    [(0.0, BATCH_PHOTOS), (1e-4, BATCH_PHOTOS), (BATCH_SECONDS / 4.5, 4), (3.0, 1)],
-)
-def test_a_batch_takes_no_longer_than_its_limit(seconds, expected):
-    assert batch_size(seconds) == expected
+    assert extraction.turn_bytes() > 20 * 32 * 32 * 3  # all of them were waiting
 
 
 def test_progress_rises_to_the_number_of_photos(draw, run, broken_photo):
@@ -243,9 +255,9 @@ def test_the_engine_is_free_again_while_the_error_is_still_at_hand(draw, tiny, t
 
     engine = Observed(trunk(), EngineSpec("torch", "fp32"))
     store = RowStore("maker", {})
-    photos = decoded(draw(8), tiny.preprocessing, {})
+    results = extract(decoded(draw(8), tiny.preprocessing), engine)
     with pytest.raises(KeyboardInterrupt) as caught:
-        extract(photos, 8, engine, [store], Pace(2, 2, 8), {}, stop)
+        store_rows(results, 8, [store], on_progress=stop)
     assert caught.tb is not None  # it keeps the generator alive
     assert states == ["closed"]
 

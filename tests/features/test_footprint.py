@@ -19,8 +19,9 @@ from budwood.networks.prepared import Prepared
 
 network = budwood.build("efficientnet_lite0", classes=["a", "b"])
 budwood.unfreeze(budwood.freeze(network, "*"), "classifier")
-cut = budwood.cut(Prepared(network, network.preprocessing).eval())
-gatherer = Gatherer(cut, network.preprocessing, Extraction(precision="fp32"), lambda _: None)
+pixels = budwood.info(network).preprocessing
+cut = budwood.cut(Prepared(network, pixels).eval())
+gatherer = Gatherer(cut, pixels, Extraction(precision="fp32"), lambda _: None)
 gathered = gatherer.gather(sorted(Path(sys.argv[1]).iterdir()))
 assert gathered.engine.library == "openvino"
 assert gathered.misses == 3

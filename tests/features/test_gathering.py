@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from PIL import Image
 
 import budwood
 from budwood.errors import ConfigError, StoreError
-from budwood.features import engine_choice, reading_ahead, room, verification
+from budwood.features import engine_choice, extraction, verification
+from budwood.features import store as stores
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import CHANGED, Extraction, Gatherer
 from budwood.features.rows import LiveRows
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
 from budwood.images import contents
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 
 
@@ -114,14 +117,14 @@ def test_no_photo_at_all_is_no_error(bench):
 def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypatch):
     monkeypatch.setattr(contents, "KEPT_BYTES", 0)  # what is kept cannot change
     paths = draw(4)
-    real = reading_ahead._decode_one
+    real = extraction._decode_one
 
     def decode(path, *settings):
         if path == paths[1]:
             path.write_bytes(draw(1, first=99, folder="other")[0].read_bytes())
         return real(path, *settings)
 
-    monkeypatch.setattr(reading_ahead, "_decode_one", decode)
+    monkeypatch.setattr(extraction, "_decode_one", decode)
     gathered = bench().gather(paths)
     assert gathered.broken == {paths[1]: CHANGED}
     assert len(gathered.rows.take([0, 1, 2])[0]) == 3
@@ -130,12 +133,14 @@ def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypa
 def test_rows_of_a_photo_that_changed_lie_under_what_was_decoded(bench, draw, monkeypatch):
     paths, (other,) = draw(4), draw(1, first=99, folder="other")
     expected = everything(bench().gather([other]))
-    real = reading_ahead._decode_one
+    real = extraction._decode_one
     with monkeypatch.context() as patch:
         patch.setattr(
-            reading_ahead,
+            extraction,
             "_decode_one",
-            lambda path, *settings: real(other if path == paths[1] else path, *settings),
+            lambda path, *settings: replace(
+                real(other if path == paths[1] else path, *settings), path=path
+            ),
         )
         bench().gather(paths)
     after = bench().gather([*paths, other])
@@ -225,8 +230,10 @@ def test_an_engine_refused_on_other_photos_is_not_tried_on_a_few_new_ones(bench,
 
 def test_nothing_frozen_means_that_the_photo_itself_is_the_row(draw, tiny):
     network = tiny()
-    parts = budwood.cut(Prepared(network, network.preprocessing).eval())
-    gatherer = Gatherer(parts, network.preprocessing, Extraction(precision="fp32"), lambda _: None)
+    parts = budwood.cut(Prepared(network, info(network).preprocessing).eval())
+    gatherer = Gatherer(
+        parts, info(network).preprocessing, Extraction(precision="fp32"), lambda _: None
+    )
     paths = draw(3)
     gathered = gatherer.gather(paths)
     pixels = [tiny.preprocessing.pixels(path.read_bytes()) for path in paths]
@@ -254,9 +261,9 @@ def test_rows_that_are_stored_are_used_beyond_the_limit(bench, draw, shards):
 
 
 def test_too_little_disk_is_said_and_nothing_is_stored(bench, draw, shards, monkeypatch):
-    usage = shutil.disk_usage("/")._replace(free=room.SPARE_DISK + 100)
+    usage = shutil.disk_usage("/")._replace(free=stores.SPARE_DISK + 100)
     with monkeypatch.context() as patch:
-        patch.setattr(room.shutil, "disk_usage", lambda _: usage)
+        patch.setattr(stores.shutil, "disk_usage", lambda _: usage)
         made = bench()
         gathered = made.gather(draw(7))
     (note,) = made.said("nothing is stored")
@@ -266,7 +273,7 @@ def test_too_little_disk_is_said_and_nothing_is_stored(bench, draw, shards, monk
 
 
 def test_rows_too_large_for_disk_and_memory_are_made_each_time(bench, draw, shards, monkeypatch):
-    monkeypatch.setattr(room, "IN_MEMORY", 100)
+    monkeypatch.setattr(stores, "IN_MEMORY", 100)
     paths = draw(7)
     paths[3].write_text("not a photo")
     made = bench(store_limit=0)
@@ -311,7 +318,7 @@ def test_a_real_network_on_real_photos_agrees_with_torch(bench, real_photos):
     gathered = made.gather(paths)
     assert gathered.misses == len(paths) > 10
     assert not made.said("falling back")
-    pixels = np.stack([network.preprocessing.pixels(path.read_bytes()) for path in paths])
+    pixels = np.stack([info(network).preprocessing.pixels(path.read_bytes()) for path in paths])
     with torch.inference_mode():
         (expected,) = made.gatherer._cut.trunk(torch.from_numpy(pixels))
     error = spread_error(expected.numpy(), everything(gathered)[0].numpy())

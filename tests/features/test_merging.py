@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from budwood.errors import StoreError
-from budwood.features import merging
 from budwood.features import shards as files
 from budwood.features import store as stores
-from budwood.features.merging import MANY
-from budwood.features.shards import is_intact
+from budwood.features.shards import MANY, is_intact
 from budwood.features.store import RowStore
 
 PHOTOS = [i.to_bytes(16, "little") for i in range(2 * MANY)]
@@ -53,10 +51,10 @@ def test_a_few_small_shards_stay(shards):
 
 
 def test_large_shards_stay_and_merged_ones_do_not_grow_without_end(shards, monkeypatch):
-    monkeypatch.setattr(merging, "MERGED_BYTES", 8 * MANY)
+    monkeypatch.setattr(files, "MERGED_BYTES", 8 * MANY)
     fill(RowStore("maker", {})).merge()
     assert len(shards()) == 2
-    monkeypatch.setattr(merging, "SMALL_BYTES", 8)
+    monkeypatch.setattr(files, "SMALL_BYTES", 8)
     fill(RowStore("other", {}), MANY).merge()
     assert len(shards()) == 2 + MANY
 
@@ -89,7 +87,7 @@ def test_who_is_killed_while_merging_loses_nothing(shards, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(merging, "_remove", killed)
+        patch.setattr(files, "_remove", killed)
         with pytest.raises(KeyboardInterrupt):
             store.merge()
     assert len(shards()) == len(PHOTOS) + 1
@@ -128,7 +126,7 @@ def test_a_damaged_shard_is_not_merged(shards, caplog):
 
 def test_of_two_that_merge_one_leaves_it_to_the_other(shards, caplog):
     store = fill(RowStore("maker", {}))
-    with caplog.at_level(logging.INFO, "budwood"), merging.FileLock(store.folder / ".merging"):
+    with caplog.at_level(logging.INFO, "budwood"), files.FileLock(store.folder / ".merging"):
         store.merge()
     assert "Another process merges" in caplog.text
     assert len(shards()) == len(PHOTOS)
@@ -137,9 +135,8 @@ def test_of_two_that_merge_one_leaves_it_to_the_other(shards, caplog):
 def test_a_pass_ends_with_few_shards(bench, draw, shards, monkeypatch):
     from budwood.features import extraction
 
-    monkeypatch.setattr(extraction, "BATCH_PHOTOS", 1)
     monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 1)
-    paths = draw(MANY + 2)
+    paths = draw(4 * MANY + 2)  # four go through the trunk at once
     gathered = bench().gather(paths)
     assert len(shards()) == 1
     again = bench().gather(paths)

@@ -13,8 +13,8 @@ from torch import nn
 
 import budwood
 from budwood.errors import EngineError
-from budwood.features.engines import QUICK_BATCH, EngineSpec, build_engine
-from budwood.features.untracked import _absent
+from budwood.features.engines import EngineSpec, build_engine
+from budwood.features.openvino import OpenVINOEngine, _absent, converted
 
 SPEC = EngineSpec("openvino", "fp32")
 
@@ -46,48 +46,47 @@ def test_any_batch_size_is_taken(trunk, pixels):
     assert [engine.run(pixels(n))[0].shape for n in (1, 7, 2)] == [(1, 16), (7, 16), (2, 16)]
 
 
-def test_requests_in_flight_are_over_when_a_stream_is_left(trunk, pixels):
-    engine = build_engine(trunk(), SPEC, pixels(1))
-    engine.expect(None)
-    sizes = [4000] * (engine._graph(None).room + 1)
-    stream = engine.stream((i, pixels(size)) for i, size in enumerate(sizes))
+@pytest.fixture
+def engine(trunk, pixels):
+    """The tiny trunk, compiled for batches of a size."""
+    return lambda batch: OpenVINOEngine(converted(trunk(), pixels(1)), SPEC, batch=batch)
+
+
+def test_requests_in_flight_are_over_when_a_stream_is_left(engine, pixels):
+    made = engine(4000)
+    graph = made._graph()
+    stream = made.stream((i, pixels(4000)) for i in range(graph.room + 1))
     next(stream)
     stream.close()
-    graph = engine._graph(None)
     assert set(graph._free) == set(graph._requests)
-    begun = [request for request in graph._requests if request._photos == 4000]
+    begun = [request for request in graph._requests if request._images == 4000]
     assert begun
     for request in begun:
         with suppress(RuntimeError):  # it was cancelled
             assert request.is_done()
 
 
-def test_a_short_batch_is_filled_up_and_gives_its_own_rows_only(trunk, pixels):
-    engine = build_engine(trunk(), SPEC, pixels(1))
-    engine.expect(None)
-    expected = engine.run(pixels(11))[0]
-    engine.expect(8)
-    np.testing.assert_allclose(engine.run(pixels(11))[0], expected, rtol=1e-5, atol=1e-6)
-    streamed = list(engine.stream([("a", pixels(11)[:8]), ("b", pixels(11)[8:])]))
+def test_a_short_batch_is_filled_up_and_gives_its_own_rows_only(engine, pixels):
+    one_by_one, made = engine(1), engine(8)
+    expected = one_by_one.run(pixels(11))[0]
+    np.testing.assert_allclose(made.run(pixels(11))[0], expected, rtol=1e-5, atol=1e-6)
+    streamed = list(made.stream([("a", pixels(11)[:8]), ("b", pixels(11)[8:])]))
     np.testing.assert_array_equal(
-        np.concatenate([r for _, (r,) in streamed]), engine.run(pixels(11))[0]
+        np.concatenate([r for _, (r,) in streamed]), made.run(pixels(11))[0]
     )
-    assert list(engine._graphs) == [8]
 
 
-def test_the_graphs_of_other_sizes_are_given_up(trunk, pixels):
-    engine = build_engine(trunk(), SPEC, pixels(1))
-    for size, graphs in [(None, {QUICK_BATCH, None}), (2, {2}), (2, {2}), (3, {3})]:
-        engine.expect(size)
-        assert set(engine._graphs) == graphs
+def test_a_batch_that_is_too_long_is_refused(engine, pixels):
+    with pytest.raises(ValueError, match="zip"):
+        list(engine(2).stream([("a", pixels(3))]))
 
 
-def test_a_request_has_memory_of_its_own(trunk, pixels):
-    engine = build_engine(trunk(), SPEC, pixels(1))
+def test_a_request_has_memory_of_its_own(engine, pixels):
+    made = engine(4)
     batch = pixels(4).copy()
-    engine.run(batch[:1])
-    request = engine._graph(QUICK_BATCH)._requests[0]
-    request.start(batch, QUICK_BATCH)
+    made.run(batch)
+    (request,) = made._graph()._requests
+    request.start(batch)
     request.finish()
     assert not np.shares_memory(request._request.get_input_tensor(0).data, batch)
 
@@ -99,7 +98,7 @@ def test_openvino_is_imported_only_where_its_telemetry_is_kept_out():
         for line in path.read_text("utf-8").splitlines()
         if re.match(r"\s*(import|from) openvino\b", line)
     }
-    assert importing == {"untracked.py"}
+    assert importing == {"openvino.py"}
 
 
 def test_the_telemetry_of_others_is_left_as_it_was(monkeypatch):

@@ -14,10 +14,9 @@ from torch import nn
 
 import budwood
 from budwood.errors import ConfigError, EngineError
-from budwood.features import quantising
-from budwood.features.converting import converted
-from budwood.features.quantising import calibration_key, int8_layers, quantised
-from budwood.features.untracked import ov
+from budwood.features import int8 as quantising
+from budwood.features.int8 import calibration_key, int8_layers, quantised
+from budwood.features.openvino import converted, ov
 from budwood.features.verification import spread_error
 from budwood.images.preprocessing import Preprocessing
 from budwood.networks.prepared import Prepared
@@ -135,8 +134,8 @@ def listen(event, arguments):
     if event.startswith(("socket.", "subprocess.", "os.fork", "os.posix_spawn", "os.exec")):
         events.append(event)
 sys.addaudithook(listen)
-from budwood.features.converting import converted
-from budwood.features.quantising import quantised
+from budwood.features.openvino import converted
+from budwood.features.int8 import quantised
 
 class Trunk(torch.nn.Module):
     def __init__(self):

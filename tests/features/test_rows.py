@@ -63,7 +63,7 @@ def test_a_selection_of_a_selection_is_one(source):
 def live(trunk, tiny, draw):
     paths = draw(7)
     engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
-    return paths, LiveRows(paths, tiny.preprocessing, engine, batch=2)
+    return paths, LiveRows(paths, tiny.preprocessing, engine)
 
 
 def test_live_rows_are_taken_by_position(live):

@@ -7,24 +7,26 @@ import shutil
 import numpy as np
 import pytest
 
-from budwood.features import converting, trunks
+from budwood.features import openvino, trunks
 from budwood.features.engines import EngineSpec, build_engine
-from budwood.features.trunks import keep_trunk, kept_trunk, kept_trunks, trunk_key, trunks_folder
+from budwood.features.openvino import keep_model, kept_model
+from budwood.features.trunks import kept_trunks, trunk_key, trunks_folder
 
 SPEC = EngineSpec("openvino", "fp32")
+KEY = trunk_key(["some"], (8, 8, 3))
 
 
 @pytest.fixture
 def conversions(monkeypatch):
     """Counts how often a trunk is converted."""
-    seen, real = [], converting._convert
-    monkeypatch.setattr(converting, "_convert", lambda *args: seen.append(1) or real(*args))
+    seen, real = [], openvino._convert
+    monkeypatch.setattr(openvino, "_convert", lambda *args: seen.append(1) or real(*args))
     return seen
 
 
 def test_a_trunk_is_converted_once(budwood_home, trunk, pixels, conversions):
-    first = build_engine(trunk(), SPEC, pixels(1), "some-key").run(pixels(5))
-    again = build_engine(trunk(), SPEC, pixels(1), "some-key").run(pixels(5))
+    first = build_engine(trunk(), SPEC, pixels(1), KEY).run(pixels(5))
+    again = build_engine(trunk(), SPEC, pixels(1), KEY).run(pixels(5))
     assert len(conversions) == 1
     np.testing.assert_array_equal(first[0], again[0])
 
@@ -55,13 +57,13 @@ def test_the_order_of_outputs_and_the_size_of_photos_make_another_trunk():
 
 
 def test_a_damaged_trunk_is_made_again(budwood_home, trunk, pixels, conversions, caplog):
-    build_engine(trunk(), SPEC, pixels(1), "some-key")
-    (trunks_folder() / "some-key" / "model.xml").write_text("<net")
+    build_engine(trunk(), SPEC, pixels(1), KEY)
+    (trunks_folder() / KEY / "model.xml").write_text("<net")
     with caplog.at_level(logging.WARNING, "budwood"):
-        build_engine(trunk(), SPEC, pixels(1), "some-key")
+        build_engine(trunk(), SPEC, pixels(1), KEY)
     assert "cannot be read and is made again" in caplog.text
     assert len(conversions) == 2
-    assert kept_trunk("some-key") is not None
+    assert kept_model(KEY) is not None
 
 
 def test_a_disk_that_does_not_take_it_is_no_error(
@@ -70,31 +72,32 @@ def test_a_disk_that_does_not_take_it_is_no_error(
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trunks.ov, "save_model", full)
+    monkeypatch.setattr(openvino.ov, "save_model", full)
     with caplog.at_level(logging.WARNING, "budwood"):
-        engine = build_engine(trunk(), SPEC, pixels(1), "some-key")
+        engine = build_engine(trunk(), SPEC, pixels(1), KEY)
     assert "cannot be kept" in caplog.text
     assert len(engine.run(pixels(2))[0]) == 2
     assert list(trunks_folder().iterdir()) == []
 
 
 def test_the_trunks_used_longest_ago_make_room(budwood_home, trunk, pixels, monkeypatch):
-    model = converting.converted(trunk(), pixels(1))
-    for age, name in enumerate(["new", "old", "older"]):
-        keep_trunk(name, model)
+    model = openvino.converted(trunk(), pixels(1))
+    new, old, older, newest = (trunk_key([name], ()) for name in ("1", "2", "3", "4"))
+    for age, name in enumerate([new, old, older]):
+        keep_model(name, model)
         os.utime(trunks_folder() / name, (1e9 - age, 1e9 - age))
     (size,) = {size for _, size in kept_trunks()}
-    assert kept_trunk("older") is not None  # being used makes it new
+    assert kept_model(older) is not None  # being used makes it new
     monkeypatch.setattr(trunks, "LARGEST_BYTES", 3 * size)
-    keep_trunk("newest", model)
-    assert {place.name for place, _ in kept_trunks()} == {"new", "older", "newest"}
+    keep_model(newest, model)
+    assert {place.name for place, _ in kept_trunks()} == {new, older, newest}
 
 
 def test_a_trunk_that_is_removed_while_it_is_looked_at_is_no_error(
     budwood_home, trunk, pixels, monkeypatch
 ):
-    model = converting.converted(trunk(), pixels(1))
-    assert keep_trunk("one", model)
+    model = openvino.converted(trunk(), pixels(1))
+    keep_model(KEY, model)
     real = trunks.bytes_of
 
     def removed_meanwhile(place):
@@ -113,22 +116,22 @@ def test_old_trunks_that_cannot_be_looked_through_end_nothing(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(trunks, "_make_room", refuse)
-    model = converting.converted(trunk(), pixels(1))
+    model = openvino.converted(trunk(), pixels(1))
     with caplog.at_level(logging.INFO, "budwood"):
-        assert keep_trunk("one", model)
+        keep_model(KEY, model)
     assert "cannot be looked through: [Errno 13] Permission denied" in caplog.text
-    assert kept_trunk("one") is not None
+    assert kept_model(KEY) is not None
 
 
 def test_a_trunk_that_cannot_be_read_now_is_kept(budwood_home, trunk, pixels, monkeypatch, caplog):
-    keep_trunk("one", converting.converted(trunk(), pixels(1)))
+    keep_model(KEY, openvino.converted(trunk(), pixels(1)))
 
     class Closed:
         def read_model(self, file):
             raise RuntimeError("Too many open files")
 
-    monkeypatch.setattr(trunks, "core", Closed)
+    monkeypatch.setattr(openvino, "core", Closed)
     monkeypatch.setattr(trunks, "_can_be_read", lambda place: False)
-    assert kept_trunk("one") is None
+    assert kept_model(KEY) is None
     assert "Too many open files" in caplog.text
     assert len(list(kept_trunks())) == 1

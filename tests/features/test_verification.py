@@ -32,10 +32,7 @@ class Wrong:
     right: TorchEngine
     fault: str
     spec = OPENVINO
-    batch = 1
-
-    def expect(self, batch):
-        self.batch = batch
+    batch = 4
 
     def run(self, pixels):
         if self.fault == "channels swapped":
@@ -45,7 +42,7 @@ class Wrong:
             pixels[:] = 0
         if self.fault == "nan":
             rows[0, 0] = np.nan
-        if self.fault == "order" or (self.fault.startswith("right until") and self.batch == 4):
+        if self.fault == "order":
             rows = rows[::-1]
         if self.fault == "raises":
             raise RuntimeError("no memory\nat some line of C++")
@@ -112,14 +109,6 @@ def test_a_trunk_that_openvino_cannot_take_falls_back(pixels):
     assert engine.spec == TORCH
     assert "aten::special_bessel_j0" in notes[0]
     assert notes[0].endswith("falling back.")
-
-
-def test_another_size_of_batch_is_another_graph_and_is_judged_again(wrong, trunk, pixels):
-    wrong("right until a batch of 4")
-    engine, _ = trusted_engine(trunk(), [OPENVINO], pixels(8), [].append)
-    engine.expect(2)
-    with pytest.raises(EngineError, match=r"in batches of 4 it does not .*spread.* --precision"):
-        engine.expect(4)
 
 
 def test_no_engine_left_is_an_error(wrong, trunk, pixels):

@@ -13,9 +13,9 @@ from budwood.grafting.graft_recipes import DonorLayers
 from budwood.grafting.grafted import graft, regraft
 from budwood.grafting.new_layers import NewLayer
 from budwood.inspection.summarizing import summarize
-from budwood.networks.building import build, origin_of
+from budwood.networks.building import build
 from budwood.networks.heads import replace_head
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin, info
 from budwood.surgery.cutting import cut
 
 END = (
@@ -48,7 +48,7 @@ def test_two_donors_with_an_adapter(two_donors):
         "linear1.weight",
         "linear1.bias",
     ]
-    assert two_donors.notes == (
+    assert info(two_donors).notes == (
         "resnet18.layer2 gives 128x28x28 and googlenet.inception4a takes 480x14x14: adapter1 is a "
         "1x1 convolution from 128 to 480 channels between them.",
     )
@@ -122,18 +122,16 @@ def test_the_global_random_state_is_not_touched():
 def test_the_donor_that_sees_the_photo_says_how_it_is_prepared():
     net = meta(["efficientnet_lite0.conv_stem..bn1", *END], classes=2)
     donor = build("efficientnet_lite0", weights="none", device="meta")
-    assert net.preprocessing == donor.preprocessing
-    assert meta(["resnet18.conv1", *END], classes=2, input=(3, 96, 96)).preprocessing.size == (
-        96,
-        96,
-    )
+    assert info(net).preprocessing == info(donor).preprocessing
+    smaller = meta(["resnet18.conv1", *END], classes=2, input=(3, 96, 96))
+    assert info(smaller).preprocessing.size == (96, 96)
 
 
 def test_grey_photos_get_the_average_of_the_colours():
     net = meta([nn.Conv2d(1, 3, 3), "vgg16.features.0"], input=(1, 224, 224))
-    assert net.preprocessing.mean == (0.449,)
-    assert net.preprocessing.std == (0.226,)
-    (note,) = net.notes
+    assert info(net).preprocessing.mean == (0.449,)
+    assert info(net).preprocessing.std == (0.226,)
+    (note,) = info(net).notes
     assert "vgg16.features.0 was trained on photos" in note
     assert "conv1 feeds it, so that normalisation plays no part" in note
 
@@ -143,7 +141,7 @@ def test_normalisations_that_contradict_are_told():
         ["resnet18.conv1..layer1", "efficientnet_lite0.blocks.1", *END], classes=2, adapt=True
     )
     assert any(
-        "efficientnet_lite0.blocks.1 was trained on photos with mean" in n for n in net.notes
+        "efficientnet_lite0.blocks.1 was trained on photos with mean" in n for n in info(net).notes
     )
 
 
@@ -154,8 +152,8 @@ def test_a_graft_is_an_ordinary_module(two_donors):
     twin = copy.deepcopy(two_donors)
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(twin(x), two_donors(x))
-    assert twin.origin == two_donors.origin
-    assert twin.preprocessing == two_donors.preprocessing
+    assert info(twin).origin == info(two_donors).origin
+    assert info(twin).preprocessing == info(two_donors).preprocessing
     assert two_donors.train().resnet18.bn1.training is False
     two_donors.eval()
 
@@ -175,17 +173,17 @@ def test_the_summary_takes_a_graft(two_donors):
 
 
 def test_a_graft_is_made_again_from_its_origin(two_donors):
-    origin = Origin.from_json(json.loads(json.dumps(two_donors.origin.to_json())))
+    origin = Origin.from_json(json.loads(json.dumps(info(two_donors).origin.to_json())))
     again = regraft(origin)
     again.load_state_dict(two_donors.state_dict())
     x = torch.rand(1, 3, 64, 64)
     assert torch.equal(again.eval()(x), two_donors(x))
-    assert again.origin == origin
+    assert info(again).origin == origin
 
 
 def test_a_new_head_is_made_again(two_donors):
     net = replace_head(copy.deepcopy(two_donors), ["a", "b", "c"], "mlp:8")
-    again = regraft(Origin.from_json(net.origin.to_json()))
+    again = regraft(Origin.from_json(info(net).origin.to_json()))
     assert [tuple(t.shape) for t in again.state_dict().values()] == [
         tuple(t.shape) for t in net.state_dict().values()
     ]
@@ -193,9 +191,9 @@ def test_a_new_head_is_made_again(two_donors):
 
 def test_modules_that_can_be_described_are_made_again():
     net = graft([nn.Conv2d(3, 4, 3, stride=2), nn.Flatten(), nn.Linear(16, 2)], input=(3, 5, 5))
-    again = regraft(net.origin)
+    again = regraft(info(net).origin)
     assert repr(again.conv1) == repr(net.conv1)
-    assert net.origin.weights == "new"
+    assert info(net).origin.weights == "new"
 
 
 def test_a_module_of_ones_own_leaves_no_origin():
@@ -203,7 +201,7 @@ def test_a_module_of_ones_own_leaves_no_origin():
         def forward(self, x):
             return x.mean((2, 3))
 
-    assert origin_of(graft([Own()], input=(3, 5, 5))) is None
+    assert info(graft([Own()], input=(3, 5, 5))).origin is None
 
 
 def test_what_is_no_graft_cannot_be_grafted_again():
@@ -213,10 +211,13 @@ def test_what_is_no_graft_cannot_be_grafted_again():
 
 
 def test_grafts_of_several_sources_say_all_of_them(two_donors):
-    assert two_donors.origin.weights == "none"
+    assert info(two_donors).origin.weights == "none"
     layers = ["efficientnet_lite0.conv_stem", DonorLayers.named("resnet18.layer1", weights="none")]
     net = graft([*layers, *END], classes=2, adapt=True)
-    assert net.origin.weights == "packaged/efficientnet_lite0 packaged, torchvision/resnet18 none"
+    assert (
+        info(net).origin.weights
+        == "packaged/efficientnet_lite0 packaged, torchvision/resnet18 none"
+    )
 
 
 # Errors

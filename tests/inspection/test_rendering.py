@@ -14,7 +14,7 @@ from budwood.classics.alexnet import alexnet_course
 from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
 from budwood.surgery.freezing import freeze
-from budwood.surgery.tables import width_of
+from budwood.text import width_of
 
 
 @pytest.fixture(scope="module")

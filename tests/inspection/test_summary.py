@@ -13,6 +13,7 @@ from torchvision import models
 
 from budwood.errors import ConfigError
 from budwood.inspection.summarizing import summarize
+from budwood.networks.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
 
 
@@ -251,7 +252,7 @@ def test_half_precision_networks_get_half_precision_input():
 
 def test_input_is_by_default_that_of_the_preprocessing():
     network = nn.Conv2d(1, 2, 3)
-    network.preprocessing = SimpleNamespace(size=(10, 20), mean=(0.5,))
+    set_info(network, preprocessing=SimpleNamespace(size=(10, 20), mean=(0.5,)))
     assert summarize(network).input == (1, 1, 10, 20)
     assert summarize(nn.Conv2d(3, 2, 3)).input == (1, 3, 224, 224)
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from budwood.capsule.golden import draw_golden_images
 from budwood.features.engines import EngineSpec
-from budwood.golden import draw_golden_images
 
 
 class Rows:

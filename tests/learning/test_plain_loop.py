@@ -12,6 +12,7 @@ import budwood as bw
 from budwood.features.gathering import Extraction
 from budwood.images.splits import Split
 from budwood.learning.training import Training, batches, total_loss
+from budwood.networks.info import info, set_info
 from budwood.networks.prepared import normalise
 
 ADAMW = Training(epochs=3, lr=0.002, batch_size=5, seed=3)
@@ -28,8 +29,10 @@ def optimizer_of(config, parameters):
 
 def plain_loop(network, set_modes, config, paths, labels):
     """Mean loss of each epoch: every photo through the whole network in every step."""
-    pixels = [network.preprocessing.pixels(path.read_bytes()) for path in paths]
-    images = normalise(torch.stack([torch.from_numpy(p) for p in pixels]), network.preprocessing)
+    pixels = [info(network).preprocessing.pixels(path.read_bytes()) for path in paths]
+    images = normalise(
+        torch.stack([torch.from_numpy(p) for p in pixels]), info(network).preprocessing
+    )
     labels = torch.tensor(labels)
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = optimizer_of(config, parameters)
@@ -73,7 +76,7 @@ def all_but_normalisation(network):
 
 def small(name, size, *trained, **options):
     network = bw.build(name, classes=["a", "b", "c"], **options)
-    network.preprocessing = network.preprocessing.at_size(size)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(size))
     return bw.unfreeze(bw.freeze(network, "*"), *trained)
 
 
@@ -119,7 +122,7 @@ def test_losses_and_weights_are_those_of_the_plain_loop(case, photos, torch_engi
     losses = plain_loop(plain, set_modes, config, paths, labels)
     assert [row["loss"] for row in model.fit_.history] == pytest.approx(losses, rel=1e-5)
     theirs = plain.state_dict()
-    for name, tensor in model.network.state_dict().items():
+    for name, tensor in model.network_.state_dict().items():
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor, theirs[name], rtol=1e-3, atol=1e-5, msg=name)
 
@@ -132,7 +135,7 @@ def test_rows_that_are_not_stored_give_the_same_losses(
     split = Split("train", tuple(photos(7)), (0, 1, 2, 0, 1, 2, 0), ("a", "b", "c"))
     stored = bw.Classifier(make(), training=config).fit(split).fit_.history
     shutil.rmtree(budwood_home)
-    monkeypatch.setattr("budwood.features.room.IN_MEMORY", in_memory)
+    monkeypatch.setattr("budwood.features.store.IN_MEMORY", in_memory)
     notes = []
     other = bw.Classifier(
         make(), training=config, extraction=Extraction(store_limit=0), on_note=notes.append

@@ -11,6 +11,7 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.learning.plan import Plan
 from budwood.learning.probe import probed_layer
 from budwood.networks.heads import head_names
+from budwood.networks.info import info, set_info
 from budwood.networks.prepared import normalise
 from budwood.surgery.cutting import cut
 
@@ -18,7 +19,7 @@ from budwood.surgery.cutting import cut
 def headed(name, size=64, **options):
     """A network of random weights, all frozen but its head, for small photos."""
     network = bw.build(name, weights="none", classes=3, **options)
-    network.preprocessing = network.preprocessing.at_size(size)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(size))
     return bw.unfreeze(bw.freeze(network, "*"), *head_names(network))
 
 
@@ -31,7 +32,7 @@ def plan_of(network, *, solve=True, notes=None, device="cpu"):
     notes = [] if notes is None else notes
     return Plan(
         network,
-        network.preprocessing,
+        info(network).preprocessing,
         Extraction(precision="fp32", device=device),
         solve=solve,
         on_note=notes.append,
@@ -73,7 +74,9 @@ def test_every_other_graft_is_trained(name, options, patterns):
 def small(*behind):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 36, 2), *behind)
-    network.preprocessing = Preprocessing(size=(8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    set_info(
+        network, preprocessing=Preprocessing(size=(8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+    )
     return bw.unfreeze(bw.freeze(network, "*"), "2")
 
 
@@ -144,10 +147,10 @@ def test_the_logits_are_those_of_the_whole_network(photos, torch_engine):
     plan = plan_of(network)
     gathered = plan.judging_rows(photos(3))
     pixels = torch.stack(
-        [torch.from_numpy(network.preprocessing.pixels(p.read_bytes())) for p in photos(3)]
+        [torch.from_numpy(info(network).preprocessing.pixels(p.read_bytes())) for p in photos(3)]
     )
     with torch.no_grad():
-        whole = network(normalise(pixels, network.preprocessing))
+        whole = network(normalise(pixels, info(network).preprocessing))
     torch.testing.assert_close(plan.logits(gathered), whole, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(plan.answers_exactly(pixels.numpy()), whole, rtol=1e-4, atol=1e-5)
     exact = plan.answers(pixels.numpy(), EngineSpec("torch", "fp32"))
@@ -172,7 +175,7 @@ EDITS = {
         {k: v * 2 for k, v in n.state_dict().items()}
     ),
     "normalisation that trains": lambda n: bw.unfreeze(n, "bn1"),
-    "another preprocessing": lambda n: setattr(n, "preprocessing", n.preprocessing.at_size(32)),
+    "another preprocessing": lambda n: set_info(n, preprocessing=info(n).preprocessing.at_size(32)),
 }
 
 

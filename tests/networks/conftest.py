@@ -95,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A running server; the pauses before new attempts are taken out."""
-    monkeypatch.setattr("budwood.networks.downloading.PAUSES", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("budwood.networks.downloads.PAUSES", (0.0, 0.0, 0.0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     site = Site()
     handler = type("SiteHandler", (Handler,), {"site": site})

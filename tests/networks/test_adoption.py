@@ -4,9 +4,10 @@ import pytest
 import torch
 from torchvision.models import get_model
 
-from budwood.networks import torchvision_source
-from budwood.networks.building import build, origin_of, preprocessing_of, rebuild
+from budwood.networks.building import build, rebuild
+from budwood.networks.info import info, preprocessing_of, set_info
 from budwood.networks.loading import load_weights
+from budwood.networks.sources import source
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_published_weights_by_name(saved, monkeypatch):
     donor = get_model("resnet50")
     path = saved(donor.state_dict(), "resnet50-0676ba61.pth")
     asked = []
-    monkeypatch.setattr(torchvision_source, "file", lambda *given: asked.append(given) or path)
+    monkeypatch.setattr(source("torchvision"), "file", lambda *given: asked.append(given) or path)
     network = build("resnet50", weights="none", classes=2)
     assert preprocessing_of(network).resize == 232
     progress = print
@@ -44,22 +45,23 @@ def test_published_weights_by_name(saved, monkeypatch):
     assert asked == [("resnet50", "IMAGENET1K_V1", progress)]
     assert names_of(receipt, "shape differs") == ["fc.weight", "fc.bias"]
     assert torch.equal(network.conv1.weight, donor.conv1.weight)
-    assert origin_of(network).weights == "IMAGENET1K_V1"
+    assert info(network).origin.weights == "IMAGENET1K_V1"
     assert preprocessing_of(network).resize == 256
-    assert preprocessing_of(rebuild(origin_of(network))).resize == 256
+    assert preprocessing_of(rebuild(info(network).origin)).resize == 256
 
 
 def test_an_unknown_file_says_nothing_of_the_preprocessing(saved):
     network = build("resnet18", weights="none", device="meta")
     before = preprocessing_of(network)
     load_weights(network, saved(get_model("resnet18").state_dict(), "mine.pth"))
-    assert origin_of(network).weights == "file:mine.pth"
+    assert info(network).origin.weights == "file:mine.pth"
     assert preprocessing_of(network) == before
 
 
 def test_a_preprocessing_of_ones_own_is_kept(saved):
     network = build("resnet50", weights="none", device="meta")
-    network.preprocessing = own = preprocessing_of(network).at_size(128)
+    own = preprocessing_of(network).at_size(128)
+    set_info(network, preprocessing=own)
     receipt = load_weights(network, saved(hollow(network), "resnet50-0676ba61.pth"))
     assert preprocessing_of(network) == own
     assert "trained on photos prepared otherwise: shorter side to 256" in receipt.notes[0]
@@ -70,4 +72,4 @@ def test_a_structure_for_photos_of_another_size_keeps_its_origin(saved):
     large = build("vit_b_16", weights="IMAGENET1K_SWAG_E2E_V1", device="meta")
     receipt = load_weights(network, saved(hollow(large), "vit_b_16_swag-9ac1b537.pth"))
     assert names_of(receipt, "shape differs") == ["encoder.pos_embedding"]
-    assert origin_of(network).weights == "none"
+    assert info(network).origin.weights == "none"

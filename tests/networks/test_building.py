@@ -4,20 +4,23 @@ import copy
 import json
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save, save_file
 from torch import nn
 from torchvision.models import get_model
 
 from budwood.errors import ConfigError, UnknownName, WeightsError
-from budwood.networks import weights
-from budwood.networks.building import Origin, build, origin_of, preprocessing_of, rebuild
+from budwood.networks.building import build, rebuild
+from budwood.networks.info import Origin, info, preprocessing_of
+from budwood.networks.packaged_source import packaged
 from budwood.networks.prepared import normalise
-from budwood.networks.receipts import receipt_of
 from budwood.networks.states import load_state
 
 NAMES = ["resnet18", "squeezenet1_1", "timm/resnet18", "test_vit", "efficientnet_lite0"]
@@ -68,10 +71,10 @@ class TestEveryNetwork:
 
     def test_it_is_rebuilt_from_its_origin(self, name):
         network = build(name, weights="none", classes=["a", "b"], head="mlp:5")
-        origin = Origin.from_json(json.loads(json.dumps(origin_of(network).to_json())))
+        origin = Origin.from_json(json.loads(json.dumps(info(network).origin.to_json())))
         again = rebuild(origin)
         load_state(again, network.state_dict())
-        assert origin_of(again) == origin
+        assert info(again).origin == origin
         assert preprocessing_of(again) == preprocessing_of(network)
         images = torch.randn(1, 3, *preprocessing_of(network).size)
         with torch.no_grad():
@@ -80,18 +83,18 @@ class TestEveryNetwork:
     def test_origin_and_preprocessing_survive_copies_and_are_no_state(self, name):
         network = build(name, weights="none")
         again = copy.deepcopy(network).to(torch.float64)
-        assert (origin_of(again), preprocessing_of(again)) == (
-            origin_of(network),
+        assert (info(again).origin, preprocessing_of(again)) == (
+            info(network).origin,
             preprocessing_of(network),
         )
-        assert not [key for key in network.state_dict() if key.startswith(("origin", "preproc"))]
+        assert not [key for key in network.state_dict() if key.startswith("model_info")]
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_classes_give_a_new_head_and_are_remembered(device):
     network = build("resnet18", weights="none", classes=["cat", "dog"], device=device)
     assert network.fc.out_features == 2
-    assert origin_of(network) == Origin(
+    assert info(network).origin == Origin(
         architecture="torchvision/resnet18",
         weights="none",
         num_classes=2,
@@ -101,17 +104,17 @@ def test_classes_give_a_new_head_and_are_remembered(device):
 
 
 def test_without_classes_the_head_stays():
-    origin = origin_of(build("resnet18", weights="none", device="meta"))
+    origin = info(build("resnet18", weights="none", device="meta")).origin
     assert (origin.num_classes, origin.classes, origin.head) == (1000, None, None)
 
 
 def test_a_network_that_ends_in_features_says_so():
-    assert origin_of(build("vit_small_patch14_dinov2", device="meta")).num_classes == 0
+    assert info(build("vit_small_patch14_dinov2", device="meta")).origin.num_classes == 0
 
 
 def test_a_network_that_ends_in_features_is_rebuilt_with_a_head():
     network = build("vit_small_patch14_dinov2", classes=3, device="meta")
-    assert rebuild(origin_of(network)).head.out_features == 3
+    assert rebuild(info(network).origin).head.out_features == 3
 
 
 def test_regnet_computes_its_widths_on_meta():
@@ -128,7 +131,7 @@ def test_the_structure_follows_the_weights_it_is_for():
     network = build("vit_b_16", weights="IMAGENET1K_SWAG_E2E_V1", device="meta")
     assert network.image_size == 384
     assert preprocessing_of(network).size == (384, 384)
-    assert rebuild(origin_of(network)).image_size == 384
+    assert rebuild(info(network).origin).image_size == 384
 
 
 @pytest.mark.parametrize("kept", [False, True])
@@ -138,12 +141,12 @@ def test_auxiliary_heads_are_kept_if_asked(name, aux, kept):
     assert (getattr(network, aux) is not None) is kept
     assert network.aux_logits is kept
     assert network.transform_input
-    assert rebuild(origin_of(network)).state_dict().keys() == network.state_dict().keys()
+    assert rebuild(info(network).origin).state_dict().keys() == network.state_dict().keys()
 
 
 def test_a_network_from_elsewhere_has_no_origin_and_no_preprocessing():
-    assert origin_of(nn.Linear(1, 1)) is None
-    with pytest.raises(ConfigError, match=r"budwood.build\(\), or set `network.preprocessing`"):
+    assert info(nn.Linear(1, 1)).origin is None
+    with pytest.raises(ConfigError, match=r"budwood.build\(\), .*budwood.set_info\(network, prep"):
         preprocessing_of(nn.Linear(1, 1))
 
 
@@ -159,7 +162,7 @@ def test_published_weights_are_loaded_from_where_they_are_kept(downloads, name):
         tag = "IMAGENET1K_V1"
         torch.save(state, downloads / file)
     network = build(name)
-    assert origin_of(network).weights == tag
+    assert info(network).origin.weights == tag
     assert all(torch.equal(tensor, state[key]) for key, tensor in network.state_dict().items())
 
 
@@ -175,9 +178,9 @@ def test_published_weights_are_downloaded_with_progress(site, monkeypatch):
 
 
 def test_packaged_weights_tell_what_is_on_a_photo():
-    chelsea = pytest.importorskip("skimage.data").chelsea()
+    cat = np.asarray(Image.open(files("budwood") / "surface_pictures" / "fur.png").convert("RGB"))
     network = build("efficientnet_lite0")
-    pixels = preprocessing_of(network).fit(chelsea)
+    pixels = preprocessing_of(network).fit(cat)
     images = normalise(torch.from_numpy(pixels)[None], preprocessing_of(network))
     with torch.no_grad():
         best = network(images).topk(3).indices[0].tolist()
@@ -193,9 +196,9 @@ class TestFiles:
         torch.save(saved.state_dict(), tmp_path / "mine.pth")
         network = build("resnet18", weights=tmp_path / "mine.pth")
         assert same(network, saved)
-        assert origin_of(network).weights == "file:mine.pth"
-        assert origin_of(network).num_classes == classes
-        assert rebuild(origin_of(network)).fc.out_features == classes
+        assert info(network).origin.weights == "file:mine.pth"
+        assert info(network).origin.num_classes == classes
+        assert rebuild(info(network).origin).fc.out_features == classes
 
     def test_classes_replace_the_files_head(self, tmp_path):
         saved = get_model("resnet18", num_classes=5)
@@ -232,12 +235,12 @@ class TestFiles:
         without = {key: value for key, value in saved.state_dict().items() if "aux" not in key}
         torch.save(without, tmp_path / "mine.pth")
         network = build("googlenet", weights=tmp_path / "mine.pth", aux_heads=True)
-        missing = [line.name for line in receipt_of(network).having("missing")]
+        missing = [line.name for line in info(network).receipt.having("missing")]
         assert missing == [key for key in saved.state_dict() if "aux" in key]
         assert network.aux1.conv.conv.weight.std() > 0
 
     def test_the_packaged_file_is_read_by_its_path(self):
-        path = weights.packaged("efficientnet_lite0")
+        path = packaged("efficientnet_lite0")
         assert same(build("efficientnet_lite0", weights=path), build("efficientnet_lite0"))
 
     def test_packaged_weights_in_timms_layout_are_read(self, tmp_path):
@@ -251,7 +254,7 @@ class TestFiles:
             torch.save(saved, tmp_path / name)
             network = build("resnet50", weights=tmp_path / name, device="meta")
             assert preprocessing_of(network).resize == resize
-            assert preprocessing_of(rebuild(origin_of(network))).resize == resize
+            assert preprocessing_of(rebuild(info(network).origin)).resize == resize
 
     def test_a_file_of_another_architecture_is_refused_with_the_receipt(self, tmp_path):
         torch.save(get_model("resnet34").state_dict(), tmp_path / "mine.pth")

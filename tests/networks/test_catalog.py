@@ -13,11 +13,11 @@ from torchvision.models import list_models
 from budwood.errors import UnknownName
 from budwood.networks.building import structure
 from budwood.networks.catalog import Architecture, find, models
-from budwood.networks.classics_source import NETWORKS
+from budwood.networks.classics_source import CLASSICS
 
 STALE = "The table differs from the installed libraries: run tools/make_catalog.py"
 
-CLASSICS = {
+PUBLISHED = {
     "alexnet": 61_100_840,
     "vgg16": 138_357_544,
     "googlenet": 6_624_904,
@@ -49,7 +49,7 @@ def test_every_timm_model_is_there():
 
 
 def test_every_classic_is_there():
-    assert {each.bare for each in models("budwood/*")} == set(NETWORKS), STALE
+    assert {each.bare for each in models("budwood/*")} == set(CLASSICS), STALE
 
 
 @pytest.mark.parametrize("architecture", drawn(), ids=lambda each: each.qualified)
@@ -58,7 +58,7 @@ def test_parameters_are_those_of_the_built_network(architecture):
     assert sum(each.numel() for each in network.parameters()) == architecture.parameters, STALE
 
 
-@pytest.mark.parametrize(("name", "parameters"), CLASSICS.items())
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
 def test_parameters_of_the_classics_are_the_documented_ones(name, parameters):
     assert find(name).parameters == parameters
 

@@ -1,9 +1,13 @@
 """Files of weights are read without running them, and whatever they are wrapped in."""
 
 import argparse
+import io
+import json
 import pickle
 import shlex
 import sys
+import tarfile
+import zipfile
 from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -21,7 +25,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from budwood.errors import WeightsError
-from budwood.networks.checkpoints import read_checkpoint, read_state
+from budwood.networks.checkpoints import names_beside, names_within, read_checkpoint, read_state
 from budwood.networks.loading import load_weights
 from budwood.networks.pickled import PlainValue, read_pickled
 
@@ -239,3 +243,122 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_file_without_a_state_is_named(saved, content):
     with pytest.raises(WeightsError, match=r"[Tt]ensors by name"):
         read_state(saved(content))
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        {"classes": ["cat", "dog"]},
+        {"class_names": ("cat", "dog")},
+        {"class_to_idx": {"dog": 1, "cat": 0}},
+        {"idx_to_class": {1: "dog", 0: "cat"}},
+        {"classes": 2, "class_names": ["cat", "dog"]},
+    ],
+)
+def test_names_are_found_in_a_checkpoint(checkpoint):
+    assert names_within(checkpoint | {"epoch": 3}) == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "checkpoint",
+    [{}, {"classes": 5}, {"classes": [0, 1]}, {"classes": []}, {"class_to_idx": {"cat": 1}}],
+)
+def test_what_are_no_names_is_none(checkpoint):
+    assert names_within(checkpoint) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("classes.txt", "\ufeff雏菊 \n\n tulip\n"),
+        ("class_indices.json", json.dumps({"0": "雏菊", "1": "tulip"})),
+        ("class_indices.json", json.dumps({"tulip": 1, "雏菊": 0})),
+    ],
+)
+def test_names_are_found_beside_the_weights(tmp_path, name, content):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert names_beside(tmp_path / "net.pth") == ("雏菊", "tulip")
+
+
+def test_without_such_a_file_there_are_no_names(tmp_path):
+    assert names_beside(tmp_path / "net.pth") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("class_indices.json", b"{", r"class_indices.json cannot be read: .*must be JSON such as"),
+        ("class_indices.json", b"3", "no table of names and numbers.*Mend it, or move it away"),
+        ("classes.txt", b"\xff\xfe\xff", r"classes.txt cannot be read: .*must be one name a line"),
+    ],
+)
+def test_a_file_of_names_that_cannot_be_read_is_named(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=said):
+        names_beside(tmp_path / "net.pth")
+
+
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 46827520\n"
+
+
+def zipped(*names):
+    """The bytes of a zip archive with these files."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"...")
+    return file.getvalue()
+
+
+def arrays():
+    file = io.BytesIO()
+    np.savez(file, a=np.ones(1))
+    return file.getvalue()
+
+
+def tarred():
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("net.pth"))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("net.safetensors", LFS, r"Git LFS pointer.*`git lfs pull`"),
+        ("net.pth", LFS, r"Git LFS pointer.*`git lfs pull`"),
+        ("net.pth", b"<!DOCTYPE html><html>Google Drive", r"a web page.*in a browser"),
+        ("net.safetensors", b"\n<html lang=en>Not found", r"a web page.*in a browser"),
+        ("net.h5", b"\x89HDF\r\n\x1a\n" + bytes(200), r"an HDF5 file, as Keras.*\.safetensors"),
+        ("net.keras", zipped("config.json", "model.weights.h5"), r"a Keras model.*PyTorch"),
+        ("net.npz", arrays(), r"a NumPy archive \(\.npz\)"),
+        ("net.zip", zipped("half.pth"), r"a zip archive that holds half\.pth\. Unpack it"),
+        ("net.zip", zipped("a/half.pth", "b.txt"), r"holds a/half\.pth and 1 more\. Unpack it"),
+        ("net.pth", zipped(), r"holds no weights|of no format"),
+        ("net.tar", tarred(), r"a tar archive\. Unpack it"),
+        ("net.pth.gz", b"\x1f\x8b\x08" + bytes(30), r"a gzip archive\. Unpack it"),
+        ("net.npy", b"\x93NUMPY\x01\0", r"a NumPy array"),
+        ("net.onnx", b"\x08\x07\x12\x07pytorch", r"an ONNX model"),
+        ("net.tflite", b"\x1c\0\0\0TFL3" + bytes(100), r"a TensorFlow Lite model"),
+        ("net.safetensors.index.json", b'{"weight_map": {}}', r"a JSON text.*lies beside it"),
+        ("photo.jpg", b"\xff\xd8\xff\xe0" + bytes(40), r"a JPEG photo"),
+    ],
+)
+def test_it_is_said_what_the_file_is(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=said) as caught:
+        read_state(tmp_path / name)
+    assert caught.value.file == str(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["net.onnx", "net.json", "net.zip"])
+def test_an_odd_ending_hides_no_weights(tmp_path, name):
+    state = {"w": torch.ones(2)}
+    for save in (
+        lambda path: torch.save(state, path),
+        lambda path: torch.save(state, path, _use_new_zipfile_serialization=False),
+        lambda path: save_file(state, path),
+    ):
+        save(tmp_path / name)
+        assert torch.equal(read_state(tmp_path / name)["w"], state["w"])

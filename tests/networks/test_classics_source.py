@@ -9,10 +9,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from budwood.errors import WeightsError
-from budwood.networks import classics_source as source
-from budwood.networks import timm_source, torchvision_source
 from budwood.networks.building import build, structure
 from budwood.networks.catalog import find, models
+from budwood.networks.info import info
+from budwood.networks.sources import source as named
+
+source = named("budwood")
 
 DONORS = {
     "vgg_a": "torchvision/vgg11",
@@ -62,7 +64,7 @@ def test_weights_are_published_where_the_function_is_the_same(name):
 @pytest.mark.parametrize("name", DONORS)
 def test_tags_preprocessing_and_files_are_the_donors(name):
     library, donor = DONORS[name].split("/")
-    theirs = {"torchvision": torchvision_source, "timm": timm_source}[library]
+    theirs = named(library)
     assert set(source.tags(name)) == set(theirs.tags(donor))
     for tag in source.tags(name):
         assert source.preprocessing(name, tag) == theirs.preprocessing(donor, tag)
@@ -125,10 +127,10 @@ def test_published_weights_are_downloaded_for_the_donor_and_loaded(tmp_path, mon
     path = tmp_path / "model.safetensors"
     save_file(theirs.state_dict(), path)
     asked = []
-    monkeypatch.setattr(timm_source, "file", lambda *given: asked.append(given) or path)
+    monkeypatch.setattr(named("timm"), "file", lambda *given: asked.append(given) or path)
     network = build("efficientnet_b0_2019")
     assert asked == [("tf_efficientnet_b0", "aa_in1k", None)]
-    assert network.origin.weights == "aa_in1k"
+    assert info(network).origin.weights == "aa_in1k"
     assert torch.equal(network.conv_head.weight, theirs.conv_head.weight)
 
 

@@ -8,7 +8,7 @@ from torchvision.models import get_model
 
 from budwood.networks.building import build
 from budwood.networks.heads import replace_head
-from budwood.networks.receipts import receipt_of
+from budwood.networks.info import info
 
 NAMES = ("cat", "dog", "emu")
 
@@ -29,7 +29,7 @@ def same(one, other) -> bool:
 
 
 def names_of(network, status) -> list[str]:
-    return [line.name for line in receipt_of(network).having(status)]
+    return [line.name for line in info(network).receipt.having(status)]
 
 
 def test_what_a_file_lacks_is_random_and_told(saved):
@@ -49,7 +49,7 @@ def test_what_a_file_lacks_is_random_and_told(saved):
 
 def test_a_new_head_is_told(saved):
     network = build("resnet18", weights=saved(get_model("resnet18").state_dict()), classes=5)
-    assert str(receipt_of(network)).endswith(
+    assert str(info(network).receipt).endswith(
         "2 differ in shape: fc.weight [1000, 512] in the file, [5, 512] here, "
         "fc.bias [1000] in the file, [5] here"
     )
@@ -69,7 +69,7 @@ def test_a_new_linear_head_takes_over_rows_by_name(saved):
     fresh = build("resnet18", weights="none", classes=["emu", "owl"]).fc
     assert torch.equal(network.fc.weight[0], donor.fc.weight[2])
     assert torch.equal(network.fc.weight[1], fresh.weight[1])
-    assert receipt_of(network).having("by name")[0].rows == (1, 2)
+    assert info(network).receipt.having("by name")[0].rows == (1, 2)
 
 
 def test_a_deeper_head_stays_new(saved):
@@ -86,15 +86,15 @@ def test_a_deeper_head_stays_new(saved):
 def test_a_head_larger_than_the_network_is_no_lack_of_the_file(saved):
     path = saved(build("squeezenet1_1", weights="none").state_dict())
     network = build("squeezenet1_1", weights=path, classes=2, head="mlp:4096,4096")
-    assert receipt_of(network).share < 0.1
+    assert info(network).receipt.share < 0.1
 
 
 def test_published_weights_have_no_receipt():
-    assert receipt_of(build("resnet18", weights="none", device="meta")) is None
-    assert receipt_of(build("efficientnet_lite0")) is None
+    assert info(build("resnet18", weights="none", device="meta")).receipt is None
+    assert info(build("efficientnet_lite0")).receipt is None
 
 
 def test_a_receipt_survives_copies_and_new_heads(saved):
     network = build("squeezenet1_1", weights=saved(get_model("squeezenet1_1").state_dict()))
     again = replace_head(copy.deepcopy(network), 3)
-    assert receipt_of(again) == receipt_of(network)
+    assert info(again).receipt == info(network).receipt

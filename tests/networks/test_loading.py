@@ -11,13 +11,14 @@ from safetensors.torch import save_file
 from torch import nn
 from torchvision.models import get_model, googlenet
 
-from budwood.capsule import FORMAT, Capsule, write_capsule
+from budwood.capsule.format import FORMAT
+from budwood.capsule.pack import Capsule, write_capsule
 from budwood.errors import ConfigError, WeightsError
+from budwood.files import CAPSULE
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.building import build, origin_of, preprocessing_of
-from budwood.networks.checkpoints import CAPSULE
+from budwood.networks.building import build
+from budwood.networks.info import info, preprocessing_of, set_info
 from budwood.networks.loading import load_weights
-from budwood.networks.receipts import receipt_of
 
 NAMES = ("cat", "dog", "emu")
 
@@ -28,9 +29,9 @@ def small(outputs: int = 3, bias: bool = True) -> nn.Sequential:
 
 def named(classes) -> nn.Sequential:
     """A network whose classes are known, as `build(classes=...)` makes them known."""
-    origin = origin_of(build("lenet5", weights="none", classes=classes, device="meta"))
+    origin = info(build("lenet5", weights="none", classes=classes, device="meta")).origin
     network = small(len(classes))
-    network.origin = origin
+    set_info(network, origin=origin)
     return network
 
 
@@ -72,7 +73,7 @@ class TestPlainFiles:
         receipt = load_weights(network, saved({wrapper: state} if wrapper else state))
         assert same(network.state_dict(), donor.state_dict())
         assert (receipt.is_full, receipt.share) == (True, 1.0)
-        assert receipt_of(network) is receipt
+        assert info(network).receipt is receipt
 
     def test_safetensors_and_paths_as_text_are_read(self, tmp_path):
         donor, network = small(), small()
@@ -171,7 +172,7 @@ class TestRefusals:
         ):
             load_weights(network, path)
         assert same(network.state_dict(), before)
-        assert receipt_of(network) is None
+        assert info(network).receipt is None
         assert load_weights(network, path, minimum_share=0.09).share == 6 / 63
 
     def test_nothing_in_common_is_refused_whatever_the_share(self, saved):
@@ -350,7 +351,7 @@ class TestCapsules:
         donor = build("resnet18", weights="none", classes=NAMES, seed=1)
         usual = preprocessing_of(donor)
         capsule = Capsule(
-            origin=origin_of(donor),
+            origin=info(donor).origin,
             preprocessing=Preprocessing(
                 size=usual.size, resize=300, mean=(0.5,) * 3, std=(0.5,) * 3
             ),
@@ -374,14 +375,14 @@ class TestCapsules:
         assert receipt.having("by name")[0].rows == (1, 2)
         assert preprocessing_of(network).resize == 300
         assert "Photos are prepared as these weights need it" in receipt.notes[0]
-        assert origin_of(network).weights == "file:run"
+        assert info(network).origin.weights == "file:run"
 
     def test_build_takes_it_with_its_head(self, capsule):
         donor, folder = capsule
         for path in (folder, folder / "model.safetensors"):
             network = build("resnet18", weights=path)
             assert same(network.state_dict(), donor.state_dict())
-            assert receipt_of(network).is_full
+            assert info(network).receipt.is_full
             assert preprocessing_of(network).resize == 300
 
     def test_of_another_network_it_is_named(self, capsule):

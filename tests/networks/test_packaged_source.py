@@ -5,10 +5,13 @@ import importlib.util
 import pytest
 import torch
 
-from budwood.networks import packaged_source as source
 from budwood.networks.building import build
 from budwood.networks.checkpoints import read_state
-from budwood.networks.weights import packaged
+from budwood.networks.info import info
+from budwood.networks.packaged_source import packaged
+from budwood.networks.sources import source as named
+
+source = named("packaged")
 
 LITES = [
     pytest.param(
@@ -50,7 +53,7 @@ def test_the_network_is_the_one_of_timm(name):
     timm = pytest.importorskip("timm")
     ours, theirs = build(name), timm.create_model(f"tf_{name}").eval()
     theirs.load_state_dict(ours.state_dict())
-    photos = torch.rand(2, 3, *ours.preprocessing.size)
+    photos = torch.rand(2, 3, *info(ours).preprocessing.size)
     with torch.inference_mode():
         torch.testing.assert_close(ours(photos), theirs(photos))
     assert len(list(ours.parameters())) == len(list(theirs.parameters()))

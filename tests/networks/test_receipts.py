@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from budwood.networks.receipts import Line, Receipt, percent, receipt_of
+from budwood.networks.info import info, set_info
+from budwood.networks.receipts import Line, Receipt, percent
 
 LINES = {
     "loaded": Line(name="conv1.weight", status="loaded", shape=(8, 3), given=(8, 3)),
@@ -111,6 +112,6 @@ def test_only_all_is_a_hundred_percent():
 
 def test_a_network_without_a_receipt_has_none():
     network = nn.Linear(1, 1)
-    assert receipt_of(network) is None
-    network.receipt = ALL
-    assert receipt_of(network) is ALL
+    assert info(network).receipt is None
+    set_info(network, receipt=ALL)
+    assert info(network).receipt is ALL

@@ -10,8 +10,11 @@ from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
 
 from budwood.errors import ConfigError, WeightsError
-from budwood.networks import timm_source as source
+from budwood.networks import timm_source
 from budwood.networks.building import build
+from budwood.networks.sources import source as named
+
+source = named("timm")
 
 FULL_NAMES = [
     "resnet50.a1_in1k",
@@ -68,7 +71,7 @@ def config(monkeypatch):
 
     def change(**fields):
         real = timm.get_pretrained_cfg("test_resnet")
-        monkeypatch.setattr(source, "_config", lambda *_: dataclasses.replace(real, **fields))
+        monkeypatch.setattr(timm_source, "_config", lambda *_: dataclasses.replace(real, **fields))
 
     return change
 
@@ -77,7 +80,7 @@ def test_a_file_named_in_a_configuration_is_the_one_asked_for(config, monkeypatc
     config(hf_hub_id="a/b", hf_hub_filename="c.bin")
     asked = []
     monkeypatch.setattr(
-        source.weights, "from_hub", lambda *args, **options: asked.append((args, options))
+        timm_source.weights, "from_hub", lambda *args, **options: asked.append((args, options))
     )
     source.file("test_resnet", "tag", None)
     assert asked == [(("a/b", "test_resnet.tag"), {"files": ("c.bin",), "on_progress": None})]
@@ -85,7 +88,7 @@ def test_a_file_named_in_a_configuration_is_the_one_asked_for(config, monkeypatc
 
 def test_weights_that_are_not_on_the_hub_come_from_their_url(config, monkeypatch):
     config(hf_hub_id=None, url="https://example.org/a.pth")
-    monkeypatch.setattr(source.weights, "published", lambda url, **_: url)
+    monkeypatch.setattr(timm_source.weights, "published", lambda url, **_: url)
     assert source.file("test_resnet", "tag", None) == "https://example.org/a.pth"
 
 

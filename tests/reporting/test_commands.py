@@ -8,7 +8,7 @@ import pytest
 from budwood.cli.train import command
 from budwood.course.recipes import load_recipe
 from budwood.reporting.run_report import command_of
-from budwood.request import Request
+from budwood.settings import Settings
 
 
 def asked(line):
@@ -32,8 +32,8 @@ def asked(line):
     ],
 )
 def test_it_asks_for_the_same_again(changes, tmp_path):
-    request = Request(data=tmp_path, **changes)
-    params, surgery = asked(command_of(request.to_json()))
+    request = Settings(data=tmp_path, **changes)
+    params, surgery = asked(command_of(request))
     assert surgery == request.surgery
     for name, value in changes.items():
         if name not in ("surgery", "report"):
@@ -43,7 +43,7 @@ def test_it_asks_for_the_same_again(changes, tmp_path):
 
 def test_a_recipe_is_named():
     request = load_recipe("vgg16-graft").request(Path("my photos"), {"seed": 3})
-    line = command_of(request.to_json())
+    line = command_of(request)
     assert line.startswith("budwood train 'my photos' --recipe vgg16-graft")
     assert "--seed 3" in line
     assert "--model" not in line

@@ -6,9 +6,9 @@ from importlib.resources import files
 
 import pytest
 
-from budwood.learning.algorithms import settled
 from budwood.reporting.pages import class_rows, model_card, page_style, report_page, write_pages
 from budwood.reporting.words import words_of
+from budwood.settings import settled
 
 from ..page_checks import check_page  # noqa: TID252
 from .conftest import facts_with, result_of

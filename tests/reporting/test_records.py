@@ -7,7 +7,7 @@ import pytest
 from budwood.errors import ConfigError
 from budwood.images.folder import load_folder
 from budwood.reporting.records import Listed, Record, listed, photos_of, read_record, write_photos
-from budwood.request import Request
+from budwood.settings import Settings
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path):
             (tmp_path / "photos" / name / f"{i}.jpg").write_bytes(b"")
     run = tmp_path / "run"
     run.mkdir()
-    request = Request(data=tmp_path / "photos").to_json()
+    request = Settings(data=tmp_path / "photos").to_json()
     (run / "config.json").write_text(json.dumps(request))
     (run / "result.json").write_text(json.dumps({"test": None}))
     return run
@@ -46,7 +46,7 @@ def test_a_run_without_a_list_whose_photos_have_gone_knows_none(folder):
 def test_photos_that_are_there_are_told_from_others(folder):
     photos = listed(load_folder(folder.parent / "photos"))
     photos[0].path.unlink()
-    record = Record(folder, {"data": str(folder.parent / "photos")}, {"test": None}, photos, {}, "")
+    record = Record(folder, Settings(data=folder.parent / "photos"), {"test": None}, photos, {}, "")
     assert record.here() == photos[1:]
     assert record.shown(photos[0].path) == f"{photos[0].label}/{photos[0].path.name}"
     assert record.shown("elsewhere/1.jpg") == "elsewhere/1.jpg"
@@ -54,7 +54,7 @@ def test_photos_that_are_there_are_told_from_others(folder):
 
 
 def test_paths_of_a_list_are_short_too(folder):
-    record = Record(folder, {"data": str(folder / "photos.csv")}, {"test": None}, (), {}, "")
+    record = Record(folder, Settings(data=folder / "photos.csv"), {"test": None}, (), {}, "")
     assert record.shown(folder / "a/1.jpg") == "a/1.jpg"
 
 

@@ -9,6 +9,7 @@ from torchvision.models.swin_transformer import SwinTransformer
 from budwood.features.rows import RowsInMemory, Selected
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.precision import pooled
+from budwood.networks.info import info, set_info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import cut
@@ -117,9 +118,12 @@ def test_each_step_says_where_the_axis_goes(name):
 )
 def test_stored_maps_are_pooled_to_their_features(make, trained, sought, shape):
     network = make()
-    network.preprocessing = Preprocessing(size=(16, 24), resize=24, mean=(0.5,) * 3, std=(0.5,) * 3)
+    set_info(
+        network,
+        preprocessing=Preprocessing(size=(16, 24), resize=24, mean=(0.5,) * 3, std=(0.5,) * 3),
+    )
     unfreeze(freeze(network, "*"), *trained)
-    parts = cut(Prepared(network, network.preprocessing).eval())
+    parts = cut(Prepared(network, info(network).preprocessing).eval())
     (tensor,) = parts.frontier
     assert tensor.shape == shape
     pixels = torch.randint(0, 256, (3, 16, 24, 3), dtype=torch.uint8)

@@ -9,6 +9,7 @@ from torch import nn
 
 from budwood.errors import CutError
 from budwood.images.preprocessing import Preprocessing
+from budwood.networks.info import set_info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
@@ -55,9 +56,10 @@ def test_the_default_example_is_a_photo_of_224_pixels():
 
 def test_the_default_example_is_what_the_networks_preprocessing_makes():
     network = small()
-    network.preprocessing = RGB
+    set_info(network, preprocessing=RGB)
     assert cut(network).frontier[0].shape == (3, 8, 8)
-    network[0], network.preprocessing = nn.Conv2d(1, 4, 3), GREY
+    network[0] = nn.Conv2d(1, 4, 3)
+    set_info(network, preprocessing=GREY)
     assert cut(network).frontier[0].shape == (1, 6, 8)
 
 

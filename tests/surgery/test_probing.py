@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from budwood.networks.building import build
+from budwood.networks.info import info
 from budwood.surgery import recording as probing
 from budwood.surgery.recording import is_light, probe_shapes
 from budwood.surgery.tracing import trace
@@ -32,8 +33,8 @@ def found(network, example, limit, monkeypatch):
 def test_running_a_network_and_running_it_on_shapes_tell_the_same(name, mode, monkeypatch):
     network = build(name, weights="none", aux_heads=name.startswith("googlenet"))
     network.train(mode == "train")
-    height, width = network.preprocessing.size
-    example = torch.zeros(1, len(network.preprocessing.mean), height, width)
+    height, width = info(network).preprocessing.size
+    example = torch.zeros(1, len(info(network).preprocessing.mean), height, width)
     was_run, run = found(network, example, float("inf"), monkeypatch)
     was_real, on_shapes = found(network, example, 0, monkeypatch)
     assert (was_run, was_real) == (True, False)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import budwood
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.freezing import select
 from budwood.surgery.stages import last_stage, stages_of
@@ -49,10 +50,10 @@ EXPECTED = {
 
 def stages_by_name(name, **options):
     network = budwood.build(name, weights="none", **options)
-    height, width = network.preprocessing.size
-    size = (1, height, width, len(network.preprocessing.mean))
+    height, width = info(network).preprocessing.size
+    size = (1, height, width, len(info(network).preprocessing.mean))
     photo = torch.zeros(size, dtype=torch.uint8)
-    return network, stages_of(Prepared(network, network.preprocessing), photo)
+    return network, stages_of(Prepared(network, info(network).preprocessing), photo)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -104,9 +105,9 @@ def test_memory_is_that_of_weights_and_of_values_alive_at_the_same_time():
 @pytest.fixture(scope="module", params=list(EXPECTED))
 def found(request):
     network = budwood.build(request.param, weights="none", classes=3)
-    prepared = Prepared(network, network.preprocessing)
-    height, width = network.preprocessing.size
-    size = (height, width, len(network.preprocessing.mean))
+    prepared = Prepared(network, info(network).preprocessing)
+    height, width = info(network).preprocessing.size
+    size = (height, width, len(info(network).preprocessing.mean))
     photo = torch.zeros(1, *size, dtype=torch.uint8)
     return request.param, prepared, stages_of(prepared, photo), size
 
@@ -165,5 +166,5 @@ def test_what_trains_still_trains_afterwards():
     budwood.unfreeze(network, "fc", "layer4*")
     before = {n: p.requires_grad for n, p in network.named_parameters()}
     photo = torch.zeros(1, 224, 224, 3, dtype=torch.uint8)
-    stages_of(Prepared(network, network.preprocessing), photo)
+    stages_of(Prepared(network, info(network).preprocessing), photo)
     assert {n: p.requires_grad for n, p in network.named_parameters()} == before

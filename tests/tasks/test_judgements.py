@@ -1,18 +1,17 @@
 """A run is judged alike, whether its folder or its capsule is named."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from budwood.errors import DataError
-from budwood.run_folders import write_json
+from budwood.files import write_json
 from budwood.tasks import evaluate as judgements
 
 
 @pytest.mark.parametrize("named", [".", "model.safetensors"])
 def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, named):
-    write_json(tmp_path / "config.json", {"group": "patient"})
+    write_json(tmp_path / "config.json", {"data": "photos", "group": "patient"})
     (tmp_path / "model.safetensors").touch()
     model = SimpleNamespace(class_names=("x", "y"), preprocessing=SimpleNamespace(depth=None))
     monkeypatch.setattr(judgements, "read_capsule", lambda run: SimpleNamespace(precision="bf16"))
@@ -23,4 +22,4 @@ def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, nam
 
     monkeypatch.setattr(judgements, "load_test", load_test)
     with pytest.raises(DataError, match=r"list\.csv is asked for patient of \('x', 'y'\)"):
-        judgements.evaluate_run(tmp_path / named, Path("list.csv"), False, print, None)
+        judgements.evaluate(tmp_path / named, "list.csv")

@@ -6,7 +6,7 @@ from torch import nn
 from budwood.classics.lenet import S2_READ_BY_C3
 from budwood.classics.vgg import CONFIGURATIONS
 from budwood.inspection.summarizing import summarize
-from budwood.networks.classics_source import DONORS
+from budwood.networks.classics_source import CLASSICS
 from network_docs import published
 from network_docs.layers import Table, compared, summary
 
@@ -51,13 +51,13 @@ def configurations() -> Table:
         sum(row.type in ("Conv2d", "Linear") for row in each.leaves if row.parameters)
         for each in summaries
     ]
-    donors = [DONORS.get(f"vgg_{letter}") for letter in CONFIGURATIONS]
+    donors = [CLASSICS[f"vgg_{letter}"].same_as for letter in CONFIGURATIONS]
     return [
         head,
         *cells,
         ("layers with weights", *map(str, layers)),
         ("name", *(f"`vgg_{letter}`" for letter in CONFIGURATIONS)),
-        ("weights of", *(f"`{donor[1]}`" if donor else "-" for donor in donors)),
+        ("weights of", *(f"`{donor.split('/')[1]}`" if donor else "-" for donor in donors)),
     ]
 
 

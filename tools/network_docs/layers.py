@@ -8,13 +8,13 @@ from itertools import takewhile
 
 from torch import nn
 
-from budwood.inspection.layer_rows import LayerRow, Shape, short
+from budwood.inspection.layer_rows import LayerRow, Shape
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
 from budwood.networks.building import build
 from budwood.networks.catalog import find
-from budwood.networks.choosing import SOURCES
-from budwood.networks.classics_source import DONORS, NETWORKS
+from budwood.networks.classics_source import CLASSICS
+from budwood.text import short
 from network_docs import published
 
 Table = list[tuple[str, ...]]
@@ -125,7 +125,7 @@ def named(*patterns: str) -> Table:
     """Budwood's own networks: input, parameters, and where the same network has weights."""
     head = ("name", "input shape", "parameters", "weights of")
     cells = []
-    for name in NETWORKS:
+    for name in CLASSICS:
         if any(fnmatchcase(name, pattern) for pattern in patterns):
             found = find(name)
             cells.append(
@@ -148,11 +148,10 @@ def percent(share: float) -> str:
 
 
 def _of(name: str) -> str:
-    if name not in DONORS:
+    if (same_as := CLASSICS[name].same_as) is None:
         return "-"
-    library, donor = DONORS[name]
-    (called,) = (known for known, source in SOURCES.items() if source is library)
-    return f"{called} `{donor}`"
+    library, donor = same_as.split("/")
+    return f"{library} `{donor}`"
 
 
 def _is_in(row: LayerRow, parts: tuple[str, ...]) -> bool:

@@ -1,6 +1,5 @@
 """The command line: one file a verb. No torch until a command needs it."""
 
-import difflib
 import logging
 import os
 import signal
@@ -13,7 +12,8 @@ from importlib import import_module
 import click
 
 from budwood.cli.output import documented, fail, prepare_streams, stopped
-from budwood.places import home
+from budwood.files import home
+from budwood.text import did_you_mean
 
 COMMANDS = (
     "demo",
@@ -59,8 +59,8 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0].lower(), COMMANDS, 1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
+            near = did_you_mean(args[0].lower(), COMMANDS)
+            guess = f" Did you mean {near!r}?" if near else ""
             raise click.UsageError(f"No command is called {args[0]!r}.{guess}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -135,8 +135,6 @@ def _surroundings() -> dict[str, str]:
     return {
         # Importing torch makes this folder; otherwise it would lie in the temporary folder.
         "TORCHINDUCTOR_CACHE_DIR": str(home() / "torch"),
-        # Its list of fonts; otherwise it would lie in the user's home folder.
-        "MPLCONFIGDIR": str(home() / "matplotlib"),
         # Threads that spin while they wait make training several times slower on a busy machine.
         "OMP_WAIT_POLICY": "passive",
     }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, NetworkName, seed_option, store_limit_option
+from budwood.cli.options import NETWORK, PHOTOS, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
@@ -12,7 +12,7 @@ from budwood.cli.output import ProgressLine, common_options, note, show
 @click.argument("data", type=PHOTOS)
 @click.option(
     "--model",
-    type=NetworkName(),
+    type=NETWORK,
     default="efficientnet_lite0",
     show_default=True,
     help="The network by whose features photos are judged.",
@@ -36,8 +36,8 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     metavar="COLUMN",
     help="Column of a CSV list that tells which photos belong together. [default: group]",
 )
-@seed_option("findings")
-@store_limit_option()
+@setting_option("seed", help="Same seed, same findings.")
+@setting_option("store_limit")
 @common_options
 def command(
     data: Path,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, RATE, seed_option, store_limit_option
+from budwood.cli.options import PHOTOS, RATE, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
@@ -18,20 +18,10 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     help="Networks to compare, separated by commas; =none for random weights. "
     "[default: all whose weights are installed or downloaded]",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="auto",
-    show_default=True,
-    help="Arithmetic of the networks.",
+@setting_option(
+    "precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Arithmetic of the networks."
 )
-@click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    metavar="cpu|cuda|mps",
-    help="Where the networks run.",
-)
+@setting_option("device", help="Device that the networks run on.")
 @click.option(
     "--margin",
     type=RATE,
@@ -40,9 +30,9 @@ from budwood.cli.output import ProgressLine, common_options, note, show
     show_default=True,
     help="How much worse than the best a recommended stage may be: 0.01 is one point of accuracy.",
 )
-@seed_option()
-@click.option("--strict", is_flag=True, help="A single broken photo is an error.")
-@store_limit_option()
+@setting_option("seed")
+@setting_option("strict")
+@setting_option("store_limit")
 @common_options
 def command(
     data: Path,
@@ -70,14 +60,13 @@ def command(
       budwood compare photos/ --models 'efficientnet_lite*,resnet18'
     """
     from budwood.features.gathering import Extraction
-    from budwood.networks.candidates import candidates
     from budwood.tasks.compare import compare  # torch is loaded here
 
     asked = [name.strip() for text in names for name in text.split(",") if name.strip()]
     extraction = Extraction(precision=precision, device=device, store_limit=store_limit)
     comparison = compare(
         data,
-        candidates(asked),
+        asked or None,
         extraction=extraction,
         margin=margin,
         seed=seed,

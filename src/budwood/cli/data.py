@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import Existing
+from budwood.cli.options import existing
 from budwood.cli.output import common_options, documented, note, show
 
 
@@ -26,7 +26,7 @@ def command() -> None:
 )
 @click.option(
     "--archive",
-    type=Existing("archive"),
+    type=existing("archive"),
     metavar="FILE",
     help="The archive, if it was downloaded by other means; nothing is downloaded then.",
 )

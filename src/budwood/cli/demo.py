@@ -27,7 +27,7 @@ def command(out: Path | None, replace: bool, as_json: bool, debug: bool) -> None
     Example:
       budwood demo
     """
-    from budwood.places import home
+    from budwood.files import home
     from budwood.tasks.demo import run_demo
 
     demo = run_demo(out or home() / "demo", note, ProgressLine("extracting"), STARTED, replace)

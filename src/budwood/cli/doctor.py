@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from budwood.cli.options import PHOTOS, NetworkName
+from budwood.cli.options import NETWORK, PHOTOS
 from budwood.cli.output import STARTED, common_options, show
 
 
@@ -14,7 +14,7 @@ from budwood.cli.output import STARTED, common_options, show
 @click.argument("data", type=PHOTOS, required=False, metavar="[DATA]")
 @click.option(
     "--model",
-    type=NetworkName(),
+    type=NETWORK,
     default="efficientnet_lite0",
     show_default=True,
     help="The network that forecasts are made for.",
@@ -34,6 +34,6 @@ def command(data: Path | None, model: str, as_json: bool, debug: bool) -> None:
     """
     with TemporaryDirectory() as place:  # importing torch makes a folder
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = place
-        from budwood.tasks.doctor import diagnose  # torch is loaded here
+        from budwood.tasks.doctor import doctor  # torch is loaded here
 
-        show(diagnose(data, model=model, started=STARTED), as_json)
+        show(doctor(data, model=model, started=STARTED), as_json)

@@ -4,21 +4,15 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, RATE, RUN
+from budwood.cli.options import PHOTOS, RUN, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("evaluate")
 @click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN [RUN]")
 @click.argument("data", type=PHOTOS)
-@click.option(
-    "--abstain",
-    type=RATE,
-    metavar="RATE",
-    help="Target error rate for selective prediction, kept with 90 % confidence; reports coverage "
-    "and error on DATA.",
-)
-@click.option("--strict", is_flag=True, help="A single broken photo is an error.")
+@setting_option("abstain")
+@setting_option("strict")
 @common_options
 def command(
     runs: tuple[Path, ...],
@@ -42,11 +36,14 @@ def command(
     """
     if len(runs) > 2:
         raise click.UsageError("One or two runs can be judged at a time.")
-    from budwood.tasks.evaluate import evaluate_pair, evaluate_run
+    from budwood.tasks.evaluate import evaluate
 
-    progress = ProgressLine("extracting")
-    if len(runs) == 2:
-        pair = evaluate_pair((runs[0], runs[1]), data, strict, note, progress, abstain)
-        show(pair, as_json)
-    else:
-        show(evaluate_run(runs[0], data, strict, note, progress, abstain), as_json)
+    found = evaluate(
+        runs if len(runs) == 2 else runs[0],
+        data,
+        abstain=abstain,
+        strict=strict,
+        on_note=note,
+        on_progress=ProgressLine("extracting"),
+    )
+    show(found, as_json)

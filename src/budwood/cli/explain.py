@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import RUN, Existing
+from budwood.cli.options import RUN, existing
 from budwood.cli.output import ProgressLine, common_options, note, show
 
 
 @click.command("explain")
 @click.argument("run", type=RUN)
-@click.argument("photos", nargs=-1, required=True, type=Existing("photo"), metavar="PHOTO...")
+@click.argument("photos", nargs=-1, required=True, type=existing("photo"), metavar="PHOTO...")
 @click.option("--layer", metavar="NAME", help="The layer whose map is shown. [default: the last]")
 @click.option(
     "--class", "named", metavar="NAME", help="The class to explain. [default: the predicted one]"
@@ -45,9 +45,9 @@ def command(
       budwood explain runs/flowers-efficientnet_lite0 IMG_0001.jpg
       budwood explain runs/flowers-efficientnet_lite0 IMG_0001.jpg --class roses --layer blocks.4
     """
-    from budwood.tasks.explain import explain_run
+    from budwood.tasks.explain import explain
 
-    found = explain_run(
+    found = explain(
         run,
         photos,
         out,

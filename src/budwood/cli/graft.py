@@ -2,7 +2,7 @@
 
 import click
 
-from budwood.cli.options import Shape
+from budwood.cli.options import SHAPE
 from budwood.cli.output import common_options, note, show
 
 
@@ -14,7 +14,7 @@ from budwood.cli.output import common_options, note, show
     metavar="N",
     help='How many classes "classes" stands for. [default: the recipe\'s]',
 )
-@click.option("--input", "shape", type=Shape(), help="Input size. [default: the recipe's]")
+@click.option("--input", "shape", type=SHAPE, help="Input size. [default: the recipe's]")
 @click.option("--adapt", is_flag=True, help="Join layers that do not fit, as `adapt = true` does.")
 @click.option(
     "--depth", type=click.IntRange(1), metavar="N", help="Show layers down to this depth only."

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from budwood.cli.options import (
-    NetworkOrRun,
-    Shape,
-    SurgeryCommand,
-    surgery_options,
+    NETWORK_OR_RUN,
+    SHAPE,
+    SettingsCommand,
+    setting_option,
     surgery_steps,
 )
 from budwood.cli.output import common_options, note, show, show_text
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from budwood.inspection.summary import Summary
 
 
-@click.command("inspect", cls=SurgeryCommand)
-@click.argument("what", type=NetworkOrRun(), metavar="NAME|RECIPE|RUN")
-@click.option("--input", "shape", type=Shape(), help="Input size. [default: the network's own]")
+@click.command("inspect", cls=SettingsCommand)
+@click.argument("what", type=NETWORK_OR_RUN, metavar="NAME|RECIPE|RUN")
+@click.option("--input", "shape", type=SHAPE, help="Input size. [default: the network's own]")
 @click.option(
     "--batch",
     type=click.IntRange(1),
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     metavar="FILE.svg",
     help="Draw the network into this file as well.",
 )
-@surgery_options
+@setting_option("surgery")
 @click.option(
     "--classes", type=click.IntRange(1), metavar="N", help="Replace the head for so many classes."
 )
@@ -100,10 +100,7 @@ def command(
         raise click.UsageError(f"--format {kind} and --json cannot both go to stdout.")
     if drawing is not None:
         _require_place(drawing)
-    is_unmodified = not (shape or batch or drawing or classes or surgery_steps())
-    summary = _stored(what) if is_unmodified else None
-    if summary is None:
-        summary = _built(what, shape, batch, drawing, classes, head or "linear")
+    summary = _summary(what, shape, batch, drawing, classes, head or "linear")
     summary = summary.to_depth(depth)
     if as_json:
         show(summary, as_json)
@@ -111,14 +108,26 @@ def command(
         show_text(_text(summary, kind, formulas).rstrip("\n"))
 
 
-def _stored(what: Path | str) -> "Summary | None":
-    """The summary of a network of the catalogue as it is, without torch; None if there is none."""
+def _summary(
+    what: Path | str,
+    shape: tuple[int, int, int] | None,
+    batch: int | None,
+    drawing: Path | None,
+    classes: int | None,
+    head: str,
+) -> "Summary":
+    """The summary; of a network of the catalogue it is kept, and torch is needed the first time
+    only."""
     from budwood.course.bundled import names as recipe_names
-    from budwood.inspection.layer_tables import stored_summary
+    from budwood.inspection.cached_summaries import cached_summary
 
-    if isinstance(what, Path) or what in recipe_names():
-        return None
-    return stored_summary(find(what))
+    def built() -> "Summary":
+        return _built(what, shape, batch, drawing, classes, head)
+
+    if drawing is not None or isinstance(what, Path) or what in recipe_names():
+        return built()
+    about = [find(what).qualified, shape, batch, classes, head, surgery_steps()]
+    return cached_summary(about, built)
 
 
 def _built(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.options import PHOTOS, seed_option
+from budwood.cli.options import PHOTOS, setting_option
 from budwood.cli.output import EpochTable, ProgressLine, common_options, documented, note, show
 
 
@@ -45,7 +45,7 @@ def command() -> None:
     help="Folder for degradation.svg, the chart, and degradation.json, the figures.",
 )
 @click.option("--replace", is_flag=True, help="Replace the figures of an earlier lesson in DIR.")
-@seed_option()
+@setting_option("seed")
 @common_options
 def degradation(
     data: Path | None,

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from budwood.errors import BudwoodError
-from budwood.names import visible
+from budwood.text import duration, visible
 
 STARTED = time.perf_counter()
 """When the process began to run our code."""
@@ -207,7 +207,7 @@ class ProgressLine:
         text = (
             f"  {self._what} {progress.done} of {progress.total} photos, "
             f"{progress.photos_per_second:.0f} a second"
-            + ("" if is_done or left is None else f", {_duration(left)} left")
+            + ("" if is_done or left is None else f", {duration(left)} left")
         )
         if self._on_terminal:
             click.echo(f"\r{text:<78}", err=True, nl=is_done)
@@ -236,9 +236,3 @@ class EpochTable:
             f"{row['seconds']:.1f} s",
             err=True,
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from budwood.cli.options import RATE, Existing, RunOrNetwork
+from budwood.cli.options import RUN_OR_NETWORK, existing, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
 from budwood.errors import ConfigError
+from budwood.files import csv_bytes, path_cell, write_list
 from budwood.images.names import UNKNOWN
-from budwood.lists import csv_bytes, path_cell, write_list
 
 if TYPE_CHECKING:
     from budwood.tasks.predict import Predictions
 
 DASH = Path("-")
 """Stands for stdin or stdout."""
-PATH = Existing("photo or folder")
+PATH = existing("photo or folder")
 
 
 @click.command("predict")
-@click.argument("run", type=RunOrNetwork(), metavar="RUN|NETWORK")
+@click.argument("run", type=RUN_OR_NETWORK, metavar="RUN|NETWORK")
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
@@ -32,12 +32,10 @@ PATH = Existing("photo or folder")
     metavar="N",
     help="Classes named per photo. [default: 3; of a NETWORK 5]",
 )
-@click.option(
-    "--abstain",
-    type=RATE,
-    metavar="RATE",
-    help="Target error rate for selective prediction, kept with 90 % confidence: photos that are "
-    "too unsure or out of distribution are unknown.",
+@setting_option(
+    "abstain",
+    help="Let the classifier abstain so that, with 90 % confidence, at most this share of its "
+    "answers is wrong: images that are too unsure or out of distribution are unknown.",
 )
 @click.option(
     "--csv",

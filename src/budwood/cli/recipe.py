@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from budwood.cli.options import PHOTOS, SurgeryCommand
+from budwood.cli.options import PHOTOS, SettingsCommand, setting_options
 from budwood.cli.output import common_options, documented, show
-from budwood.cli.training import train, training_options
+from budwood.cli.train import train
 
 if TYPE_CHECKING:
     from budwood.course.recipes import Recipe
@@ -72,12 +72,15 @@ def show_(name: str, as_json: bool, debug: bool) -> None:
     show(load_recipe(name), as_json)
 
 
-@command.command("run", cls=SurgeryCommand)
+@command.command("run", cls=SettingsCommand)
 @click.argument("name", metavar="NAME|FILE")
 @click.option(
-    "--data", type=PHOTOS, required=True, help="The photos, as `budwood train` takes them."
+    "--data",
+    type=PHOTOS,
+    required=True,
+    help="The photos, as `budwood train` takes them.",
 )
-@training_options
+@setting_options(without=["recipe"])
 @common_options
 def run_(name: str, data: Path, as_json: bool, debug: bool, **options: Any) -> None:
     """Train by a recipe, and show the result beside the chapter's.

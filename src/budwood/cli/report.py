@@ -34,6 +34,7 @@ def command(run: Path, language: str, as_json: bool, debug: bool) -> None:
       budwood report runs/flowers-efficientnet_lite0
       budwood report runs/flowers-efficientnet_lite0 --lang zh
     """
-    from budwood.tasks.report import report_run  # torch is loaded here
+    from budwood.tasks.report import report  # torch is loaded here
 
-    show(report_run(run, language, note, ProgressLine("extracting")), as_json)
+    progress = ProgressLine("extracting")
+    show(report(run, language=language, on_note=note, on_progress=progress), as_json)

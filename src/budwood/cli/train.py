@@ -4,20 +4,28 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
-from budwood.cli.options import PHOTOS, SurgeryCommand
-from budwood.cli.output import common_options
-from budwood.cli.training import train, training_options
-
-
-@click.command("train", cls=SurgeryCommand)
-@click.argument("data", type=PHOTOS)
-@click.option(
-    "--recipe",
-    metavar="NAME|FILE",
-    help="Do what a recipe says; `budwood recipe list` shows them. Other options overrule it.",
+from budwood.cli.options import (
+    PHOTOS,
+    SettingsCommand,
+    setting_options,
+    surgery_steps,
 )
-@training_options
+from budwood.cli.output import (
+    STARTED,
+    EpochTable,
+    ProgressLine,
+    common_options,
+    note,
+    reached,
+    show,
+)
+
+
+@click.command("train", cls=SettingsCommand)
+@click.argument("data", type=PHOTOS)
+@setting_options()
 @common_options
 def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **options: Any) -> None:
     """Train a classifier on the photos in DATA, judge it, save it.
@@ -33,3 +41,26 @@ def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **option
       budwood train photos/ --head mlp:256 --epochs 20 --out runs/wider
     """
     train(data, recipe, options, as_json)
+
+
+def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool) -> None:
+    """Train as the options say; where a recipe is given, they say what is different from it."""
+    note(f"Looking at the photos in {data}.")  # what follows is slow to import
+    from budwood.course.recipes import load_recipe  # torch is loaded from here on
+    from budwood.settings import Settings
+    from budwood.tasks.train import run_training
+
+    source = click.get_current_context().get_parameter_source
+    values = {k: v for k, v in options.items() if k not in ("freeze", "unfreeze")}
+    values["surgery"] = surgery_steps()
+    chosen = None if recipe is None else load_recipe(recipe)
+    if chosen is None:
+        settings = Settings(data=data, **values)
+    else:
+        given = (n for n in values if n == "surgery" or source(n) is ParameterSource.COMMANDLINE)
+        settings = chosen.request(data, {name: values[name] for name in given})
+    progress = ProgressLine("extracting")
+    run = run_training(
+        settings, note, progress, EpochTable(), STARTED, chosen, lambda: reached("training")
+    )
+    show(run, as_json)

@@ -20,7 +20,7 @@ def command(run: Path, as_json: bool, debug: bool) -> int:
     Example:
       budwood verify runs/flowers-efficientnet_lite0
     """
-    from budwood.proof import verify
+    from budwood.capsule.verify import verify
 
     verification = verify(run)
     show(verification, as_json)

@@ -1,10 +1,10 @@
 """The recipes that come with Budwood, by name; never imports torch."""
 
-import difflib
 from importlib.resources import files
 from pathlib import Path
 
 from budwood.errors import UnknownName
+from budwood.text import did_you_mean
 
 SUFFIX = ".toml"
 FOLDER = files("budwood.course") / "chapter"
@@ -32,10 +32,10 @@ def text_of(recipe: str | Path) -> str:
     path = Path(recipe).expanduser()
     if path.is_file():
         return path.read_text("utf-8")
-    near = difflib.get_close_matches(str(recipe), names(), 1, cutoff=0.4)
+    near = did_you_mean(str(recipe), names(), 0.4)
     raise UnknownName(
         f"There is no recipe {str(recipe)!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else "It is a name, or the path of a file.",
+        expected=f"Did you mean {near!r}?" if near else "It is a name, or the path of a file.",
         next="`budwood recipe list` shows them.",
         file=path if path.suffix == SUFFIX else None,
     )

@@ -10,7 +10,7 @@ from budwood.classics.googlenet import WIDTHS, InceptionV1, NaiveInception, ente
 from budwood.classics.scaling import LARGEST_PHI, PUBLISHED, phis, scale_by
 from budwood.errors import ConfigError
 from budwood.inspection.summarizing import summarize
-from budwood.surgery.tables import aligned
+from budwood.text import aligned
 
 
 @dataclass(frozen=True)

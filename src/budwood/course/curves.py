@@ -4,16 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from budwood.reporting.charts import AxisScale, Chart, round_ticks
 
-THIN, THICK = 1.1, 2.8
-"""Widths of lines, in points."""
-PLAIN, RESIDUAL, GREY = "#a8401c", "#174a7c", "#555555"
-"""Dark enough to be read as grey, and told apart by those who see no red."""
+WIDTH, HEIGHT = 760, 460
 APART = 0.06
 """Least distance of two labels, as a share of the chart's height."""
+_MARGIN = 0.35  # room for the labels, as a share of the curves' width
+_STYLE = """
+svg { font: 13px sans-serif; background: #fff }
+text { fill: #222 }
+.line { fill: none; stroke-width: 1.1 }
+.line.thick { stroke-width: 2.8 }
+.line.dashed { stroke-dasharray: 6 3 }
+.line.dotted { stroke-dasharray: 1 3 }
+.line.hair { stroke-width: 0.6 }
+.axis { fill: none; stroke: #555 }
+.grid { fill: none; stroke: #e4e4e4 }
+.plain { stroke: #a8401c }
+.residual { stroke: #174a7c }
+.grey { stroke: #555 }
+.dot.plain, text.plain { fill: #a8401c; stroke: none }
+.dot.residual, text.residual { fill: #174a7c; stroke: none }
+text.residual { font-weight: bold }
+text.grey { fill: #555; stroke: none }
+"""  # the colours are dark enough to be read as grey, and told apart by those who see no red
 
 
 @dataclass(frozen=True)
@@ -42,31 +56,31 @@ def draw_curves(curves: Sequence[Curve], chance: float, file: IO[bytes]) -> None
         >>> b"<svg" in chart.getvalue()
         True
     """
-    figure = Figure(figsize=(7.6, 4.6), layout="constrained")
-    axes = figure.add_subplot()
     epochs = len(curves[0].losses)
-    top = 1.05 * max(chance, *(loss for curve in curves for loss in curve.losses))
+    first = min(1, epochs - 0.5)
+    margin = _MARGIN * (epochs - first)
+    ticks = tuple(t for t in round_ticks(1, epochs) if t == round(t) and 1 <= t <= epochs)
+    losses = round_ticks(0, max(chance, *(loss for curve in curves for loss in curve.losses)))
+    x = AxisScale(first, epochs + margin, ticks, "{:.0f}".format)
+    y = AxisScale(0, 1.1 * losses[-1], losses, "{:g}".format)
+    chart = Chart("Networks trained on the same photos", x, y, "Epoch (passes over the photos)",
+                  "Training loss (nats per photo)", WIDTH, HEIGHT)  # fmt: skip
+    chart.text(first, 1.06 * losses[-1], chart.title, "title", "start")
     for curve in curves:
-        axes.plot(
-            range(1, epochs + 1),
-            curve.losses,
-            color=_colour(curve),
-            linewidth=THICK if curve.is_thick else THIN,
-            linestyle=(0, (4, 1.5)) if curve.is_dashed else "-",
-            marker=".",  # one epoch alone makes no line
-            markersize=7 if curve.is_thick else 4,
-            clip_on=False,
-        )
-    axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=":")
-    axes.set_xlim(min(1, epochs - 0.5), epochs)
-    axes.set_ylim(0, top)
-    axes.set_title("Networks trained on the same photos", loc="left")
-    axes.set_xlabel("Epoch (passes over the photos)")
-    axes.set_ylabel("Training loss (nats per photo)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.spines[["top", "right"]].set_visible(False)
-    _label(axes, curves, chance, top)
-    figure.savefig(file, format="svg", metadata={"Date": None})
+        points = list(enumerate(curve.losses, 1))
+        thick, dashed = " thick" * curve.is_thick, " dashed" * curve.is_dashed
+        chart.line(points, _colour(curve) + thick + dashed)
+        chart.dots(points, _colour(curve))  # one epoch alone makes no line
+    chart.line([(first, chance), (epochs, chance)], "grey dotted")
+    names = [(curve.label, curve.losses[-1], _colour(curve)) for curve in curves]
+    names.append(("guessing", chance, "grey"))
+    places = spread([end for _, end, _ in names], APART * y.high)
+    for (name, end, colour), place in zip(names, places, strict=True):
+        at = max(place, 0.0)
+        chart.line([(epochs, end), (epochs + margin / 8, at)], f"{colour} hair")
+        # Words stand above their point: half a line lower they are centred on it.
+        chart.text(epochs + margin / 7, at - 0.03 * y.high, name, colour, "start")
+    file.write(chart.document(_STYLE).encode())
 
 
 def spread(places: Sequence[float], apart: float) -> list[float]:
@@ -93,28 +107,5 @@ def spread(places: Sequence[float], apart: float) -> list[float]:
     return moved
 
 
-def _label(axes: Axes, curves: Sequence[Curve], chance: float, top: float) -> None:
-    """The name of each line right of its end, and a hairline to it."""
-    ends = [*(curve.losses[-1] for curve in curves), chance]
-    labels = [*(curve.label for curve in curves), "guessing"]
-    colours = [*(_colour(curve) for curve in curves), GREY]
-    weights = ["bold" if curve.is_thick else "normal" for curve in curves] + ["normal"]
-    last = len(curves[0].losses)
-    for text, end, place, colour, weight in zip(
-        labels, ends, spread(ends, APART * top), colours, weights, strict=True
-    ):
-        axes.annotate(
-            text,
-            xy=(last, end),
-            xytext=(1.06, max(place, 0) / top),
-            textcoords="axes fraction",
-            color=colour,
-            fontweight=weight,
-            verticalalignment="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6},
-            annotation_clip=False,
-        )
-
-
 def _colour(curve: Curve) -> str:
-    return RESIDUAL if curve.is_thick else PLAIN
+    return "residual" if curve.is_thick else "plain"

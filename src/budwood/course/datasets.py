@@ -1,6 +1,5 @@
 """Photos to learn with, fetched by name: the flowers and the cats and dogs of the course."""
 
-import difflib
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from budwood.display import displayed
-from budwood.errors import DataError, UnknownName, WeightsError
-from budwood.networks.downloading import Progress, fetch, sha256_of
-from budwood.places import home
-from budwood.unpacking import unpack, whole_folder
+from budwood.errors import DataError, UnknownName
+from budwood.files import home, whole_folder
+from budwood.networks.downloads import ARCHIVE, Progress, fetch, sha256_of, unpack
+from budwood.text import did_you_mean
 
 
 @displayed
@@ -192,10 +191,10 @@ def find_dataset(name: str) -> Dataset:
     """
     if name in DATASETS:
         return DATASETS[name]
-    near = difflib.get_close_matches(name.lower(), DATASETS, 1)
+    near = did_you_mean(name.lower(), DATASETS)
     raise UnknownName(
         f"No data set is called {name!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else None,
+        expected=f"Did you mean {near!r}?" if near else None,
         next="`budwood data list` lists them.",
     )
 
@@ -224,15 +223,13 @@ def _download(
 ) -> Path:
     folder = home() / "downloads"
     on_note(f"Downloading {dataset.url} ({dataset.bytes / 1e6:.0f} MB), kept in {folder}.")
-    try:
-        return fetch(dataset.url, sha256=dataset.sha256, folder=folder, on_progress=on_progress)
-    except WeightsError as error:
-        raise DataError(
-            error.problem,
-            expected=error.expected,
-            next=(error.next or "").replace("--weights PATH", "--archive FILE"),
-            file=error.file,
-        ) from None
+    return fetch(
+        dataset.url,
+        sha256=dataset.sha256,
+        folder=folder,
+        purpose=ARCHIVE,
+        on_progress=on_progress,
+    )
 
 
 def _check_archive(archive: Path, dataset: Dataset) -> None:

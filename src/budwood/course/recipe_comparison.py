@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from budwood.course.recipes import Chapter, Recipe
-from budwood.request import Request
-from budwood.surgery.tables import aligned
+from budwood.settings import Settings
+from budwood.text import aligned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +68,12 @@ class Beside:
                 yield name, format(here, form), format(there, form)
 
 
-def beside(recipe: Recipe, request: Request, reached: Reached) -> Beside:
+def beside(recipe: Recipe, request: Settings, reached: Reached) -> Beside:
     """The run of a recipe beside the chapter's result."""
     return Beside(recipe, reached, tuple(_differences(recipe, request, reached)))
 
 
-def _differences(recipe: Recipe, request: Request, reached: Reached) -> Iterator[str]:
+def _differences(recipe: Recipe, request: Settings, reached: Reached) -> Iterator[str]:
     chapter = recipe.chapter
     if chapter is None:
         return

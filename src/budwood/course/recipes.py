@@ -1,33 +1,20 @@
 """A recipe: a whole training in a short file, and what another got who did the same."""
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from budwood.course.bundled import SUFFIX, names, text_of
 from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError
-from budwood.grafting.graft_recipes import GraftRecipe, require_keys
-from budwood.learning.algorithms import TRAINING as TRAINING_OPTIONS
+from budwood.fields import Setting, Texts, read_table, require_all, setting, settings_of
+from budwood.grafting.graft_recipes import GraftRecipe
 from budwood.networks.catalog import find
-from budwood.request import Request
+from budwood.settings import Settings, recipe_keys
 
-TRAINING = ("fit", *TRAINING_OPTIONS)
-"""Settings of `[training]`, as `budwood train` has them."""
-NETWORK = (
-    "model",
-    "weights",
-    "aux_heads",
-    "size",
-    "head",
-    "freeze",
-    "unfreeze",
-    "test_fraction",
-    "seed",
-)
-"""Settings of the network and the photos, likewise; with `[graft]` only some make sense."""
+_TABLES = ("training", "graft", "chapter")
 
 
 @displayed
@@ -35,14 +22,13 @@ NETWORK = (
 class Chapter:
     """What the course's chapter printed for the same example."""
 
-    test_top1: float | None = None
-    train_top1: float | None = None
-    train_photos: int | None = None
-    test_photos: int | None = None
-    seconds: float | None = None
-    device: str | None = None
-    differs: tuple[str, ...] = ()
-    """What is done otherwise here, and why."""
+    test_top1: float | None = setting(None, "Accuracy on its test images.")
+    train_top1: float | None = setting(None, "Accuracy on its training images.")
+    train_photos: int | None = setting(None, "Number of its training images.")
+    test_photos: int | None = setting(None, "Number of its test images.")
+    seconds: float | None = setting(None, "How long it took.")
+    device: str | None = setting(None, "What it ran on.")
+    differs: Texts = setting((), "What is done otherwise here and why, a sentence each.")
 
 
 @displayed
@@ -51,19 +37,21 @@ class Recipe:
     """A training that has a name."""
 
     name: str
-    title: str = ""
-    example: str | None = None
-    """Number of the example in the chapter."""
-    data: str | None = None
-    """The photos that it is for: `flowers` or `catdog`; see `budwood data`."""
+    title: str = setting("", "What it trains; shown with the result.")
+    example: str | None = setting(None, "Number of the example in the chapter.")
+    data: str | None = setting(
+        None,
+        "Images that it is for: flowers, of which `budwood inspect` shows 5 classes, or catdog, of "
+        "which it shows 2.",
+    )
     settings: Mapping[str, Any]
-    """What it asks of `budwood train`, by the names of `Request`."""
+    """What it asks of `budwood train`, by the names of `Settings`."""
     graft: GraftRecipe | None = None
     chapter: Chapter | None = None
     text: str = ""
     """The file."""
 
-    def request(self, data: Path, given: Mapping[str, Any] | None = None) -> Request:
+    def request(self, data: Path, given: Mapping[str, Any] | None = None) -> Settings:
         """What `budwood train` is asked for, with other settings where they are given.
 
         Raises:
@@ -75,14 +63,12 @@ class Recipe:
                 f"The recipe {self.name} is a graft; it has no other model.",
                 next="Leave --model out, or copy the recipe and change its layers.",
             )
-        steps = (*self.settings.get("surgery", ()), *given.pop("surgery", ()))
-        named = {} if self.graft is None else {"model": self.name}
-        settings = {**self.settings, **named, **given, "surgery": steps}
-        return Request(data=data, graft=self.graft, recipe=self.name, **settings)
+        given["surgery"] = (*self.settings["surgery"], *given.get("surgery", ()))
+        named = {"model": self.name, "graft": self.graft.to_json()} if self.graft else {}
+        return Settings(data=data, recipe=self.name, **{**self.settings, **named, **given})
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
-        chapter = None if self.chapter is None else _plain(self.chapter)
         return {
             "name": self.name,
             "title": self.title,
@@ -90,7 +76,8 @@ class Recipe:
             "data": self.data,
             "settings": {**self.settings, "surgery": [list(s) for s in self.settings["surgery"]]},
             "graft": self.graft and self.graft.to_json(),
-            "chapter": chapter,
+            "chapter": self.chapter
+            and {**vars(self.chapter), "differs": list(self.chapter.differs)},
         }
 
     def __str__(self) -> str:
@@ -135,89 +122,46 @@ def is_recipe(what: str | Path) -> bool:
 
 
 def _recipe(name: str, table: Mapping[str, Any], text: str) -> Recipe:
-    ours = ("title", "example", "data")
-    require_keys(table, (*ours, *NETWORK, "training", "graft", "chapter"), "A recipe")
-    if ("graft" in table) == ("model" in table):
-        raise ConfigError('A recipe has either a `model = "..."` or a [graft] table.')
+    """The recipe that a file comes to; all that is wrong with it is told together."""
+    own, keys = settings_of(Recipe), recipe_keys("")
+    values, problems = read_table(table, {**own, **keys}, "A recipe", _TABLES)
+    tables = {key: table[key] for key in _TABLES if isinstance(table.get(key), Mapping)}
+    problems += (
+        ConfigError(f"{key} is {table[key]!r}.", expected=f"It must be a table: [{key}].")
+        for key in _TABLES
+        if key in table and key not in tables
+    )
+    training, wrong = read_table(tables.get("training", {}), recipe_keys("training"), "[training]")
+    told, wrong_too = read_table(tables.get("chapter", {}), settings_of(Chapter), "[chapter]")
+    problems += [*wrong, *wrong_too]
+    problems += [] if problems else _contradictions(table, keys)
     graft = None
-    if "graft" in table:
-        for key in ("aux_heads", "head", "freeze", "unfreeze"):
-            if key in table:
-                raise ConfigError(
-                    f"{key} is for a recipe with a model.",
-                    next="In a [graft] each layer says whether it is frozen, and the last ones "
-                    "are the head.",
-                )
-        graft = GraftRecipe.from_json(_table(table, "graft"))
-    else:
-        find(_typed(table, "model", str))
+    try:
+        if "model" in values:
+            find(values["model"])
+        if "graft" in tables:
+            graft = GraftRecipe.from_json(tables["graft"])
+    except BudwoodError as problem:
+        problems.append(problem)
+    require_all(problems)
     return Recipe(
         name=name,
-        title=_typed(table, "title", str, ""),
-        example=_typed(table, "example", str, None),
-        data=_typed(table, "data", str, None),
-        settings=_settings(table),
+        **{key: values.pop(key) for key in own if key in values},
+        settings={"surgery": (), **values, **training},
         graft=graft,
-        chapter=_chapter(_table(table, "chapter")) if "chapter" in table else None,
+        chapter=Chapter(**told) if "chapter" in tables else None,
         text=text,
     )
 
 
-def _settings(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings by the names of `Request`, of the types that it has."""
-    training = _table(table, "training")
-    require_keys(training, TRAINING, "[training]")
-    types: dict[str, Any] = {
-        "model": str,
-        "weights": str,
-        "aux_heads": bool,
-        "size": int,
-        "head": str,
-        "test_fraction": float,
-        "seed": int,
-        "fit": str,
-        "epochs": int,
-        "lr": float,
-        "batch_size": int,
-        "optimizer": str,
-        "schedule": str,
-        "patience": int,
-    }
-    both = {**table, **training}
-    settings = {key: _typed(both, key, kind) for key, kind in types.items() if key in both}
-    steps = [(action, glob) for action in ("freeze", "unfreeze") for glob in _globs(table, action)]
-    return {**settings, "surgery": tuple(steps)}
-
-
-def _globs(table: Mapping[str, Any], key: str) -> list[str]:
-    value = table.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(glob, str) for glob in value):
-        raise ConfigError(f"{key} is {value!r}.", expected='It must be a list: ["layer4*"].')
-    return value
-
-
-def _chapter(table: Mapping[str, Any]) -> Chapter:
-    require_keys(table, [each.name for each in fields(Chapter)], "[chapter]")
-    return Chapter(**{**table, "differs": tuple(table.get("differs", ()))})
-
-
-def _table(table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = table.get(key, {})
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{key} is {value!r}.", expected=f"It must be a table: [{key}].")
-    return value
-
-
-def _typed(table: Mapping[str, Any], key: str, kind: type, default: Any = None) -> Any:
-    value = table.get(key, default)
-    if key not in table:
-        return default
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{key} is {value!r}.", expected=f"It must be of type {kind.__name__}.")
-    return value
-
-
-def _plain(chapter: Chapter) -> dict[str, Any]:
-    return {**vars(chapter), "differs": list(chapter.differs)}
+def _contradictions(table: Mapping[str, Any], keys: Mapping[str, Setting]) -> Iterator[ConfigError]:
+    if ("graft" in table) == ("model" in table):
+        yield ConfigError('A recipe has either a `model = "..."` or a [graft] table.')
+    elif "graft" in table:
+        for key, each in keys.items():
+            if each.not_in_graft and key in table:
+                yield ConfigError(
+                    f"{key} is for a recipe with a model.",
+                    next="In a [graft] each layer says whether it is frozen, and the last ones "
+                    "are the head.",
+                )

@@ -1,13 +1,14 @@
 """A small task that needs no download: ten surfaces, told apart by 64-pixel grey patches.
 
-Every class comes from one picture that scikit-image's package holds. The left side of the picture
-is for training, the right side for testing, so a test patch shows the same surface in the same
-light, but never a pixel that was seen in training. That makes the task easier than one with many
-pictures a class, and is to be said wherever its accuracy is shown.
+Every class comes from one picture of `surface_pictures/`, where its source is named. The left side
+of the picture is for training, the right side for testing, so a test patch shows the same surface
+in the same light, but never a pixel that was seen in training. That makes the task easier than one
+with many pictures a class, and is to be said wherever its accuracy is shown.
 """
 
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -20,19 +21,10 @@ from budwood.errors import DataError
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-_PICTURES = {
-    "brick": "brick.png",
-    "coins": "coins.png",
-    "fur": "chelsea.png",
-    "grass": "grass.png",
-    "gravel": "gravel.png",
-    "handwriting": "text.png",
-    "moon": "moon.png",
-    "print": "page.png",
-    "retina": "retina.jpg",
-    "tissue": "ihc.png",
-}
-SURFACES: tuple[str, ...] = tuple(_PICTURES)
+SURFACES: tuple[str, ...] = (
+    *("brick", "coins", "fur", "grass", "gravel"),
+    *("handwriting", "moon", "print", "retina", "tissue"),
+)
 """The ten classes, in order."""
 
 PATCH = 64
@@ -53,23 +45,19 @@ def draw_surfaces(folder: Path, seed: int = 0) -> Path:
         folder: Created if need be; patches in it are replaced.
         seed: Chooses where the patches are cut.
 
-    Raises:
-        DataError: If this version of scikit-image lacks one of the pictures, or shows too little
-            in it.
-
     Example:
         >>> from tempfile import mkdtemp
         >>> drawn = draw_surfaces(Path(mkdtemp()))
         >>> len(list(drawn.glob("train/*/*.png"))), len(list(drawn.glob("test/*/*.png")))
         (500, 500)
     """
-    pictures = {surface: _picture(surface) for surface in SURFACES}
-    for surface, picture in pictures.items():
+    for surface in SURFACES:
+        picture = _picture(surface)
         half = (picture.shape[1] - _GAP) // 2
         for split, side in (("train", picture[:, :half]), ("test", picture[:, -half:])):
             target = folder / split / surface
             target.mkdir(parents=True, exist_ok=True)
-            patches = _patches(side, Random(f"{seed} {surface} {split}"), surface)
+            patches = _patches(side, Random(f"{seed} {surface} {split}"))
             for number, patch in enumerate(patches):
                 Image.fromarray(patch).save(target / f"{number:03d}.png")
     return folder
@@ -102,33 +90,14 @@ def _pixel_classifier() -> "Pipeline":
 
 
 def _picture(surface: str) -> np.ndarray:
-    name = _PICTURES[surface]
-    # Read from the package itself: skimage.data would go and download a picture that is missing.
-    bundled = files("skimage") / "data" / name
-    if not bundled.is_file():
-        raise DataError(
-            f"The installed scikit-image has no picture {name!r} (surface {surface!r}).",
-            expected="Versions 0.24 to 0.26 ship it.",
-            next="Install one of them: pip install 'scikit-image>=0.24,<0.27'.",
-            file=str(bundled),
-        )
-    with bundled.open("rb") as file, Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB").convert("L"))
+    name = f"{surface}.{'jpg' if surface == 'retina' else 'png'}"
+    with (files("budwood") / "surface_pictures" / name).open("rb") as file:
+        return np.asarray(Image.open(file).convert("RGB").convert("L"))
 
 
-def _patches(side: np.ndarray, random: Random, surface: str) -> list[np.ndarray]:
-    patches: list[np.ndarray] = []
-    for row, column in _spots(side, random):
-        patch = side[row : row + PATCH, column : column + PATCH]
-        if patch.std() >= _BLANK:
-            patches.append(patch)
-        if len(patches) == _EACH:
-            return patches
-    raise DataError(
-        f"The picture of {surface!r} shows too little: {len(patches)} of {_EACH} patches found.",
-        expected="The surfaces are made for scikit-image 0.24 to 0.26.",
-        next="Install one of them: pip install 'scikit-image>=0.24,<0.27'.",
-    )
+def _patches(side: np.ndarray, random: Random) -> Iterator[np.ndarray]:
+    cut = (side[row : row + PATCH, column : column + PATCH] for row, column in _spots(side, random))
+    return islice((patch for patch in cut if patch.std() >= _BLANK), _EACH)
 
 
 def _spots(side: np.ndarray, random: Random) -> Iterator[tuple[int, int]]:

@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
-from torch.utils._pytree import tree_leaves
 
 from budwood.drawing.steps import GraphStep, GraphSteps, Place
 from budwood.inspection.layer_rows import State as State
 from budwood.inspection.summarizing import operation
+from budwood.surgery.torch_internals import BatchNorm, tree_leaves
 from budwood.surgery.tracing import DROPPING_FUNCTIONS, is_random_module
 
 _NORMS: tuple[tuple[type[nn.Module], str, str], ...] = (
-    (_BatchNorm, "BN", "batch norm"),
+    (BatchNorm, "BN", "batch norm"),
     (_InstanceNorm, "instance norm", "instance norm"),
     (nn.LayerNorm, "LN", "layer norm"),
     (nn.GroupNorm, "GN", "group norm"),

@@ -7,7 +7,6 @@ the trace on shapes alone. So networks on the meta device can be drawn too.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,11 +18,12 @@ from budwood.drawing.layout import laid_out
 from budwood.drawing.steps import GraphSteps, steps_of
 from budwood.drawing.svg import svg_of
 from budwood.errors import ConfigError, CutError
-from budwood.inspection.layer_rows import short
-from budwood.places import whole_file
+from budwood.files import whole_file
+from budwood.networks.info import info, input_shape
 from budwood.surgery.cutting import follow_overwritten_values
 from budwood.surgery.recording import Shapes, probe_shapes
 from budwood.surgery.tracing import UntraceableError, trace
+from budwood.text import short
 
 Photo = tuple[int, int, int]
 
@@ -82,7 +82,7 @@ def draw(
         >>> "conv 3x3, 8" in drawing.svg
         True
     """
-    shapes = _shapes(network, input or _usual_photo(network))
+    shapes = _shapes(network, input or input_shape(network))
     steps = steps_of(shapes)
     if not steps.outputs:
         raise CutError(
@@ -107,7 +107,7 @@ def blocks_in(network: nn.Module, input: Photo | None = None) -> BlockFrame:
         >>> [part.title for part in blocks_in(net).parts]
         ['input', 'conv 3x3, 8', 'output']
     """
-    return blocks_of(steps_of(_shapes(network, input or _usual_photo(network))), network)
+    return blocks_of(steps_of(_shapes(network, input or input_shape(network))), network)
 
 
 def _shapes(network: nn.Module, photo: Photo) -> Shapes:
@@ -146,16 +146,9 @@ def _require_sizes(network: nn.Module, photo: Photo) -> None:
         )
 
 
-def _usual_photo(network: nn.Module) -> Photo:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    if preprocessing is None:
-        return 3, 224, 224
-    height, width = preprocessing.size
-    return len(preprocessing.mean), height, width
-
-
 def _architecture(network: nn.Module) -> str:
-    return str(getattr(getattr(network, "origin", None), "architecture", type(network).__name__))
+    origin = info(network).origin
+    return type(network).__name__ if origin is None else origin.architecture
 
 
 def _totals(network: nn.Module, steps: GraphSteps, shapes: Shapes) -> Iterator[str]:

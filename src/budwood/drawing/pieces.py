@@ -13,7 +13,7 @@ from typing import Literal
 from budwood.drawing.blocks import BlockFrame
 from budwood.drawing.boxes import Box
 from budwood.drawing.shortcuts import Style
-from budwood.inspection.layer_rows import short
+from budwood.text import short
 
 _NARROW = frozenset("iIjl.,:;'|! ")
 _SLIM = frozenset('frtJ()[]/-"')

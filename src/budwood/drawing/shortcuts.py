@@ -7,6 +7,7 @@ from typing import Literal
 
 from budwood.drawing.blocks import EXIT, BlockFrame, Part
 from budwood.drawing.boxes import Box
+from budwood.surgery.tracing import reached
 
 Style = Literal["plain", "identity", "projection"]
 Link = tuple[int, int]
@@ -78,27 +79,17 @@ class _Links:
 
     def up_to(self, number: int) -> set[int]:
         """A part and all that leads to it."""
-        return _reached(number, self.before)
+        return reached([number], lambda n: self.before.get(n, ()))
 
     def behind(self, number: int) -> set[int]:
         """A part and all that it leads to."""
-        return _reached(number, self.after)
+        return reached([number], lambda n: self.after.get(n, ()))
 
     def is_closed(self, inner: set[int], entry: int, exit: int) -> bool:
         """True if one part feeds what is inside, and one is fed by it."""
         return all({*self.before[n]} <= {*inner, entry} for n in inner) and all(
             {*self.after[n]} <= {*inner, exit} for n in inner
         )
-
-
-def _reached(start: int, ways: defaultdict[int, list[int]]) -> set[int]:
-    reached, waiting = set[int](), [start]
-    while waiting:
-        number = waiting.pop()
-        if number not in reached:
-            reached.add(number)
-            waiting += ways.get(number, ())
-    return reached
 
 
 def _dead_ends(links: Sequence[Link]) -> Iterator[SideBranch]:
@@ -111,7 +102,7 @@ def _dead_ends(links: Sequence[Link]) -> Iterator[SideBranch]:
     both_ways = _Links([*links, *((b, a) for a, b in links)])
     while dead:
         near = {n: [m for m in both_ways.after[n] if m in dead] for n in dead}
-        together = _reached(min(dead), defaultdict(list, near))
+        together = reached([min(dead)], near.__getitem__)
         sources = {a for a, b in links if b in together and a not in together}
         if len(sources) == 1:
             yield SideBranch(sources.pop(), (), tuple(sorted(together)))

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
-from torch.utils._pytree import tree_leaves
 
 from budwood.surgery.recording import Shapes
+from budwood.surgery.torch_internals import tree_leaves
+from budwood.surgery.tracing import reached
 
 Place = tuple[tuple[str, str], ...]
 """The calls of blocks that a step is in, outermost first: a name for the call, and the path."""
@@ -68,12 +69,7 @@ def steps_of(shapes: Shapes) -> GraphSteps:
     """
     finder = _Finder(shapes)
     outputs = tuple(finder.outputs())
-    needed, waiting = set[GraphStep](), [step for _, step in outputs]
-    while waiting:
-        step = waiting.pop()
-        if step not in needed:
-            needed.add(step)
-            waiting += step.sources
+    needed = reached((step for _, step in outputs), lambda step: step.sources)
     return GraphSteps(tuple(step for step in finder.steps if step in needed), outputs)
 
 

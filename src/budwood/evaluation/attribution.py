@@ -14,7 +14,6 @@ Convolutional networks give `n c h w`; some transformers `n h w c`; others a seq
 alike and is none, as attention over pairs of tokens, is told by its shape.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from torch.nn.functional import interpolate
 
 from budwood.errors import ConfigError
 from budwood.tensors import Images
+from budwood.text import did_you_mean
 
 PREFIXES = (0, 1, 2, 5)
 """Tokens in front of those of the patches: none, a class, one to distil from, registers."""
@@ -254,8 +254,8 @@ def _layer(network: nn.Module, images: Images, name: str | None) -> Layer:
         return layers[name]
     names = [known for known, _ in network.named_modules()]
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        guess = f"Did you mean {near[0]!r}? " if near else ""
+        near = did_you_mean(name, names)
+        guess = f"Did you mean {near!r}? " if near else ""
         raise ConfigError(
             f"This network has no layer {name!r}.", next=f"{guess}`budwood inspect` lists them."
         )

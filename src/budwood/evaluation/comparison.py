@@ -26,7 +26,7 @@ from budwood.evaluation.pairing import (
     optimism,
     pairwise_differences,
 )
-from budwood.surgery.tables import aligned
+from budwood.text import aligned
 
 MARGIN = 0.01
 """How much worse than the best a recommended stage may be, if nothing else is asked for."""

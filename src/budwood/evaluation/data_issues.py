@@ -22,9 +22,7 @@ from budwood.images.components import groups, members
 from budwood.images.deep_images import Extent
 from budwood.images.likeness import Alike, alike, equal_files, spread
 from budwood.images.moments import Moment, bursts
-from budwood.images.notes import count
-from budwood.names import shown
-from budwood.surgery.tables import aligned
+from budwood.text import aligned, count, shown
 
 Kind = Literal["broken", "duplicate", "leak", "label", "outlier", "burst", "imbalance"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from budwood.images.folder import ImageFolder
-from budwood.images.notes import Note, count, few_or_one
+from budwood.images.notes import Note, few_or_one
+from budwood.text import count
 
 LOPSIDED = 10
 """A class with so many times the photos of another."""

@@ -26,6 +26,7 @@ from budwood.learning.streaming import FeatureRows
 LIKE, NEAREST = 0.6, 4
 """Cosine of features, and how many of the nearest: pairs that may be copies of one picture."""
 _ROWS = 1024
+_CLOSE = 1e-6  # probabilities that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,8 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
         DataError: If there are no photos, or fewer than two classes have any.
 
     Reference: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
-    Labels", JAIR 2021, as the library cleanlab does it.
+    Labels", JAIR 2021, as the library cleanlab does it (`prune_by_class`).
     """
-    from cleanlab.filter import find_label_issues
-
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError("Labels are judged by those of other classes: two are needed.")
@@ -67,17 +66,8 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     among = np.clip(among, 1e-12, None)
     among /= among.sum(1, keepdims=True)
     own = np.searchsorted(present, labels)
-    worst = find_label_issues(
-        own,
-        among,
-        filter_by="prune_by_class",
-        min_examples_per_class=0,
-        return_indices_ranked_by="self_confidence",
-        n_jobs=1,
-        verbose=False,
-    )
     found = []
-    for photo in worst:
+    for photo in _issues(among, own):
         best = int(among[photo].argmax())
         if best != own[photo]:
             found.append(
@@ -90,6 +80,43 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
                 )
             )
     return found
+
+
+def _issues(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The images with a label issue by confident learning, the least believed label first."""
+    n, k = probabilities.shape
+    own = probabilities[np.arange(n), labels]
+    thresholds = np.array([own[labels == c].mean() for c in range(k)])
+    confident = probabilities >= np.maximum(thresholds, 2 * _CLOSE) - _CLOSE
+    several = confident.sum(1) > 1
+    guess = np.where(several, probabilities.argmax(1), confident.argmax(1))
+    some = confident.any(1)
+    joint = np.zeros((k, k))
+    np.add.at(joint, (guess[some], labels[some]), 1)
+    np.fill_diagonal(joint, joint.diagonal().clip(min=1))
+    joint = joint / joint.sum(0) * np.bincount(labels, minlength=k)
+    joint = joint / joint.sum() * n
+    is_issue = np.zeros(n, bool)
+    for c in range(k):
+        members = np.flatnonzero(labels == c)
+        doubted = len(members) - _rounded(joint[:, c])[c]
+        if len(members) > 1:
+            is_issue[members[np.argsort(own[members])[:doubted]]] = True
+    favoured = probabilities.copy()
+    favoured[np.arange(n), labels] += _CLOSE
+    is_issue &= favoured.argmax(1) != labels
+    issues = np.flatnonzero(is_issue)
+    return issues[np.argsort(own[issues])]
+
+
+def _rounded(row: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Whole numbers of the same sum: those that rounding moved furthest are moved back."""
+    whole = row.round()
+    missing = int(row.sum().round() - whole.sum())
+    if missing:
+        order = np.argsort(row - whole)
+        whole[order[-missing:] if missing > 0 else order[:-missing]] += np.sign(missing)
+    return whole.astype(np.intp)
 
 
 def neighbours(

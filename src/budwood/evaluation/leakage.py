@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from budwood.evaluation.data_issues import Audited, leaked
-from budwood.images.notes import count
 from budwood.intervals import accuracy_interval, difference_interval
 from budwood.learning.probe import Probe, fit_probe
+from budwood.text import count
 
 
 @dataclass(frozen=True)

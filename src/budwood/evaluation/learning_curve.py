@@ -36,8 +36,8 @@ from budwood.errors import DataError
 from budwood.features.rows import RowSource
 from budwood.intervals import Z, effective_size, wilson_interval
 from budwood.learning.training_sizes import PartialFit, partial_fits
-from budwood.surgery.tables import aligned
 from budwood.tensors import Features, Labels
+from budwood.text import aligned
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Parts of the training images: each twice the one before."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.intervals import accuracy_interval
-from budwood.surgery.tables import aligned
 from budwood.tensors import Labels, Logits
+from budwood.text import aligned
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,35 @@ often that is wrong where it may abstain, and how many photos of its own classes
 What a run says of its classifier beside the accuracy on test photos.
 
 What cross-validation came to: the accuracy of a head on photos that it has not seen.
+
+What a fitted network comes to on labelled images, and what held-out images say of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from budwood.display import displayed
 from budwood.evaluation.calibration import Reliability, reliability, softmax
 from budwood.evaluation.learning_curve import LearningCurve
-from budwood.evaluation.metrics import Evaluation
+from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.evaluation.ood import COVERAGE
 from budwood.evaluation.selective import SelectiveResult, SelectiveRule, applied
-from budwood.evaluation.trust import Trust
+from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
+from budwood.features.gathering import Gathered
+from budwood.features.rows import RowSource, Selected
+from budwood.images.splits import Split
 from budwood.intervals import accuracy_interval
+from budwood.learning.held_out import HeldOut
+from budwood.learning.plan import Plan
+from budwood.learning.precision import pooled
+from budwood.learning.streaming import spans
+from budwood.text import percent
 
 
 @displayed
@@ -70,8 +81,8 @@ many images.
             lines.append(str(self.selective))
         if self.strange is not None:
             lines.append(
-                f"{self.strange} of {self.photos} photos ({_percent(self.strange / self.photos)}) "
-                f"were called out of distribution; about {_percent(1 - COVERAGE)} are to be "
+                f"{self.strange} of {self.photos} photos ({percent(self.strange / self.photos)}) "
+                f"were called out of distribution; about {percent(1 - COVERAGE)} are to be "
                 "expected."
             )
         return "\n".join(lines)
@@ -129,10 +140,6 @@ def honesty_of(
         None if strange is None else accuracy_interval(strange, groups),
         None if rule is None else applied(rule, probabilities, labels, strange, groups),
     )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 @displayed
@@ -236,3 +243,70 @@ class Told:
         for part in (self.honesty, self.kfold, self.learning_curve):
             if part is not None:
                 yield str(part)
+
+
+JUDGED_AT_ONCE = 1024
+"""Images whose features are looked at together, to see which are out of distribution."""
+
+
+def verdict_on(
+    split: Split, gathered: Gathered, plan: Plan, trust: Trust | None, rule: SelectiveRule | None
+) -> Verdict:
+    """What a network comes to on labelled images, from their rows for judging."""
+    logits, targets, groups = plan.logits(gathered), split.targets, split.group_numbers
+    labels, scaled = torch.from_numpy(targets), logits / temperature_of(trust)
+    ood = ood_of(trust, gathered.rows)
+    return Verdict(
+        evaluate_logits(scaled, labels, split.classes, split.paths, groups=groups),
+        honesty_of(trust, logits.numpy(), targets, ood, rule, groups),
+        (logits.argmax(1) == labels).numpy(),
+    )
+
+
+def temperature_of(trust: Trust | None) -> float:
+    """What logits are divided by before they become probabilities; 1 if that is not known."""
+    return 1.0 if trust is None else trust.temperature
+
+
+def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
+    """Which images are out of distribution, by their rows; None if that is not known."""
+    known = None if trust is None else trust.familiar
+    if known is None:
+        return None
+    parts = spans(len(rows), JUDGED_AT_ONCE)
+    some = (Selected(rows, range(part.start, part.stop)) for part in parts)
+    found = [known.is_strange(pooled(each).numpy()) for each in some]
+    return np.concatenate([np.empty(0, np.bool_), *found])
+
+
+def trust_from(
+    train: Split, held_out: HeldOut | None, rows: RowSource, on_note: Callable[[str], None]
+) -> Trust | None:
+    """What held-out images say of a network; None, which is noted, where none was held out.
+
+    Args:
+        train: The images that it was fitted to.
+        held_out: What it says of images that it has not learned from.
+        rows: The rows for judging of the training images.
+        on_note: Told what the user should know.
+    """
+    if held_out is None:
+        on_note("Its probabilities are not calibrated: no photo was held out of training.")
+        return None
+    answered = rows if held_out.rows is None else held_out.rows
+    places = np.arange(len(answered)) if held_out.positions is None else held_out.positions
+    images = HeldOutImages(
+        held_out.logits.numpy(),
+        held_out.labels,
+        held_out.groups,
+        held_out.positions,
+        lambda some: _pooled(answered, places[some]),
+    )
+    return learned_trust(
+        images, train.targets, train.group_numbers, lambda some: _pooled(rows, some)
+    )
+
+
+def _pooled(rows: RowSource, some: NDArray[np.integer]) -> NDArray[np.floating]:
+    features: NDArray[np.float32] = pooled(Selected(rows, some.tolist())).numpy()
+    return features

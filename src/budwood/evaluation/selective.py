@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.intervals import accuracy_interval, effective_size
+from budwood.text import percent
 
 CONFIDENCE = 0.9
 """How often a threshold keeps the error on new images at or below the target."""
@@ -108,7 +109,7 @@ of 500 held-out images, 0.9 % of them wrong
 
     def __str__(self) -> str:
         target = (
-            f"target error {_percent(self.target_error)} with {100 * CONFIDENCE:.0f} % confidence"
+            f"target error {percent(self.target_error)} with {100 * CONFIDENCE:.0f} % confidence"
         )
         if not self.answered:
             return (
@@ -117,8 +118,8 @@ of 500 held-out images, 0.9 % of them wrong
             )
         return (
             f"{target}: it answers from a confidence of {self.threshold:.3f} on, "
-            f"{_percent(self.coverage)} of {self.photos} held-out images, "
-            f"{_percent(self.wrong / self.answered)} of them wrong"
+            f"{percent(self.coverage)} of {self.photos} held-out images, "
+            f"{percent(self.wrong / self.answered)} of them wrong"
         )
 
 
@@ -166,10 +167,10 @@ class SelectiveResult:
             return f"Abstaining, it answers none of the {self.photos} images: {left}."
         low, high = self.interval
         return (
-            f"Abstaining, it answers {_percent(self.answered / self.photos)} of the {self.photos} "
-            f"images ({left}); {_percent(self.error)} of the answers are wrong (95 % interval "
-            f"{_percent(low)} to {_percent(high)}). The target error is "
-            f"{_percent(self.rule.target_error)}, with {100 * CONFIDENCE:.0f} % confidence."
+            f"Abstaining, it answers {percent(self.answered / self.photos)} of the {self.photos} "
+            f"images ({left}); {percent(self.error)} of the answers are wrong (95 % interval "
+            f"{percent(low)} to {percent(high)}). The target error is "
+            f"{percent(self.rule.target_error)}, with {100 * CONFIDENCE:.0f} % confidence."
         )
 
 
@@ -300,7 +301,3 @@ def _is_below(target: float, errors: float, n: float) -> bool:
     ratios = np.log((whole - j) / (j + 1)) + log(target / (1 - target))
     terms = whole * log1p(-target) + np.concatenate([[0.0], np.cumsum(ratios)])
     return float(np.exp(terms).sum()) <= 1 - CONFIDENCE
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

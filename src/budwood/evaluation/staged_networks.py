@@ -26,11 +26,11 @@ from budwood.intervals import accuracy_interval
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe
 from budwood.learning.streaming import FeatureRows
-from budwood.networks.at_hand import published_file
-from budwood.networks.building import build, preprocessing_of, set_depth
-from budwood.networks.candidates import Candidate
+from budwood.networks.building import build
+from budwood.networks.candidates import Candidate, published_file
 from budwood.networks.catalog import find
 from budwood.networks.choosing import choose
+from budwood.networks.info import preprocessing_of, set_depth
 from budwood.networks.prepared import Prepared
 from budwood.surgery.stages import Stages, stages_of
 from budwood.tensors import Labels
@@ -199,7 +199,7 @@ class StagedNetwork:
     def _seconds(self, gathered: Gathered) -> tuple[float, ...]:
         """Of one photo up to each stage: measured for the whole, shared as torch shares it."""
         choice = self._gatherer.choice
-        engine = trust_name(choice.spec) if choice.spec.library == "openvino" else None
+        engine = trust_name(choice.spec)
         known = engine and kept_times(choice.trunk_key, engine)
         if known:
             return known

@@ -1,23 +1,39 @@
-"""The engine of one trunk: which are tried, and the one that the first photos have settled."""
+"""The engine of one trunk, from those that are tried to the one that the first images settle; and
+whether the engines of this machine can be trusted at all."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from torch import fx
+import torch
+from torch import fx, nn
 
 from budwood.arrays import Pixels
-from budwood.features.calibrating import Calibration, calibrated_engine, seconds_per_photo
-from budwood.features.engines import Engine, EngineSpec, preferred_specs, trust_name
-from budwood.features.reading_ahead import Decoded
+from budwood.capsule.golden import draw_golden_images
+from budwood.errors import EngineError
+from budwood.features.engines import (
+    Engine,
+    EngineSpec,
+    kind_of,
+    offered,
+    preferred_specs,
+    seconds_per_image,
+    trust_name,
+)
+from budwood.features.extraction import Decoded, Unreadable
+from budwood.features.int8 import Calibration, calibrated_engine
+from budwood.features.torch_engine import devices
 from budwood.features.trunks import is_trusted, note_trust, trunk_key
 from budwood.features.verification import DRAWN_SLACK, PROBES, trusted_engine
-from budwood.golden import draw_golden_images
 from budwood.images.preprocessing import Preprocessing
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
 from budwood.threads import Lock
+
+SIDE = 32
+"""Pixels of the noise that an engine is checked with."""
 
 
 class EngineChoice:
@@ -34,14 +50,6 @@ class EngineChoice:
     ) -> None:
         """Nothing is built yet.
 
-        Args:
-            cut: Of a `Prepared` network: its trunk takes pixels.
-            preprocessing: From file bytes to pixels.
-            precision: Arithmetic that is asked for.
-            device: Where the trunk runs.
-            calibration: If given, the trunk runs in int8 with these scales, whatever is asked for.
-            on_note: Told each refusal, in one line.
-
         Raises:
             ConfigError: If the precision or the device does not exist here.
         """
@@ -57,8 +65,7 @@ class EngineChoice:
         )
         self._is_open = precision not in ("bf16", "int8")
         self.engine: Engine | None = None
-        """None until photos have settled it."""
-        self.seconds_per_photo = 0.0
+        """None until images have settled it."""
         self._lock = Lock()
 
     @property
@@ -85,21 +92,21 @@ class EngineChoice:
 
     def has_agreed(self, spec: EngineSpec) -> bool:
         """True if this engine was trusted with this trunk on this processor before."""
-        return spec.library == "openvino" and is_trusted(self.trunk_key, trust_name(spec))
+        return is_trusted(self.trunk_key, trust_name(spec))
 
     def settle(
         self,
-        photos: Generator[Decoded, None, None],
+        images: Iterator[Decoded | Unreadable],
         is_known: Callable[[EngineSpec], bool] = lambda spec: False,
         *,
         by_photos: bool = True,
-    ) -> list[Decoded]:
-        """Build the engine and judge it, once; gives back the photos that were taken for that.
+    ) -> list[Decoded | Unreadable]:
+        """Build the engine and judge it, once; gives back the images that were taken for that.
 
-        In a thread, so that Ctrl-C need not wait for it; the other photos are decoded meanwhile.
+        In a thread, so that Ctrl-C need not wait for it; the others are decoded meanwhile.
 
         Args:
-            photos: The first are what it is judged by. A few may be too alike to tell rounding from
+            images: The first are what it is judged by. A few may be too alike to tell rounding from
                 a fault: drawn pictures are then added.
             is_known: Whether an engine has agreed before: it comes first, and is not judged anew.
             by_photos: False judges by drawn pictures alone: whoever asks first, and about what, it
@@ -111,49 +118,45 @@ class EngineChoice:
         with self._lock:
             if self.engine is not None:
                 return []
-            first = list(islice(photos, PROBES))
-            if not first:
-                return []
+            taken = _taken(images)
+            if not (pixels := _pixels(taken)):
+                return taken
             if self._is_open:
                 self._specs = sorted(self._specs, key=lambda spec: not is_known(spec))
             known = any(map(is_known, self._specs))
-            probe, slack = self._probe(first if by_photos and not known else [])
+            probe, slack = self._probe(pixels if by_photos and not known else [])
             pool = ThreadPoolExecutor(1)
             try:
-                built = pool.submit(self._built, probe, is_known, slack)
-                engine, self.seconds_per_photo = built.result()
+                self.engine = pool.submit(self._built, probe, is_known, slack).result()
             finally:
                 pool.shutdown(wait=False)
-            self.engine = engine
-            return first
+            return taken
 
-    def _probe(self, photos: Sequence[Decoded]) -> tuple[Pixels, float]:
-        """The different ones of these photos, with drawn pictures where they are few, and the slack
+    def measured(self, images: Iterator[Decoded | Unreadable]) -> float:
+        """Seconds that the engine takes for one of these images, decoding left out."""
+        all_of_them = [*self.settle(images), *images]
+        assert self.engine is not None
+        return seconds_per_image(self.engine, np.stack(_pixels(all_of_them)))
+
+    def _probe(self, images: Sequence[Pixels]) -> tuple[Pixels, float]:
+        """The different ones of these images, with drawn pictures where they are few, and the slack
         that these need."""
-        given = list({pixels.tobytes(): pixels for _, _, pixels in photos}.values())
+        given = list({pixels.tobytes(): pixels for pixels in images}.values())
         if len(given) >= PROBES:
             return np.stack(given), 1.0
         drawn = map(self._preprocessing.pixels, draw_golden_images(PROBES))
         return np.stack([*given, *drawn]), DRAWN_SLACK
 
-    def measured(self, photos: Generator[Decoded, None, None]) -> float:
-        """Seconds that the engine takes for one of these photos, decoding left out."""
-        all_of_them = [*self.settle(photos), *photos]
-        assert self.engine is not None
-        return seconds_per_photo(self.engine, _pixels(all_of_them))
-
-    def _built(
-        self, probe: Pixels, is_known: Callable[[EngineSpec], bool], slack: float
-    ) -> tuple[Engine, float]:
+    def _built(self, probe: Pixels, is_known: Callable[[EngineSpec], bool], slack: float) -> Engine:
         trunk, settings = self._trunk, self._preprocessing
         if self._calibration is not None:
-            return calibrated_engine(trunk, probe, self.trunk_key, self._calibration, settings)
-        engine, verdict = trusted_engine(
+            return calibrated_engine(trunk, probe[:1], self.trunk_key, self._calibration, settings)
+        engine, _ = trusted_engine(
             trunk, self._specs, probe, self._on_note, self.trunk_key, is_known, slack
         )
-        if engine.spec.library == "openvino":
-            note_trust(self.trunk_key, trust_name(engine.spec))
-        return engine, verdict.seconds_per_photo
+        if name := trust_name(engine.spec):
+            note_trust(self.trunk_key, name)
+        return engine
 
 
 def frontier_keys(cut: Cut) -> tuple[str, ...]:
@@ -163,5 +166,94 @@ def frontier_keys(cut: Cut) -> tuple[str, ...]:
     return (module_key(cut.trunk),)
 
 
-def _pixels(photos: Iterable[Decoded]) -> Pixels:
-    return np.stack([pixels for _, _, pixels in photos])
+def _taken(images: Iterator[Decoded | Unreadable]) -> list[Decoded | Unreadable]:
+    """Images until enough of them can be read to judge an engine by."""
+    taken: list[Decoded | Unreadable] = []
+    while len(_pixels(taken)) < PROBES and (image := next(images, None)) is not None:
+        taken.append(image)
+    return taken
+
+
+def _pixels(images: Sequence[Decoded | Unreadable]) -> list[Pixels]:
+    return [image.pixels for image in images if isinstance(image, Decoded)]
+
+
+@dataclass(frozen=True)
+class EngineCheck:
+    """What came out of trying one engine with a small network."""
+
+    library: str
+    precision: str
+    device: str
+    is_trusted: bool
+    error: float | None
+    """Of its output, as a share of the spread between images; None if it did not run, or disagreed.
+    """
+    reason: str | None
+    """Why it is not trusted."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = "" if self.device == "cpu" else f" on {self.device}"
+        name = f"{self.library} {self.precision}{place}"
+        if self.is_trusted:
+            return f"{name} agrees with torch fp32 (error {self.error:.3f} of the spread)"
+        return f"{name} is not used: {self.reason}"
+
+
+def check_engines() -> tuple[EngineCheck, ...]:
+    """Every engine that Budwood can use, tried on noise: does it agree with torch in fp32?"""
+    trunk = _Small(torch.Generator().manual_seed(0)).eval()
+    noise = np.random.default_rng(0).integers(0, 256, (PROBES, SIDE, SIDE, 3)).astype(np.uint8)
+    specs = [spec for device in devices() for spec in offered(device)]
+    return tuple(_checked(spec, trunk, noise) for spec in specs)
+
+
+def gpus() -> tuple[str, ...]:
+    """The GPUs that torch finds, by name."""
+    cuda = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    names = [torch.cuda.get_device_name(i) for i in cuda]
+    return (*names, *(("Apple GPU (mps)",) if torch.backends.mps.is_available() else ()))
+
+
+def _checked(spec: EngineSpec, trunk: nn.Module, noise: Pixels) -> EngineCheck:
+    about = (spec.library, spec.precision, spec.device)
+    if refusal := kind_of(spec).refusal(spec):
+        return EngineCheck(*about, False, None, refusal)
+    told: list[str] = []
+    try:
+        _, verdict = trusted_engine(trunk, [spec], noise, told.append)
+    except EngineError as problem:
+        return EngineCheck(*about, False, None, told[0] if told else problem.problem)
+    return EngineCheck(*about, True, max(verdict.errors), None)
+
+
+class _Small(nn.Module):
+    """Pixels to features through the kinds of layers that networks are made of."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2, 1, bias=False),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 3, 1, 1, groups=16),
+            nn.SiLU(),
+            nn.Conv2d(16, 32, 1),
+            nn.MaxPool2d(2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(32, 32),
+        )
+        with torch.no_grad():
+            for parameter in self.parameters():
+                if parameter.dim() > 1:
+                    width = parameter[0].numel() ** -0.5
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 2 * width)
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
+        x = pixels.permute(0, 3, 1, 2).float() / 128 - 1
+        return (self.layers(x),)

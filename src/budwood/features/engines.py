@@ -1,13 +1,17 @@
-"""Engines run a trunk over batches of pixels; this is what they promise, and which are tried."""
+"""Engines run a trunk over batches of pixels: what they promise, which there are, which are tried.
 
-from collections.abc import Generator, Iterable, Sequence
+A new one is a file with an `EngineKind` in it, and a line in `KINDS`.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.arrays import Pixels
 from budwood.display import displayed
 from budwood.errors import ConfigError, EngineError
 
@@ -18,11 +22,10 @@ Precision = Literal["fp32", "bf16", "int8"]
 Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
 Batch = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-"""Photos `h w c` of one size, one after the other."""
-QUICK_BATCH, SLOW_BATCH = 1, 4
-"""Photos in a batch, until it is known which number is best here. A network of many weights is
-faster on several photos: they share the reading. Of a quick one the values of more than one photo
-leave the cache."""
+"""Images `h w c` of one size, one after the other."""
+BATCH = 4
+"""Images in a batch on the processor: they share the reading of the weights, and their values stay
+in the cache. Batches of 8 and 16 were slower, single images too."""
 
 
 @displayed
@@ -30,7 +33,8 @@ leave the cache."""
 class EngineSpec:
     """Which library runs the trunk, and in which arithmetic."""
 
-    library: Literal["torch", "openvino"]
+    library: str
+    """The name of an `EngineKind`."""
     precision: Precision
     device: str = "cpu"
     calibration: str = ""
@@ -39,7 +43,7 @@ class EngineSpec:
     @property
     def key(self) -> str:
         """What the stored rows depend on: another version of the library makes other rows."""
-        parts = (self.library, _version(self.library), self.precision, self.device)
+        parts = (self.library, kind_of(self).version(), self.precision, self.device)
         return " ".join((*parts, self.calibration) if self.calibration else parts)
 
     def __str__(self) -> str:
@@ -51,18 +55,71 @@ class Engine(Protocol):
     """Runs one trunk. Inputs are never written to."""
 
     spec: EngineSpec
+    batch: int
+    """The most images in a batch of `stream`, and the number that is fastest."""
 
-    def expect(self, batch: int | None) -> None:
-        """Be ready for batches of that many photos, the last one perhaps of fewer; None: of any
-        number."""
-
-    def run(self, photos: Batch) -> Rows:
-        """The frontier of one batch."""
+    def run(self, images: Batch) -> Rows:
+        """The frontier of any number of images."""
 
     def stream(
         self, batches: Iterable[tuple[Any, Batch]]
     ) -> Generator[tuple[Any, Rows], None, None]:
         """The frontier of each batch with the batch's tag, in order, overlapped where possible."""
+
+
+class EngineKind(Protocol):
+    """A library that runs trunks. One is made, and asked, without importing torch."""
+
+    def version(self) -> str:
+        """Part of the key of stored rows: another version rounds otherwise."""
+
+    def hardware(self) -> str:
+        """What an engine's agreement with torch holds for, besides the version; "" if agreement is
+        not remembered."""
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """Those it has for such a device, the best first; none for a device it does not use.
+        "auto" goes no further than fp32."""
+
+    def refusal(self, spec: EngineSpec) -> str:
+        """Why this machine cannot run it; "" if it can."""
+
+    def build(
+        self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
+    ) -> Engine:
+        """As `build_engine`; what takes long to make is kept in `trunks` under the key."""
+
+    def kept(self, key: str, spec: EngineSpec, batch: int | None) -> Engine | None:
+        """The engine of a trunk that was kept, without the trunk itself; None if none was.
+
+        Args:
+            key: Of the trunk.
+            spec: The engine's precision.
+            batch: For so few images: the first answer counts. None for many.
+        """
+
+
+def _openvino() -> EngineKind:
+    from budwood.features.openvino import OpenVINO
+
+    return OpenVINO()
+
+
+def _torch() -> EngineKind:
+    from budwood.features.torch_engine import Torch
+
+    return Torch()
+
+
+KINDS: dict[str, Callable[[], EngineKind]] = {"openvino": _openvino, "torch": _torch}
+"""All kinds by name, the preferred first; torch, which the others are held against, is the last."""
+EXACT = EngineSpec("torch", "fp32")
+"""What all others are held against."""
+
+
+def kind_of(spec: EngineSpec) -> EngineKind:
+    """The kind that builds such an engine."""
+    return KINDS[spec.library]()
 
 
 def preferred_specs(precision: str, device: str, network_runs: bool = True) -> list[EngineSpec]:
@@ -84,38 +141,45 @@ def preferred_specs(precision: str, device: str, network_runs: bool = True) -> l
         )
     if precision == "int8":
         _require_int8(device, network_runs)
-    plain = EngineSpec("torch", "fp32", device)
     if device != "cpu":
-        _require_device(device)
-        if not network_runs:
-            raise ConfigError(
-                f"{device} has nothing to run: no frozen layer comes before those that train, and "
-                "what trains runs on the processor.",
-                next="Freeze layers, or leave out --device.",
-            )
-        fast = EngineSpec("torch", "bf16", device)
-        cuda = device.startswith("cuda")
-        return [fast, plain] if precision == "bf16" or (precision == "auto" and cuda) else [plain]
-    if not network_runs:
-        return [plain]
-    has_bf16 = _cpu_has_bf16()
-    if precision == "bf16" and not has_bf16:
+        _require_gpu(device, network_runs)
+    elif not network_runs:
+        return [EXACT]
+    specs = [spec for spec in offered(device, precision) if not kind_of(spec).refusal(spec)]
+    if precision == "bf16" and all(spec.precision != "bf16" for spec in specs):
         raise ConfigError(
             "This processor has no bf16 arithmetic.", next="Use --precision auto or fp32."
         )
-    fp32 = [EngineSpec("openvino", "fp32"), plain]
-    return fp32 if precision == "fp32" or not has_bf16 else [EngineSpec("openvino", "bf16"), *fp32]
+    return specs
+
+
+def offered(device: str, precision: str = "auto") -> Iterator[EngineSpec]:
+    """The engines for a device and a precision, best first, whether this machine runs them or not.
+
+    Example:
+        >>> [str(spec) for spec in offered("cpu", "fp32")]
+        ['openvino fp32', 'torch fp32']
+    """
+    for name, kind in KINDS.items():
+        precisions = kind().precisions(device)
+        if precision == "fp32":
+            precisions = tuple(p for p in precisions if p == "fp32")
+        elif precision == "bf16":
+            precisions = tuple(sorted(precisions))
+        elif "fp32" in precisions:
+            precisions = precisions[: precisions.index("fp32") + 1]
+        yield from (EngineSpec(name, each, device) for each in precisions)
 
 
 def build_engine(
-    trunk: "nn.Module", spec: EngineSpec, example: NDArray[np.uint8], key: str | None = None
+    trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None = None
 ) -> Engine:
     """The engine that runs this trunk as `spec` says.
 
     Args:
         trunk: Pixels `n h w c` to a tuple of tensors.
         spec: Library, precision and device.
-        example: One photo, `1 h w c`.
+        example: One image, `1 h w c`.
         key: What the trunk computes, as a name; converted trunks are kept on disk under it.
 
     Raises:
@@ -125,35 +189,28 @@ def build_engine(
         raise EngineError(
             f"{spec} needs photos for its scales.", next="Use calibrated_engine, or bf16."
         )
-    if spec.library == "torch":
-        from budwood.features.torch_engine import TorchEngine
-
-        return TorchEngine(trunk, spec)
-    from budwood.features.converting import converted
-    from budwood.features.openvino import OpenVINOEngine
-
-    return OpenVINOEngine(converted(trunk, example, key), spec, batch=QUICK_BATCH)
+    return kind_of(spec).build(trunk, spec, example, key)
 
 
 def trust_name(spec: EngineSpec) -> str:
-    """An engine of OpenVINO on this processor, as it is trusted or not."""
-    from budwood.features.openvino import processor
-
-    return f"{spec.key} on {processor()}"
-
-
-def _version(library: str) -> str:
-    return version(library)
+    """Under what name an engine's agreement with torch is remembered; "" if it is not."""
+    hardware = kind_of(spec).hardware()
+    return hardware and f"{spec.key} on {hardware}"
 
 
-def _cpu_has_bf16() -> bool:
-    from budwood.features.openvino import cpu_capabilities
-
-    return "BF16" in cpu_capabilities()
+def seconds_per_image(engine: Engine, images: Pixels) -> float:
+    """How long an engine takes for an image with several batches under way, as in a pass."""
+    batches = [(i, images[i : i + engine.batch]) for i in range(0, len(images), engine.batch)]
+    for _ in engine.stream(batches):  # memory for batches of this size is made once
+        pass
+    started = time.perf_counter()
+    for _ in engine.stream(batches):
+        pass
+    return (time.perf_counter() - started) / len(images)
 
 
 def _require_int8(device: str, network_runs: bool) -> None:
-    from budwood.features.quantising import require_nncf
+    from budwood.features.int8 import require_nncf
 
     if device != "cpu":
         raise ConfigError(
@@ -168,21 +225,13 @@ def _require_int8(device: str, network_runs: bool) -> None:
     require_nncf()
 
 
-def _require_device(device: str) -> None:
-    kind, colon, number = device.partition(":")
-    if kind not in ("cuda", "mps") or (colon and not number.isdigit()):
-        raise ConfigError(
-            f"No device is called {device!r}.",
-            expected="cpu, cuda or mps; a certain one as cuda:1.",
-        )
-    import torch
+def _require_gpu(device: str, network_runs: bool) -> None:
+    from budwood.features.torch_engine import require_device
 
-    is_there = torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
-    if not is_there:
-        raise ConfigError(f"torch finds no {kind} device here.", next="Use --device cpu.")
-    count = torch.cuda.device_count() if kind == "cuda" else 1
-    if colon and int(number) >= count:
+    require_device(device)
+    if not network_runs:
         raise ConfigError(
-            f"There is no device {device!r}.",
-            expected=f"torch finds {count} here, and counts from {kind}:0.",
+            f"{device} has nothing to run: no frozen layer comes before those that train, and "
+            "what trains runs on the processor.",
+            next="Freeze layers, or leave out --device.",
         )

@@ -1,40 +1,80 @@
-"""Extraction: every photo through the trunk once, decoding and network at the same time."""
+"""Extraction: every image through the trunk once, decoding and network in turns.
 
+`decoded` makes pixels of files and `extract` makes rows of pixels: this is the seam at which other
+machines may do the work. What cannot be read goes the same way, as `Unreadable`.
+"""
+
+import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from functools import cache, partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.features.compacting import compacted
-from budwood.features.engines import QUICK_BATCH, SLOW_BATCH, Engine, Rows
-from budwood.features.pace import Pace
-from budwood.features.reading_ahead import Decoded
+from budwood.errors import PhotoError
+from budwood.features.engines import Batch, Engine, Rows
 from budwood.features.store import Shelf
+from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
+from budwood.images.gate import turn_of
+from budwood.images.oddities import Oddities
+from budwood.images.preprocessing import Preprocessing
+from budwood.images.reading import workers as workers
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
-"""Rows reach the disk after this many photos, seconds or bytes, whichever comes first."""
+"""Rows reach the disk after this many images, seconds or bytes, whichever comes first."""
 FLUSH_SHARE = 0.02
 """... but not before so much of the time so far has passed: a pass of hours that stores rows every
 two seconds would leave thousands of files. It is the most that `kill -9` may lose of a pass."""
-BATCH_SECONDS, BATCH_PHOTOS = 1.2, 16
-"""A batch is no longer than this: it bounds memory, and how long Ctrl-C takes."""
-QUICK_SECONDS = 0.005
-"""A network that takes less than this for a photo is quick."""
-AHEAD_BYTES = 128 * 2**20
-"""Pixels that are decoded while the network is still being compiled."""
-WAITED_SECONDS = 0.002
-"""Photos that come later than this had to be decoded first."""
+USUAL_TURN = 16 * 2**20
+"""Pixels that are decoded in one turn where the size of the processor's cache is not known."""
+GROUP, READ_GROUP = 8, 32
+"""Images that a thread decodes, or only reads, without asking for more work."""
+COMPACT_TOLERANCE = 1e-3
+"""The most that float16 may change rows by, as a share of the spread between images. What bf16
+arithmetic does to them is at least ten times as much."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Decoded:
+    """An image that was read."""
+
+    path: Path
+    digest: bytes
+    """Of the file's bytes."""
+    pixels: NDArray[np.uint8]
+    """`h w c`, as the network takes them."""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that was not."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class RowBatch:
+    """The rows of some images."""
+
+    digests: Sequence[bytes]
+    rows: Rows
+
+
+Extracted: TypeAlias = RowBatch | Unreadable
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a pass over the photos has come."""
+    """How far a pass over the images has come."""
 
     done: int
     total: int
@@ -47,97 +87,183 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the average speed; None before the first photo."""
+        """At the average speed; None before the first image."""
         return (self.total - self.done) / self.photos_per_second if self.done else None
 
 
 OnProgress = Callable[[Progress], None]
 
 
-def batch_size(seconds_per_photo: float) -> int:
-    """The most photos in a batch for a trunk of this speed."""
-    return int(min(BATCH_PHOTOS, max(1, BATCH_SECONDS / max(seconds_per_photo, 1e-6))))
+def identify(
+    paths: Sequence[Path], contents: Contents | None = None
+) -> tuple[dict[Path, bytes], dict[Path, str]]:
+    """The digest of each file's bytes, and the files that cannot be read with the reason."""
+    digests: dict[Path, bytes] = {}
+    broken: dict[Path, str] = {}
+    contents = CONTENTS if contents is None else contents
+    groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
+    with _threads() as pool:
+        results = chain.from_iterable(pool.map(partial(_identify_several, contents), groups))
+        for path, result in zip(paths, results, strict=True):
+            if isinstance(result, PhotoError):
+                broken[path] = str(result)
+            else:
+                digests[path] = result
+    return digests, broken
 
 
-def pace_for(seconds_per_photo: float, photos: int) -> Pace:
-    """The pace to begin with for a trunk of this speed and so many photos."""
-    largest = batch_size(seconds_per_photo)
-    usual = QUICK_BATCH if seconds_per_photo < QUICK_SECONDS else SLOW_BATCH
-    return Pace(min(usual, largest), largest, photos)
+def decoded(
+    paths: Iterable[Path],
+    preprocessing: Preprocessing,
+    ahead: int = 0,
+    contents: Contents | None = None,
+    odd: Oddities | None = None,
+) -> Generator[Decoded | Unreadable, None, None]:
+    """The pixels of each image, in order, decoded by all cores.
+
+    The cores decode and do the caller's work in turns, each as long as the pixels stay in the
+    processor's cache: that is faster than both at once.
+
+    Args:
+        paths: Images.
+        preprocessing: From file bytes to pixels.
+        ahead: Bytes of pixels in the first turn at least. It goes on while the caller, once it has
+            the first image, does other things.
+        contents: Files that need not be read again.
+        odd: Told what is odd about images that are decoded.
+    """
+    decode = partial(
+        _decode_several,
+        preprocessing=preprocessing,
+        contents=contents or Contents(),
+        odd=odd or Oddities(),
+    )
+    height, width = preprocessing.size
+    image_bytes = height * width * len(preprocessing.mean)
+    source = iter(paths)
+    with _threads() as pool:
+        turn = list(islice(source, max(1, max(ahead, turn_bytes()) // image_bytes)))
+        under_way = _begun(pool, turn, decode)
+        while turn:
+            turn = list(islice(source, max(1, turn_bytes() // image_bytes)))
+            _announce(path for path in turn if contents is None or path not in contents)
+            while under_way:
+                yield from under_way.popleft().result()
+            under_way = _begun(pool, turn, decode)
+            wait(under_way)
 
 
 def extract(
-    photos: Generator[Decoded, None, None],
+    images: Generator[Decoded | Unreadable, None, None], engine: Engine
+) -> Generator[Extracted, None, None]:
+    """The frontier rows of images, a batch at a time, and the images that have none."""
+    unreadable: list[Unreadable] = []
+
+    def batches() -> Iterator[tuple[list[bytes], Batch]]:
+        while part := list(islice(_readable(images, unreadable), engine.batch)):
+            yield [image.digest for image in part], [image.pixels for image in part]
+
+    with closing(images), closing(engine.stream(batches())) as results:
+        for digests, rows in results:
+            while unreadable:
+                yield unreadable.pop(0)
+            yield RowBatch(digests, rows)
+    yield from unreadable
+
+
+def counted(
+    results: Iterable[Extracted], total: int, on_progress: OnProgress | None
+) -> Iterator[Extracted]:
+    """What `extract` gives, each told as done once it has been dealt with."""
+    started, done = time.perf_counter(), 0
+    for result in results:
+        yield result
+        done += 1 if isinstance(result, Unreadable) else len(result.digests)
+        if on_progress:
+            on_progress(Progress(min(total, done), total, time.perf_counter() - started))
+
+
+def store_rows(
+    results: Generator[Extracted, None, None],
     total: int,
-    engine: Engine,
-    stores: Sequence[Shelf],
-    pace: Pace,
-    broken: Mapping[Path, str],
-    on_progress: OnProgress | None = None,
+    shelves: Sequence[Shelf],
+    *,
     compact: bool = False,
-) -> None:
-    """Store the frontier rows of decoded photos.
+    on_progress: OnProgress | None = None,
+) -> dict[Path, str]:
+    """Store what `extract` gives; the images that have no rows come back, with the reason.
 
     Whatever ends it early (Ctrl-C, an error), the rows that were ready are stored first.
 
     Args:
-        photos: What `decoded` gives of photos that are not stored yet.
-        total: How many photos were to be decoded.
-        engine: A trusted engine.
-        stores: One for each tensor that the engine returns, in its order.
-        pace: How many photos go into a batch.
-        broken: Where `decoded` puts what cannot be decoded; it counts as done.
-        on_progress: Told after each batch, and at the end.
+        results: Closed with this.
+        total: How many images there are.
+        shelves: One for each frontier tensor, in order.
         compact: Whether rows may be stored in float16.
+        on_progress: Told after each batch.
 
     Raises:
         StoreError: If the disk is full; what was stored is kept.
     """
-    started, done = time.perf_counter(), 0
-    writer = _Writer(stores, compact)
-
-    def report() -> None:
-        if on_progress:
-            seconds = time.perf_counter() - started
-            on_progress(Progress(min(total, done + len(broken)), total, seconds))
-
+    unreadable: dict[Path, str] = {}
+    writer = _Writer(shelves, compact)
     try:
-        with (
-            closing(photos),
-            closing(engine.stream(_batches(photos, pace, engine))) as results,
-        ):
-            for names, rows in results:
-                pace.took(len(names), time.perf_counter())
-                writer.add(names, rows)
-                done += len(names)
-                report()
+        with closing(results):
+            for result in counted(results, total, on_progress):
+                if isinstance(result, Unreadable):
+                    unreadable[result.path] = result.reason
+                else:
+                    writer.add(result)
     finally:
         writer.end()
-    for store in stores:
-        store.merge()
-    report()  # the last photos may all be broken
+    for shelf in shelves:
+        shelf.merge()
+    return unreadable
+
+
+def compacted(rows: NDArray[Any]) -> NDArray[Any]:
+    """The same rows in float16, if they fit; else as they are.
+
+    They fit if no value is too large and the rounding is a thousandth of what the images differ
+    by. Rows that are no float32, and rows of images that do not differ, stay as they are.
+
+    Example:
+        >>> compacted(np.array([[0.5], [1.25]], np.float32)).dtype
+        dtype('float16')
+        >>> compacted(np.array([[0.5], [1e6]], np.float32)).dtype
+        dtype('float32')
+    """
+    if rows.dtype != np.float32:
+        return rows
+    with np.errstate(over="ignore"):
+        small = rows.astype(np.float16)
+    if not np.isfinite(small).all():
+        return rows
+    error = np.linalg.norm(small.astype(np.float32) - rows)
+    spread = np.linalg.norm(rows - rows.mean(axis=0))
+    return small if error < COMPACT_TOLERANCE * spread else rows
 
 
 class _Writer:
     """Collects rows and has them stored, beside the work, before too many could be lost."""
 
-    def __init__(self, stores: Sequence[Shelf], compact: bool) -> None:
-        self._stores = stores
+    def __init__(self, shelves: Sequence[Shelf], compact: bool) -> None:
+        self._shelves = shelves
         self._compact = compact
         self._thread = ThreadPoolExecutor(1)
         self._under_way: Future[None] | None = None
-        self._photos: list[bytes] = []
+        self._digests: list[bytes] = []
         self._rows: list[Rows] = []
         self._bytes = 0
         self._started = self._since = time.monotonic()
 
-    def add(self, photos: Sequence[bytes], rows: Rows) -> None:
-        self._photos.extend(photos)
-        self._rows.append(rows)
-        self._bytes += sum(tensor.nbytes for tensor in rows)
+    def add(self, batch: RowBatch) -> None:
+        self._digests.extend(batch.digests)
+        self._rows.append(batch.rows)
+        self._bytes += sum(tensor.nbytes for tensor in batch.rows)
         now = time.monotonic()
         old = now - self._since > max(FLUSH_SECONDS, FLUSH_SHARE * (now - self._started))
-        if old or len(self._photos) >= FLUSH_PHOTOS or self._bytes >= FLUSH_BYTES:
+        if old or len(self._digests) >= FLUSH_PHOTOS or self._bytes >= FLUSH_BYTES:
             self._flush()
 
     def end(self) -> None:
@@ -150,9 +276,9 @@ class _Writer:
 
     def _flush(self) -> None:
         self._wait()
-        if self._photos:
-            self._under_way = self._thread.submit(self._store, self._photos, self._rows)
-        self._photos, self._rows, self._bytes = [], [], 0
+        if self._digests:
+            self._under_way = self._thread.submit(self._store, self._digests, self._rows)
+        self._digests, self._rows, self._bytes = [], [], 0
         self._since = time.monotonic()
 
     def _wait(self) -> None:
@@ -161,36 +287,86 @@ class _Writer:
         if under_way is not None:
             under_way.result()
 
-    def _store(self, photos: list[bytes], rows: list[Rows]) -> None:
-        for store, parts in zip(self._stores, zip(*rows, strict=True), strict=True):
+    def _store(self, digests: list[bytes], rows: list[Rows]) -> None:
+        for shelf, parts in zip(self._shelves, zip(*rows, strict=True), strict=True):
             together = np.concatenate(parts)
-            store.write(photos, compacted(together) if self._compact else together)
+            shelf.write(digests, compacted(together) if self._compact else together)
 
 
-def in_batches(
-    photos: Iterator[Decoded],
-    total: int,
-    size: int,
-    broken: Mapping[Path, str],
-    on_progress: OnProgress | None,
-) -> Iterator[tuple[None, list[NDArray[np.uint8]]]]:
-    """Decoded photos in batches for an engine; how many have been handed out is told."""
-    started, done = time.perf_counter(), 0
-    while part := [pixels for _, _, pixels in islice(photos, size)]:
-        yield None, part
-        done += len(part)
-        if on_progress:
-            on_progress(Progress(done + len(broken), total, time.perf_counter() - started))
+def _readable(
+    images: Iterable[Decoded | Unreadable], unreadable: list[Unreadable]
+) -> Iterator[Decoded]:
+    for image in images:
+        if isinstance(image, Decoded):
+            yield image
+        else:
+            unreadable.append(image)
 
 
-def _batches(
-    photos: Iterator[Decoded], pace: Pace, engine: Engine
-) -> Iterator[tuple[list[bytes], list[NDArray[np.uint8]]]]:
-    while True:
-        engine.expect(None if pace.is_trial else pace.size)
-        asked = time.perf_counter()
-        part = list(islice(photos, pace.size))
-        if not part:
-            return
-        pace.sent(len(part), waited=time.perf_counter() - asked > WAITED_SECONDS)
-        yield [photo for _, photo, _ in part], [pixels for _, _, pixels in part]
+@cache
+def turn_bytes() -> int:
+    """Pixels that are decoded in one turn: a good half of the largest cache, if it is known, and
+    no more than memory is used for anyway."""
+    try:
+        largest = os.sysconf("SC_LEVEL3_CACHE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not Linux
+        largest = 0
+    return min(int(0.6 * largest), KEPT_BYTES) or USUAL_TURN
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """One thread for each core; at the end, whatever ends it, nothing new is begun."""
+    with ThreadPoolExecutor(workers()) as pool:
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _identify_several(contents: Contents, paths: Sequence[Path]) -> list[bytes | PhotoError]:
+    return [_identified(path, contents) for path in paths]
+
+
+def _identified(path: Path, contents: Contents) -> bytes | PhotoError:
+    try:
+        with turn_of(path):
+            return contents.digest_of(path)
+    except PhotoError as problem:
+        return problem
+
+
+def _begun(
+    pool: ThreadPoolExecutor,
+    paths: Sequence[Path],
+    decode: Callable[[Sequence[Path]], list[Decoded | Unreadable]],
+) -> deque[Future[list[Decoded | Unreadable]]]:
+    """The images on their way through the decoders, a few to each thread at a time."""
+    size = max(1, min(GROUP, len(paths) // (2 * workers())))
+    return deque(pool.submit(decode, paths[i : i + size]) for i in range(0, len(paths), size))
+
+
+def _announce(paths: Iterable[Path]) -> None:
+    """Let the system read the files of the next turn while the network works."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    for path in paths:
+        with suppress(OSError), path.open("rb") as file:  # what is wrong is said when it is read
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+
+def _decode_several(
+    paths: Sequence[Path], preprocessing: Preprocessing, contents: Contents, odd: Oddities
+) -> list[Decoded | Unreadable]:
+    return [_decode_one(path, preprocessing, contents, odd) for path in paths]
+
+
+def _decode_one(
+    path: Path, preprocessing: Preprocessing, contents: Contents, odd: Oddities
+) -> Decoded | Unreadable:
+    try:
+        with turn_of(path):
+            digest, data = contents.take(path)
+            return Decoded(path, digest, preprocessing.pixels(data, odd.of(path)))
+    except PhotoError as problem:
+        return Unreadable(path, str(problem))

@@ -1,58 +1,55 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from budwood.display import displayed
-from budwood.errors import ConfigError, StoreError
-from budwood.features.calibrating import Calibration
+from budwood.errors import StoreError
 from budwood.features.engine_choice import EngineChoice
 from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
-    AHEAD_BYTES,
+    Decoded,
     OnProgress,
-    batch_size,
+    Unreadable,
+    decoded,
     extract,
-    pace_for,
+    identify,
+    store_rows,
 )
-from budwood.features.reading_ahead import Decoded, decoded, identify
-from budwood.features.room import room_for
+from budwood.features.int8 import Calibration
 from budwood.features.rows import Axes, LiveRows, RowSource, StoredRows
 from budwood.features.store import (
     MemoryShelf,
     RowStore,
     Shelf,
     maker_key,
+    room_for,
     store_folder,
 )
 from budwood.features.verification import PROBES
-from budwood.images.contents import CONTENTS, Contents
+from budwood.fields import Checked
+from budwood.images.contents import CONTENTS
 from budwood.images.oddities import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
+from budwood.settings import same
 from budwood.surgery.cutting import Cut
 
 CHANGED = "The photo changed while it was read."
+AHEAD_BYTES = 128 * 2**20
+"""Pixels that are decoded while the network is still being compiled."""
 
 
 @displayed
 @dataclass(frozen=True, kw_only=True)
-class Extraction:
-    """How frozen trunks are run."""
+class Extraction(Checked):
+    """How frozen trunks are run; `Settings` says what each field means."""
 
-    precision: str = "auto"
-    """Arithmetic of the trunk: auto (bf16 where the processor has it), fp32, bf16, or int8, which
-    is used once fitting has shown that it is as good as bf16 here."""
-    device: str = "cpu"
-    """Where the trunk runs: cpu, cuda or mps."""
-    store_limit: int | None = None
-    """Bytes that the whole feature store may take; beyond, trunks run uncached."""
-
-    def __post_init__(self) -> None:
-        if self.store_limit is not None and self.store_limit < 0:
-            raise ConfigError(f"store_limit must not be negative, got {self.store_limit}.")
+    precision: str = same("precision")
+    device: str = same("device")
+    store_limit: int | None = same("store_limit")
 
 
 @displayed
@@ -90,16 +87,7 @@ class Gatherer:
         on_progress: OnProgress | None = None,
         calibration: Calibration | None = None,
     ) -> None:
-        """Nothing runs yet.
-
-        Args:
-            cut: Of a `Prepared` network: its trunk takes pixels.
-            preprocessing: From file bytes to pixels.
-            options: Precision, device and limit of the store.
-            on_note: Told what the user should know, a line each.
-            on_progress: Told how far the extraction is.
-            calibration: If given, the trunk runs in int8 with these scales, whatever `options` say.
-        """
+        """Nothing runs yet."""
         self._cut = cut
         self._preprocessing = preprocessing
         self._options = options
@@ -127,90 +115,92 @@ class Gatherer:
         digests, broken = identify(paths)
         made = self._made(set(digests.values())) if keep and self.choice.engine is None else {}
         self.choice.prefer(lambda spec: made.get(spec, 0))
-        shelves = self._shelves()
-        missing = _missing(digests, shelves)
-        reasons: dict[Path, str] = {}
-        uncached = False
-        if missing:
+        found = _Found(self._shelves(), digests)
+        if found.missing:
             is_known = self._known(made, judged_by=len(set(digests.values())) if keep else 0)
-            shelves, missing, uncached = self._compute(
-                digests, missing, CONTENTS, reasons, keep, is_known
-            )
+            found = self._computed(digests, found, keep, is_known)
         CONTENTS.let_go(paths)  # what was not missing need not be decoded
-        bad = {digests[path]: reason for path, reason in reasons.items()}
+        bad = {digests[path]: reason for path, reason in found.unreadable.items()}
         broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
         good = tuple(path for path in paths if path not in broken)
         photos = tuple(digests[path] for path in good)
-        computed = len(good) if uncached else len(missing.keys() - bad.keys())
+        computed = len(found.missing.keys() - bad.keys()) if found.is_stored else len(good)
         return Gathered(
-            rows=self._live(good) if uncached else self._stored(shelves, photos),
+            rows=self._stored(found.shelves, photos) if found.is_stored else self._live(good),
             paths=good,
             photos=photos,
             broken=broken,
             engine=self.choice.spec,
             hits=len(good) - computed,
             misses=computed,
-            bytes=len(set(photos)) * self._row_bytes if _on_disk(shelves) else 0,
+            bytes=len(set(photos)) * self._row_bytes if found.is_on_disk else 0,
         )
 
-    def _compute(
+    def _computed(
         self,
-        digests: dict[Path, bytes],
-        missing: dict[bytes, Path],
-        contents: Contents,
-        broken: dict[Path, str],
+        digests: Mapping[Path, bytes],
+        found: "_Found",
         keep: bool,
         is_known: Callable[[EngineSpec], bool],
-    ) -> tuple[Sequence[Shelf], dict[bytes, Path], bool]:
-        """Put missing photos through the trunk: where their rows are, which were missing for the
-        engine that ran, and whether there was no room for them. `broken` is filled."""
+    ) -> "_Found":
+        """Put missing images through the trunk."""
         is_new = self.choice.engine is None
-        order = list(missing.values())
+        order = list(found.missing.values())
         if is_new and keep and not is_known(self.choice.spec):
             order = _spread_first(list(_one_each(digests).values()), order, PROBES)
-        changed: set[Path] = set()
         odd = Oddities()
-        with ExitStack() as open_:
+        with closing(self._decoded(order, odd, AHEAD_BYTES if is_new else 0)) as images:
+            taken = self.choice.settle(images, is_known, by_photos=keep)
+            if self.choice.engine is not None:
+                found = self._shelved(digests, taken, keep)
+            # The engine need not be the one that was preferred, and then it lacks other images.
+            others = [path for path in found.missing.values() if path not in set(order)]
+            with closing(self._decoded(others, odd)) as rest:
+                wanted = _wanted(found.missing.values(), chain(taken, images, rest), digests)
+                found.unreadable.update(self._run(wanted, found, keep))
+        for line in odd.lines():
+            self._on_note(line)
+        self._require_rows(digests, found)
+        return found
 
-            def on_the_way(paths: list[Path], ahead: int = 0) -> Generator[Decoded, None, None]:
-                photos = decoded(paths, self._preprocessing, broken, ahead, contents, odd)
-                return open_.enter_context(closing(photos))
+    def _shelved(
+        self, digests: Mapping[Path, bytes], taken: Sequence[Decoded | Unreadable], keep: bool
+    ) -> "_Found":
+        """What the engine in use lacks, and where its rows will be kept."""
+        found = _Found(self._shelves(), digests)
+        bad = {image.path for image in taken if isinstance(image, Unreadable)}
+        count = sum(path not in bad for path in found.missing.values())
+        room, note = room_for(count, self._row_bytes, self._options.store_limit)
+        if keep:
+            self._on_note(note)
+        if not keep or room != "disk":
+            found.shelves = [MemoryShelf(shelf) for shelf in found.shelves]
+            self._held = found.shelves if keep and room == "memory" else None
+        found.is_stored = room != "nowhere"
+        return found
 
-            photos = on_the_way(order, AHEAD_BYTES if is_new else 0)
-            first = self.choice.settle(photos, is_known, by_photos=keep)
-            shelves = self._shelves()
-            if self.choice.engine is None:  # not one photo can be decoded
-                return shelves, missing, False
-            missing = _missing(digests, shelves)
-            # The engine need not be the one that was preferred, and then it lacks other photos.
-            others = on_the_way([path for path in missing.values() if path not in set(order)])
-            todo = [path for path in missing.values() if path not in broken]
-            room, note = room_for(len(todo), self._row_bytes, self._options.store_limit)
-            if keep:
-                self._on_note(note)
-            if not keep or room != "disk":
-                shelves = [MemoryShelf(shelf) for shelf in shelves]
-                self._held = shelves if keep and room == "memory" else None
-            if room == "nowhere":
-                for _ in chain(photos, others):  # what cannot be decoded must be known beforehand
-                    pass
-                self._say(odd)
-                return shelves, missing, True
-            wanted = _of(todo, chain(first, photos, others), digests, changed)
-            pace = pace_for(self.choice.seconds_per_photo, len(todo))
-            extract(
-                wanted,
-                len(todo),
-                self.choice.engine,
-                shelves,
-                pace,
-                broken,
-                self._on_progress,
-                compact=self._is_compact and keep,
-            )
-        self._say(odd)
-        broken |= dict.fromkeys(changed, CHANGED)
-        lost = [path for path in _missing(digests, shelves).values() if path not in broken]
+    def _run(
+        self,
+        images: Generator[Decoded | Unreadable, None, None],
+        found: "_Found",
+        keep: bool,
+    ) -> dict[Path, str]:
+        """Store the rows of these images; those that have none, with the reason."""
+        if self.choice.engine is None or not found.is_stored:  # they are read all the same
+            return {image.path: image.reason for image in images if isinstance(image, Unreadable)}
+        return store_rows(
+            extract(images, self.choice.engine),
+            len(found.missing),
+            found.shelves,
+            compact=self._is_compact and keep,
+            on_progress=self._on_progress,
+        )
+
+    def _require_rows(self, digests: Mapping[Path, bytes], found: "_Found") -> None:
+        if self.choice.engine is None or not found.is_stored:
+            return
+        left = _Found(found.shelves, digests).missing.values()
+        lost = [path for path in left if path not in found.unreadable]
         if lost:
             raise StoreError(
                 f"The rows of {len(lost)} photos are not in the store, though they were computed "
@@ -218,11 +208,11 @@ class Gatherer:
                 next="Run it again; empty the store only while nothing else uses it.",
                 file=lost[0],
             )
-        return shelves, missing, False
 
-    def _say(self, odd: Oddities) -> None:
-        for line in odd.lines():
-            self._on_note(line)
+    def _decoded(
+        self, paths: Sequence[Path], odd: Oddities, ahead: int = 0
+    ) -> Generator[Decoded | Unreadable, None, None]:
+        return decoded(paths, self._preprocessing, ahead, CONTENTS, odd)
 
     def _made(self, photos: set[bytes]) -> dict[EngineSpec, int]:
         """How many of these photos each engine has made the stored rows of."""
@@ -295,8 +285,7 @@ class Gatherer:
 
     def _live(self, paths: Sequence[Path]) -> LiveRows:
         assert self.choice.engine is not None
-        batch = batch_size(self.choice.seconds_per_photo)
-        return LiveRows(paths, self._preprocessing, self.choice.engine, batch, self._axes)
+        return LiveRows(paths, self._preprocessing, self.choice.engine, self._axes)
 
     def _stored(self, shelves: Sequence[Shelf], photos: Sequence[bytes]) -> StoredRows:
         return StoredRows(shelves, photos, self._cut.row_bytes, self._axes)
@@ -307,37 +296,49 @@ class Gatherer:
 
     def measured(self, paths: Sequence[Path]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""
-        with closing(decoded(paths, self._preprocessing, {})) as photos:
-            return self.choice.measured(photos)
+        with closing(decoded(paths, self._preprocessing)) as images:
+            return self.choice.measured(images)
 
 
-def _missing(digests: dict[Path, bytes], shelves: Sequence[Shelf]) -> dict[bytes, Path]:
-    """One path for each photo that some shelf lacks."""
-    return {
-        photo: path
-        for photo, path in _one_each(digests).items()
-        if any(photo not in shelf for shelf in shelves)
-    }
+class _Found:
+    """Where the rows of images are, and which have none yet."""
+
+    def __init__(self, shelves: Sequence[Shelf], digests: Mapping[Path, bytes]) -> None:
+        self.shelves = shelves
+        self.missing = {
+            photo: path
+            for photo, path in _one_each(digests).items()
+            if any(photo not in shelf for shelf in shelves)
+        }
+        """One path for each image that some shelf lacked."""
+        self.unreadable: dict[Path, str] = {}
+        """Those of them that could not be decoded."""
+        self.is_stored = True
+        """False if there is no room for rows: they are made each time."""
+
+    @property
+    def is_on_disk(self) -> bool:
+        return all(isinstance(shelf, RowStore) for shelf in self.shelves)
 
 
 def _one_each(digests: Mapping[Path, bytes]) -> dict[bytes, Path]:
-    """One path for each photo."""
+    """One path for each image."""
     return {photo: path for path, photo in digests.items()}
 
 
-def _of(
+def _wanted(
     paths: Collection[Path],
-    photos: Iterable[Decoded],
+    images: Iterable[Decoded | Unreadable],
     digests: Mapping[Path, bytes],
-    changed: set[Path],
-) -> Generator[Decoded, None, None]:
-    """Those of the photos that have one of these paths; `changed` is told of other content."""
+) -> Generator[Decoded | Unreadable, None, None]:
+    """Those of the images that have one of these paths; one with other content than before gives
+    its rows, and counts as unreadable."""
     wanted = set(paths)
-    for path, photo, pixels in photos:
-        if path in wanted:
-            if photo != digests[path]:
-                changed.add(path)
-            yield path, photo, pixels
+    for image in images:
+        if image.path in wanted:
+            yield image
+            if isinstance(image, Decoded) and image.digest != digests[image.path]:
+                yield Unreadable(image.path, CHANGED)
 
 
 def _spread_first(folder: list[Path], missing: list[Path], count: int) -> list[Path]:
@@ -349,7 +350,3 @@ def _spread_first(folder: list[Path], missing: list[Path], count: int) -> list[P
     first = folder[:: max(1, len(folder) // count)][:count]
     chosen = set(first)
     return first + [path for path in missing if path not in chosen]
-
-
-def _on_disk(shelves: Sequence[Shelf]) -> bool:
-    return all(isinstance(shelf, RowStore) for shelf in shelves)

@@ -13,8 +13,8 @@ from budwood.errors import StoreError, UnknownName
 from budwood.features.shards import MAPS, Shard, is_intact, open_shard, shard_paths
 from budwood.features.store import store_folder, stored_makers
 from budwood.features.trunks import bytes_of, kept_trunks
-from budwood.places import home
-from budwood.surgery.tables import aligned
+from budwood.files import home
+from budwood.text import aligned
 
 ABANDONED = 3600.0
 """Seconds after which an unfinished file belongs to a process that was killed."""
@@ -188,12 +188,12 @@ def clear_store(keys: Sequence[str] = ()) -> Clearing:
 
 
 def leftovers() -> Iterator[Path]:
-    """What killed processes have begun and left, and notes of which images belong together: the
-    files of BUDWOOD_HOME besides weights, rows and trunks. None of it is in use."""
-    for folder in (home() / "trunks", home() / "weights"):
-        yield from (path for path in folder.glob(".*.partial*") if _is_abandoned(path))
-    yield from (path for path in (home() / "groups").glob("*.json") if _is_abandoned(path))
-    yield from (path for path in (home() / "groups").glob(".*.partial") if _is_abandoned(path))
+    """What killed processes have begun and left, and notes of which images belong together and of
+    networks' layers: the files of BUDWOOD_HOME besides weights, rows and trunks. None is in use."""
+    for folder in ("trunks", "weights", "groups", "summaries"):
+        yield from (path for path in (home() / folder).glob(".*.partial*") if _is_abandoned(path))
+    for folder in ("groups", "summaries"):
+        yield from (path for path in (home() / folder).glob("*.json") if _is_abandoned(path))
 
 
 def _remove(place: Path) -> None:

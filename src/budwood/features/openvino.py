@@ -1,71 +1,126 @@
-"""The OpenVINO engine: a converted trunk compiled for the CPU, several batches in flight.
+"""The OpenVINO engine: a trunk converted once, compiled for the CPU, several batches in flight.
 
 Threads may share an engine: each stream has requests of its own. In a forked process OpenVINO's
 threads are gone, and what would wait for them is left alone there and compiled anew.
+
+`import openvino` alone reports to its maker over the network and writes to `~/intel`; where the
+package that does so is missing it goes without. A trunk is converted through OpenVINO's PyTorch
+frontend itself, since the front door, `convert_model`, reports too. Only that imports torch.
 """
 
+import logging
 import os
+import sys
+import warnings
 from collections import deque
-from collections.abc import Generator, Iterable
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
-from typing import Any, Literal
+from importlib.metadata import version
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from budwood.arrays import Pixels
 from budwood.errors import EngineError
-from budwood.features.engines import Batch, EngineSpec, Rows
-from budwood.features.untracked import ov
+from budwood.features.engines import BATCH, Batch, Engine, EngineSpec, Precision, Rows
+from budwood.features.trunks import discard, keep_trunk, kept_file
 from budwood.machine import cores, processors
-from budwood.threads import Lock, never_destroyed_in_forks
+from budwood.threads import TRACING, Lock, never_destroyed_in_forks, settle_torch
+
+if TYPE_CHECKING:
+    from torch import nn
 
 IN_FLIGHT = 2
 """Batches for each that the processor works on at once: the next one lies ready when it ends."""
+MODEL = "model.xml"
+"""A converted trunk in its folder; the weights lie beside it."""
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
-class OpenVINOEngine:
-    """Runs a trunk compiled by OpenVINO on the CPU.
+@contextmanager
+def _absent(name: str) -> Iterator[None]:
+    """While this lasts, importing a module fails as if it were not installed."""
+    modules = cast(dict[str, ModuleType | None], sys.modules)
+    known = {name: modules[name]} if name in modules else {}
+    modules[name] = None
+    try:
+        yield
+    finally:
+        del modules[name]
+        modules.update(known)
 
-    A graph for batches of one size is up to a tenth faster than one for any. Shorter batches are
-    filled up, longer ones go through a graph for any size, compiled when it is needed.
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """While this lasts, a package that is imported finds nothing to report its use with."""
+    with TRACING, _absent("openvino_telemetry"):
+        yield
+
+
+with untracked():
+    import openvino as ov
+
+__all__ = ["OpenVINO", "OpenVINOEngine", "converted", "ov", "untracked"]
+
+
+class OpenVINO:
+    """What OpenVINO offers as an engine."""
+
+    def version(self) -> str:
+        """OpenVINO's own."""
+        return version("openvino")
+
+    def hardware(self) -> str:
+        """The processor: another one rounds otherwise."""
+        return processor()
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """On the processor only; int8 has an entrance of its own, see `int8.py`."""
+        return ("bf16", "fp32") if device == "cpu" else ()
+
+    def refusal(self, spec: EngineSpec) -> str:
+        """A processor may lack bf16."""
+        lacks = spec.precision == "bf16" and "BF16" not in cpu_capabilities()
+        return "this processor has no bf16 arithmetic" if lacks else ""
+
+    def build(
+        self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
+    ) -> Engine:
+        """Converted, unless it is kept, and compiled."""
+        return OpenVINOEngine(converted(trunk, example, key), spec)
+
+    def kept(self, key: str, spec: EngineSpec, batch: int | None) -> Engine | None:
+        """Compiled from what is kept; for a few images all cores work on one batch at a time."""
+        model = kept_model(key)
+        if model is None:
+            return None
+        return OpenVINOEngine(model, spec, batch=batch or BATCH, latency=batch is not None)
+
+
+class OpenVINOEngine:
+    """Runs a trunk compiled by OpenVINO on the CPU, for batches of one size.
+
+    Such a graph is up to a tenth faster than one for any size. Shorter batches are filled up.
     """
 
     def __init__(
-        self, model: ov.Model, spec: EngineSpec, *, batch: int | None = None, latency: bool = False
+        self, model: ov.Model, spec: EngineSpec, *, batch: int = BATCH, latency: bool = False
     ) -> None:
         """Compile.
-
-        Args:
-            model: A converted trunk.
-            spec: Its arithmetic.
-            batch: As in `expect`.
-            latency: For a few photos: all cores work on one batch at a time.
 
         Raises:
             EngineError: If OpenVINO cannot compile it.
         """
-        self.spec = spec
+        self.spec, self.batch = spec, batch
         self._model, self._latency = model, latency
-        self._graphs: dict[int | None, _Graph] = {}
         self._lock = Lock()
-        self._streams = 0
-        self._batch = batch
-        self.expect(batch)
+        self._compiled = _Graph(model, spec, batch, latency)
 
-    def expect(self, batch: int | None) -> None:
-        """Be ready for batches of that many photos and less; None: of any number."""
-        with self._lock:
-            self._batch = batch
-            if batch is not None and self._streams <= 1:  # the memory of others is given back
-                for size in self._graphs.keys() - {batch}:
-                    del self._graphs[size]
-            self._graph(batch)
-
-    def run(self, photos: Batch) -> Rows:
-        """The frontier of one batch, `n ...` each."""
-        size = self._batch or len(photos)
-        parts = [photos[i : i + size] for i in range(0, len(photos), size)]
+    def run(self, images: Batch) -> Rows:
+        """The frontier of the images, `n ...` each."""
+        parts = [images[i : i + self.batch] for i in range(0, len(images), self.batch)]
         results = [rows for _, rows in self.stream((None, part) for part in parts)]
         return tuple(np.concatenate(tensor) for tensor in zip(*results, strict=True))
 
@@ -73,49 +128,36 @@ class OpenVINOEngine:
         self, batches: Iterable[tuple[Any, Batch]]
     ) -> Generator[tuple[Any, Rows], None, None]:
         """Keeps the processor busy; results come in order."""
-        under_way: deque[tuple[Any, _Graph, _Request]] = deque()
-        self._count(1)
+        under_way: deque[tuple[Any, _Request]] = deque()
+        graph = self._graph()
         try:
-            for tag, photos in batches:
-                graph = self._graph_for(len(photos))
-                under_way.append((tag, graph, graph.start(photos)))
-                while under_way and (len(under_way) == graph.room or under_way[0][2].is_done()):
-                    tag, its_graph, request = under_way.popleft()
-                    yield tag, its_graph.finish(request)
+            for tag, images in batches:
+                under_way.append((tag, graph.start(images)))
+                while under_way and (len(under_way) == graph.room or under_way[0][1].is_done()):
+                    tag, request = under_way.popleft()
+                    yield tag, graph.finish(request)
             while under_way:
-                tag, graph, request = under_way.popleft()
+                tag, request = under_way.popleft()
                 yield tag, graph.finish(request)
         finally:
-            self._count(-1)
-            for _, _, request in under_way:
+            for _, request in under_way:
                 request.cancel()
-            for _, graph, request in under_way:
+            for _, request in under_way:
                 with suppress(RuntimeError):  # how a cancelled request ends
                     graph.finish(request)
 
-    def _count(self, streams: int) -> None:
+    def _graph(self) -> "_Graph":
+        """The trunk compiled in this process."""
         with self._lock:
-            self._streams += streams
-
-    def _graph_for(self, photos: int) -> "_Graph":
-        """The graph ready for so many; another thread may expect batches of another size."""
-        with self._lock:
-            sizes = [n for n in self._graphs if n is not None and n >= photos]
-            if self._batch is None or self._batch in sizes:
-                return self._graph(self._batch)
-            return self._graph(min(sizes, default=None))
-
-    def _graph(self, size: int | None) -> "_Graph":
-        with self._lock:
-            if size not in self._graphs or self._graphs[size].process != os.getpid():
-                self._graphs[size] = _Graph(self._model, self.spec, size, self._latency)
-            return self._graphs[size]
+            if self._compiled.process != os.getpid():
+                self._compiled = _Graph(self._model, self.spec, self.batch, self._latency)
+            return self._compiled
 
 
 class _Graph:
-    """A trunk compiled for batches of one size, or of any."""
+    """A trunk compiled for batches of one size."""
 
-    def __init__(self, model: ov.Model, spec: EngineSpec, size: int | None, latency: bool) -> None:
+    def __init__(self, model: ov.Model, spec: EngineSpec, batch: int, latency: bool) -> None:
         precision = beside_int8() if spec.precision == "int8" else spec.precision
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": _PRECISION_HINTS[precision],
@@ -123,9 +165,8 @@ class _Graph:
         }
         if cores() < processors():  # it does not know how much time a container is given
             settings["INFERENCE_NUM_THREADS"] = cores()
-        if size is not None:
-            model = model.clone()
-            model.reshape({0: ov.PartialShape([size, *model.inputs[0].partial_shape[1:]])})
+        model = model.clone()
+        model.reshape({0: ov.PartialShape([batch, *model.inputs[0].partial_shape[1:]])})
         try:
             compiled = core().compile_model(model, "CPU", settings)
         except RuntimeError as problem:
@@ -134,19 +175,19 @@ class _Graph:
         self.room = IN_FLIGHT * compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         """Batches that each stream may have under way."""
         self.process = os.getpid()
-        self._size, self._compiled = size, compiled
+        self._batch, self._compiled = batch, compiled
         self._requests: list[_Request] = []
         self._free: deque[_Request] = deque()
         never_destroyed_in_forks(self)
 
-    def start(self, photos: Batch) -> "_Request":
+    def start(self, images: Batch) -> "_Request":
         """Send a batch on its way."""
         try:
             request = self._free.pop()
         except IndexError:
-            request = _Request(self._compiled)
+            request = _Request(self._compiled, self._batch)
             self._requests.append(request)
-        request.start(photos, self._size or len(photos))
+        request.start(images)
         return request
 
     def finish(self, request: "_Request") -> Rows:
@@ -158,24 +199,22 @@ class _Graph:
 
 
 class _Request:
-    """One batch in flight, with input memory of its own that photos are copied into once."""
+    """One batch in flight, with input memory of its own that images are copied into once."""
 
-    def __init__(self, compiled: ov.CompiledModel) -> None:
+    def __init__(self, compiled: ov.CompiledModel, batch: int) -> None:
         self._request = compiled.create_infer_request()
         self._outputs = len(compiled.outputs)
-        self._room = np.empty(0, np.uint8)
-        self._photos = 0
+        self._room = np.empty((batch, 0), np.uint8)
+        self._images = 0
 
-    def start(self, photos: Batch, size: int) -> None:
-        """Begin with a batch that is filled up to `size`, with what was there before."""
-        shape = (size, *photos[0].shape)
-        if self._room.shape[1:] != shape[1:] or len(self._room) < size:
-            self._room = np.zeros(shape, np.uint8)
-        batch = self._room[:size]
-        for target, photo in zip(batch, photos, strict=False):
-            target[...] = photo
-        self._photos = len(photos)
-        self._request.set_input_tensor(ov.Tensor(batch, shared_memory=True))
+    def start(self, images: Batch) -> None:
+        """Begin with a batch that is filled up with what was there before."""
+        if self._room.shape[1:] != images[0].shape:
+            self._room = np.zeros((len(self._room), *images[0].shape), np.uint8)
+        for target, image in zip(self._room[: len(images)], images, strict=True):
+            target[...] = image
+        self._images = len(images)
+        self._request.set_input_tensor(ov.Tensor(self._room, shared_memory=True))
         self._request.start_async()
 
     def is_done(self) -> bool:
@@ -190,7 +229,76 @@ class _Request:
         """Wait for the batch; its rows, without those that only filled it up."""
         self._request.wait()
         outputs = (self._request.get_output_tensor(i).data for i in range(self._outputs))
-        return tuple(np.array(rows[: self._photos]) for rows in outputs)
+        return tuple(np.array(rows[: self._images]) for rows in outputs)
+
+
+def converted(trunk: "nn.Module", example: Pixels, key: str | None = None) -> ov.Model:
+    """The trunk as an OpenVINO model, its batch size left open.
+
+    Raises:
+        EngineError: If OpenVINO's frontend cannot take it.
+    """
+    if key is not None and (kept := kept_model(key)) is not None:
+        return kept
+    try:
+        model = _convert(trunk, example)
+    except Exception as problem:  # its converter raises nearly every class there is
+        raise EngineError(f"OpenVINO cannot run this trunk: {reason(problem)}.") from problem
+    return model if key is None else keep_model(key, model)
+
+
+def reason(problem: Exception) -> str:
+    """What a message of many lines comes to: its last one."""
+    lines = str(problem).split("\n")
+    return next((line for line in reversed(lines) if line.strip(" -")), repr(problem)).strip(" -")
+
+
+def kept_model(key: str) -> ov.Model | None:
+    """The model that is kept under this key; None if there is none that can be read."""
+    file = kept_file(key, MODEL)
+    try:
+        return None if file is None else core().read_model(file)
+    except RuntimeError as problem:
+        assert file is not None
+        discard(file, problem)
+        return None
+
+
+def keep_model(key: str, model: ov.Model) -> ov.Model:
+    """Keep a model, and give it back as it will be read next time: OpenVINO tidies a graph up when
+    it writes it, which rounds otherwise."""
+    is_kept = keep_trunk(key, lambda part: ov.save_model(model, part / MODEL, False))
+    return (kept_model(key) if is_kept else None) or model
+
+
+def _convert(trunk: "nn.Module", example: Pixels) -> ov.Model:
+    import torch
+    from torch.jit._trace import TracerWarning
+
+    with untracked():
+        from openvino.frontend import FrontEndManager
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+    settle_torch()
+    pixels = torch.from_numpy(example[:1].copy())
+    quiet = logging.getLogger("openvino.frontend.pytorch.ts_decoder")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with TRACING, warnings.catch_warnings(), torch.no_grad():
+            # OpenVINO's decoder uses torch.jit.trace, which torch 2.14 calls deprecated.
+            warnings.filterwarnings("ignore", message=".*torch.jit.*deprecated")
+            warnings.filterwarnings("ignore", category=TracerWarning)
+            # Tracing it again to compare takes as long, and says less than verification does.
+            unchecked = {"check_trace": False}
+            traced = TorchScriptPythonDecoder(
+                trunk, example_input=(pixels,), trace_kwargs=unchecked
+            )
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(traced))
+        model.reshape({0: ov.PartialShape([-1, *pixels.shape[1:]])})
+    finally:
+        quiet.setLevel(level)
+    return model
 
 
 def beside_int8() -> Literal["bf16", "fp32"]:

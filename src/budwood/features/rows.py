@@ -11,13 +11,10 @@ from torch import Tensor
 
 from budwood.errors import PhotoError
 from budwood.features.engines import Engine
-from budwood.features.reading_ahead import decoded
+from budwood.features.extraction import Unreadable, decoded, extract
+from budwood.features.store import IN_MEMORY as IN_MEMORY
 from budwood.features.store import Shelf
 from budwood.images.preprocessing import Preprocessing
-
-IN_MEMORY = 512 * 2**20
-"""Stored rows up to this many bytes are read once; above, they stay on disk and are mapped."""
-
 
 Axes = tuple[int | None, ...]
 """Of each frontier tensor, the axis of a batch that holds features; None where it is not known."""
@@ -92,14 +89,12 @@ class LiveRows:
         paths: Sequence[Path],
         preprocessing: Preprocessing,
         engine: Engine,
-        batch: int,
         axes: Axes = (),
     ) -> None:
         self.axes = axes
         self._paths = paths
         self._preprocessing = preprocessing
         self._engine = engine
-        self._batch = batch
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -110,20 +105,16 @@ class LiveRows:
         Raises:
             PhotoError: If a photo that could be read before no longer can.
         """
-        broken: dict[Path, str] = {}
         paths = [self._paths[i] for i in positions]
-        pixels = [p for _, _, p in decoded(paths, self._preprocessing, broken)]
-        if broken:
-            path, reason = next(iter(broken.items()))
-            raise PhotoError(
-                f"{path} can no longer be read: {reason}",
-                next="Leave the photos in place while training.",
-                file=path,
-            )
-        parts = [
-            self._engine.run(pixels[i : i + self._batch])
-            for i in range(0, len(pixels), self._batch)
-        ]
+        parts = []
+        for result in extract(decoded(paths, self._preprocessing), self._engine):
+            if isinstance(result, Unreadable):
+                raise PhotoError(
+                    f"{result.path} can no longer be read: {result.reason}",
+                    next="Leave the photos in place while training.",
+                    file=result.path,
+                )
+            parts.append(result.rows)
         tensors: list[NDArray[np.generic]] = [np.concatenate(t) for t in zip(*parts, strict=True)]
         return tuple(torch.from_numpy(tensor) for tensor in tensors)
 

@@ -1,16 +1,13 @@
 """How long a trunk takes up to each of its outputs, and how that is remembered."""
 
-import json
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from budwood.features.trunks import trunks_folder
-from budwood.places import whole_file
+from budwood.features.trunks import remember, remembered
 from budwood.surgery.stages import before
 
 TIMES = "stage-times.json"
@@ -23,10 +20,6 @@ def shares(trunk: nn.Module, photo: Tensor) -> tuple[float, ...]:
     """The share of a trunk's time up to each of its outputs, 0 to 1.
 
     Each layer is timed in torch. Multiply-adds would not do: early layers wait for memory.
-
-    Args:
-        trunk: A graph, from pixels to a tuple of tensors.
-        photo: One input, `1 ...`.
     """
     assert isinstance(trunk, fx.GraphModule)
     timed = _Timed(trunk)
@@ -44,19 +37,14 @@ def shares(trunk: nn.Module, photo: Tensor) -> tuple[float, ...]:
 def kept_times(key: str, engine: str) -> tuple[float, ...] | None:
     """Seconds up to each output of a kept trunk, as measured before; None if they were not."""
     try:
-        known = json.loads((trunks_folder() / key / TIMES).read_bytes())
-        return tuple(map(float, known[engine]))
-    except (OSError, ValueError, LookupError, TypeError):
+        return tuple(map(float, remembered(key, TIMES, engine)))
+    except (ValueError, TypeError):
         return None  # they are measured again
 
 
 def keep_times(key: str, engine: str, seconds: Sequence[float]) -> None:
     """Remember them beside the trunk, if that is kept."""
-    place = trunks_folder() / key
-    with suppress(OSError):  # a convenience, as the kept trunk itself is
-        if place.is_dir():
-            with whole_file(place / TIMES) as file:
-                file.write(json.dumps({engine: list(seconds)}).encode())
+    remember(key, TIMES, engine, list(seconds))
 
 
 class _Timed(fx.Interpreter):

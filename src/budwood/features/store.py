@@ -7,26 +7,27 @@
 precision. A shard is written beside its place, synced, and renamed into it; it is named by the
 digest of its content and never changed. So nobody waits for a lock: any number of processes may
 read and write at once, and one that is killed leaves all that it had stored. At the end of a pass
-small shards become a large one (`merging.py`).
+small shards become a large one.
 """
 
 import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import StoreError
-from budwood.features.merging import merge
 from budwood.features.shards import (
     PHOTO_BYTES,
     Shard,
+    merge,
     open_shard,
     shard_content,
     shard_path,
@@ -34,8 +35,13 @@ from budwood.features.shards import (
     unreadable,
     with_descriptors,
 )
-from budwood.places import home, whole_file
+from budwood.files import home, whole_file
+from budwood.text import byte_size
 
+IN_MEMORY = 512 * 2**20
+"""Stored rows up to this many bytes are read once; above, they stay on disk and are mapped."""
+SPARE_DISK = 16 * 2**20
+"""Bytes of free disk that stored rows never take."""
 SHARD_ROWS = 2**32
 """More than a shard can hold: place 2 * SHARD_ROWS + 3 is row 3 of shard 2."""
 BLOCK_BYTES = 2**20
@@ -119,10 +125,6 @@ class RowStore:
     def __init__(self, maker: str, about: Mapping[str, Any]) -> None:
         """Open, or prepare, the rows of one maker.
 
-        Args:
-            maker: See `maker_key`.
-            about: What made the rows, for people; written beside them with the first row.
-
         Raises:
             StoreError: If they are there and cannot be read.
         """
@@ -161,10 +163,6 @@ class RowStore:
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Store the rows of these photos; once it returns they survive `kill -9`.
-
-        Args:
-            photos: One 16-byte digest a row.
-            rows: `n ...`.
 
         Raises:
             StoreError: If the disk is full or cannot be written; all earlier rows are kept.
@@ -329,3 +327,36 @@ def _is_maker(folder: Path) -> bool:
 def _write_whole(path: Path, content: bytes) -> None:
     with whole_file(path) as file:
         file.write(content)
+
+
+def room_for(
+    count: int, row_bytes: int, store_limit: int | None
+) -> tuple[Literal["disk", "memory", "nowhere"], str]:
+    """Where the rows of so many images go, and what to tell the user about it."""
+    need = count * row_bytes
+    size = f"{count} photos x {byte_size(row_bytes)} = {byte_size(need)}"
+    reason = _full(need, store_limit)
+    if reason is None:
+        return "disk", f"{size} through the trunk."
+    if need <= IN_MEMORY:
+        return "memory", f"{size}, but {reason}: nothing is stored, memory holds it for this run."
+    return "nowhere", (
+        f"{size}, but {reason}, and memory is too small: the trunk runs uncached, once for each "
+        "pass over the photos."
+    )
+
+
+def _full(need: int, store_limit: int | None) -> str | None:
+    """Why so many bytes cannot be stored; None if they can."""
+    if store_limit is not None and (used := stored_bytes()) + need > store_limit:
+        return f"the store holds {byte_size(used)} and --store-limit is {byte_size(store_limit)}"
+    if need > (free := max(0, _free_disk() - SPARE_DISK)):
+        return f"only {byte_size(free)} of disk are free for {store_folder()}"
+    return None
+
+
+def _free_disk() -> int:
+    folder = store_folder()
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,16 +1,24 @@
-"""Torch's own engine: the reference in fp32 on the CPU, and what runs on a GPU."""
+"""Torch's own engine: the reference in fp32 on the processor, and what runs on a GPU."""
 
 import copy
 from collections.abc import Generator, Iterable
 from contextlib import nullcontext
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from budwood.features.engines import Batch, EngineSpec, Rows
+from budwood.arrays import Pixels
+from budwood.errors import ConfigError
+from budwood.features.engines import BATCH, Batch, Engine, EngineSpec, Precision, Rows
+
+if TYPE_CHECKING:  # which engines there are is asked without it
+    import torch
+    from torch import nn
+
+GPU_BATCH = 16
+"""Images in a batch on a GPU."""
 
 
 class TorchEngine:
@@ -19,17 +27,18 @@ class TorchEngine:
     CUDA and MPS are written from the documentation and have not been measured.
     """
 
-    def __init__(self, trunk: nn.Module, spec: EngineSpec) -> None:
+    def __init__(self, trunk: "nn.Module", spec: EngineSpec) -> None:
         self.spec = spec
-        self._trunk = trunk.eval() if spec.device == "cpu" else _moved(trunk, spec.device)
+        self.batch = BATCH if spec.device == "cpu" else GPU_BATCH
+        self._trunk = trunk if spec.device == "cpu" else copy.deepcopy(trunk).to(spec.device)
+        self._trunk.eval()
 
-    def expect(self, batch: int | None) -> None:
-        """All sizes are alike."""
+    def run(self, images: Batch) -> Rows:
+        """The frontier of the images, `n ...` each, in one batch."""
+        import torch
 
-    def run(self, photos: Batch) -> Rows:
-        """The frontier of one batch, `n ...` each."""
         # A copy: a trunk may hand its input on as it is, and the caller keeps its array.
-        batch = torch.from_numpy(np.stack(list(photos))).to(self.spec.device)
+        batch = torch.from_numpy(np.stack(list(images))).to(self.spec.device)
         with torch.inference_mode(), self._arithmetic():
             rows = self._trunk(batch)
         return tuple(_plain(row) for row in rows)
@@ -37,20 +46,77 @@ class TorchEngine:
     def stream(
         self, batches: Iterable[tuple[Any, Batch]]
     ) -> Generator[tuple[Any, Rows], None, None]:
-        """One batch after the other; decoding goes on in other threads meanwhile."""
-        for tag, photos in batches:
-            yield tag, self.run(photos)
+        """One batch after the other."""
+        for tag, images in batches:
+            yield tag, self.run(images)
 
     def _arithmetic(self) -> Any:
+        import torch
+
         if self.spec.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.spec.device.partition(":")[0], torch.bfloat16)
 
 
-def _plain(row: torch.Tensor) -> NDArray[Any]:
+class Torch:
+    """What torch offers as an engine."""
+
+    def version(self) -> str:
+        """Torch's own."""
+        return version("torch")
+
+    def hardware(self) -> str:
+        """Nothing: it needs no time to be built, and is judged each time."""
+        return ""
+
+    def precisions(self, device: str) -> tuple[Precision, ...]:
+        """On MPS bf16 only where it is asked for."""
+        return {"cuda": ("bf16", "fp32"), "mps": ("fp32", "bf16")}.get(
+            device.partition(":")[0], ("fp32",)
+        )  # type: ignore[return-value]
+
+    def refusal(self, spec: EngineSpec) -> str:
+        """None: a device is looked for before its engines are."""
+        return ""
+
+    def build(
+        self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
+    ) -> Engine:
+        """The engine, at once."""
+        return TorchEngine(trunk, spec)
+
+    def kept(self, key: str, spec: EngineSpec, batch: int | None) -> None:
+        """Nothing is kept: there is nothing to make."""
+
+
+def devices() -> tuple[str, ...]:
+    """The kinds of devices that torch finds."""
+    import torch
+
+    gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return ("cpu", *(device for device, is_there in gpus.items() if is_there))
+
+
+def require_device(device: str) -> None:
+    """Raise a ConfigError unless torch finds this GPU."""
+    kind, colon, number = device.partition(":")
+    if kind not in ("cuda", "mps") or (colon and not number.isdigit()):
+        raise ConfigError(
+            f"No device is called {device!r}.",
+            expected="cpu, cuda or mps; a certain one as cuda:1.",
+        )
+    import torch
+
+    if kind not in devices():
+        raise ConfigError(f"torch finds no {kind} device here.", next="Use --device cpu.")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if colon and int(number) >= count:
+        raise ConfigError(
+            f"There is no device {device!r}.",
+            expected=f"torch finds {count} here, and counts from {kind}:0.",
+        )
+
+
+def _plain(row: "torch.Tensor") -> NDArray[Any]:
     row = row.float() if row.is_floating_point() else row
     return np.ascontiguousarray(row.cpu().numpy())
-
-
-def _moved(trunk: nn.Module, device: str) -> nn.Module:
-    return copy.deepcopy(trunk).to(device).eval()

@@ -7,7 +7,6 @@ if it ends with the network's last layer, those that follow it.
 """
 
 import copy
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +17,17 @@ from torch import fx, nn
 from budwood.display import displayed
 from budwood.errors import CutError, UnknownName
 from budwood.inspection.dryrun import hollow_twin
+from budwood.networks.info import input_shape
 from budwood.surgery.freezing import twin
-from budwood.surgery.tracing import Traced, UntraceableError, is_dropout_call, random_layer, trace
+from budwood.surgery.tracing import (
+    Traced,
+    UntraceableError,
+    ancestors,
+    is_dropout_call,
+    random_layer,
+    trace,
+)
+from budwood.text import did_you_mean
 
 Shape = tuple[int, ...]
 
@@ -98,7 +106,6 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
-        >>> net.preprocessing = None
         >>> piece = take(net, "1", "2")
         >>> piece.paths, piece.takes, piece.gives
         (('1', '2'), (8, 222, 222), (4, 220, 220))
@@ -106,7 +113,7 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
     for path in filter(None, (first, last)):
         _require(network, path)
     traced = _traced(network, first, last)
-    values = _values(traced, _photo(network))
+    values = _values(traced, input_shape(network))
     nodes = list(traced.graph.nodes)
     start = _called(nodes, first)[0] if first else None
     end = _called(nodes, last)[-1] if last else _answer(nodes, values)
@@ -207,20 +214,15 @@ def _with_dropout_layers(root: nn.Module, nodes: tuple[fx.Node, ...]) -> None:
         node.args, node.kwargs = (node.all_input_nodes[0],), {}
 
 
-def _photo(network: nn.Module) -> Shape:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    return (len(preprocessing.mean), *preprocessing.size) if preprocessing else (3, 224, 224)
-
-
 def _require(network: nn.Module, path: str) -> None:
     paths = [name for name, _ in network.named_modules() if name]
     if path in paths:
         return
-    near = difflib.get_close_matches(path, paths, 1)
+    near = did_you_mean(path, paths)
     tops = ", ".join(name for name, _ in network.named_children())
     raise UnknownName(
         f"{type(network).__name__} has no layer {path!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else f"Its top-level layers are {tops}.",
+        expected=f"Did you mean {near!r}?" if near else f"Its top-level layers are {tops}.",
         next="`budwood inspect` shows every name.",
     )
 
@@ -259,7 +261,7 @@ def _answer(nodes: list[fx.Node], values: dict[fx.Node, Any]) -> fx.Node:
 def _require_order(
     nodes: list[fx.Node], start: fx.Node, end: fx.Node, first: str, last: str
 ) -> None:
-    if start is end or start in _ancestors(end):
+    if start is end or start in ancestors(end):
         return
     if nodes.index(end) < nodes.index(start):
         raise CutError(
@@ -313,16 +315,6 @@ def _between(nodes: list[fx.Node], entry: fx.Node, end: fx.Node) -> tuple[fx.Nod
         needed.add(node)
         waiting += node.all_input_nodes
     return tuple(node for node in nodes if node in needed)
-
-
-def _ancestors(node: fx.Node) -> set[fx.Node]:
-    seen, waiting = set[fx.Node](), [node]
-    while waiting:
-        for source in waiting.pop().all_input_nodes:
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return seen
 
 
 def _row(values: dict[fx.Node, Any], node: fx.Node) -> Shape:

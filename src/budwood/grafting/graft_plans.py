@@ -23,9 +23,9 @@ from budwood.grafting.joining import (
 )
 from budwood.grafting.new_layers import NewLayer
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.building import build, origin_of, rebuild
-from budwood.networks.downloading import Progress
-from budwood.networks.origins import Origin
+from budwood.networks.building import build, rebuild
+from budwood.networks.downloads import Progress
+from budwood.networks.info import Origin, info
 
 Layer = str | DonorLayers | NewLayer | nn.Module | Piece
 Device = Literal["cpu", "meta"]
@@ -56,7 +56,7 @@ class Donor:
     @property
     def preprocessing(self) -> Preprocessing | None:
         """What its network's photos are like."""
-        return getattr(self.hollow.network, "preprocessing", None)
+        return info(self.hollow.network).preprocessing
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -77,7 +77,7 @@ class Donor:
         """What makes it again; None for a piece of a network that was not built by name."""
         if self.layers is not None and self.network is not None:
             return replace(self.layers, origin=self.network.origin())
-        origin = origin_of(self.hollow.network)
+        origin = info(self.hollow.network).origin
         if origin is None or origin.graft is not None:
             return None
         return DonorLayers(
@@ -226,7 +226,7 @@ class _Network:
 
     def origin(self) -> Origin | None:
         """How the one with weights was built, if it was; else the one without."""
-        return origin_of(self.kept.get("cpu", self.kept["meta"]))
+        return info(self.kept.get("cpu", self.kept["meta"])).origin
 
 
 class _Names:

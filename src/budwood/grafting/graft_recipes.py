@@ -1,15 +1,15 @@
 """What a graft is made of, as plain values: readable from TOML, kept in every capsule."""
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError, UnknownName
+from budwood.fields import require_all, unknown_keys
 from budwood.grafting.new_layers import NewLayer
 from budwood.networks.catalog import find
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin
 
 
 @displayed
@@ -104,7 +104,7 @@ class GraftRecipe:
             ConfigError: If a key is unknown (the nearest is named) or a value impossible.
             UnknownName: If a donor is unknown.
         """
-        require_keys(table, ("layers", "input", "adapt", "classes"), "graft")
+        require_all(unknown_keys(table, ("layers", "input", "adapt", "classes"), "graft"))
         layers = table.get("layers")
         if not isinstance(layers, list) or not layers:
             raise ConfigError("A graft needs `layers`, a list with one table or name a layer.")
@@ -114,21 +114,6 @@ class GraftRecipe:
             adapt=_flag(table.get("adapt", False), "adapt"),
             classes=_count(table.get("classes")),
         )
-
-
-def require_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> None:
-    """Nothing, if a table of a recipe has no other keys than these.
-
-    Raises:
-        ConfigError: If it has; the nearest known one is named.
-    """
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
-            raise ConfigError(
-                f"{where} has no key {key!r}.",
-                expected=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}.",
-            )
 
 
 def _numbered(layers: Sequence[Any]) -> Iterator[Part]:
@@ -156,7 +141,7 @@ def _part(entry: Any) -> Part:
             name=entry.get("name"),
             frozen=_flag(entry.get("frozen", False), "frozen"),
         )
-    require_keys(entry, ("from", "weights", "frozen", "origin"), "A layer of a donor")
+    require_all(unknown_keys(entry, ("from", "weights", "frozen", "origin"), "A layer of a donor"))
     origin = entry.get("origin")
     return DonorLayers.named(
         str(entry["from"]),

@@ -20,25 +20,15 @@ from budwood.grafting.graft_plans import GraftPlan, GraftStep, Layer, planned
 from budwood.grafting.graft_recipes import DonorLayers, GraftRecipe, Part
 from budwood.grafting.joining import normalisation_notes, preprocessing_for
 from budwood.grafting.new_layers import NewLayer, described
-from budwood.networks.downloading import Progress
+from budwood.networks.downloads import Progress
 from budwood.networks.heads import class_names, replace_head
-from budwood.networks.origins import Origin
+from budwood.networks.info import Origin, set_info
 from budwood.surgery.freezing import freeze
 from budwood.threads import TRACING
 
 
 class Grafted(fx.GraphModule):
     """A network that was put together from layers; an ordinary module."""
-
-    notes: tuple[str, ...] = ()
-    """What the user should know: adapters, and normalisations that play no part or contradict."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Grafted":
-        other = super().__deepcopy__(memo)
-        for name in ("origin", "preprocessing", "notes"):
-            if name in vars(self):
-                vars(other)[name] = vars(self)[name]
-        return cast(Grafted, other)
 
 
 def graft(
@@ -63,7 +53,8 @@ def graft(
             (`take`), frozen as they are there; new layers, as `NewLayer` or as a module.
         input: Channels, height and width of a photo; by default those of the first donor.
         classes: How many, or their names; what "classes" as a number of outputs stands for.
-        adapt: Put a new 1x1 convolution or a resize where two layers do not fit; `notes` tells.
+        adapt: Put a new 1x1 convolution or a resize where two layers do not fit; the notes of the
+            graft's `info` tell.
         weights: Instead of the donors' own: `none`, or a name or a file for the only donor.
         seed: Seeds all random weights; the global random state is not touched.
         device: `meta` allocates no weights and downloads none.
@@ -89,10 +80,12 @@ def graft(
         plan = planned(layers, input, count, adapt, weights, seed)
         network = _assembled(plan, count, device, on_progress).to(device).eval()
     preprocessing = preprocessing_for(plan.photo, plan.taken)
-    network.preprocessing = preprocessing  # type: ignore[assignment]
-    network.notes = (*plan.notes, *normalisation_notes(preprocessing, plan.taken))
-    if (origin := _origin(plan, names, adapt)) is not None:
-        network.origin = origin  # type: ignore[assignment]
+    set_info(
+        network,
+        origin=_origin(plan, names, adapt),
+        preprocessing=preprocessing,
+        notes=(*plan.notes, *normalisation_notes(preprocessing, plan.taken)),
+    )
     return network
 
 
@@ -107,7 +100,7 @@ def regraft(origin: Origin) -> nn.Module:
         raise ConfigError(f"{origin.architecture} is no graft.")
     recipe = GraftRecipe.from_json(origin.graft)
     network = graft(recipe.layers, input=recipe.input, classes=recipe.classes, adapt=recipe.adapt)
-    network.origin = origin  # type: ignore[assignment]
+    set_info(network, origin=origin)
     if origin.head is not None:
         replace_head(network, origin.classes or origin.num_classes, origin.head)
     return network

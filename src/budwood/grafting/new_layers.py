@@ -1,6 +1,5 @@
 """New layers for a graft: PyTorch's own, by name; what enters them is inferred."""
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from torch import nn
 
 from budwood.display import displayed
 from budwood.errors import ConfigError
+from budwood.text import did_you_mean
 
 ENTERING = {
     "Conv2d": "in_channels",
@@ -70,10 +70,10 @@ class NewLayer:
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
-            near = difflib.get_close_matches(self.type, TYPES, 1, cutoff=0.5)
+            near = did_you_mean(self.type, TYPES, 0.5)
             raise ConfigError(
                 f"No new layer is of type {self.type!r}.",
-                expected=f"Did you mean {near[0]!r}?" if near else f"There are {', '.join(TYPES)}.",
+                expected=f"Did you mean {near!r}?" if near else f"There are {', '.join(TYPES)}.",
             )
         _require_options(self.type, self.options)
 
@@ -148,10 +148,10 @@ def _require_options(kind: str, options: Mapping[str, Any]) -> None:
     ]
     for option in options:
         if option not in known and kind != "Identity":
-            near = difflib.get_close_matches(option, known, 1, cutoff=0.5)
+            near = did_you_mean(option, known, 0.5)
             raise ConfigError(
                 f"{kind} has no option {option!r}.",
-                expected=f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}.",
+                expected=f"Did you mean {near!r}?" if near else f"It has {', '.join(known)}.",
             )
     missing = {"Conv2d": ("out_channels", "kernel_size"), "Linear": ("out_features",)}
     for option in missing.get(kind, ()):

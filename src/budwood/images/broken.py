@@ -7,7 +7,8 @@ from pathlib import Path
 
 from budwood.errors import DataError
 from budwood.images.folder import ImageFolder, Note, Split
-from budwood.images.notes import count, few_or_one, first
+from budwood.images.notes import few_or_one
+from budwood.text import count, listed
 
 TOLERATED_SHARE = 0.25
 """With more of a class broken something larger is wrong than a few photos."""
@@ -86,4 +87,4 @@ def _check_losses(root: Path, split: Split, broken: Mapping[Path, str]) -> None:
 
 
 def _listed(broken: Mapping[Path, str]) -> str:
-    return first([f"{path} ({reason.rstrip('.')})" for path, reason in broken.items()], 5) + "."
+    return listed([f"{path} ({reason.rstrip('.')})" for path, reason in broken.items()], 5) + "."

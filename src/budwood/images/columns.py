@@ -1,15 +1,15 @@
 """Which column of a list holds what: path, label, split and group, under their usual names."""
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
-from budwood.images.notes import Note, first
+from budwood.images.notes import Note
 from budwood.images.other_tasks import refuse_label_columns
 from budwood.images.trees import is_photo_name
+from budwood.text import did_you_mean, listed
 
 USUAL = {
     "path": (
@@ -131,12 +131,12 @@ def _check(
     ]
     for what in missing:
         name = grouping if what == "group" else what
-        near = difflib.get_close_matches(name, [n for n in names if n], 1, _LIKE)
-        guess = f" (is it {near[0]!r}?)" if near else ""
+        near = did_you_mean(name, filter(None, names), _LIKE)
+        guess = f" (is it {near!r}?)" if near else ""
         problems.append(f"has no column {name!r}{guess}")
     if not problems:
         return
-    there = f"; it has {first([repr(name) for name in names], 10)}" if any(names) else ""
+    there = f"; it has {listed([repr(name) for name in names], 10)}" if any(names) else ""
     also = "; ".join(
         f"for {what} also {', '.join(name for row in USUAL[what] for name in row)}"
         for what in ("path", "label", "split")
@@ -160,11 +160,11 @@ def _unused(file: Path, header: Sequence[str], used: set[int]) -> tuple[Note, ..
         named.append(f"{nameless:,} without a name")
     if not named:
         return ()
-    return (Note("columns", f"Columns that are not used: {first(named, 10)}.", file),)
+    return (Note("columns", f"Columns that are not used: {listed(named, 10)}.", file),)
 
 
 def _guessed(name: str, header: Sequence[str]) -> str:
     """A column's name, and what it may be meant to be."""
     free = [what for what in USUAL if what not in [cell.strip().lower() for cell in header]]
-    near = difflib.get_close_matches(name.lower(), free, 1, _LIKE)
-    return f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+    near = did_you_mean(name.lower(), free, _LIKE)
+    return f"{name!r}" + (f" (did you mean {near!r}?)" if near else "")

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from budwood.errors import PhotoError
+from budwood.files import home, whole_file
 from budwood.images.contents import CONTENTS
 from budwood.images.decoding import deep_samples_of
 from budwood.images.depth import FULL_RANGES, Depth, Samples
-from budwood.images.notes import Note, count
+from budwood.images.notes import Note
 from budwood.images.reading import files_digest, workers
-from budwood.places import home, whole_file
+from budwood.text import count
 
 BITS = (8, 10, 12, 14, 16)
 """What cameras and scanners put into 16-bit files; of integers with more, any number."""

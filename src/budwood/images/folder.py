@@ -1,6 +1,5 @@
 """A folder (or list) of photos as training, validation and test split with one list of classes."""
 
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 
 from budwood.display import counted, displayed
 from budwood.errors import ConfigError, DataError
-from budwood.images import parts
 from budwood.images.deep_images import (
     Extent,
     depth_notes,
@@ -21,9 +19,22 @@ from budwood.images.layouts import Found, classes_in_names, find_in_tree
 from budwood.images.names import names_alike, names_taken
 from budwood.images.notes import Note as Note
 from budwood.images.other_tasks import refuse_detection
+from budwood.images.parts import (
+    as_splits,
+    photos_to_test_on,
+    straddling_groups,
+    with_groups,
+    with_known_classes,
+    with_test,
+    with_test_set_aside,
+    with_train,
+    with_val_as_test,
+    with_val_set_aside,
+)
 from budwood.images.photo_lists import find_in_list
 from budwood.images.splits import Split as Split
 from budwood.images.trees import grow
+from budwood.text import did_you_mean
 
 
 @displayed
@@ -117,14 +128,14 @@ def load_folder(
     """
     root = Path(path)
     _check_val(val)
-    found = parts.with_train(_find(root, group, is_learned=True), root)
+    found = with_train(_find(root, group, is_learned=True), root)
     if test is not None:
         elsewhere = _find(Path(test), group, is_needed=False)
-        found = parts.with_test(found, parts.photos_to_test_on(elsewhere), Path(test))
+        found = with_test(found, photos_to_test_on(elsewhere), Path(test))
         found = replace(found, notes=found.notes + elsewhere.notes)
-    found = parts.with_val_as_test(found, root)
+    found = with_val_as_test(found, root)
     classes = _classes(found, root)
-    found = parts.with_known_classes(found, classes, root if test is None else Path(test))
+    found = with_known_classes(found, classes, root if test is None else Path(test))
     numbers = Counter(photo.label for photo in found.parts["train"])
     named = {name: numbers[name] for name in classes}
     found = replace(found, notes=(*found.notes, *names_alike(named), *names_taken(named)))
@@ -133,13 +144,13 @@ def load_folder(
     extents = extents_of(paths, keep=True) if find_depth else {}
     if find_groups:
         learned = [photo.path for photo in found.parts["train"]]
-        found = parts.with_groups(found, root, depth_of(_some(extents, learned)), on_note)
+        found = with_groups(found, root, depth_of(_some(extents, learned)), on_note)
     if test_fraction is not None:
-        found = parts.with_test_set_aside(found, test_fraction, seed, root)
+        found = with_test_set_aside(found, test_fraction, seed, root)
     if val:
-        found = parts.with_val_set_aside(found, val, seed, root)
-    splits = parts.as_splits(found, classes)
-    notes = (*found.notes, *parts.straddling_groups(found, root))
+        found = with_val_set_aside(found, val, seed, root)
+    splits = as_splits(found, classes)
+    notes = (*found.notes, *straddling_groups(found, root))
     if find_depth:
         splits, said = _with_depth(splits, extents)
         notes = (*notes, *said)
@@ -192,10 +203,10 @@ def load_test(
         DataError: If there is no photo of any of the classes.
     """
     found = _find(Path(path), group, is_needed=False)
-    found = Found({"test": parts.photos_to_test_on(found)}, found.notes)
-    found = parts.with_known_classes(found, classes, Path(path))
-    found = parts.with_groups(found, Path(path), depth)
-    split = replace(parts.as_splits(found, classes)["test"], depth=depth)
+    found = Found({"test": photos_to_test_on(found)}, found.notes)
+    found = with_known_classes(found, classes, Path(path))
+    found = with_groups(found, Path(path), depth)
+    split = replace(as_splits(found, classes)["test"], depth=depth)
     extents = extents_of(split.paths, keep=True).values()
     return split, (*found.notes, *misfit_notes(depth or Depth(), extents))
 
@@ -217,10 +228,10 @@ def _find(
     if path.exists():
         return find_in_list(path, group, is_needed=is_needed)
     siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, 1)
+    near = did_you_mean(path.name, siblings)
     raise DataError(
         f"There is no folder or CSV file {path}.",
-        next=f"Did you mean {path.parent / near[0]}?" if near else "Check the path.",
+        next=f"Did you mean {path.parent / near}?" if near else "Check the path.",
         file=path,
     )
 

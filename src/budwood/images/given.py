@@ -111,6 +111,11 @@ def labelled(
     return Split("photos", paths, tuple(index[name] for name in labels), classes, numbers)
 
 
+def are_numbers(labels: Sequence[Any]) -> bool:
+    """True of labels that are the numbers of classes."""
+    return all(isinstance(label, int | np.integer) for label in labels)
+
+
 def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
     """Labels that are the numbers of classes, as scikit-learn's cross_val_predict passes them, as
     names; others as they are.
@@ -118,7 +123,7 @@ def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
     Raises:
         DataError: If the names are numbers themselves, and of other classes.
     """
-    if not all(isinstance(label, int | np.integer) for label in labels):
+    if not are_numbers(labels):
         return labels
     numbers = [int(label) for label in labels]
     named_otherwise = [n for n in set(numbers) if str(n) in classes and classes.index(str(n)) != n]

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from budwood.errors import DataError
 from budwood.images.names import normalised
-from budwood.images.notes import FEW, Note, count, few_or_one, first, not_photos
+from budwood.images.notes import FEW, Note, few_or_one, not_photos
 from budwood.images.trees import Tree
+from budwood.text import count, listed
 
 WHOLE = "photos"
 """The part's name where photos are not in parts."""
@@ -181,7 +182,7 @@ def classes_in_names(photos: Sequence[Path]) -> str | None:
     numbers = Counter(found[1] for found in begins if found)
     if len(numbers) < 2 or not all(begins) or min(numbers.values()) < 2:
         return None
-    names = first([repr(name) for name in sorted(numbers)])
+    names = listed([repr(name) for name in sorted(numbers)])
     return f"The names begin with {names}: make a folder for each and move its photos into it."
 
 
@@ -203,7 +204,7 @@ def _hidden(tree: Tree) -> list[Note]:
         if len(folder.hidden_files) == 1:
             notes.append(Note("hidden", "This hidden file is ignored.", folder.hidden_files[0]))
         elif folder.hidden_files:
-            names = first([path.name for path in folder.hidden_files])
+            names = listed([path.name for path in folder.hidden_files])
             number = len(folder.hidden_files)
             text = f"{number:,} hidden files are ignored: {names}."
             notes.append(Note("hidden", text, folder.path))
@@ -211,7 +212,7 @@ def _hidden(tree: Tree) -> list[Note]:
     if len(notes) <= FEW:
         return notes
     text = f"{count(len(paths), 'hidden file or folder', 'hidden files and folders')} are ignored"
-    return [Note("hidden", f"{text}: {first(paths)}.")]
+    return [Note("hidden", f"{text}: {listed(paths)}.")]
 
 
 def _other_files(tree: Tree) -> Iterator[Note]:
@@ -254,7 +255,7 @@ def _empty(folders: Sequence[Tree]) -> list[Note]:
 
 def _loose(folder: Tree) -> Iterator[Note]:
     if folder.photos:
-        names = first([path.name for path in folder.photos])
+        names = listed([path.name for path in folder.photos])
         text = f"{count(len(folder.photos), 'photo')} beside the folders have no class: {names}."
         yield Note("no-class", text, folder.path)
 
@@ -268,7 +269,7 @@ def _trimmed(folders: Iterable[Tree]) -> Iterator[Note]:
         if below.num_photos and below.name != below.name.strip()
     }
     if names:
-        shown = first([repr(name) for name in sorted(names)])
+        shown = listed([repr(name) for name in sorted(names)])
         yield Note("blanks", f"Blanks around the names of classes are not part of them: {shown}.")
 
 
@@ -279,8 +280,8 @@ def _nested(parts: dict[str, Tree]) -> Iterator[Note]:
     nested = [below for below, names in zip(classes, inner, strict=True) if names]
     if not nested:
         return
-    shown = first(
-        [f"{c.name} ({first(names)})" for c, names in zip(classes, inner, strict=True) if names]
+    shown = listed(
+        [f"{c.name} ({listed(names)})" for c, names in zip(classes, inner, strict=True) if names]
     )
     often = max(Counter(name for names in inner for name in names).values())
     # Folders of one name in several classes are sessions or sites; a class has its name to itself.

@@ -10,8 +10,9 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from budwood.errors import DataError
-from budwood.images.notes import Note, count, first
+from budwood.images.notes import Note
 from budwood.images.trees import grow
+from budwood.text import count, listed
 
 
 class ListedPaths:
@@ -84,7 +85,7 @@ class ListedPaths:
             name, photos = next(iter(several.items()))
             raise DataError(
                 f"{count(len(several), 'path')} in {self._file} may each mean several photos: "
-                f"{name!r} fits {first([photo.as_posix() for photo in photos])}.",
+                f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
                 next="Write the whole path there, with folder and ending.",
                 file=self._file,
             )
@@ -93,7 +94,7 @@ class ListedPaths:
         is_web = any(re.search(r"https?:/", path) for path in missing)
         raise DataError(
             f"{self._file} names {count(len(missing), 'file')} that are not there: "
-            f"{first(list(missing))}.",
+            f"{listed(list(missing))}.",
             expected=f"Paths are relative to {self._file.parent}.",
             next="Download the photos first: addresses are not read."
             if is_web
@@ -106,7 +107,7 @@ class ListedPaths:
         twice = [Path(path).as_posix() for path, number in numbers.items() if number > 1]
         if twice:
             raise DataError(
-                f"{self._file} names {count(len(twice), 'photo')} more than once: {first(twice)}.",
+                f"{self._file} names {count(len(twice), 'photo')} more than once: {listed(twice)}.",
                 expected="Each photo has one line, with its one class.",
                 next="Remove the other lines.",
                 file=self._file,

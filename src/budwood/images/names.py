@@ -4,7 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 
-from budwood.images.notes import FEW, Note, count
+from budwood.images.notes import FEW, Note
+from budwood.text import count
 
 UNKNOWN = "unknown"
 """What `predict` calls a photo that it does not answer."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.display import displayed
-from budwood.names import visible
+from budwood.text import count, listed, visible
 
 FEW = 5
 """Notes of one kind that are told one by one; more are told as one."""
@@ -32,27 +32,6 @@ class Note:
 
     def __str__(self) -> str:
         return self.text if self.file is None else f"{visible(self.file.as_posix())}: {self.text}"
-
-
-def count(number: int, singular: str, plural: str | None = None) -> str:
-    """A number with its noun.
-
-    Example:
-        >>> count(1, "photo"), count(1200, "photo"), count(2, "class", "classes")
-        ('1 photo', '1,200 photos', '2 classes')
-    """
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
-
-
-def first(names: list[str], shown: int = 3) -> str:
-    """The first few names, and how many more there are.
-
-    Example:
-        >>> first(["a", "b", "c", "d", "e"])
-        'a, b, c and 2 more'
-    """
-    more = len(names) - shown
-    return ", ".join(map(visible, names[:shown])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def left_out(pairs: int) -> str:
@@ -83,13 +62,13 @@ def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[N
     """
     if len(notes) <= FEW:
         return list(notes)
-    said = text.replace("{number}", f"{len(notes):,}").replace("{names}", first(list(names)))
+    said = text.replace("{number}", f"{len(notes):,}").replace("{names}", listed(list(names)))
     return [Note(notes[0].kind, said, about=tuple(name for note in notes for name in note.about))]
 
 
 def not_photos(files: list[Path]) -> Note:
     """The one note of all files whose names are no photos' names."""
-    names = first([path.name for path in files])
+    names = listed([path.name for path in files])
     text = f"Ignored {count(len(files), 'file')} whose name is no photo's name: {names}."
     phones = sum(path.suffix.lower() in (".heic", ".heif", ".avif") for path in files)
     hint = f" Save the {count(phones, 'HEIC or AVIF photo')} as JPEG to use them." if phones else ""

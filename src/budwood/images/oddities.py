@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from budwood.images.notes import count
+from budwood.text import count
 
 OnOddity = Callable[[str], None]
 """Told what is odd about a photo that is decoded."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from budwood.errors import DataError
-from budwood.images.notes import first
 from budwood.images.trees import Tree
+from budwood.text import listed
 
 ONE_CLASS_EACH = "Budwood classifies whole photos, one class each."
 
@@ -87,7 +87,7 @@ def refuse_label_columns(file: Path, columns: Sequence[str]) -> None:
     """
     several = [name for name in columns if _LABEL_COLUMN.fullmatch(name)]
     if len(several) > 1:
-        raise _several_labels(file, f"the columns {first(several)}")
+        raise _several_labels(file, f"the columns {listed(several)}")
 
 
 def refuse_labels(file: Path, labels: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ def refuse_labels(file: Path, labels: Sequence[str]) -> None:
         raise _several_labels(file, f"labels such as {several[0]!r}")
     if len(labels) >= 5 and all(map(_is_number, labels)) and len(set(labels)) >= 0.8 * len(labels):
         raise DataError(
-            f"The labels in {file} are numbers, nearly all different ({first(list(labels))}): "
+            f"The labels in {file} are numbers, nearly all different ({listed(list(labels))}): "
             "that is regression.",
             expected=ONE_CLASS_EACH,
             next="Sort the numbers into a few named classes.",

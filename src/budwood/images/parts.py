@@ -12,10 +12,11 @@ from budwood.images.components import groups
 from budwood.images.depth import Depth
 from budwood.images.layouts import WHOLE, Found, LabelledPhoto
 from budwood.images.names import folded, normalised
-from budwood.images.notes import Note, count, few_or_one, first, left_out
+from budwood.images.notes import Note, few_or_one, left_out
 from budwood.images.splits import Split
 from budwood.images.splitting import set_aside
 from budwood.images.together import together
+from budwood.text import count, listed
 
 
 def with_train(found: Found, root: Path) -> Found:
@@ -29,7 +30,7 @@ def with_train(found: Found, root: Path) -> Found:
         parts["train"] = parts.pop(WHOLE)
     if "train" not in parts:
         raise DataError(
-            f"{root} has {first(sorted(parts))}, but no train part.",
+            f"{root} has {listed(sorted(parts))}, but no train part.",
             next="Add a folder train/ with one folder a class (in a CSV: lines with split train).",
             file=root,
         )
@@ -56,7 +57,7 @@ def with_test(found: Found, photos: list[LabelledPhoto], test: Path) -> Found:
     if both:
         raise DataError(
             f"{count(len(both), 'photo')} of the test set {test} are training photos, too: "
-            f"{first(both)}.",
+            f"{listed(both)}.",
             next="Move the test set out of the folder of training photos.",
             file=test,
         )
@@ -95,8 +96,8 @@ def with_known_classes(found: Found, classes: tuple[str, ...], root: Path) -> Fo
     if "test" in parts and not parts["test"]:
         labels = sorted({photo.label for photo in found.parts["test"]})
         raise DataError(
-            f"The test set has none of the classes: it has {first(labels)}.",
-            expected=f"The training photos have {first(list(classes))}.",
+            f"The test set has none of the classes: it has {listed(labels)}.",
+            expected=f"The training photos have {listed(list(classes))}.",
             next="Name the class folders of both alike.",
             file=root,
         )
@@ -267,7 +268,7 @@ def straddling_groups(found: Found, root: Path) -> Iterator[Note]:
     if torn:
         number = count(len(torn), "group")
         text = (
-            f"Photos of {number} lie in more than one part, which flatters results: {first(torn)}."
+            f"Photos of {number} lie in more than one part, which flatters results: {listed(torn)}."
         )
         yield Note("torn-group", text, root)
 

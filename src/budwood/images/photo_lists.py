@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
+from budwood.files import is_text
 from budwood.images.columns import Columns, chosen_columns
 from budwood.images.layouts import LISTS, WHOLE, Found, LabelledPhoto, part_names, part_of
 from budwood.images.listed_paths import ListedPaths
 from budwood.images.names import MISSING, normalised
-from budwood.images.notes import Note, count, first, not_photos
+from budwood.images.notes import Note, not_photos
 from budwood.images.other_tasks import refuse_labels
 from budwood.images.trees import is_photo_name
-from budwood.lists import is_text
+from budwood.text import count, listed
 
 _SIGNS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
@@ -173,7 +174,7 @@ def _lines(rows: Sequence[_Row]) -> str:
 
 
 def _numbered(lines: Sequence[int]) -> str:
-    return f"line{'s' if len(lines) > 1 else ''} {first([str(line) for line in lines], 10)}"
+    return f"line{'s' if len(lines) > 1 else ''} {listed([str(line) for line in lines], 10)}"
 
 
 def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
@@ -183,7 +184,7 @@ def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
     missing = [row for row in rows if not row.label.strip() or row.label.strip() in MISSING]
     if missing:
         said = sorted({row.label.strip() for row in missing} - {""})
-        written = f" (written as {first(said)})" if said else ""
+        written = f" (written as {listed(said)})" if said else ""
         raise DataError(
             f"{file} has no label{written} in {_lines(missing)}.",
             expected=f"Each photo has its class; {count(len(missing), 'line')} of {len(rows):,} "
@@ -195,7 +196,7 @@ def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
     unknown = sorted({row.split for row in rows if row.split and not part_of(row.split)})
     if unknown:
         raise DataError(
-            f"{file} has the unknown split {first([repr(name) for name in unknown])}.",
+            f"{file} has the unknown split {listed([repr(name) for name in unknown])}.",
             expected=f"A split is one of {part_names()}.",
             next=None
             if columns.split_name == "split"
@@ -215,7 +216,7 @@ def _trimmed(file: Path, rows: Sequence[_Row]) -> list[Note]:
     trimmed = [row for row in rows if row.label != row.label.strip()]
     if not trimmed:
         return []
-    shown = first(sorted({repr(row.label) for row in trimmed}))
+    shown = listed(sorted({repr(row.label) for row in trimmed}))
     number = count(len(trimmed), "line")
     text = f"Blanks around labels are not part of them ({number}: {shown})."
     return [Note("blanks", text, file)]

@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from budwood.errors import PhotoError
+from budwood.files import home, whole_file
 from budwood.images.components import groups
 from budwood.images.contents import CONTENTS
 from budwood.images.depth import Depth
 from budwood.images.glances import Glance, glances, moments_of
 from budwood.images.likeness import EDGES, SURE_BITS, alike, equal_files
 from budwood.images.moments import PAUSE, Moment, bursts
-from budwood.images.notes import count
 from budwood.images.reading import files_digest
-from budwood.places import home, whole_file
+from budwood.text import count
 
 MOST_BYTES = 400 * 2**20
 """Of all files together; of more, copies of a picture are not looked for: it would take as long as

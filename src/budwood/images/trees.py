@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
-from budwood.places import MARKER
+from budwood.files import MARKER
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"]

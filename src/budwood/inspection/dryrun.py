@@ -14,14 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from budwood.errors import ConfigError
 from budwood.inspection.receptive import ReceptiveFields
+from budwood.surgery.torch_internals import NormBase, TorchDispatchMode, tree_leaves
 
 _aten = torch.ops.aten
 
@@ -127,7 +125,7 @@ def hollow_twin(network: nn.Module) -> nn.Module:
     }
     twin = deepcopy(network, hollow)
     for module in twin.modules():
-        if isinstance(module, _NormBase):
+        if isinstance(module, NormBase):
             module.training = False  # in train mode one photo has no statistics of its own
     return twin
 

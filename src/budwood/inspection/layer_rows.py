@@ -9,7 +9,7 @@ from html import escape
 from typing import Literal
 
 from budwood.display import displayed
-from budwood.surgery.tables import aligned, as_csv, as_markdown, width_of
+from budwood.text import aligned, as_csv, as_markdown, short, width_of
 
 Shape = tuple[int, ...]
 State = Literal["frozen", "trainable", "partly", "-"]
@@ -98,14 +98,6 @@ def html(rows: Sequence[LayerRow], totals: str) -> str:
 def shape_text(shape: Shape | None) -> str:
     """A shape as 1x3x224x224."""
     return "x".join(map(str, shape)) if shape else "-"
-
-
-def short(number: int) -> str:
-    """Three or four digits and a unit, such as 15.47 G."""
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= size:
-            return f"{number / size:.2f} {unit}"
-    return str(number)
 
 
 def _tree_cells(row: LayerRow) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from budwood.surgery.torch_internals import TorchDispatchMode, memory_of, tree_leaves
 
 _aten = torch.ops.aten
 
@@ -114,21 +114,16 @@ class ReceptiveFields(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _depends_on_image(self, value: object) -> bool:
         if not isinstance(value, Tensor):
             return False
-        return value in self._fields or _memory(value) in self._written
+        return value in self._fields or memory_of(value) in self._written
 
     def _overwritten(self, targets: list[Tensor], field: _Field | None) -> None:
         """Other views of memory that was written to no longer have the field they had."""
         for target in targets:
             # The storage is kept, so that no other memory can come to bear the same number.
-            self._written[_memory(target)] = target.untyped_storage()
+            self._written[memory_of(target)] = target.untyped_storage()
             for other, known in list(self._fields.items()):
-                if other is not target and known != field and _memory(other) == _memory(target):
+                if other is not target and known != field and memory_of(other) == memory_of(target):
                     self._fields[other] = None
-
-
-def _memory(tensor: Tensor) -> int:
-    """The same number for all views of the same memory."""
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _field_after(

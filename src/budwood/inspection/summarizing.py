@@ -7,7 +7,6 @@ What a layer does, in words and with its settings, as a textbook's table names i
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -18,6 +17,7 @@ from budwood.inspection.dryrun import Visit, dry_run
 from budwood.inspection.formulas import flattening_formula, parameters_formula, size_formula
 from budwood.inspection.layer_rows import LayerRow, Shape, State
 from budwood.inspection.summary import Summary
+from budwood.networks.info import input_shape
 
 _NAMED: dict[type[nn.Module], str] = {
     nn.Linear: "linear",
@@ -277,7 +277,7 @@ def summarize(
         parameters: 370, of these trainable 370 (100.00 %)
         multiply-adds: 2.09 k
     """
-    shape = (batch, *(input or _usual_input(network)))
+    shape = (batch, *(input or input_shape(network)))
     _check(network, shape, depth)
     whole, *rows = rows_of(network, dry_run(network, shape))
     if not rows:
@@ -291,14 +291,6 @@ def summarize(
         macs=whole.macs,
         rows=tuple(rows),
     ).to_depth(depth)
-
-
-def _usual_input(network: nn.Module) -> tuple[int, int, int]:
-    preprocessing: Any = getattr(network, "preprocessing", None)
-    if preprocessing is None:
-        return 3, 224, 224
-    height, width = preprocessing.size
-    return len(preprocessing.mean), height, width
 
 
 def _check(network: nn.Module, shape: Shape, depth: int | None) -> None:

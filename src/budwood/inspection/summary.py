@@ -6,6 +6,7 @@ from budwood.display import displayed
 from budwood.inspection import layer_rows as rendering
 from budwood.inspection.layer_rows import LayerRow as LayerRow
 from budwood.inspection.layer_rows import Shape as Shape
+from budwood.text import short
 
 
 @displayed
@@ -48,7 +49,7 @@ class Summary:
             f"{rendering.shape_text(self.output)}\n"
             f"parameters: {self.parameters:,}, of these trainable {self.trainable:,} "
             f"({100 * self.trainable_share:.2f} %)\n"
-            f"multiply-adds: {rendering.short(self.macs)}"
+            f"multiply-adds: {short(self.macs)}"
         )
 
     def formulas(self, width: int | None = None) -> str:

@@ -12,23 +12,20 @@ What a step of training takes on this machine, measured on a few photos' worth o
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
 from budwood.errors import CutError, PhotoError
-from budwood.features.engines import Batch, preferred_specs
-from budwood.features.extraction import pace_for
+from budwood.features.engines import preferred_specs, seconds_per_image
+from budwood.features.extraction import Decoded, Unreadable, decoded, extract
 from budwood.features.openvino import cpu_capabilities
-from budwood.features.reading_ahead import Decoded, decoded
 from budwood.features.rows import IN_MEMORY
 from budwood.features.verification import PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing
@@ -37,12 +34,14 @@ from budwood.learning.regularisation import HELD_OUT
 from budwood.learning.streaming import EVALUATION_BYTES, KEPT_BYTES
 from budwood.learning.training import Training, total_loss
 from budwood.machine import most_memory
-from budwood.networks.building import build, preprocessing_of
+from budwood.networks.building import build
 from budwood.networks.heads import head_names
+from budwood.networks.info import preprocessing_of
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import Cut, FrontierTensor, cut
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.stages import Stages, last_stage, stages_of
+from budwood.surgery.torch_internals import tree_leaves
 
 DECODING, RUNNING = 1.0, 2.5
 """Seconds for decoding alone, and for decoding with the network."""
@@ -81,7 +80,8 @@ def photo_times(
     broken: dict[Path, str] = {}
     spread = _spread(paths)
     started = time.perf_counter()
-    probe = [pixels for _, _, pixels in decoded(spread[:PROBES], preprocessing, broken)]
+    first = list(_noting(decoded(spread[:PROBES], preprocessing), broken))
+    probe = [image.pixels for image in first if isinstance(image, Decoded)]
     if not probe:
         path, reason = next(iter(broken.items()))
         raise PhotoError(
@@ -91,17 +91,15 @@ def photo_times(
         )
     one = (time.perf_counter() - started) / len(probe)
     some = spread[PROBES:][: int(DECODING / one)] or spread
-    decoding = _seconds_each(decoded(some, preprocessing, broken), len(some))
+    decoding = _seconds_each(_noting(decoded(some, preprocessing), broken), len(some))
     began = time.perf_counter()
     specs = preferred_specs("auto", "cpu")
-    engine, verdict = trusted_engine(trunk, specs, np.stack(probe), lambda _: None)
-    count = int(RUNNING / (decoding + verdict.seconds_per_photo))
+    engine, _ = trusted_engine(trunk, specs, np.stack(probe), lambda _: None)
+    count = int(RUNNING / (decoding + seconds_per_image(engine, np.stack(probe))))
     sample = spread[: max(PROBES, count)]
-    pace = pace_for(verdict.seconds_per_photo, len(sample))
-    engine.expect(pace.size)
     building = time.perf_counter() - began
-    with closing(decoded(sample, preprocessing, broken)) as photos:
-        running = _seconds_each(engine.stream(_batches(photos, pace.size)), len(sample))
+    rows = extract(decoded(sample, preprocessing), engine)
+    running = _seconds_each(_noting(rows, broken), len(sample))
     measuring = time.perf_counter() - started - building
     return PhotoTimes(decoding, running, building, max(len(some), len(sample)), broken, measuring)
 
@@ -112,16 +110,19 @@ def _spread(paths: Sequence[Path]) -> list[Path]:
     return [paths[i] for i in order]
 
 
-def _seconds_each(things: Iterator[object], count: int) -> float:
+def _seconds_each(things: Iterable[object], count: int) -> float:
     started = time.perf_counter()
     for _ in things:
         pass
     return (time.perf_counter() - started) / count
 
 
-def _batches(photos: Iterator[Decoded], size: int) -> Iterator[tuple[None, Batch]]:
-    while part := [pixels for _, _, pixels in islice(photos, size)]:
-        yield None, part
+def _noting(things: Iterable[object], broken: dict[Path, str]) -> Iterator[object]:
+    """The same, with what cannot be read taken down."""
+    for thing in things:
+        if isinstance(thing, Unreadable):
+            broken[thing.path] = thing.reason
+        yield thing
 
 
 ROWS = 2048

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from budwood.errors import ConfigError
 from budwood.features.rows import RowSource, Selected
 from budwood.images.folds import can_be_held_out, make_folds, rare_classes
-from budwood.images.notes import Note, count, few_or_one
+from budwood.images.notes import Note, few_or_one
 from budwood.images.splits import Split
 from budwood.learning.fitting import require_readable
 from budwood.learning.held_out import answers_after_training
@@ -16,6 +16,7 @@ from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.streaming import spans
 from budwood.learning.training import Training
 from budwood.tensors import Labels, Logits
+from budwood.text import count
 
 ANSWERED_AT_ONCE = 4096
 """Rows whose features are in memory at once."""

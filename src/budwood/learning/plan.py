@@ -10,20 +10,20 @@ import torch
 from torch import nn
 
 from budwood.arrays import Pixels
-from budwood.features.calibrating import Calibration, keep_speed, kept_speed
 from budwood.features.engine_choice import frontier_keys
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
-from budwood.features.quantising import CALIBRATION
+from budwood.features.int8 import CALIBRATION, Calibration, keep_speed, kept_speed
 from budwood.features.rows import RowsInMemory, RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
-from budwood.features.trunks import Trunk, trunk_key
+from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.images.splits import Split
 from budwood.learning.precision import Trial, pooled, trial_sample, try_int8
 from budwood.learning.probe import head_rows, probed_layer
 from budwood.learning.streaming import predict_logits, top1
+from budwood.networks.info import info
 from budwood.networks.prepared import Prepared
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.fingerprints import frozen_tensors
@@ -130,10 +130,10 @@ class Plan:
         return next(self._judged.trunk.parameters(), None) is not None
 
     @property
-    def trunk(self) -> Trunk | None:
+    def trunk(self) -> TrunkRef | None:
         """The names by which the trunk is found; None if the graft is no chain of layers."""
         chain = chain_of(self._judged.graft)
-        return None if chain is None else Trunk(frontier_keys(self._judged), chain)
+        return None if chain is None else TrunkRef(frontier_keys(self._judged), chain)
 
     @property
     def spec(self) -> EngineSpec:
@@ -305,12 +305,26 @@ class _AsTuple(nn.Module):
         return (output if isinstance(output, torch.Tensor) else output[0],)
 
 
+def state_of(network: nn.Module) -> object:
+    """What a fit begins from: what a cut depends on, and every tensor with its edits so far."""
+    tensors = (*network.parameters(), *network.buffers())
+    return _condition(network), [_edits(tensor) for tensor in tensors]
+
+
+def trainable_copy(network: nn.Module) -> nn.Module:
+    """A copy to be trained: its frozen tensors are the network's own."""
+    own = dict(network.named_parameters()) | dict(network.named_buffers(remove_duplicate=False))
+    shared = {id(own[name]): own[name] for name in frozen_tensors(network)}
+    return copy.deepcopy(network, shared)
+
+
+def _edits(tensor: torch.Tensor) -> tuple[int, int]:
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+
+
 def _condition(network: nn.Module) -> object:
     """What a cut depends on: layers, preprocessing, and frozen tensors with their edits so far."""
-    frozen = {
-        name: (tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)
-        for name, tensor in frozen_tensors(network).items()
-    }
+    frozen = {name: _edits(tensor) for name, tensor in frozen_tensors(network).items()}
     parameters = [id(parameter) for parameter in network.parameters()]
     # Modules compare by identity, and are held here so that none of them can come back as another.
-    return tuple(network.modules()), parameters, frozen, getattr(network, "preprocessing", None)
+    return tuple(network.modules()), parameters, frozen, info(network).preprocessing

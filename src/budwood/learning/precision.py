@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from budwood.errors import DataError
 from budwood.features.openvino import processor
 from budwood.features.rows import RowSource
+from budwood.files import home, whole_file
 from budwood.intervals import difference_interval
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe
 from budwood.learning.streaming import FeatureRows
-from budwood.places import home, whole_file
 from budwood.surgery.axes import place_axes
 from budwood.tensors import Features, Labels
 

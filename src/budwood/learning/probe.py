@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from budwood.display import displayed
-from budwood.errors import ConfigError, DataError
+from budwood.errors import DataError
 from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, Selected
+from budwood.fields import Checked, setting
 from budwood.images.folds import make_folds
 from budwood.learning.lbfgs import Basis, Regressions, axes_of
 from budwood.learning.regularisation import (
@@ -41,28 +42,27 @@ from budwood.learning.streaming import (
     predict_logits,
     standardised,
 )
+from budwood.settings import same
 from budwood.tensors import Features, Labels, Logits
 
 
 @displayed
 @dataclass(frozen=True, kw_only=True)
-class Probe:
+class Probe(Checked):
     """How the linear probe is fitted."""
 
-    folds: int | None = None
-    """Parts of the training features for choosing the penalty; None: five, or ten of few images."""
-    penalty: float | None = None
-    """L2 penalty on standardised features; None chooses it by cross-validation."""
-    seed: int = 0
-    """Seeds the assignment of photos to folds."""
-
-    def __post_init__(self) -> None:
-        if self.folds is not None and self.folds < 2:
-            raise ConfigError(f"folds must be at least 2, got {self.folds}.")
-        if self.penalty is not None and not 0 < self.penalty < float("inf"):
-            raise ConfigError(f"penalty must be above 0 and finite, got {self.penalty}.")
-        if self.seed < 0:
-            raise ConfigError(f"seed must not be negative, got {self.seed}.")
+    folds: int | None = setting(
+        None,
+        "Folds for choosing the penalty by cross-validation; None: five, or ten of few images.",
+        at_least=2,
+    )
+    penalty: float | None = setting(
+        None,
+        "L2 penalty on standardised features; None chooses it by cross-validation.",
+        above=0,
+        below=float("inf"),
+    )
+    seed: int = same("seed")
 
 
 @displayed

@@ -15,7 +15,9 @@ from torch.nn.functional import cross_entropy
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
+from budwood.fields import Checked, setting
 from budwood.learning.precision import Precision, settle_precision
+from budwood.settings import Optimizer, Schedule, Settings, given_settings, same
 from budwood.tensors import Labels
 from budwood.threads import one_torch_thread
 
@@ -30,51 +32,27 @@ Epoch = dict[str, Any]
 
 @displayed
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How a graft is trained."""
+class Training(Checked):
+    """How a graft is trained on mini-batches; `Settings` says what each field means."""
 
-    epochs: int = 30
-    """Passes over the training photos."""
-    lr: float = 0.001
-    """Peak learning rate."""
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """AdamW, Adam, or SGD with momentum 0.9."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """Learning rate over the epochs: cosine decay to zero, or constant."""
-    weight_decay: float = 0.01
-    """Decay of the weights; not used by Adam."""
-    batch_size: int = 32
-    """Photos in a step."""
-    patience: int | None = None
-    """Epochs without a better validation loss before training stops; None: it never does."""
-    seed: int = 0
-    """Seeds the order of photos and dropout."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of the products in a step; auto: bf16 for convolutions where a trial on the first batch shows
-    that it agrees with fp32 and is faster. Weights stay float32."""
+    epochs: int = same("epochs")
+    lr: float = same("lr")
+    optimizer: Optimizer = same("optimizer")
+    schedule: Schedule = same("schedule")
+    weight_decay: float = setting(0.01, "Decay of the weights; not used by Adam.", at_least=0)
+    batch_size: int = same("batch_size")
+    patience: int | None = same("patience")
+    seed: int = same("seed")
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto",
+        "Arithmetic of the products in a step; auto is bf16 for convolutions where a trial on the "
+        "first batch shows that it agrees with fp32 and is faster. Weights stay float32.",
+    )
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not self.lr > 0:
-            raise ConfigError(f"lr must be above 0, got {self.lr}.")
-        if not self.weight_decay >= 0:
-            raise ConfigError(f"weight_decay must not be negative, got {self.weight_decay}.")
-        if self.patience is not None and self.patience < 1:
-            raise ConfigError(f"patience must be at least 1, got {self.patience}.")
-        if self.optimizer not in ("adamw", "adam", "sgd"):
-            raise ConfigError(
-                f"No optimizer is called {self.optimizer!r}.", expected="adamw, adam or sgd."
-            )
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ConfigError(
-                f"No precision is called {self.precision!r}.", expected="auto, fp32 or bf16."
-            )
-        if self.schedule not in ("cosine", "constant"):
-            raise ConfigError(
-                f"No schedule is called {self.schedule!r}.", expected="cosine or constant."
-            )
+    @classmethod
+    def of(cls, settings: Settings) -> "Training":
+        """What settings ask for, and the defaults for the rest."""
+        return cls(**given_settings(cls, settings))
 
 
 def train_graft(

@@ -1,7 +1,6 @@
 """Networks by name: their structure, their weights and what belongs to both."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,18 +8,15 @@ import torch
 from torch import nn
 
 from budwood.errors import ConfigError
-from budwood.images.depth import Depth
-from budwood.images.preprocessing import Preprocessing
-from budwood.networks import classics_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture, find
-from budwood.networks.choosing import SOURCES, Choice, choose, structure_tag
+from budwood.networks.choosing import choose, structure_tag
 from budwood.networks.constructing import ZerosForRandom
 from budwood.networks.constructing import structure as structure
-from budwood.networks.downloading import Progress
-from budwood.networks.given import given_weights, network_of_published
+from budwood.networks.downloads import Progress
 from budwood.networks.heads import class_names, hidden_widths, num_outputs, replace_head
-from budwood.networks.origins import Origin as Origin
-from budwood.networks.origins import origin_of as origin_of
+from budwood.networks.info import Origin, set_info
+from budwood.networks.loading import weights_for
+from budwood.networks.sources import source_of, with_aux_heads
 from budwood.threads import TRACING, settle_torch
 
 
@@ -37,8 +33,8 @@ def build(
 ) -> nn.Module:
     """The network of that name with its weights: the library's own module, in eval mode.
 
-    It carries `origin`, by which `rebuild` makes the same structure again, and `preprocessing`,
-    which belongs to its weights.
+    It carries its origin, by which `rebuild` makes the same structure again, and the preprocessing
+    that belongs to its weights; `info` reads them.
 
     Args:
         name: What `budwood models` lists; `timm/NAME` and `torchvision/NAME` always work.
@@ -46,7 +42,7 @@ def build(
             name of others (`IMAGENET1K_V1`, `a1_in1k`), `none` for random ones, or the path of a
             file of weights, of a capsule or of the folder of a run. A file is taken to follow the
             published weights whose file name it has, else the default ones; it may have any number
-            of classes. What fits of it is loaded, and `network.receipt` tells the rest.
+            of classes. What fits of it is loaded, and `info(network).receipt` tells the rest.
         classes: How many classes a new head is for, or their names; None keeps the head. A linear
             head takes over the rows of classes that a file knows by the same name.
         head: The new head, `linear` or `mlp:2048,1024`; see `replace_head`.
@@ -63,36 +59,47 @@ def build(
         ConfigError: If an option is impossible for this architecture.
 
     Example:
+        >>> from budwood import info
         >>> network = build("resnet18", weights="none", classes=["cat", "dog"], device="meta")
-        >>> network.fc, network.preprocessing.size
+        >>> network.fc, info(network).preprocessing.size
         (Linear(in_features=512, out_features=2, bias=True), (224, 224))
     """
     architecture = find(name)
     _check_options(architecture, classes, head, aux_heads)
     choice = choose(architecture, weights)
-    source, tag = SOURCES[architecture.source], choice.tag
-    usual = source.preprocessing(architecture.bare, tag)
-    file = choice.file and given_weights(
-        architecture, tag, choice.file, aux_heads=aux_heads, has_new_heads=classes is not None
-    )
+    source, bare, tag = source_of(architecture), architecture.bare, choice.tag
+    usual = source.preprocessing(bare, tag)
+    published = choice.published if device == "cpu" else None
+    file = source.file(bare, published, on_progress) if published else choice.file
     settle_torch()
     with TRACING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        if file:
-            network = file.network(device)
-        else:
-            network = _network(architecture, choice, aux_heads, device, on_progress)
+        network = source.pretrained(bare, published, file) if published and file else None
+        given = None
+        if network is None and file is not None:
+            given = weights_for(
+                architecture,
+                tag,
+                file,
+                aux_heads=aux_heads,
+                has_new_heads=classes is not None,
+                is_published=published is not None,
+            )
+            network = given.network(device)
+        if network is None:
+            network = structure(architecture, tag, aux_heads=aux_heads, device=device)
     origin = Origin(
         architecture=architecture.qualified,
         weights=choice.label,
         num_classes=num_outputs(network),
         aux_heads=aux_heads,
     )
-    _attach(network.eval(), origin, (file and file.preprocessing) or usual)
+    preprocessing = (given and given.preprocessing) or usual
+    set_info(network.eval(), origin=origin, preprocessing=preprocessing)
     if classes is not None:
         replace_head(network, classes, head, seed)
-    if file:
-        file.load_into(network)
+    if given is not None:
+        given.load_into(network)
     return network
 
 
@@ -100,47 +107,19 @@ def rebuild(origin: Origin) -> nn.Module:
     """The structure that a network had, in eval mode, to load its saved state into.
 
     Its weights are zeros where they are random in a new network, which takes far less time.
-
-    Raises:
-        UnknownName: If the architecture is not known any more.
-        WeightsError: If the weights it was made for are not published any more.
     """
     architecture = find(origin.architecture)
-    source = SOURCES[architecture.source]
+    source = source_of(architecture)
     tag = structure_tag(architecture, origin.weights)
     count = origin.num_classes if origin.head is None else None
     settle_torch()
     with TRACING, ZerosForRandom():
         network = structure(architecture, tag, classes=count, aux_heads=origin.aux_heads)
-    _attach(network.eval(), origin, source.preprocessing(architecture.bare, tag))
+    preprocessing = source.preprocessing(architecture.bare, tag)
+    set_info(network.eval(), origin=origin, preprocessing=preprocessing)
     if origin.head is not None:
         replace_head(network, origin.classes or origin.num_classes, origin.head)
     return network
-
-
-def preprocessing_of(network: nn.Module) -> Preprocessing:
-    """The preprocessing that belongs to the weights of a network.
-
-    Raises:
-        ConfigError: If the network carries none, because it was made elsewhere.
-    """
-    preprocessing = getattr(network, "preprocessing", None)
-    if isinstance(preprocessing, Preprocessing):
-        return preprocessing
-    raise ConfigError(
-        f"This {type(network).__name__} does not say how photos are prepared for it.",
-        next="Make it with budwood.build(), or set `network.preprocessing` to the "
-        "budwood.Preprocessing that its weights were trained with.",
-    )
-
-
-def set_depth(network: nn.Module, depth: Depth) -> None:
-    """Say what is black and white in the photos of more than 8 bits that a network is to learn.
-
-    Raises:
-        ConfigError: If the network carries no preprocessing.
-    """
-    network.preprocessing = replace(preprocessing_of(network), depth=depth)  # type: ignore[assignment]
 
 
 def _check_options(
@@ -153,36 +132,8 @@ def _check_options(
         raise ConfigError(
             f"The head {head!r} is for no classes.", next="Pass `classes` too, or no `head`."
         )
-    if aux_heads and architecture.qualified not in _WITH_AUX_HEADS:
+    if aux_heads and not source_of(architecture).aux_heads(architecture.bare):
         raise ConfigError(
             f"{architecture.name} has no auxiliary heads.",
-            expected=f"Those that have them are {', '.join(_WITH_AUX_HEADS)}.",
+            expected=f"Those that have them are {', '.join(with_aux_heads())}.",
         )
-
-
-def _network(
-    architecture: Architecture,
-    choice: Choice,
-    aux_heads: bool,
-    device: Literal["cpu", "meta"],
-    on_progress: Progress | None,
-) -> nn.Module:
-    source, name = SOURCES[architecture.source], architecture.bare
-    if (tag := choice.published) is None or device == "meta":
-        return structure(architecture, choice.tag, aux_heads=aux_heads, device=device)
-    file = source.file(name, tag, on_progress)
-    if architecture.source == "timm":
-        return timm_source.pretrained(name, tag, file)
-    return network_of_published(architecture, tag, file, aux_heads)
-
-
-def _attach(network: nn.Module, origin: Origin, preprocessing: Preprocessing) -> None:
-    # Plain attributes: they follow the module into copies, and are in no state dict.
-    network.origin = origin  # type: ignore[assignment]
-    network.preprocessing = preprocessing  # type: ignore[assignment]
-
-
-_WITH_AUX_HEADS = (
-    *(f"torchvision/{name}" for name in torchvision_source.AUX_HEADS),
-    *(f"budwood/{name}" for name in classics_source.AUX_HEADS),
-)

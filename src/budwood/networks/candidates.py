@@ -1,11 +1,13 @@
-"""The networks that are meant by names, globs and `NAME=WEIGHTS`."""
+"""The networks that are meant by names, globs and `NAME=WEIGHTS`, and those that are at hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from budwood.errors import UnknownName
-from budwood.networks.at_hand import at_hand
-from budwood.networks.catalog import find, models
+from budwood.networks.catalog import Architecture, find, models
+from budwood.networks.sources import SOURCES, source, source_of
+from budwood.networks.weights import folder
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,7 @@ class Candidate:
 
 
 def candidates(asked: Sequence[str]) -> tuple[Candidate, ...]:
-    """The networks that are meant.
-
-    Args:
-        asked: Names, globs, and `NAME=WEIGHTS`; none: all whose weights are on this machine.
-
-    Raises:
-        UnknownName: If one matches no network.
+    """The networks meant by names, globs and `NAME=WEIGHTS`; by none, all that are at hand.
 
     Example:
         >>> [str(c) for c in candidates(["resnet18=none", "efficientnet_lite[01]"])]
@@ -52,3 +48,49 @@ def candidates(asked: Sequence[str]) -> tuple[Candidate, ...]:
             )
             found[f"{candidate}"] = candidate
     return tuple(found.values())
+
+
+@dataclass(frozen=True)
+class AtHand:
+    """A network with published weights that `build` makes without a download."""
+
+    architecture: Architecture
+    weights: str
+    """Their name."""
+    is_default: bool
+    """True for those that `imagenet` stands for."""
+    file: Path
+
+    @property
+    def bytes(self) -> int:
+        """Of the file."""
+        return self.file.stat().st_size
+
+
+def at_hand() -> tuple[AtHand, ...]:
+    """All weights on this machine, those of the smallest network first.
+
+    Classics that are another library's network have that one's weights, and are left out.
+    """
+    files, found = _files(), list[AtHand]()
+    for origin in SOURCES:
+        library = source(origin)
+        for name, tag, file in library.at_hand(files):
+            is_default = tag == library.tags(name)[0]
+            found.append(AtHand(find(f"{origin}/{name}"), tag, is_default, file))
+    return tuple(sorted(found, key=lambda one: (one.architecture.parameters, not one.is_default)))
+
+
+def published_file(architecture: Architecture, weights: str) -> Path | None:
+    """The file of published weights of that name; None if they are not on this machine."""
+    publisher, name = source_of(architecture).publisher(architecture.bare)
+    found = (
+        file for known, tag, file in publisher.at_hand(_files()) if (known, tag) == (name, weights)
+    )
+    return next(found, None)
+
+
+def _files() -> list[Path]:
+    place = folder()
+    files = sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else []
+    return [file for file in files if not file.name.startswith(".")]  # locks, and unfinished

@@ -1,17 +1,17 @@
 """Every architecture by name, read from a table beside this file; never imports torch."""
 
-import difflib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib.resources import files
-from typing import Literal, cast
 
 from budwood.classics.scaling import LARGEST_PHI, count_parameters, phi_of, scale_by
 from budwood.display import displayed
 from budwood.errors import UnknownName
+from budwood.text import did_you_mean
 
-Source = Literal["torchvision", "timm", "packaged", "budwood"]
+Source = str
+"""The name of one, such as `torchvision`; see `sources`."""
 
 
 @displayed
@@ -26,7 +26,7 @@ class Architecture:
 
     name: str
     """As it is asked for: bare, or `timm/NAME` where the bare name is another library's."""
-    source: Source
+    source: str
     """The library that defines it; `packaged` ones have their weights in the package index, those
     of `budwood` are written from their papers."""
     parameters: int
@@ -97,19 +97,19 @@ def find(name: str) -> Architecture:
     near = nearest(name)
     raise UnknownName(
         f"No architecture is called {name!r}.",
-        expected=f"Did you mean {near[0]!r}?" if near else None,
+        expected=f"Did you mean {near!r}?" if near else None,
         next="`budwood models` lists them.",
     )
 
 
-def nearest(name: str) -> list[str]:
-    """The name of the catalogue that is nearest to another; empty if none is near.
+def nearest(name: str) -> str | None:
+    """The name of the catalogue that is nearest to another; None if none is near.
 
     Example:
         >>> nearest("resnet5O")
-        ['resnet50']
+        'resnet50'
     """
-    return difflib.get_close_matches(name.lower(), _by_name(), n=1)
+    return did_you_mean(name.lower(), _by_name())
 
 
 def _scaled(name: str) -> Architecture | None:
@@ -131,7 +131,7 @@ def _row(
     name: str, source: str, parameters: str, channels: str, height: str, width: str
 ) -> Architecture:
     size = (int(channels), int(height), int(width))
-    return Architecture(name, cast(Source, source), int(parameters), size)
+    return Architecture(name, source, int(parameters), size)
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,7 @@
-"""Files of weights and what they hold, read without running code."""
+"""Files of weights and what they hold: tensors, and the names of classes; no code is run."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from budwood.capsule.format import NETWORK, about_in, capsule_file
 from budwood.errors import BudwoodError, WeightsError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.class_lists import names_beside, names_within
-from budwood.networks.foreign_files import START, kind_of
-from budwood.networks.pickled import damaged, not_loaded, read_pickled
+from budwood.networks.pickled import START, damaged, kind_of, not_loaded, read_pickled
 from budwood.networks.states import State
 
 _AVERAGED = ("state_dict_ema", "model_ema")
@@ -22,15 +21,16 @@ _AVERAGED = ("state_dict_ema", "model_ema")
 _LAST = ("state_dict", "model")
 """Where they put those of the last step."""
 _WRAPPERS = (*_AVERAGED, *_LAST)
+_KEYS = ("classes", "class_names", "class_to_idx", "idx_to_class")
+"""Where training scripts put them."""
+_LINES, _INDICES = "classes.txt", "class_indices.json"
+"""What they are called beside the weights."""
 _PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 """What DataParallel, Lightning, wrappers and torch.compile put before every name."""
 
 _MAGIC = torch.serialization.MAGIC_NUMBER.to_bytes(10, "little")
 
-CAPSULE = "budwood-capsule-1"
-"""The format of what `budwood train` writes, as its metadata tells it."""
-_RUN = "model.safetensors"
-"""The capsule in the folder of a run."""
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Checkpoint:
     file: Path
     state: State
     """Its tensors, without prefixes that all names share."""
-    classes: tuple[str, ...] | None = None
+    classes: Names | None = None
     """The names of its classes, where it tells them itself."""
     architecture: str | None = None
     """Of a capsule, what it is the state of: `torchvision/resnet50`."""
@@ -49,40 +49,24 @@ class Checkpoint:
     notes: tuple[str, ...] = ()
     """What else the user should know, a sentence or two each."""
 
-    def known_classes(self) -> tuple[str, ...] | None:
-        """The names that the file tells, else those in a file beside it.
-
-        Raises:
-            WeightsError: If there is a file with names that cannot be read.
-        """
+    def known_classes(self) -> Names | None:
+        """The names that the file tells, else those in a file beside it."""
         return self.classes or names_beside(self.file)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The tensors of a file by name, with what else it tells; never runs its code.
+    """What a `.safetensors`, `.pth`, `.pt` or `.bin` file, a capsule or the folder of a run holds.
 
-    Besides what `read_state` reads: a capsule of `budwood train`, or the folder of a run with one
-    in it, gives its network's tensors, its classes and its preprocessing.
-
-    Raises:
-        WeightsError: As `read_state`.
+    A state inside a training checkpoint is found, and a prefix that all names share through a
+    wrapper (`module.`, `model.`, `net.`, `_orig_mod.`) is taken off. Tensors of large files are
+    mapped from the disk, not copied. A capsule gives its classes and its preprocessing too.
     """
-    path = path / _RUN if path.is_dir() else path
-    found = _read(path)
+    found = _read(capsule_file(path))
     return replace(found, state=_without_prefixes(found.state))
 
 
 def read_state(path: Path) -> State:
-    """The tensors of a `.safetensors`, `.pth`, `.pt` or `.bin` file by name; never runs its code.
-
-    A state inside a training checkpoint is found, and a prefix that all names share through a
-    wrapper (`module.`, `model.`, `net.`, `_orig_mod.`) is taken off. Tensors of large files are
-    mapped from the disk, not copied.
-
-    Raises:
-        WeightsError: If there is no such file, it is damaged, of another format, holds no state,
-            or is only opened by running what it names.
-    """
+    """The tensors of a file alone."""
     return read_checkpoint(path).state
 
 
@@ -116,14 +100,13 @@ def _read(path: Path) -> Checkpoint:
 def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            is_capsule = metadata.get("format") == CAPSULE
+            about = about_in(file.metadata() or {})
             # A capsule holds pictures, too, which are not read.
-            part = "network." if is_capsule else ""
+            part = "" if about is None else NETWORK
             names = [name for name in file.keys() if name.startswith(part)]  # noqa: SIM118
             state = {name.removeprefix(part): file.get_tensor(name) for name in names}
-        if is_capsule:
-            return _capsule(path, state, json.loads(metadata["about"]))
+        if about is not None:
+            return _capsule(path, state, about)
     except (SafetensorError, ValueError, LookupError, TypeError, BudwoodError) as error:
         raise damaged(path, error) from None
     return Checkpoint(path, _tensors(state, path))
@@ -186,3 +169,62 @@ def _without_prefixes(state: State) -> State:
         if all(name.startswith(prefix) for name in state):
             return _without_prefixes({name.removeprefix(prefix): state[name] for name in state})
     return state
+
+
+def names_within(checkpoint: Mapping[object, object]) -> Names | None:
+    """The names of the classes in the order of the head's rows, if a checkpoint tells them.
+
+    They may be a list, or a table of numbers by name or of names by number.
+
+    Example:
+        >>> names_within({"epoch": 3, "class_to_idx": {"dog": 1, "cat": 0}})
+        ('cat', 'dog')
+    """
+    found = (_names_in(checkpoint.get(key)) for key in _KEYS)
+    return next((names for names in found if names), None)
+
+
+def names_beside(file: Path) -> Names | None:
+    """The names in `classes.txt`, one a line, or `class_indices.json` beside the weights."""
+    lines, indices = file.with_name(_LINES), file.with_name(_INDICES)
+    try:
+        if lines.is_file():
+            stripped = (line.strip() for line in lines.read_text("utf-8-sig").splitlines())
+            return tuple(filter(None, stripped)) or None
+        if not indices.is_file():
+            return None
+        names = _names_in(json.loads(indices.read_text("utf-8-sig")))
+    except ValueError as error:
+        raise _unreadable(lines if lines.is_file() else indices, str(error)) from None
+    if names is None:
+        raise _unreadable(indices, "it is no table of names and numbers")
+    return names
+
+
+def _names_in(value: object) -> Names | None:
+    """The names in a list, `{"cat": 0}` or `{"0": "cat"}`; None if it is nothing of the kind."""
+    if isinstance(value, Mapping):
+        return _of_table(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value) if all(isinstance(name, str) for name in value) else None
+    return None
+
+
+def _of_table(table: Mapping[object, object]) -> Names | None:
+    pairs = list(table.items())
+    if all(isinstance(name, str) for _, name in pairs):
+        pairs = [(name, number) for number, name in pairs]
+    numbered = {str(number): name for name, number in pairs if isinstance(name, str)}
+    names = tuple(numbered[str(i)] for i in range(len(numbered)) if str(i) in numbered)
+    return names if len(names) == len(table) else None
+
+
+def _unreadable(file: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"The names of the classes in {file} cannot be read: {reason.splitlines()[0]}.",
+        expected='It must be one name a line, or JSON such as {"0": "daisy"} or {"daisy": 0}.'
+        if file.name == _LINES
+        else 'It must be JSON such as {"0": "daisy"} or {"daisy": 0}.',
+        next="Mend it, or move it away from the weights.",
+        file=file,
+    )

@@ -1,52 +1,15 @@
 """What `weights=` means for an architecture: published weights, a file, or none."""
 
-import difflib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from budwood.errors import WeightsError
-from budwood.images.preprocessing import Preprocessing
-from budwood.networks import classics_source, packaged_source, timm_source, torchvision_source
 from budwood.networks.catalog import Architecture
-from budwood.networks.downloading import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from budwood.networks.sources import source_of
+from budwood.text import did_you_mean
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _FILE = "file:"
-
-
-class Source(Protocol):
-    """What is asked of a library of architectures; a tag names a set of published weights."""
-
-    def tags(self, name: str) -> tuple[str, ...]: ...
-
-    def tag_of_file(self, name: str, file: str) -> str | None: ...
-
-    def preprocessing(self, name: str, tag: str | None) -> Preprocessing: ...
-
-    def classes(self, name: str, tag: str) -> tuple[str, ...] | None: ...
-
-    def construct(
-        self, name: str, tag: str | None, classes: int | None, aux_heads: bool
-    ) -> "nn.Module": ...
-
-    def file(self, name: str, tag: str, on_progress: Progress | None) -> Path: ...
-
-    def layouts(
-        self, name: str, network: "nn.Module", state: "dict[str, Tensor]", aux_heads: bool
-    ) -> "Iterator[dict[str, Tensor]]": ...
-
-
-SOURCES: dict[str, Source] = {
-    "torchvision": torchvision_source,
-    "timm": timm_source,
-    "packaged": packaged_source,
-    "budwood": classics_source,
-}
 
 
 @dataclass(frozen=True)
@@ -67,12 +30,8 @@ class Choice:
 
 
 def choose(architecture: Architecture, weights: str | Path) -> Choice:
-    """What `weights` stands for: `imagenet`, `none`, the name of published weights, or a path.
-
-    Raises:
-        WeightsError: If nothing is published, or nothing under that name; says what there is.
-    """
-    tags = SOURCES[architecture.source].tags(architecture.bare)
+    """What `weights` stands for: `imagenet`, `none`, the name of published weights, or a path."""
+    tags = source_of(architecture).tags(architecture.bare)
     if weights == "none":
         return Choice("none", None)
     if weights == "imagenet" and tags:
@@ -112,7 +71,7 @@ def structure_tag(architecture: Architecture, label: str) -> str | None:
 
     A file decides by its name, where it is one that a library publishes or Budwood downloads.
     """
-    source, name = SOURCES[architecture.source], architecture.bare
+    source, name = source_of(architecture), architecture.bare
     if label.startswith(_FILE):
         return source.tag_of_file(name, label.removeprefix(_FILE))
     if label == "none":
@@ -124,8 +83,8 @@ def structure_tag(architecture: Architecture, label: str) -> str | None:
 
 def _unknown(architecture: Architecture, weights: str, tags: tuple[str, ...]) -> WeightsError:
     by_case = {tag.lower(): tag for tag in tags}
-    near = difflib.get_close_matches(weights.lower(), by_case, n=1)
-    guess = f" Did you mean {by_case[near[0]]!r}?" if near else ""
+    near = did_you_mean(weights.lower(), by_case)
+    guess = f" Did you mean {by_case[near]!r}?" if near else ""
     return WeightsError(
         f"No weights of {architecture.name} are called {weights!r}.{guess}",
         expected=f"There are {', '.join(tags)}; and imagenet, none, or the path of a file.",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from budwood.networks.catalog import Architecture
-from budwood.networks.choosing import SOURCES
+from budwood.networks.sources import source_of
 
 
 def structure(
@@ -20,19 +20,11 @@ def structure(
     aux_heads: bool = False,
     device: Literal["cpu", "meta"] = "cpu",
 ) -> nn.Module:
-    """The bare network as its library makes it, with random weights, in train mode.
-
-    Args:
-        tag: The published weights that it is to fit; None for the default ones.
-        classes: How many classes its own head is for; None for as many as those weights have.
-    """
-    source = SOURCES[architecture.source]
-    computes_widths = architecture.qualified.startswith("torchvision/regnet_")
-    numbers = _NumbersOnCPU() if computes_widths else nullcontext()
+    """The bare network as its library makes it, with random weights, in train mode."""
     # Drawing weights that are not there would import half of torch.compile.
     draws = ZerosForRandom() if device == "meta" else nullcontext()
-    with torch.device(device), numbers, draws:
-        return source.construct(architecture.bare, tag, classes, aux_heads)
+    with torch.device(device), draws:
+        return source_of(architecture).construct(architecture.bare, tag, classes, aux_heads)
 
 
 class ZerosForRandom(TorchFunctionMode):
@@ -53,7 +45,7 @@ class ZerosForRandom(TorchFunctionMode):
         return tensor
 
 
-class _NumbersOnCPU(TorchFunctionMode):
+class NumbersOnCPU(TorchFunctionMode):
     """Keeps small tensors of numbers off the meta device: RegNet computes its widths by them."""
 
     def __torch_function__(

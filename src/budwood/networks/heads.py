@@ -1,6 +1,5 @@
 """The last layers of a network: where they are, and new ones for other classes."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -11,7 +10,8 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from budwood.classics.lenet import EuclideanRBF
 from budwood.errors import ConfigError
-from budwood.networks.origins import Origin
+from budwood.networks.info import info, set_info
+from budwood.settings import require_setting
 from budwood.threads import TRACING
 
 
@@ -56,18 +56,14 @@ def replace_head(
         layers = {path: slot.layers(widths, count) for path, slot, widths in slots}
     for path, layer in layers.items():
         _put(network, path, layer.train(network.training), count)
-    if isinstance(origin := getattr(network, "origin", None), Origin):
-        network.origin = replace(  # type: ignore[assignment]
-            origin, head=head, num_classes=count, classes=names
-        )
+    if (origin := info(network).origin) is not None:
+        origin = replace(origin, head=head, num_classes=count, classes=names)
+        set_info(network, origin=origin)
     return network
 
 
 def head_names(network: nn.Module) -> list[str]:
     """The paths of the modules that classify: the main head first, auxiliary ones last.
-
-    Raises:
-        ConfigError: If the network has none that is recognised.
 
     Example:
         >>> head_names(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
@@ -92,11 +88,7 @@ def num_outputs(network: nn.Module) -> int:
 
 
 def class_names(classes: int | Sequence[str]) -> tuple[str, ...] | None:
-    """The names of the classes in order; None if only their number is given.
-
-    Raises:
-        ConfigError: If there is none, or a name is empty or comes twice.
-    """
+    """The names of the classes in order; None if only their number is given."""
     if isinstance(classes, int):
         if classes < 1:
             raise ConfigError(f"classes is {classes}.", expected="There must be at least 1.")
@@ -114,21 +106,13 @@ def class_names(classes: int | Sequence[str]) -> tuple[str, ...] | None:
 def hidden_widths(head: str) -> tuple[int, ...]:
     """The widths of the hidden layers that a head is described by.
 
-    Raises:
-        ConfigError: If it cannot be read.
-
     Example:
         >>> hidden_widths("mlp:2048,1024"), hidden_widths("linear")
         ((2048, 1024), ())
     """
-    if head == "linear":
-        return ()
-    if not re.fullmatch(r"mlp:[1-9]\d*(,[1-9]\d*)*", head):
-        raise ConfigError(
-            f"No head is called {head!r}.",
-            expected="It must be linear, or mlp: and the widths of hidden layers: mlp:2048,1024.",
-        )
-    return tuple(int(width) for width in head.removeprefix("mlp:").split(","))
+    require_setting("head", head)
+    _, _, widths = head.partition(":")
+    return tuple(int(width) for width in widths.split(",") if width)
 
 
 @dataclass(frozen=True)

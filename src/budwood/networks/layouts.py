@@ -1,7 +1,7 @@
 """Under which names a file keeps the tensors of a network, and the same under the network's own.
 
 Libraries call the layers of one network by different names, change them over the years, and wrap
-networks into others. What is tried, in this order, each also under other prefixes:
+networks into others. What is tried, in this order, and then in this order under other prefixes:
 
 1. the names as they are, and what the library of the architecture knows of older and foreign ones;
 2. the names of the `efficientnet_pytorch` library, as those of timm.
@@ -11,16 +11,17 @@ none, the first of those under which most tensors agree in name and shape.
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from budwood.networks.prefixes import Prefixes, best_prefixes, with_prefixes
 from budwood.networks.states import State, is_counter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Shape = tuple[int, ...]
 Converter = Callable[[State], Iterator[State]]
 """A state as it is, then as a library converts it: `layouts` of a source."""
 
@@ -34,16 +35,21 @@ class Layout:
     """What was not certain."""
 
 
+@dataclass(frozen=True)
+class Prefixes:
+    """What to take off the names of a file, and what to put before them instead."""
+
+    strip: str
+    add: str
+
+
 def best_layout(
     network: "nn.Module", state: State, convert: Converter, heads: tuple[str, ...] = ()
 ) -> Layout:
     """The layout under which most of a file's tensors fit a network in name and shape.
 
-    Args:
-        network: What they are for.
-        state: The tensors as the file names them.
-        convert: What the library of the architecture knows of other layouts.
-        heads: What the names of tensors begin with that may have another shape.
+    `convert` knows what the library of the architecture does, and tensors whose names begin with
+    `heads` may have another shape.
     """
     own = shapes(network)
     needed = {name for name in own if not (is_counter(name) or name.startswith(heads))}
@@ -57,7 +63,7 @@ def best_layout(
     return best
 
 
-def shapes(network: "nn.Module") -> dict[str, tuple[int, ...]]:
+def shapes(network: "nn.Module") -> dict[str, Shape]:
     """The shapes of all tensors of a network by name."""
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
@@ -139,12 +145,12 @@ def _timm_name(rest: str, inner: Mapping[str, str], places: dict[int, tuple[int,
     return f"blocks.{stage}.{place}.{names[layer]}.{end}"
 
 
-def _layouts(
-    own: Mapping[str, tuple[int, ...]], state: State, convert: Converter
-) -> Iterator[Layout]:
+def _layouts(own: Mapping[str, Shape], state: State, convert: Converter) -> Iterator[Layout]:
     foreign = from_efficientnet_pytorch(state)
-    for base in (state,) if foreign is None else (state, foreign):
+    named = (state,) if foreign is None else (state, foreign)
+    for base in named:
         yield from map(Layout, convert(base))
+    for base in named:
         best = best_prefixes(own, base)
         if best and Prefixes("", "") not in best:
             notes = _twice(best)
@@ -164,7 +170,62 @@ def _twice(best: list[Prefixes]) -> tuple[str, ...]:
     )
 
 
-def _matched(own: Mapping[str, tuple[int, ...]], state: State) -> set[str]:
+def _matched(own: Mapping[str, Shape], state: State) -> set[str]:
     """The names under which a state has a network's tensors, in shape too."""
     fitting = (name for name, tensor in state.items() if own.get(name) == tuple(tensor.shape))
     return {name for name in fitting if not is_counter(name)}
+
+
+def best_prefixes(own: Mapping[str, Shape], state: Mapping[str, "Tensor"]) -> list[Prefixes]:
+    """The prefixes under which most tensors agree in name and shape; several where they tie.
+
+    Every pair of tensors of one shape, whose names end alike, votes for the prefixes that would
+    make the names the same; the first in the order of the file comes first.
+
+    Example:
+        >>> import torch
+        >>> file = {"backbone.conv.weight": torch.ones(2, 3), "backbone.conv.bias": torch.ones(2)}
+        >>> best_prefixes({"conv.weight": (2, 3), "conv.bias": (2,), "fc.bias": (5,)}, file)
+        [Prefixes(strip='backbone.', add='')]
+    """
+    ends: dict[tuple[str, Shape], list[str]] = defaultdict(list)
+    for name, shape in own.items():
+        for before, end in _splits(name):
+            ends[end, shape].append(before)
+    votes = Counter(
+        Prefixes(strip, add)
+        for name, tensor in state.items()
+        if not is_counter(name)
+        for strip, end in _splits(name)
+        for add in ends.get((end, tuple(tensor.shape)), ())
+        if not _end_alike(strip, add)
+    )
+    most = max(votes.values(), default=0)
+    return [pair for pair, count in votes.items() if count == most]
+
+
+def with_prefixes(own: Mapping[str, Shape], state: State, prefixes: Prefixes) -> State:
+    """The state under its new names; what would only lose its counterpart by it stays."""
+    new = {
+        name: prefixes.add + name.removeprefix(prefixes.strip)
+        for name in state
+        if name.startswith(prefixes.strip)
+    }
+    moving = [name for name, other in new.items() if other in own or name not in own]
+    kept = {name: tensor for name, tensor in state.items() if name not in moving}
+    return kept | {name if new[name] in kept else new[name]: state[name] for name in moving}
+
+
+def _splits(name: str) -> Iterator[tuple[str, str]]:
+    """A name in two, at its start and at every dot: `("", "a.b")`, `("a.", "b")`."""
+    start = 0
+    while True:
+        yield name[:start], name[start:]
+        start = name.find(".", start) + 1
+        if not start:
+            return
+
+
+def _end_alike(strip: str, add: str) -> bool:
+    """True if shorter prefixes say the same, and of more tensors."""
+    return bool(strip and add) and strip.split(".")[-2] == add.split(".")[-2]

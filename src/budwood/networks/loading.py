@@ -1,24 +1,31 @@
-"""Weights for a network that is there already: what fits is loaded, and a receipt says what did."""
+"""Weights of a file in a network: what fits is loaded, and a receipt says what did.
 
-from collections.abc import Iterator
-from dataclasses import replace
+One course for a network that is there already (`load_weights`) and for one that is built for a
+file (`weights_for`): read, find the layout, match, check, and only then copy.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 
 from budwood.errors import ConfigError, WeightsError
-from budwood.networks import timm_source, torchvision_source
-from budwood.networks.adoption import adoption_of
+from budwood.images.preprocessing import Preprocessing
 from budwood.networks.catalog import Architecture
 from budwood.networks.checkpoints import Checkpoint, read_checkpoint
-from budwood.networks.choosing import SOURCES, Choice, choose, is_path
-from budwood.networks.downloading import Progress
-from budwood.networks.head_rows import Heads, heads_of
-from budwood.networks.kinship import are_strangers, namesakes
-from budwood.networks.layouts import Converter, best_layout
-from budwood.networks.matching import Matching, match
-from budwood.networks.origins import architecture_of, origin_of
+from budwood.networks.choosing import Choice, choose, is_path, structure_tag
+from budwood.networks.constructing import ZerosForRandom, structure
+from budwood.networks.downloads import Progress
+from budwood.networks.heads import num_outputs
+from budwood.networks.info import architecture_of, info, set_info
+from budwood.networks.layouts import Converter, Layout, best_layout
+from budwood.networks.matching import Heads, Matching, are_strangers, heads_of, match, namesakes
 from budwood.networks.receipts import Receipt, percent
+from budwood.networks.sources import SOURCES, source, source_of
+from budwood.networks.states import compare_state, require_fitting, with_counters
 
 MINIMUM_SHARE = 0.5
 """Of the parameters, how many must be in a file."""
@@ -39,8 +46,8 @@ def load_weights(
     head for another number of classes, keeps its values and is on the receipt. Everything is
     checked before anything is copied, and nothing is unpickled.
 
-    The receipt stays with the network (`receipt_of`), and its `origin` and `preprocessing` become
-    those of the weights. GoogLeNet and Inception v3 of torchvision are made to rescale their
+    The receipt stays with the network (`info`), and its origin and preprocessing become those of
+    the weights. GoogLeNet and Inception v3 of torchvision are made to rescale their
     input (`transform_input`), without which their published weights are worth little.
 
     Args:
@@ -71,29 +78,116 @@ backbone.1.bias [5] in the file, [2] here
         raise ConfigError(f"minimum_share is {minimum_share}.", expected="It must be from 0 to 1.")
     choice = _chosen(network, source)
     checkpoint = read_checkpoint(_file(network, choice, on_progress))
-    heads = known_heads(network, checkpoint)
+    heads = _named_heads(network, checkpoint)
     layout = best_layout(network, checkpoint.state, _converter(network), heads.prefixes)
     matching = match(network, checkpoint, layout, heads)
-    require_fit(matching, type(network).__name__, architecture_of(network), minimum_share)
-    adoption = adoption_of(network, choice, checkpoint)
+    _require_fit(matching, type(network).__name__, architecture_of(network), minimum_share)
+    changes, notes = _taken_over(network, choice, checkpoint)
     matching.copy()
-    notes = (*matching.receipt.notes, *_left_over(network, matching), *adoption.apply(network))
+    notes = (*matching.receipt.notes, *_left_over(network, matching), *notes, *_adapted(network))
     receipt = replace(matching.receipt, notes=notes)
-    network.receipt = receipt  # type: ignore[assignment]
+    set_info(network, receipt=receipt, **changes)
     return receipt
 
 
-def known_heads(network: nn.Module, checkpoint: Checkpoint, *, are_new: bool = False) -> Heads:
-    """The heads of a network with the names of its classes and of the file's, where known.
+@dataclass(frozen=True)
+class FileWeights:
+    """A file of weights, held against the structure of an architecture."""
 
-    Args:
-        are_new: They were just made, and take nothing from the file but rows by name.
+    make: Callable[[Literal["cpu", "meta"]], nn.Module]
+    """Makes the structure, for as many classes as the file's head."""
+    checkpoint: Checkpoint
+    layout: Layout
+    has_new_heads: bool
+    is_published: bool
+    preprocessing: Preprocessing | None
+    """The file's own, of a capsule."""
 
-    Raises:
-        WeightsError: If there is a file with the names of classes that cannot be read.
+    def network(self, device: Literal["cpu", "meta"]) -> nn.Module:
+        """The structure with random values where the file has none for it; nothing is loaded."""
+        with ZerosForRandom():
+            network = self.make(device)
+        if self.is_published:
+            return network
+        heads = heads_of(network)
+        difference = compare_state(network, with_counters(network, self.layout.state))
+        random = (*difference.missing, *difference.reshaped)
+        is_replaced = all(self.has_new_heads and heads.holds(name) for name in random)
+        return network if is_replaced or device == "meta" else self.make(device)
+
+    def load_into(self, network: nn.Module) -> None:
+        """Copy what fits into the network, whose heads may be new now; a receipt tells what did.
+
+        Published weights, all of which fit, have no receipt.
+        """
+        heads = _named_heads(network, self.checkpoint, are_new=self.has_new_heads)
+        matching = match(network, self.checkpoint, self.layout, heads)
+        matching.copy()
+        if not self.is_published:
+            set_info(network, receipt=matching.receipt)
+
+
+def weights_for(
+    architecture: Architecture,
+    tag: str | None,
+    file: Path,
+    *,
+    aux_heads: bool,
+    has_new_heads: bool,
+    is_published: bool,
+) -> FileWeights:
+    """The weights in a file for an architecture, whose structure the weights of `tag` decide on.
+
+    They need not be all of it, but of published ones every tensor must fit.
     """
-    heads = replace(heads_of(network), are_new=are_new)
-    origin = origin_of(network)
+    made = partial(structure, architecture, tag, aux_heads=aux_heads)
+    skeleton = made(device="meta")
+    checkpoint = read_checkpoint(file)
+    keeps_aux = aux_heads or not is_published
+    layout = best_layout(
+        skeleton,
+        checkpoint.state,
+        lambda state: source_of(architecture).layouts(
+            architecture.bare, skeleton, state, keeps_aux
+        ),
+        heads_of(skeleton).prefixes,
+    )
+    count = None
+    if is_published or not has_new_heads:
+        count = _other_count(skeleton, layout)
+    twin = skeleton if count is None else made(classes=count, device="meta")
+    preprocessing = None
+    if is_published:
+        require_fitting(twin, with_counters(twin, layout.state), file)
+    else:
+        matching = match(twin, checkpoint, layout, replace(heads_of(twin), are_new=has_new_heads))
+        _require_fit(matching, type(twin).__name__, architecture)
+        reshaped = (line.name for line in matching.receipt.having("shape differs"))
+        is_alike = all(map(matching.heads.holds, reshaped))
+        preprocessing = checkpoint.preprocessing if is_alike else None
+    return FileWeights(
+        lambda device: made(classes=count, device=device),
+        checkpoint,
+        layout,
+        has_new_heads,
+        is_published,
+        preprocessing,
+    )
+
+
+def _other_count(skeleton: nn.Module, layout: Layout) -> int | None:
+    """How many classes the head in a file has, if not as many as the skeleton's."""
+    heads = heads_of(skeleton)
+    if not heads.prefixes or not (own := num_outputs(skeleton)):
+        return None
+    weight = layout.state.get(f"{heads.prefixes[0]}weight")
+    rows = own if weight is None or not weight.ndim else len(weight)
+    return None if rows == own else rows
+
+
+def _named_heads(network: nn.Module, checkpoint: Checkpoint, *, are_new: bool = False) -> Heads:
+    """The heads of a network with the names of its classes and of the file's, where known."""
+    heads, origin = replace(heads_of(network), are_new=are_new), info(network).origin
     if origin is None or origin.classes is None:
         return heads
     if are_new and origin.head != "linear":
@@ -102,23 +196,53 @@ def known_heads(network: nn.Module, checkpoint: Checkpoint, *, are_new: bool = F
     return replace(heads, own=origin.classes, given=checkpoint.known_classes())
 
 
-def require_fit(
+def _taken_over(
+    network: nn.Module, choice: Choice, checkpoint: Checkpoint
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What of its `info` a network of `build` would take over from weights, and notes on it.
+
+    Its origin names them, and its preprocessing becomes theirs, if that is known: not of a file
+    with any name, and not where another one was set by hand.
+    """
+    origin, architecture = info(network).origin, architecture_of(network)
+    if origin is None or architecture is None:
+        return {}, ()
+    of_tag = partial(source_of(architecture).preprocessing, architecture.bare)
+    usual = of_tag(structure_tag(architecture, origin.weights))
+    # The size of photos is what a tag can decide of a structure: `rebuild` must give this one.
+    is_same_structure = of_tag(choice.tag).size == usual.size
+    taken: dict[str, object] = {}
+    if is_same_structure:
+        taken["origin"] = replace(origin, weights=choice.label)
+    needed = checkpoint.preprocessing or (of_tag(choice.tag) if choice.tag else None)
+    current = info(network).preprocessing
+    if needed is not None and current is not None:
+        # What is white in deep photos is a matter of the photos, not of the weights.
+        needed, usual = (replace(each, depth=current.depth) for each in (needed, usual))
+    if needed is None or needed == current:
+        return taken, ()
+    if current != usual or needed.size != usual.size:
+        note = f"These weights were trained on photos prepared otherwise: {needed}; not taken over."
+        return taken, (note,)
+    note = f"Photos are prepared as these weights need it from now on: {needed}."
+    return {**taken, "preprocessing": needed}, (note,)
+
+
+def _adapted(network: nn.Module) -> Iterator[str]:
+    """Change what weights need besides tensors; what was done is said."""
+    for each in SOURCES:
+        yield from source(each).adapt(network)
+
+
+def _require_fit(
     matching: Matching,
     name: str,
     architecture: Architecture | None,
     minimum_share: float = MINIMUM_SHARE,
 ) -> None:
-    """Nothing, if a file holds enough of a network and is not that of another.
+    """Raise unless a file holds enough of a network and is not that of another.
 
-    Args:
-        matching: The file held against the network.
-        name: What to call the network.
-        architecture: What it was built as. One that was made elsewhere may be a part of the
-            file's on purpose.
-        minimum_share: How much of the parameters must be there; with 0, anything.
-
-    Raises:
-        WeightsError: If not.
+    A network that was made elsewhere may be a part of the file's on purpose.
     """
     receipt = matching.receipt
     taken = sum(line.is_taken for line in receipt.lines)
@@ -181,17 +305,14 @@ def _file(network: nn.Module, choice: Choice, on_progress: Progress | None) -> P
     if architecture is None or tag is None:
         assert choice.file is not None
         return choice.file
-    return SOURCES[architecture.source].file(architecture.bare, tag, on_progress)
+    return source_of(architecture).file(architecture.bare, tag, on_progress)
 
 
 def _converter(network: nn.Module) -> Converter:
-    """What is known of other layouts: by the library of the architecture, else by torchvision."""
-    architecture = architecture_of(network)
-    config = getattr(network, "pretrained_cfg", None)
-    if architecture is not None:
-        source, name = SOURCES[architecture.source], architecture.bare
-    elif isinstance(config, dict) and "architecture" in config:
-        source, name = timm_source, config["architecture"]
-    else:
-        source, name = torchvision_source, ""
-    return lambda state: source.layouts(name, network, state, True)
+    """What is known of other layouts, by the library of the architecture or by one that made it."""
+    if (architecture := architecture_of(network)) is not None:
+        library = source_of(architecture)
+        return lambda state: library.layouts(architecture.bare, network, state, True)
+    makers = ((source(each), source(each).recognised(network)) for each in reversed(SOURCES))
+    maker, name = next((maker, name) for maker, name in makers if name is not None)
+    return lambda state: maker.layouts(name, network, state, True)

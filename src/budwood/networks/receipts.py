@@ -5,12 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from budwood.display import displayed
-
-if TYPE_CHECKING:
-    from torch import nn
 
 Status = Literal[
     "loaded", "renamed", "by name", "shape differs", "other classes", "missing", "unexpected"
@@ -167,12 +164,6 @@ class Receipt:
             "tensors": [line.to_json() for line in told],
             "notes": list(self.notes),
         }
-
-
-def receipt_of(network: "nn.Module") -> Receipt | None:
-    """The receipt of the weights that were loaded last from a file; None if none were."""
-    receipt = getattr(network, "receipt", None)
-    return receipt if isinstance(receipt, Receipt) else None
 
 
 def percent(share: float) -> str:

@@ -62,25 +62,24 @@ def compare_state(network: nn.Module, state: Mapping[str, Tensor]) -> Comparison
 def load_state(
     network: nn.Module, state: Mapping[str, Tensor], *, file: Path | None = None
 ) -> None:
-    """Copy a state into a network, if every tensor has its counterpart of the same shape.
-
-    Args:
-        file: Where the state is from, for the error to name.
-
-    Raises:
-        WeightsError: If one has not; the network is as it was.
-    """
-    if not (comparison := compare_state(network, state)).fits:
-        raise WeightsError(
-            f"{file or 'These weights'} do{'es' if file else ''} not fit "
-            f"{type(network).__name__}: {comparison}.",
-            expected=f"All {len(network.state_dict())} tensors must be there, of the same shape.",
-            next="Check that the weights are of this architecture.",
-            file=file,
-        )
+    """Copy a state into a network, if every tensor has its counterpart of the same shape."""
+    require_fitting(network, state, file)
     with torch.no_grad():
         for name, tensor in network.state_dict().items():
             tensor.copy_(state[name])
+
+
+def require_fitting(network: nn.Module, state: Mapping[str, Tensor], file: Path | None) -> None:
+    """Raise unless every tensor has its counterpart of the same shape."""
+    if (comparison := compare_state(network, state)).fits:
+        return
+    raise WeightsError(
+        f"{file or 'These weights'} do{'es' if file else ''} not fit "
+        f"{type(network).__name__}: {comparison}.",
+        expected=f"All {len(network.state_dict())} tensors must be there, of the same shape.",
+        next="Check that the weights are of this architecture.",
+        file=file,
+    )
 
 
 def with_counters(network: nn.Module, state: State) -> State:

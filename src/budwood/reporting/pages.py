@@ -20,13 +20,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from budwood.drawing.colours import style_sheet
+from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
-from budwood.names import visible
-from budwood.places import whole_file
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
 from budwood.reporting.report_data import Cell, Facts
 from budwood.reporting.words import Words
+from budwood.text import percent, visible
 
 _DARK = "@media(prefers-color-scheme:dark){"
 
@@ -99,7 +99,7 @@ def report_page(facts: Facts, words: Words) -> str:
     context = _shared(facts, words) | {
         "style": Markup(page_style()),
         "drawing": facts.drawing and Markup(_translated(facts.drawing, words)),
-        "settings": json.dumps(dict(facts.request), indent=2, ensure_ascii=False),
+        "settings": json.dumps(facts.request.to_json(), indent=2, ensure_ascii=False),
         "layers_said": _layers(facts, words),
         "trained_share": result["parameters"]["trainable"] / max(1, result["parameters"]["total"]),
         "epochs_chart": result["epochs"] and Markup(epoch_chart(result["epochs"], words)),
@@ -114,7 +114,7 @@ def report_page(facts: Facts, words: Words) -> str:
         "steps": [(name, s) for name, s in result["seconds"].items() if name != "total"],
         "longest": max((s for n, s in result["seconds"].items() if n != "total"), default=1) or 1,
         "store": result["store"],
-        "audit_command": shlex.join(["budwood", "audit", str(facts.request["data"])]),
+        "audit_command": shlex.join(["budwood", "audit", str(facts.request.data)]),
         "gaps": facts.gaps,
         "most_listed": LISTED,
         "most_found": FOUND,
@@ -160,7 +160,7 @@ def _shared(facts: Facts, words: Words) -> dict[str, Any]:
         "weights": words["weights.random"]
         if weights == "none"
         else words.say("weights.named", weights=weights),
-        "data": Path(facts.request["data"]).resolve().stem,
+        "data": facts.request.data.resolve().stem,
         "preprocessing": facts.preprocessing,
         "class_rows": class_rows(result["test"]),
         "by_kind": [(k, list(f)) for k, f in groupby(facts.found, lambda found: found.kind)],
@@ -245,7 +245,7 @@ def _has_photos(rows: Iterable[Sequence[Cell]]) -> bool:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    return "–" if share is None else percent(share).replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _duration(seconds: float) -> str:

@@ -21,15 +21,24 @@ from PIL import Image
 from budwood.classifier import Classifier
 from budwood.errors import PhotoError
 from budwood.evaluation.attribution import last_map_layer, where_it_looked
-from budwood.features.reading_ahead import workers
 from budwood.images.depth import Depth
 from budwood.images.gate import turn_of
 from budwood.images.preprocessing import Preprocessing, luma
-from budwood.images.reading import read
+from budwood.images.reading import read, workers
 from budwood.networks.prepared import normalise
 
 STRENGTH = 0.7
 """How much of the colours is laid over the photo where the map is strongest."""
+
+_INFERNO = np.frombuffer(
+    bytes.fromhex(
+        "0000040403120b0724150b37210c4a2e0a5a3c09654a0c6b57106d63146e70196e"
+        "7d1e6d89226a962766a32b61af315cbb3755c63e4dd14644db4f3be35932eb6528"
+        "f1711ef67f14f98d0afb9c06fcab0ffbba1ff9ca32f5d949f2e865f3f586fcffa4"
+    ),
+    np.uint8,
+).reshape(-1, 3)
+"""The colour map of that name, from black over purple and orange to pale yellow, evenly spaced."""
 
 
 def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[np.uint8]:
@@ -42,9 +51,8 @@ def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[n
         >>> overlaid(grey, np.zeros((2, 2)))[0, 0].tolist()  # where nothing was seen: the photo
         [100, 100, 100]
     """
-    from matplotlib import colormaps
-
-    colours = colormaps["inferno"](seen)[..., :3] * 255
+    places = np.linspace(0, 1, len(_INFERNO))
+    colours = np.stack([np.interp(seen, places, c) for c in _INFERNO.T], axis=-1)
     grey = luma(pixels) if pixels.shape[2] == 3 else pixels
     photo = np.broadcast_to(grey, (*pixels.shape[:2], 3)).astype(np.float64)
     share = STRENGTH * seen[..., None]
@@ -136,9 +144,9 @@ def maps_of(
         some = paths[start : start + AT_ONCE]
         pixels = np.stack([model.preprocessing.pixels(read(path)) for path in some])
         images = normalise(torch.from_numpy(pixels), model.preprocessing)
-        layer = layer or last_map_layer(model.network, images)
+        layer = layer or last_map_layer(model.network_, images)
         chosen = classes[start : start + AT_ONCE]
-        seen = where_it_looked(model.network, images, layer, chosen).numpy()
+        seen = where_it_looked(model.network_, images, layer, chosen).numpy()
         for path, photo, where in zip(some, pixels, seen, strict=True):
             picture = Image.fromarray(overlaid(photo, where)).resize((SIDE, SIDE))
             found[path] = address_of(np.asarray(picture))

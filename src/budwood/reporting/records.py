@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.errors import BudwoodError, ConfigError
+from budwood.files import path_cell, write_list
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.folds import as_groups
 from budwood.images.layouts import LISTS
-from budwood.lists import path_cell, write_list
-from budwood.run_folders import request_of
+from budwood.run_folders import CONFIG, settings_of_run
+from budwood.settings import Settings
 
 PHOTOS = "photos.csv"
 """The photos of a run: path, label, split and group. `budwood train` takes such a list, too."""
@@ -41,7 +42,7 @@ class Record:
     """What a run left behind."""
 
     folder: Path
-    request: Mapping[str, Any]
+    request: Settings
     result: Mapping[str, Any]
     photos: tuple[Listed, ...]
     """Empty if they are not known any more."""
@@ -61,7 +62,7 @@ class Record:
 
     def shown(self, path: Path | str) -> str:
         """A path, as short as it can be said."""
-        data = Path(self.request["data"])
+        data = self.request.data
         root = data.parent if data.suffix.lower() in LISTS else data
         for base in (root, root.absolute(), root.resolve()):
             if Path(path).is_relative_to(base):
@@ -116,10 +117,10 @@ def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | No
     Raises:
         ConfigError: If it is no folder of a run, or a file in it is damaged.
     """
-    request, file = request_of(folder), folder / RESULT
+    request, file = settings_of_run(folder), folder / RESULT
     if request is None or not file.is_file():
         raise ConfigError(
-            f"There is no {RESULT if request else 'config.json'} in {folder}: a report needs it.",
+            f"There is no {RESULT if request else CONFIG} in {folder}: a report needs it.",
             expected="Name a folder that `budwood train` wrote.",
             file=folder,
         )
@@ -130,7 +131,7 @@ def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | No
     return Record(folder, request, result, photos_of(folder, request), versions, fingerprint)
 
 
-def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
+def photos_of(folder: Path, request: Settings) -> tuple[Listed, ...]:
     """The photos that a run used, there or not; none if that is not known.
 
     Runs of before there was a list are split again, as they were then, if the folder is there.
@@ -152,12 +153,12 @@ def photos_of(folder: Path, request: Mapping[str, Any]) -> tuple[Listed, ...]:
     try:
         return listed(
             load_folder(
-                request["data"],
-                test=request["test"],
-                val=request["val"],
-                test_fraction=request["test_fraction"],
-                seed=request["seed"],
-                group=request.get("group"),
+                request.data,
+                test=request.test,
+                val=request.val,
+                test_fraction=request.test_fraction,
+                seed=request.seed,
+                group=request.group,
             )
         )
     except BudwoodError:

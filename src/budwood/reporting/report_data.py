@@ -24,6 +24,7 @@ from budwood.evaluation.learning_curve import learning_curve
 from budwood.features.gathering import Gathered
 from budwood.learning.probe import Probe, fit_probe
 from budwood.reporting.records import Listed
+from budwood.settings import Settings
 from budwood.tensors import Features
 
 
@@ -97,7 +98,7 @@ class Facts:
     """A run, as a report tells it."""
 
     run: str
-    request: Mapping[str, Any]
+    request: Settings
     """Of `config.json`."""
     result: Mapping[str, Any]
     """Of `result.json`; see docs/json.md."""

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from budwood.capsule import installed_versions
+from budwood.capsule.pack import installed_versions
 from budwood.classifier import Classifier
 from budwood.drawing.drawing import draw
 from budwood.errors import BudwoodError, ConfigError
@@ -28,6 +28,7 @@ from budwood.evaluation.label_errors import held_out_opinions
 from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.features.gathering import Gathered
 from budwood.features.rows import LiveRows, Selected
+from budwood.fields import option_name, settings_of
 from budwood.images.folder import ImageFolder
 from budwood.learning.fitting import data_fingerprint
 from budwood.reporting.pages import CARD, REPORT, write_pages
@@ -53,34 +54,29 @@ from budwood.reporting.report_data import (
     told_growth,
 )
 from budwood.reporting.words import words_of
-from budwood.request import Request
+from budwood.settings import Settings
 
-_SAID_OTHERWISE = ("data", "graft", "recipe", "surgery", "out", "report")
+_NOT_REPEATED = ("out", "report")
 
 
-def command_of(request: Mapping[str, Any]) -> str:
+def command_of(settings: Settings) -> str:
     """What to type to do the same again.
 
-    Args:
-        request: As it stands in `config.json`.
-
     Example:
-        >>> command_of({"data": "photos", "head": "mlp:8", "surgery": [["unfreeze", "layer4*"]]})
+        >>> from pathlib import Path
+        >>> steps = (("unfreeze", "layer4*"),)
+        >>> command_of(Settings(data=Path("photos"), head="mlp:8", surgery=steps))
         "budwood train photos --head mlp:8 --unfreeze 'layer4*'"
     """
-    usual = Request(data=Path(request["data"])).to_json()
-    words = ["budwood", "train", str(request["data"])]
-    if request.get("recipe"):
-        words += ["--recipe", str(request["recipe"])]
-    for name, value in request.items():
-        if name in _SAID_OTHERWISE or value is None or value == usual.get(name):
-            continue
-        if request.get("recipe") and name == "model" and request.get("graft"):
-            continue
-        option = f"--{name.replace('_', '-')}"
-        words += [option] if value is True else [option, str(value)]
-    for action, pattern in request.get("surgery", ()):
-        words += [f"--{action}", str(pattern)]
+    words = ["budwood", "train", str(settings.data)]
+    named_by_recipe = ("model",) if settings.recipe and settings.graft else ()
+    for name, each in settings_of(type(settings)).items():
+        value = getattr(settings, name)
+        is_option = each.has_option and not each.parts and name not in _NOT_REPEATED
+        if is_option and value != each.default and name not in named_by_recipe:
+            words += [option_name(name)] if value is True else [option_name(name), str(value)]
+    for action, pattern in settings.surgery:
+        words += [f"--{action}", pattern]
     return shlex.join(words)
 
 
@@ -153,8 +149,8 @@ def facts_of(record: Record, model: Classifier, gathered: Gathered, *, is_full: 
         versions=record.versions,
         fingerprint=record.fingerprint,
         preprocessing=str(model.preprocessing),
-        drawing=drawn(model.network),
-        layers=_trained(model.network),
+        drawing=drawn(model.network_),
+        layers=_trained(model.network_),
         cells=in_rows(cells, k) if cells and k <= CLASSES else (),
         confusions=tuple(cells) if k > CLASSES else (),
         wrong=finished(wrong),
@@ -285,7 +281,7 @@ class _Look:
         if self.taught is None:
             self.gaps["growth"] = self.gaps["taught"]
             return None
-        found = growth_of(self.taught, self.record.request["seed"])
+        found = growth_of(self.taught, self.record.request.seed)
         if found is None:
             self.gaps["growth"] = "growth.tiny"
         return found
@@ -307,7 +303,7 @@ class _Look:
                 labels,
                 groups_of(self.here),
                 len(self.model.class_names),
-                self.record.request["seed"],
+                self.record.request.seed,
             )
             if probabilities is not None:
                 paths = [photo.path for photo in self.here]
@@ -329,7 +325,7 @@ class _Look:
         else:
             probe = self.record.result["probe"]
             penalty = None if probe is None else probe["penalty"]
-            seed = self.record.request["seed"]
+            seed = self.record.request.seed
             return taught(self.model, rows, self._labels(photos), groups_of(photos), penalty, seed)
         return None
 
@@ -368,7 +364,7 @@ def remove_pages(folder: Path) -> None:
 
 def leave_page(
     folder: Path,
-    request: Mapping[str, Any],
+    request: Settings,
     result: Mapping[str, Any],
     photos: ImageFolder,
     model: Classifier,
@@ -378,7 +374,7 @@ def leave_page(
 
     Args:
         folder: The run's.
-        request: As it stands in `config.json`.
+        request: What was asked for.
         result: As it stands in `result.json`.
         photos: Those that were used.
         model: Fitted to them.
@@ -389,7 +385,7 @@ def leave_page(
     """
     used = listed(photos)
     write_photos(folder / PHOTOS, used)
-    if not request["report"]:
+    if not request.report:
         return
     fingerprint = None if model.fit_ is None else model.fit_.fingerprint
     record = Record(folder, request, result, used, installed_versions(), fingerprint)

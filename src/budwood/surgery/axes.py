@@ -12,8 +12,9 @@ from operator import mul
 from typing import Any
 
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from budwood.surgery.torch_internals import tree_leaves
 
 Of = Callable[[Any], int | None]
 Rule = Callable[[Of, Mapping[str, Any], Sequence[Tensor], Tensor], int | None]

@@ -26,6 +26,7 @@ from torch import Tensor, fx, nn
 
 from budwood.display import displayed
 from budwood.errors import CutError
+from budwood.networks.info import input_shape
 from budwood.networks.prepared import Prepared
 from budwood.surgery.flow import Flow, sees_the_batch
 from budwood.surgery.freezing import hold_in_eval, trainable_parameters, twin
@@ -417,7 +418,7 @@ def cut(network: nn.Module, example: Tensor | None = None) -> Cut:
     Args:
         network: Any module; it is not changed.
         example: One input `1 ...`, of which only shape and type matter. Default: what
-            `network.preprocessing` says, else `1 3 224 224` floats.
+            its preprocessing says, else `1 3 224 224` floats.
 
     Raises:
         CutError: If nothing trains, or the network can neither be traced nor split in front of
@@ -473,12 +474,8 @@ def _layer_of(node: fx.Node) -> str:
 
 def _example_for(network: nn.Module) -> Tensor:
     """A batch of one in the shape that the network's preprocessing makes."""
-    preprocessing = getattr(network, "preprocessing", None)
     device = next(network.parameters()).device
-    if preprocessing is None:
-        return torch.zeros(1, 3, 224, 224, device=device)
-    height, width = preprocessing.size
-    channels = len(preprocessing.mean)
     if isinstance(network, Prepared):
-        return torch.zeros(1, height, width, channels, dtype=torch.uint8, device=device)
-    return torch.zeros(1, channels, height, width, device=device)
+        size = (*network.preprocessing.size, len(network.preprocessing.mean))
+        return torch.zeros(1, *size, dtype=torch.uint8, device=device)
+    return torch.zeros(1, *input_shape(network), device=device)

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from budwood.surgery.freezing import keeps_statistics
+from budwood.surgery.torch_internals import NormBase, Operators
 from budwood.surgery.tracing import (
     drops_now,
     is_dropout_call,
@@ -204,7 +204,7 @@ class _Description:
             return f"cached {self.of(value.__wrapped__)}"
         if isinstance(value, property):
             return f"property {self.of([value.fget, value.fset, value.fdel])}"
-        if isinstance(value, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+        if isinstance(value, Operators):
             return f"operation {value}"
         return None
 
@@ -433,6 +433,6 @@ def _attribute(root: nn.Module, path: str) -> Any:
 
 
 def _may_change(module: nn.Module) -> bool:
-    if isinstance(module, _NormBase):
+    if isinstance(module, NormBase):
         return not keeps_statistics(module)
     return any(p.requires_grad for p in module.parameters())

@@ -4,17 +4,18 @@ A graft that is nothing but layers in a row, described so that it can be run wit
 """
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from torch import fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from budwood.errors import CutError
 from budwood.surgery.freezing import keeps_statistics, trainable_parameters
 from budwood.surgery.recording import Shapes
+from budwood.surgery.torch_internals import BatchNorm, NormBase
 from budwood.surgery.tracing import (
     NO_GRADIENT,
     UntraceableError,
+    ancestors,
     drops_attention,
     drops_now,
     is_dropping_call,
@@ -93,7 +94,7 @@ class Flow:
         for node in self.static:
             if node.op != "call_module":
                 if node in self.dropping:
-                    paths.add(_owner(node))
+                    paths.add(owner_of(node))
             elif node in self.dropping | self.opaque:
                 parts = self._traced.module(node).named_modules(prefix=str(node.target))
                 paths |= {name for name, part in parts if part.training}
@@ -175,7 +176,7 @@ class Flow:
 
         In topological order a node lies on every way exactly if no edge jumps over it.
         """
-        behind = _ancestors(crossing) & self._shapes.carriers
+        behind = ancestors(*crossing) & self._shapes.carriers
         order = [node for node in self._nodes if node in behind]
         position = {node: i for i, node in enumerate(order)}
         reach, found = -1, []
@@ -187,7 +188,7 @@ class Flow:
         return found
 
     def _repeated_macs(self, node: fx.Node, crossing: list[fx.Node]) -> int:
-        repeated = _ancestors(crossing) - _ancestors([node])
+        repeated = ancestors(*crossing) - ancestors(node)
         return sum(self._record.macs.get(n, 0) for n in repeated)
 
     def _refuse_stopped_gradients(self) -> None:
@@ -199,34 +200,22 @@ class Flow:
 def sees_the_batch(module: nn.Module) -> bool:
     """True for normalisation that uses, or collects, statistics of the batch it is given."""
     return any(
-        (isinstance(part, _BatchNorm) and not part.track_running_stats)
+        (isinstance(part, BatchNorm) and not part.track_running_stats)
         or (
-            isinstance(part, _NormBase)
+            isinstance(part, NormBase)
             and part.training
             and not keeps_statistics(part)
-            and (isinstance(part, _BatchNorm) or part.track_running_stats)
+            and (isinstance(part, BatchNorm) or part.track_running_stats)
         )
         for part in module.modules()
     )
 
 
-def _owner(node: fx.Node) -> str:
+def owner_of(node: fx.Node) -> str:
     """The path of the module whose train flag decides whether the node drops anything."""
     stack = list((node.meta.get("nn_module_stack") or {"": ("", None)}).values())
     path: str = stack[-1][0]
     return path
-
-
-def _ancestors(nodes: Iterable[fx.Node]) -> set[fx.Node]:
-    """The nodes and all that they are computed from."""
-    seen: set[fx.Node] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(node.all_input_nodes)
-    return seen
 
 
 Step = tuple[str, str]

@@ -11,15 +11,15 @@ Copies of a module's structure that share all of its tensors.
 """
 
 import copy
-import difflib
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TypeVar
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from budwood.errors import PatternError
+from budwood.surgery.torch_internals import NormBase
+from budwood.text import did_you_mean
 
 
 def select(network: nn.Module, pattern: str) -> tuple[str, ...]:
@@ -80,8 +80,8 @@ def _nearest(pattern: str, paths: tuple[str, ...]) -> str | None:
     """The existing path that resembles the pattern most, with the pattern's own ending."""
     ending = ".*" if pattern.endswith(".*") else "*" if pattern.endswith("*") else ""
     stem = pattern.removesuffix(ending)
-    near = difflib.get_close_matches(stem, paths, n=1, cutoff=0.5)
-    return near[0] + ending if near else None
+    near = did_you_mean(stem, paths, 0.5)
+    return near + ending if near else None
 
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -167,7 +167,7 @@ def unfreeze(network: nn.Module, *patterns: str) -> nn.Module:
 
 def keeps_statistics(module: nn.Module) -> bool:
     """True for a normalisation layer that `freeze` holds in eval mode."""
-    return isinstance(module, _NormBase) and is_held(module)
+    return isinstance(module, NormBase) and is_held(module)
 
 
 def trainable_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -183,12 +183,12 @@ def _mark(network: nn.Module, patterns: tuple[str, ...], *, trainable: bool) -> 
                 parameter.requires_grad_(trainable)
         touched = modules.keys() | {name.rpartition(".")[0] for name in parameters}
         for name, module in network.named_modules(remove_duplicate=False):
-            if isinstance(module, _NormBase) and name in touched:
+            if isinstance(module, NormBase) and name in touched:
                 _set_statistics(module, network.training, trainable=trainable)
     return network
 
 
-def _set_statistics(norm: _NormBase, training: bool, *, trainable: bool) -> None:
+def _set_statistics(norm: NormBase, training: bool, *, trainable: bool) -> None:
     """Hold a normalisation in eval mode if all its parameters are frozen, else let it train."""
     own = list(norm.parameters())
     if not (any(p.requires_grad for p in own) if own else trainable):

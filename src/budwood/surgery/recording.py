@@ -7,7 +7,6 @@ The shapes and costs of every value in a traced network, found without computing
 """
 
 import copy
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,13 +16,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from budwood.errors import CutError
 from budwood.surgery.axes import FeatureAxes
+from budwood.surgery.torch_internals import (
+    StorageWeakRef,
+    TorchDispatchMode,
+    shapes_only,
+    tree_leaves,
+    tree_map_only,
+)
 from budwood.surgery.tracing import Traced, watching_randomness
 
 _SWITCHES = {"dropout", "dropout_p", "train", "training"}
@@ -322,25 +325,12 @@ def holds_tensor(value: Any) -> bool:
 
 
 def _run_on_shapes(traced: Traced, example: Tensor, batch: int) -> Record:
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     shape = (batch, *example.shape[1:])
     # Parameters are safe, but PyTorch does count batches in the buffer of a real BatchNorm.
     shared = {id(p): p for p in traced.root.parameters()}
     traced = replace(traced, root=copy.deepcopy(traced.root, shared))
-    with FakeTensorMode(allow_non_fake_inputs=True), _without_reports():
+    with shapes_only():
         return record(traced, torch.empty(shape, dtype=example.dtype, device=example.device))
-
-
-@contextmanager
-def _without_reports() -> Iterator[None]:
-    """PyTorch logs a traceback where shapes do not fit; `probe_shapes` says the same in a line."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = was_disabled
 
 
 def _run_for_real(traced: Traced, example: Tensor, batch: int) -> Record:

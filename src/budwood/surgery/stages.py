@@ -21,20 +21,14 @@ from budwood.errors import CutError
 from budwood.networks.prepared import Prepared
 from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import Cut, FrontierTensor, build_trunk, follow_overwritten_values
-from budwood.surgery.flow import Flow
+from budwood.surgery.flow import Flow, owner_of
 from budwood.surgery.recording import Shapes, probe_shapes
-from budwood.surgery.tracing import UntraceableError, trace
+from budwood.surgery.tracing import UntraceableError, ancestors, trace
 
 
 def before(end: fx.Node) -> list[fx.Node]:
     """All that a node is computed from, and the node itself, in the order of the graph."""
-    seen: set[fx.Node] = set()
-    waiting = [end]
-    while waiting:
-        node = waiting.pop()
-        if node not in seen:
-            seen.add(node)
-            waiting.extend(node.all_input_nodes)
+    seen = ancestors(end)
     return [node for node in end.graph.nodes if node in seen]
 
 
@@ -265,9 +259,7 @@ def _is_sequence_of_blocks(module: nn.Module) -> bool:
 def _path(node: fx.Node) -> str:
     if node.op == "call_module":
         return str(node.target)
-    stack = list((node.meta.get("nn_module_stack") or {"": ("", None)}).values())
-    path: str = stack[-1][0]
-    return path
+    return owner_of(node)
 
 
 def _has_weights(shapes: Shapes, node: fx.Node) -> bool:

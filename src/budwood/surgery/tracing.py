@@ -10,22 +10,26 @@ import inspect
 import logging
 import operator
 import random
-import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from budwood.errors import CutError
 from budwood.surgery.freezing import twin
+from budwood.surgery.torch_internals import (
+    NormBase,
+    TorchDispatchMode,
+    memory_of,
+    untraceable_functions,
+    without_modes,
+)
 from budwood.threads import TRACING, settle_torch
 
 LIBRARY_RANDOM_MODULES = frozenset(
@@ -139,13 +143,13 @@ def watching_randomness() -> Iterator[list[bool]]:
     The generators of PyTorch, NumPy and Python are then as they were.
     """
     drawn: list[bool] = []
-    with _disable_current_modes():  # the generator's state is a tensor, too
+    with without_modes():  # the generator's state is a tensor, too
         before = torch.get_rng_state()
     numpy_before, python_before = np.random.get_state(), random.getstate()
     try:
         yield drawn
     finally:
-        with _disable_current_modes():
+        with without_modes():
             drew = not torch.equal(before, torch.get_rng_state())
             torch.set_rng_state(before)
         drew |= _comparable(numpy_before) != _comparable(np.random.get_state())
@@ -174,6 +178,8 @@ def _bound(node: fx.Node) -> dict[str, Any]:
     bound.apply_defaults()
     return dict(bound.arguments)
 
+
+T = TypeVar("T", bound=Hashable)
 
 _log = logging.getLogger("budwood")
 
@@ -249,7 +255,7 @@ class _Tracer(fx.Tracer):
     """Steps into every module but layers; backs out of those whose code cannot be followed."""
 
     def __init__(self, steps_into: Callable[[str], bool] | None) -> None:
-        super().__init__(autowrap_functions=_untraceable_functions(), param_shapes_constant=True)
+        super().__init__(autowrap_functions=untraceable_functions(), param_shapes_constant=True)
         self._steps_into = steps_into
         self.opaque: dict[str, str] = {}
         self._proxies: dict[str, fx.Proxy] = {}
@@ -280,7 +286,7 @@ class _Tracer(fx.Tracer):
         if self._steps_into is not None and not self._steps_into(module_qualified_name):
             return True
         return (
-            isinstance(m, _NormBase)
+            isinstance(m, NormBase)
             or is_random_module(m)
             or super().is_leaf_module(m, module_qualified_name)
         )
@@ -383,35 +389,39 @@ class _NoWriting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._own = {_memory(t) for t in (*module.parameters(), *module.buffers())}
+        self._own = {memory_of(t) for t in (*module.parameters(), *module.buffers())}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         for argument, value in zip(func._schema.arguments, args, strict=False):
             writes = argument.alias_info is not None and argument.alias_info.is_write
-            if writes and isinstance(value, Tensor) and _memory(value) in self._own:
+            if writes and isinstance(value, Tensor) and memory_of(value) in self._own:
                 raise UntraceableError("it writes to its own tensors")
         return func(*args, **(kwargs or {}))
-
-
-def _memory(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
 
 
 def _reads_attribute(args: tuple[Any, ...]) -> bool:
     return bool(args) and isinstance(args[0], fx.Node) and args[0].op == "get_attr"
 
 
-def _untraceable_functions() -> tuple[Callable[..., Any], ...]:
-    """Functions that timm marks as impossible to trace; nothing where timm is not in use."""
-    if "timm" not in sys.modules:
-        return ()
-    from timm.models._features_fx import get_notrace_functions
-
-    return tuple(get_notrace_functions())
-
-
 def _reason(problem: Exception) -> str:
     lines = str(problem).strip().splitlines()
     return lines[0] if lines else type(problem).__name__
+
+
+def reached(starts: Iterable[T], onwards: Callable[[T], Iterable[T]]) -> set[T]:
+    """All that is reached from these, and they themselves."""
+    seen: set[T] = set()
+    waiting = list(starts)
+    while waiting:
+        thing = waiting.pop()
+        if thing not in seen:
+            seen.add(thing)
+            waiting.extend(onwards(thing))
+    return seen
+
+
+def ancestors(*nodes: fx.Node) -> set[fx.Node]:
+    """The nodes and all that they are computed from."""
+    return reached(nodes, lambda node: node.all_input_nodes)

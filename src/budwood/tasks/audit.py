@@ -20,10 +20,11 @@ from budwood.images.deep_images import extents_of
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.glances import Glance, glances
 from budwood.images.likeness import SIDE
-from budwood.images.notes import FEW, count, left_out
-from budwood.networks.building import set_depth
-from budwood.request import Request
+from budwood.images.notes import FEW, left_out
+from budwood.networks.info import set_depth
+from budwood.settings import Settings
 from budwood.tasks.preparing import prepared_network
+from budwood.text import count
 
 
 @displayed
@@ -73,10 +74,10 @@ class Audit:
 
 
 def audit(
-    data: Path,
+    data: Path | str,
     *,
     model: str = "efficientnet_lite0",
-    extraction: Extraction,
+    extraction: Extraction | None = None,
     seed: int = 0,
     group: str | None = None,
     on_note: Callable[[object], None] = lambda note: None,
@@ -87,7 +88,7 @@ def audit(
     Args:
         data: Folder or CSV file of photos.
         model: The network by whose features photos are judged.
-        extraction: How it is run.
+        extraction: How it is run: precision, device, limit of the store.
         seed: Of the folds in which labels are judged.
         group: Column of the CSV file to use instead of `group`.
         on_note: Told what the user should know, a line each.
@@ -96,6 +97,7 @@ def audit(
     Raises:
         BudwoodError: Of the kind that fits.
     """
+    data = Path(data)
     folder = load_folder(data, test_fraction=None, group=group, find_groups=False)
     notes: list[str] = []
 
@@ -107,7 +109,7 @@ def audit(
         say(note)
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     paths = [path for split in splits for path in split.paths]
-    network = prepared_network(Request(data=data, model=model), folder.classes)
+    network = prepared_network(Settings(data=data, model=model), folder.classes)
     set_depth(network, folder.depth)
     judge = Classifier(
         network,
@@ -147,7 +149,7 @@ def require_network(data: Path, model: str) -> None:
     Raises:
         BudwoodError: If it cannot be built, for example because its weights cannot be had.
     """
-    prepared_network(Request(data=data, model=model), 2)
+    prepared_network(Settings(data=data, model=model), 2)
 
 
 def with_fixes(audit: Audit, fixed: Sequence[dict[str, Any]]) -> Audit:

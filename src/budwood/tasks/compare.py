@@ -26,17 +26,17 @@ from budwood.images.notes import Note, few_or_one
 from budwood.images.splits import Split
 from budwood.learning.cross_validation import folds_to_hold_out
 from budwood.learning.probe import Probe
-from budwood.networks.candidates import Candidate
+from budwood.networks.candidates import Candidate, candidates
 
 OF_THE_NETWORK = (WeightsError, CutError, EngineError, ConfigError, UnknownName)
 """Errors for which a network is left out; any other would stop the next network too."""
 
 
 def compare(
-    data: Path,
-    asked: Sequence[Candidate],
+    data: Path | str,
+    models: Sequence[str | Candidate] | None = None,
     *,
-    extraction: Extraction,
+    extraction: Extraction | None = None,
     margin: float = MARGIN,
     seed: int = 0,
     strict: bool = False,
@@ -50,8 +50,9 @@ def compare(
 
     Args:
         data: Folder or CSV file of photos.
-        asked: The networks.
-        extraction: How their trunks are run.
+        models: The networks: names, globs, `NAME=WEIGHTS`; None: all whose weights are on this
+            machine.
+        extraction: How their trunks are run: precision, device, limit of the store.
         margin: How much worse than the best, as a share of the images, a recommended stage may be.
         seed: Of the split, if there is none, and of the folds.
         strict: Whether a single broken photo is an error.
@@ -63,6 +64,7 @@ def compare(
             there are others.
     """
     require_margin(margin)
+    asked = _candidates(models)
     photos = load_folder(data, seed=seed, on_note=on_note)
     for note in photos.notes:
         on_note(note)
@@ -82,7 +84,9 @@ def compare(
     for number, candidate in enumerate(asked, 1):
         on_note(f"{candidate} ({number} of {len(asked)})")
         try:
-            network = StagedNetwork(candidate, extraction, on_note, on_progress, photos.depth)
+            network = StagedNetwork(
+                candidate, extraction or Extraction(), on_note, on_progress, photos.depth
+            )
             gathered = network.gather((train or photos.train).paths)
         except OF_THE_NETWORK as problem:
             leave_out(candidate, problem)
@@ -111,6 +115,13 @@ def compare(
         groups=train.group_numbers,
         margin=margin,
     )
+
+
+def _candidates(models: Sequence[str | Candidate] | None) -> list[Candidate]:
+    if models is None:
+        return list(candidates([]))
+    each = [[one] if isinstance(one, Candidate) else candidates([one]) for one in models]
+    return list(dict.fromkeys(one for some in each for one in some))
 
 
 def _readable(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.capsule.verify import Verification, verify
 from budwood.course.surfaces import draw_surfaces, raw_pixel_baseline
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
-from budwood.places import home
-from budwood.proof import Verification, verify
-from budwood.request import Request
+from budwood.files import home
 from budwood.run_folders import mark, require_new, writing_to
+from budwood.settings import Settings
 from budwood.tasks.predict import Predictions, predict_run
 from budwood.tasks.train import Run, run_training
 
@@ -102,7 +102,7 @@ def run_demo(
                 shutil.rmtree(made)
     on_note(f"Cutting patches out of ten pictures into {photos}.")
     draw_surfaces(photos)
-    run = run_training(Request(data=photos, out=run_folder), on_note, on_progress, None, started)
+    run = run_training(Settings(data=photos, out=run_folder), on_note, on_progress, None, started)
     on_note("Training a classifier on the raw pixels, for comparison.")
     baseline = raw_pixel_baseline(photos)
     test = run.photos.test

@@ -11,8 +11,7 @@ from typing import Any
 
 from budwood.display import displayed
 from budwood.evaluation.folder_checks import Problem, folder_problems
-from budwood.features.engine_checks import EngineCheck, check_engines, gpus
-from budwood.features.room import in_words
+from budwood.features.engine_choice import EngineCheck, check_engines, gpus
 from budwood.features.store import store_folder, stored_bytes, stored_makers
 from budwood.features.trunks import kept_trunks
 from budwood.images.deep_images import depth_notes, depth_of, extents_of
@@ -20,8 +19,8 @@ from budwood.images.folder import load_folder
 from budwood.images.notes import Note
 from budwood.learning.forecasting import Forecast, forecasts
 from budwood.machine import Machine, installed_version, machine
-from budwood.networks.at_hand import AtHand, at_hand
-from budwood.surgery.tables import aligned
+from budwood.networks.candidates import AtHand, at_hand
+from budwood.text import aligned, byte_size, duration
 
 LIBRARIES = (
     "budwood", "torch", "torchvision", "timm", "openvino", "numpy", "scikit-learn", "pillow",
@@ -121,10 +120,10 @@ class Diagnosis:
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         here = self.machine
-        memory = "unknown" if here.memory_bytes is None else in_words(here.memory_bytes)
+        memory = "unknown" if here.memory_bytes is None else byte_size(here.memory_bytes)
         free = here.memory_free_bytes
         yield "Machine", f"{here.processor}, {here.cores} cores, {here.system}"
-        yield "Memory", memory + ("" if free is None else f", {in_words(free)} free")
+        yield "Memory", memory + ("" if free is None else f", {byte_size(free)} free")
         yield (
             "Libraries",
             f"Python {here.python}, "
@@ -135,19 +134,19 @@ class Diagnosis:
         yield "GPU", ", ".join(self.gpus) or "none that torch finds"
         yield (
             "Store",
-            f"{self.store.folder}: {in_words(self.store.bytes)} in {self.store.entries} entries, "
-            f"{in_words(self.store.trunk_bytes)} of converted networks",
+            f"{self.store.folder}: {byte_size(self.store.bytes)} in {self.store.entries} entries, "
+            f"{byte_size(self.store.trunk_bytes)} of converted networks",
         )
-        yield "", f"{in_words(here.disk_free_bytes)} of disk are free; limit it with --store-limit"
+        yield "", f"{byte_size(here.disk_free_bytes)} of disk are free; limit it with --store-limit"
         for i, one in enumerate(self.weights):
             name = one.architecture.name + ("" if one.is_default else f" ({one.weights})")
-            yield "Weights" if i == 0 else "", f"{name}, {in_words(one.bytes)}"
+            yield "Weights" if i == 0 else "", f"{name}, {byte_size(one.bytes)}"
         if not self.weights:
             yield "Weights", "none: the first training downloads some, or use --weights none"
 
 
-def diagnose(
-    data: Path | None = None,
+def doctor(
+    data: Path | str | None = None,
     *,
     model: str = "efficientnet_lite0",
     started: float | None = None,
@@ -164,7 +163,7 @@ def diagnose(
         UnknownName: If no network is called so.
     """
     starting = 0.0 if started is None else time.perf_counter() - started
-    photos = None if data is None else _checked(data, model, starting)
+    photos = None if data is None else _checked(Path(data), model, starting)
     entries = list(stored_makers())
     return Diagnosis(
         machine(),
@@ -210,15 +209,15 @@ def _shortages(found: tuple[Forecast, ...]) -> Iterator[Problem]:
         if here.memory_free_bytes is not None and one.memory_bytes > here.memory_free_bytes:
             yield Problem(
                 "memory",
-                f"To train the {one.trains} takes {in_words(one.memory_bytes)} of memory, and "
-                f"{in_words(here.memory_free_bytes)} are free.",
+                f"To train the {one.trains} takes {byte_size(one.memory_bytes)} of memory, and "
+                f"{byte_size(here.memory_free_bytes)} are free.",
                 "Close other programs, or take a smaller network or --batch-size.",
             )
         if one.stored_bytes > here.disk_free_bytes:
             yield Problem(
                 "disk",
-                f"To train the {one.trains} stores {in_words(one.stored_bytes)}, and "
-                f"{in_words(here.disk_free_bytes)} of disk are free.",
+                f"To train the {one.trains} stores {byte_size(one.stored_bytes)}, and "
+                f"{byte_size(here.disk_free_bytes)} of disk are free.",
                 "Make room, or set BUDWOOD_HOME to a folder on another disk.",
             )
 
@@ -230,9 +229,9 @@ def _forecast_text(photos: PhotoCheck) -> str:
             one.trains,
             " ".join(f"--unfreeze '{glob}'" for glob in one.unfreeze),
             f"{one.parameters:,}",
-            _duration(one.seconds),
-            in_words(one.memory_bytes),
-            in_words(one.stored_bytes),
+            duration(one.seconds),
+            byte_size(one.memory_bytes),
+            byte_size(one.stored_bytes),
         )
         for one in photos.forecasts
     ]
@@ -247,9 +246,3 @@ def _problem_text(photos: PhotoCheck) -> str:
     if not photos.problems:
         return f"Nothing is wrong with the photos, as far as {photos.sampled} of them show."
     return "\n".join(["Problems:", *(f"  {problem}" for problem in photos.problems)])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,14 +1,13 @@
 """A saved classifier judged on labelled photos."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from budwood.capsule import read_capsule
-from budwood.classifier import unpacked
+from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.evaluation.metrics import Evaluation
@@ -19,7 +18,8 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
 from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, load_test
-from budwood.run_folders import request_of
+from budwood.run_folders import settings_of_run
+from budwood.saved import unpacked
 from budwood.tasks.train import warning_of
 
 
@@ -90,68 +90,47 @@ class _Judged:
     group: int
 
 
-def evaluate_pair(
-    runs: tuple[Path, Path],
-    data: Path,
-    strict: bool,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
+def evaluate(
+    run: Path | str | Sequence[Path | str],
+    data: Path | str,
+    *,
     abstain: float | None = None,
-) -> PairedJudgement:
-    """Judge two classifiers on the same photos: those that both can read and know the class of.
+    strict: bool = False,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+) -> Judgement | PairedJudgement:
+    """Judge a saved classifier on labelled photos; or two on the same, and say which is better.
 
     Args:
-        runs: Their folders or capsules.
-        data: Labelled photos.
+        run: The folder of a run, or its capsule; or a pair of such. Of a pair, photos count that
+            both can read and know the class of.
+        data: Labelled photos; where there are train, val and test folders, the test photos.
+        abstain: The target error rate of answered photos; None answers all.
         strict: Whether a single broken photo is an error.
         on_note: Told what the user should know, a line each.
         on_progress: Told how far the pass over the photos is.
-        abstain: The target error rate of answered photos; None answers all.
 
     Raises:
         CapsuleError: If a run cannot be read.
-        DataError: If the folder cannot, or no photo is left that both can judge.
+        DataError: If the folder cannot, a class is largely broken, or no photo is left that both
+            can judge.
         ConfigError: If one cannot abstain, or `abstain` is no rate.
     """
-    (one, first), (other, second) = (
-        _judged(run, data, strict, on_note, on_progress, abstain) for run in runs
-    )
+    runs = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
+    judged = [_judged(one, Path(data), strict, on_note, on_progress, abstain) for one in runs]
+    if isinstance(run, str | Path):
+        return judged[0][0]
+    (one, first), (other, second) = judged
     both = sorted(first.keys() & second.keys())
     if not both:
         raise DataError(
-            f"{runs[0]} and {runs[1]} have no photo of {data} in common.",
+            f"{one.run} and {other.run} have no photo of {data} in common.",
             expected="Both must know its classes by the same names.",
             file=data,
         )
     left, right = (np.array([found[path].is_right for path in both]) for found in (first, second))
     groups = np.array([first[path].group for path in both])
-    return PairedJudgement(runs, (one, other), paired(left, right, groups))
-
-
-def evaluate_run(
-    run: Path,
-    data: Path,
-    strict: bool,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
-    abstain: float | None = None,
-) -> Judgement:
-    """Judge the classifier of a run on a folder of photos.
-
-    Args:
-        run: Its folder or capsule.
-        data: Labelled photos.
-        strict: Whether a single broken photo is an error.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over the photos is.
-        abstain: The target error rate of answered photos; None answers all.
-
-    Raises:
-        CapsuleError: If the run cannot be read.
-        DataError: If the folder cannot, or a class is largely broken.
-        ConfigError: If it cannot abstain, or `abstain` is no rate.
-    """
-    return _judged(run, data, strict, on_note, on_progress, abstain)[0]
+    return PairedJudgement((one.run, other.run), (one, other), paired(left, right, groups))
 
 
 def _judged(
@@ -169,9 +148,9 @@ def _judged(
     model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
-    asked = request_of(run) or {}  # a list's own column of groups is none of its mistakes
+    asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes
     depth = model.preprocessing.depth
-    split, notes = load_test(data, model.class_names, asked.get("group"), depth)
+    split, notes = load_test(data, model.class_names, None if asked is None else asked.group, depth)
     photos = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
     before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from budwood.classifier import Classifier, load
+from budwood.classifier import Classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.attribution import (
@@ -21,23 +21,23 @@ from budwood.evaluation.attribution import (
     where_it_looked,
 )
 from budwood.features.extraction import OnProgress
+from budwood.files import unused, whole_file
 from budwood.images.names import normalised
-from budwood.images.notes import count
 from budwood.images.reading import read
 from budwood.learning.precision import pooled
-from budwood.names import shown, unused, visible
 from budwood.networks.prepared import normalise
-from budwood.places import whole_file
 from budwood.reporting.pictures import overlaid, tiled
 from budwood.reporting.records import PHOTOS, Listed, photos_of
 from budwood.run_folders import (
     is_inside,
     mark,
     place_for,
-    request_of,
     require_outside,
+    settings_of_run,
     writing_to,
 )
+from budwood.saved import load
+from budwood.text import count, shown, visible
 
 EXPLAINED = Path("explained")
 """Where pictures go that are given no folder."""
@@ -124,10 +124,10 @@ class Explanations:
         return "\n".join([*lines, *self.pictures, *([self.note] if self.note else [])])
 
 
-def explain_run(
-    run: Path,
-    photos: Sequence[Path],
-    out: Path | None = None,
+def explain(
+    run: Path | str,
+    photos: Sequence[Path | str],
+    out: Path | str | None = None,
     *,
     layer: str | None = None,
     named: str | None = None,
@@ -155,30 +155,31 @@ def explain_run(
         ConfigError: If there is no such layer or class, or the pictures cannot be written.
         CapsuleError: If the run cannot be read.
     """
-    out = _outside_photos(out, run, on_note)
+    run, paths = Path(run), list(map(Path, photos))
+    out = _outside_photos(None if out is None else Path(out), run, on_note)
     model = load(run, on_note=on_note, on_progress=on_progress)
     called = {normalised(name): name for name in model.class_names}
     if named is not None and normalised(named) not in called:
         raise ConfigError(
             f"There is no class {named!r}.", expected=f"There are {', '.join(model.class_names)}."
         )
-    shares = model.predict_proba(list(photos))
+    shares = model.predict_proba(paths)
     chosen = (
         shares.argmax(1)
         if named is None
-        else np.full(len(photos), _place(model, called[normalised(named)]))
+        else np.full(len(paths), _place(model, called[normalised(named)]))
     )
-    first = _images(model, photos[:1])[1]
-    layer = layer or last_map_layer(model.network, first)
-    tiles = [("filters", first_filters(model.network).numpy())] if filters else []
+    first = _images(model, paths[:1])[1]
+    layer = layer or last_map_layer(model.network_, first)
+    tiles = [("filters", first_filters(model.network_).numpy())] if filters else []
     if maps:
-        tiles.append((f"maps-{maps}", feature_maps(model.network, first, maps)[:, None].numpy()))
-    near, note = _neighbours(model, run, photos)
+        tiles.append((f"maps-{maps}", feature_maps(model.network_, first, maps)[:, None].numpy()))
+    near, note = _neighbours(model, run, paths)
     found = []
     with writing_to(out):
         mark(out)
-        for i, (drawn, is_empty) in enumerate(_maps(model, photos, layer, chosen.tolist())):
-            path, name = photos[i], model.class_names[int(chosen[i])]
+        for i, (drawn, is_empty) in enumerate(_maps(model, paths, layer, chosen.tolist())):
+            path, name = paths[i], model.class_names[int(chosen[i])]
             picture = str(_write(unused(out, f"{path.stem}-{name}", ".png"), drawn))
             share = float(shares[i, chosen[i]])
             found.append(Explanation(str(path), name, share, layer, picture, near[i], is_empty))
@@ -201,8 +202,8 @@ def _outside_photos(out: Path | None, run: Path, on_note: Callable[[object], Non
 
 def _folder_of_photos(run: Path) -> Path | None:
     """The folder that a run's training photos lie in; None of a list's photos, or if not known."""
-    request = request_of(run)
-    if request is None or not (run / PHOTOS).is_file() or request["data"].lower().endswith(".csv"):
+    request = settings_of_run(run)
+    if request is None or not (run / PHOTOS).is_file() or request.data.suffix.lower() == ".csv":
         return None
     train = [photo.path for photo in photos_of(run, request) if photo.split == "train"]
     return Path(os.path.commonpath([path.parent for path in train])) if train else None
@@ -227,7 +228,7 @@ def _maps(
         some = photos[start : start + AT_ONCE]
         pixels, images = _images(model, some)
         classes = chosen[start : start + AT_ONCE]
-        seen = where_it_looked(model.network, images, layer, classes).numpy()
+        seen = where_it_looked(model.network_, images, layer, classes).numpy()
         found += [
             (overlaid(photo, where), not where.any())
             for photo, where in zip(pixels, seen, strict=True)
@@ -241,7 +242,7 @@ def _neighbours(
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
     folder = run if run.is_dir() else run.parent
-    request = request_of(run)
+    request = settings_of_run(run)
     if request is None:
         return nothing, "The training photos are not known: there is no config.json beside it."
     train = [photo for photo in photos_of(folder, request) if photo.split == "train"]

@@ -13,11 +13,10 @@ from typing import Any
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.data_issues import Finding
+from budwood.files import is_text, path_cell, sameness, write_list
 from budwood.images.folder import ImageFolder, load_folder
 from budwood.images.names import normalised
-from budwood.images.notes import count, first
-from budwood.lists import is_text, path_cell, write_list
-from budwood.names import sameness
+from budwood.text import count, listed
 
 REMOVE, RELABEL = "remove", "move to "
 """What may stand in the column `action`; nothing there changes nothing."""
@@ -226,7 +225,7 @@ def _in_class(label: str, photo: Path, where: str, place: _Place, file: Path) ->
     if label not in place.classes:
         raise DataError(
             f"{where}: there is no class {label!r}.",
-            expected=f"There are {first(list(place.classes), 10)}.",
+            expected=f"There are {listed(list(place.classes), 10)}.",
             file=file,
         )
     own = place.class_folder(photo)

@@ -9,6 +9,7 @@ from budwood.errors import ConfigError
 from budwood.grafting.grafted import graft
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
+from budwood.networks.info import info
 
 
 @dataclass(frozen=True)
@@ -63,4 +64,4 @@ def show_graft(
     )
     batch = loaded.settings.get("batch_size", 1)
     summary = summarize(network, depth=depth, batch=batch)
-    return GraftShown(str(recipe), summary, network.notes)
+    return GraftShown(str(recipe), summary, info(network).notes)

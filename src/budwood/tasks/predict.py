@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.compiled import CompiledClassifier, compiled_classifier
+from budwood.capsule.fast import CompiledClassifier, compiled_classifier
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import softmax
@@ -17,11 +17,11 @@ from budwood.evaluation.selective import SelectiveRule
 from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.extraction import OnProgress
 from budwood.images.deep_images import extents_of, misfit_notes
-from budwood.images.notes import Note, count, few_or_one
+from budwood.images.notes import Note, few_or_one
 from budwood.images.trees import grow
-from budwood.names import shown, visible
-from budwood.networks.origins import RANDOM_WEIGHTS
+from budwood.networks.info import RANDOM_WEIGHTS
 from budwood.run_folders import run_or_network
+from budwood.text import count, shown, visible
 
 PREDICTED_AT_ONCE = 4096
 """Photos whose features are held in memory at once."""
@@ -232,7 +232,7 @@ def _saved(
             compiled.trust,
             lambda part: _answers_of(compiled, part, on_note, on_progress),
         )
-    from budwood.classifier import load  # torch is loaded here
+    from budwood.saved import load  # torch is loaded here
     from budwood.tasks.train import warning_of
 
     model = load(run, on_note=on_note, on_progress=on_progress)
@@ -243,10 +243,11 @@ def _published(
     name: str, on_note: Callable[[object], None], on_progress: OnProgress | None
 ) -> _Saved:
     """A network of the catalogue, which answers with its own classes."""
-    from budwood.classifier import Classifier  # torch is loaded here
+    from budwood.classifier import fitted_classifier  # torch is loaded here
     from budwood.tasks.preparing import published_network
 
-    model = Classifier(published_network(name), on_note=on_note, on_progress=on_progress)
+    network = published_network(name)
+    model = fitted_classifier(network, on_note=on_note, on_progress=on_progress)
     warning = (
         f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
         f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."

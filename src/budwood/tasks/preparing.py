@@ -6,16 +6,18 @@ from typing import Literal
 
 from torch import nn
 
-from budwood.classifier import load
 from budwood.course.recipes import is_recipe, load_recipe
 from budwood.errors import ConfigError, WeightsError
+from budwood.grafting.graft_recipes import GraftRecipe
 from budwood.grafting.grafted import graft
 from budwood.inspection.dryrun import dry_run
-from budwood.networks.building import build, origin_of, preprocessing_of
+from budwood.networks.building import build
 from budwood.networks.catalog import find
-from budwood.networks.choosing import SOURCES
 from budwood.networks.heads import head_names, num_outputs, replace_head
-from budwood.request import Request
+from budwood.networks.info import info, preprocessing_of, set_info
+from budwood.networks.sources import source_of
+from budwood.saved import load
+from budwood.settings import Settings
 from budwood.surgery.freezing import freeze, unfreeze
 
 _CLASSES = {"flowers": 5, "catdog": 2}
@@ -23,7 +25,7 @@ _CLASSES = {"flowers": 5, "catdog": 2}
 
 
 def prepared_network(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
+    request: Settings, classes: int | tuple[str, ...], device: Literal["cpu", "meta"] = "cpu"
 ) -> nn.Module:
     """The network that a request asks for: built or grafted, headed, frozen."""
     network = (
@@ -35,7 +37,7 @@ def prepared_network(
 
 
 def _built(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+    request: Settings, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
 ) -> nn.Module:
     network = build(
         request.model,
@@ -62,14 +64,13 @@ def _resize(network: nn.Module, name: str, size: int) -> None:
             expected=f"It was made for {usual.size[0]} x {usual.size[1]}.",
             next="Leave --size out, or choose another one or another network.",
         ) from None
-    network.preprocessing = usual.at_size(size)  # type: ignore[assignment]
+    set_info(network, preprocessing=usual.at_size(size))
 
 
 def _grafted(
-    request: Request, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
+    request: Settings, classes: int | tuple[str, ...], device: Literal["cpu", "meta"]
 ) -> nn.Module:
-    recipe = request.graft
-    assert recipe is not None
+    recipe = GraftRecipe.from_json(request.graft or {})
     input = recipe.input
     if request.size is not None:
         input = (input[0] if input else 3, request.size, request.size)
@@ -98,7 +99,7 @@ def published_network(name: str) -> nn.Module:
         ConfigError: If nothing tells what its classes are.
     """
     architecture = find(name)
-    source = SOURCES[architecture.source]
+    source = source_of(architecture)
     tags = source.tags(architecture.bare)
     hint = f"Train it on photos of your classes first: `budwood train PHOTOS --model {name}`."
     if not tags:
@@ -118,13 +119,13 @@ def published_network(name: str) -> nn.Module:
         if "--weights" in (error.next or ""):  # which predictions do not have
             error.next = "Try again when online; efficientnet_lite0 needs no download."
         raise
-    origin = origin_of(network)
+    origin = info(network).origin
     if origin is None or num_outputs(network) != len(classes):
         raise ConfigError(
             f"{name} has {num_outputs(network)} outputs, and {len(classes)} names are known.",
             next=hint,
         )
-    network.origin = replace(origin, classes=classes)  # type: ignore[assignment]
+    set_info(network, origin=replace(origin, classes=classes))
     return unfreeze(freeze(network, "*"), *head_names(network))
 
 

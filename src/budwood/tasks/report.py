@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.capsule import read_capsule
-from budwood.classifier import unpacked
+from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.features.extraction import OnProgress
-from budwood.names import visible
 from budwood.reporting.pages import write_pages
 from budwood.reporting.records import read_record
 from budwood.reporting.run_report import facts_of
 from budwood.reporting.words import words_of
 from budwood.run_folders import writing_to
+from budwood.saved import unpacked
+from budwood.text import visible
 
 
 @displayed
@@ -53,8 +53,9 @@ class Report:
         return "\n".join([f"{self.report} ({self.bytes / 1e6:.1f} MB)", str(self.card), *gone])
 
 
-def report_run(
-    run: Path,
+def report(
+    run: Path | str,
+    *,
     language: str = "en",
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
@@ -75,7 +76,7 @@ def report_run(
         ConfigError: If it is no run's folder, or the report cannot be written there.
     """
     words = words_of(language)
-    run = run if run.is_dir() else run.parent
+    run = Path(run) if Path(run).is_dir() else Path(run).parent
     capsule = read_capsule(run)
     record = read_record(run, capsule.versions, capsule.data.get("fingerprint"))
     model = unpacked(capsule, on_note=on_note, on_progress=on_progress)

@@ -9,33 +9,31 @@ from typing import Any
 
 from torch import nn
 
-from budwood.classifier import Classifier, Fit
+from budwood.classifier import Classifier
 from budwood.course.recipe_comparison import Beside, Reached, beside
-from budwood.course.recipes import Recipe
+from budwood.course.recipes import Recipe, load_recipe
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.metrics import Evaluation
 from budwood.evaluation.reliability import Told, Verdict
-from budwood.evaluation.selective import require_target
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
+from budwood.fields import require_all, settings_of, unknown_keys
+from budwood.files import CAPSULE, write_json
 from budwood.images.broken import leave_out_broken, said_of_broken
 from budwood.images.folder import ImageFolder, Split, load_folder
 from budwood.images.notes import Note, few_or_one
-from budwood.learning.algorithms import Algorithm
+from budwood.learning.fitting import Fit
 from budwood.learning.kfold import require_folds
 from budwood.learning.precision import Trial
 from budwood.learning.probe import Probe
-from budwood.learning.training import Epoch
-from budwood.networks.building import origin_of, set_depth
-from budwood.networks.heads import hidden_widths
-from budwood.networks.origins import RANDOM_WEIGHTS
-from budwood.networks.receipts import Receipt, receipt_of
-from budwood.places import CAPSULE
+from budwood.learning.training import Epoch, Training
+from budwood.networks.info import RANDOM_WEIGHTS, info, set_depth
+from budwood.networks.receipts import Receipt
 from budwood.reporting.run_report import leave_page, remove_pages
-from budwood.request import Request
 from budwood.run_folders import (
+    CONFIG,
     RUNS,
     is_inside,
     mark,
@@ -44,9 +42,9 @@ from budwood.run_folders import (
     require_new,
     require_outside,
     require_writable,
-    write_json,
     writing_to,
 )
+from budwood.settings import Algorithm, Settings
 from budwood.tasks.preparing import prepared_network
 
 
@@ -56,7 +54,7 @@ class Run:
     """What a training gave."""
 
     folder: Path
-    request: Request
+    request: Settings
     weights: str
     photos: ImageFolder
     gathered: Gathered
@@ -141,8 +139,43 @@ class Run:
         return "\n\n".join(parts)
 
 
+def train(
+    data: Path | str,
+    *,
+    recipe: str | None = None,
+    on_note: Callable[[object], None] = lambda note: None,
+    on_progress: OnProgress | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a classifier on a folder of photos, judge it, save it: what `budwood train` does.
+
+    Args:
+        data: Folder or CSV file of photos.
+        recipe: Name or file of a recipe; other settings overrule it.
+        on_note: Told what the user should know, a line each.
+        on_progress: Told how far the pass over the photos is.
+        on_epoch: Told each epoch's row of the history.
+        settings: What is asked for: the fields of `Settings`, such as `model`, `epochs` or `out`.
+
+    Raises:
+        BudwoodError: Of the kind that fits; nothing that was stored is lost.
+    """
+    require_all(unknown_keys(settings, [*settings_of(Settings)], "A training"))
+    for name in ("test", "out"):
+        if settings.get(name) is not None:
+            settings[name] = Path(settings[name])
+    chosen = None if recipe is None else load_recipe(recipe)
+    request = (
+        Settings(data=Path(data), **settings)
+        if chosen is None
+        else chosen.request(Path(data), settings)
+    )
+    return run_training(request, on_note, on_progress, on_epoch, recipe=chosen)
+
+
 def run_training(
-    request: Request,
+    request: Settings,
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -165,11 +198,8 @@ def run_training(
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
     """
     clock = _Clock(started)
-    training = request.training
-    if request.abstain is not None:
-        require_target(request.abstain)
+    training = Training.of(request)
     preferred_specs(request.precision, request.device)
-    hidden_widths(request.head)
     if request.out is not None:
         require_outside(request.out, request.data, request.test)
         require_new(request.out, request.replace)
@@ -229,14 +259,14 @@ def run_training(
         clock.lap("kfold")
     model.fit(left.train, val=left.val)
     clock.lap("fit")
-    verdict = _verdict(model, left.test, request.abstain)
+    verdict = _verdict(model, left.test, request.abstain, on_note)
     evaluation = None if verdict is None else verdict.evaluation
     clock.lap("evaluate")
     curve = model.learning_curve(left.train, request.seed) if request.learning_curve else None
     if curve is not None:
         clock.lap("learning_curve")
     assert model.fit_ is not None
-    origin = origin_of(network)
+    origin = info(network).origin
     assert origin is not None
     folder = request.out or new_folder(request.data, request.model)
     with writing_to(folder):
@@ -255,27 +285,32 @@ def run_training(
             evaluation,
             parameters,
             told=Told(None if verdict is None else verdict.honesty, crossed, curve),
-            receipt=receipt_of(network),
+            receipt=info(network).receipt,
             warning=warning_of(model),
             int8=trial,
             seconds=clock.seconds(),
         )
         if recipe is not None:
             run = replace(run, beside=beside(recipe, request, _reached(run)))
-        write_json(folder / "config.json", request.to_json())
+        write_json(folder / CONFIG, request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", run.to_json())
-        leave_page(folder, request.to_json(), run.to_json(), left, model, gathered)
+        leave_page(folder, request, run.to_json(), left, model, gathered)
     return run
 
 
-def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Verdict | None:
+def _verdict(
+    model: Classifier,
+    test: Split | None,
+    abstain: float | None,
+    on_note: Callable[[object], None],
+) -> Verdict | None:
     """What it comes to on the test photos; a training is not lost because it cannot abstain."""
     if abstain is not None and model.trust_ is None:
-        model.on_note("It cannot tell when to abstain: no photo was held out of its training.")
+        on_note("It cannot tell when to abstain: no photo was held out of its training.")
         abstain = None
     if abstain is not None and not test:
-        model.on_note(
+        on_note(
             f"There is no test set to check the target error rate on. Abstaining, "
             f"{model.rule(abstain)}."
         )
@@ -284,8 +319,8 @@ def _verdict(model: Classifier, test: Split | None, abstain: float | None) -> Ve
 
 def _network_notes(network: nn.Module) -> Iterator[str]:
     """What the user should know of a network before it is trained."""
-    yield from getattr(network, "notes", ())
-    receipt = receipt_of(network)
+    yield from info(network).notes
+    receipt = info(network).receipt
     if receipt is not None and not receipt.is_full:
         yield from str(receipt).splitlines()
 
@@ -339,7 +374,7 @@ def _count(network: nn.Module) -> tuple[int, int]:
 
 def warning_of(model: Classifier) -> str | None:
     """What must be said with every result of a classifier whose frozen weights are random."""
-    origin = origin_of(model.network)
+    origin = info(model.network_).origin
     is_random = origin is not None and origin.weights == "none"
-    trains_all = all(parameter.requires_grad for parameter in model.network.parameters())
+    trains_all = all(parameter.requires_grad for parameter in model.network_.parameters())
     return RANDOM_WEIGHTS if is_random and not trains_all else None

@@ -1,0 +1,1 @@
+"""The capsule: a trained classifier in one file that can prove itself anywhere."""

@@ -1,0 +1,143 @@
+"""A saved classifier that answers without torch, where its trunk has been compiled before.
+
+Importing torch takes longer than anything else about the prediction of one photo. A capsule says
+what its trunk computes and which layers follow it; where this machine has that trunk converted, and
+has trusted an engine with it, nothing else is needed, and nothing else of the capsule is read.
+
+A few photos want another graph than the many that an engine is trusted with. It has to give the
+answers to the capsule's golden images first; that is remembered beside the trunk.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from budwood.capsule.format import Contents, read_answering
+from budwood.evaluation.trust import Answers, Trust, trust_in
+from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
+from budwood.features.extraction import OnProgress, Unreadable, counted, decoded, extract
+from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
+from budwood.features.verification import spread_error
+from budwood.images.oddities import Oddities
+from budwood.images.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class CompiledClassifier:
+    """A classifier whose trunk is compiled and whose head is a few matrices."""
+
+    classes: tuple[str, ...]
+    is_random: bool
+    """True if the frozen weights are random."""
+    preprocessing: Preprocessing
+    engine: Engine
+    chain: tuple[tuple[str, str], ...]
+    layers: Mapping[str, NDArray[np.float32]]
+    """Weights and biases of the chain, by name."""
+    trust: Trust | None = None
+    """How far its word can be taken."""
+
+    def answers(
+        self,
+        paths: Sequence[Path],
+        on_progress: OnProgress | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ) -> Answers:
+        """Logits of the photos that can be read, in order, which of them are out of distribution,
+        and the files that cannot be read."""
+        broken: dict[Path, str] = {}
+        parts = [np.empty((0, len(self.classes)), np.float32)]
+        ood = [np.empty(0, np.bool_)]
+        known = None if self.trust is None else self.trust.familiar
+        odd = Oddities()
+        images = decoded(paths, self.preprocessing, odd=odd)
+        with closing(extract(images, self.engine)) as results:
+            for result in counted(results, len(paths), on_progress):
+                if isinstance(result, Unreadable):
+                    broken[result.path] = result.reason
+                    continue
+                parts.append(self.head(result.rows[0]))
+                if known is not None:
+                    ood.append(known.is_strange(result.rows[0]))
+        for line in odd.lines():
+            on_note(line)
+        return Answers(
+            np.concatenate(parts), None if known is None else np.concatenate(ood), broken
+        )
+
+    def head(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """The chain's answer to rows `n d`."""
+        for kind, name in self.chain:
+            if kind == "relu":
+                rows = np.maximum(rows, 0)
+            else:
+                rows = rows @ self.layers[f"{name}.weight"].T + self.layers.get(f"{name}.bias", 0)
+        return rows
+
+
+def compiled_classifier(
+    path: Path, photos: int, on_note: Callable[[str], None] = lambda note: None
+) -> CompiledClassifier | None:
+    """The classifier in a capsule, or in the folder of a run, without torch.
+
+    None where that cannot be: the graft is no chain of layers, this machine has not compiled the
+    trunk, no engine was trusted with it, or the capsule is not one that can be read like this;
+    `classifier.load` then does it, or says what is wrong.
+
+    Args:
+        path: A capsule or the folder of a run.
+        photos: How many it will be asked about.
+        on_note: Told if the graph for a few photos disagrees, and is not used.
+    """
+    contents = read_answering(path)
+    if contents is None or not contents.about.get("trunk"):
+        return None
+    about, tensors = contents.about, contents.tensors
+    trunk = TrunkRef.from_json(about["trunk"])
+    preprocessing = Preprocessing.from_json(about["preprocessing"])
+    shape = (*preprocessing.size, len(preprocessing.mean))
+    key = trunk_key(trunk.keys, shape)
+    specs = preferred_specs("auto", "cpu")
+    spec = next((spec for spec in specs if is_trusted(key, trust_name(spec))), None)
+    if spec is None:
+        return None
+    batch = max(1, min(BATCH, photos))
+    engine = kind_of(spec).kept(key, spec, batch)
+    if engine is None:
+        return None
+    found = CompiledClassifier(
+        classes=tuple(about["classes"]),
+        is_random=about["origin"]["weights"] == "none",
+        preprocessing=preprocessing,
+        engine=engine,
+        chain=trunk.chain,
+        layers=tensors,
+        trust=trust_in(about, tensors),
+    )
+    graph = f"{trust_name(spec)}, {batch} at a time"
+    if is_trusted(key, graph):
+        return found
+    error, tolerance = _golden_error(found, contents), about["tolerances"][spec.precision]
+    if error <= tolerance:
+        note_trust(key, graph)
+        return found
+    on_note(
+        f"{spec} for a few photos disagrees with the golden images of {path} (error {error:.3f} "
+        f"of the spread, tolerance {tolerance:g}); it runs as for many."
+    )
+    usual = kind_of(spec).kept(key, spec, None)
+    return None if usual is None else replace(found, engine=usual)
+
+
+def _golden_error(found: CompiledClassifier, contents: Contents) -> float:
+    """How far its answers to the golden images are from those that the capsule holds, as a share of
+    their spread."""
+    golden = contents.golden
+    expected = np.array([one.logits for one in golden], np.float32)
+    pixels = np.stack([found.preprocessing.pixels(one.image) for one in golden])
+    return spread_error(expected, found.head(found.engine.run(pixels)[0]))

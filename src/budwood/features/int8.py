@@ -1,0 +1,257 @@
+"""Trunks in int8: whole numbers of 8 bits, their scales taken from some of the user's images.
+
+The quantising is NNCF's, an extra that is not installed by default. NNCF reports usage over the
+network, prints progress, and replaces the class of loggers; here it does none of the three.
+
+An engine in int8 is far from fp32 torch and is not verified by agreement; whoever takes its rows
+tries first what they are worth (`learning/precision.py`).
+"""
+
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from budwood.arrays import Pixels
+from budwood.errors import ConfigError, EngineError
+from budwood.features.engines import Engine, EngineSpec
+from budwood.features.extraction import Decoded, decoded
+from budwood.features.openvino import (
+    OpenVINOEngine,
+    beside_int8,
+    converted,
+    keep_model,
+    kept_model,
+    ov,
+    reason,
+    untracked,
+)
+from budwood.features.trunks import remember, remembered, trunk_key
+from budwood.images.depth import Depth
+from budwood.images.preprocessing import Preprocessing
+from budwood.threads import TRACING
+
+CALIBRATION = 128
+"""Images that the scales are taken from; 300 gave EfficientNet-Lite0 no better rows."""
+SPEED_FILE = "speed.json"
+"""Beside a kept trunk in int8: how fast it is, for each precision that it was held against."""
+
+_LAYERS = {"Convolution", "FullyConnected", "MatMul"}
+_NOISY = ("nncf", "torch.utils.cpp_extension")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The images that the scales of int8 are taken from."""
+
+    paths: tuple[Path, ...]
+    key: str
+    """What rows in int8 depend on beside the trunk and the library."""
+
+    @classmethod
+    def of(
+        cls, paths: Sequence[Path], photos: Sequence[bytes], depth: Depth | None = None
+    ) -> "Calibration":
+        """From images that can be read, and their digests in the same order.
+
+        Raises:
+            ConfigError: If NNCF is not installed.
+        """
+        read_as = f" {depth}" if depth else ""
+        return cls(tuple(paths), f"{calibration_key(photos)}{read_as} beside {beside_int8()}")
+
+    @property
+    def spec(self) -> EngineSpec:
+        """The engine that has these scales."""
+        return EngineSpec("openvino", "int8", calibration=self.key)
+
+    def trunk_key(self, key: str) -> str:
+        """The name of a trunk's int8 form with these scales."""
+        return trunk_key([key, self.key], ())
+
+
+def calibrated_engine(
+    trunk: nn.Module,
+    example: Pixels,
+    key: str,
+    calibration: Calibration,
+    preprocessing: Preprocessing,
+) -> Engine:
+    """An engine in int8; the images of its scales are read only if no trunk is kept.
+
+    Raises:
+        EngineError: If the trunk cannot be converted or quantised.
+    """
+    int8_key = calibration.trunk_key(key)
+    model = kept_model(int8_key)
+    if model is None:
+        with closing(decoded(calibration.paths, preprocessing)) as images:
+            batches = [i.pixels[np.newaxis] for i in images if isinstance(i, Decoded)]
+        model = keep_model(int8_key, quantised(converted(trunk, example, key), batches))
+    return OpenVINOEngine(model, calibration.spec)
+
+
+def kept_speed(key: str, reference: str) -> float | None:
+    """How many times as fast as the reference a kept trunk in int8 was; None if not measured."""
+    speed = remembered(key, SPEED_FILE, reference)
+    return speed if isinstance(speed, float) else None
+
+
+def keep_speed(key: str, reference: str, speed: float) -> None:
+    """Remember it beside the trunk, if that is kept."""
+    remember(key, SPEED_FILE, reference, speed)
+
+
+def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
+    """The int8 form of a converted trunk, whose scales fit these photos.
+
+    Weights have a scale for each channel, activations one for each tensor. Equal photos in the
+    same order give an equal model. `model` stays as it was.
+
+    Raises:
+        ConfigError: If NNCF is not installed, or there are no photos, or of different shapes.
+        EngineError: If NNCF cannot quantise this trunk.
+    """
+    one_by_one = _checked(photos)
+    with _quiet() as nncf:
+        try:
+            int8 = nncf.quantize(
+                model.clone(),
+                nncf.Dataset(one_by_one),
+                preset=nncf.QuantizationPreset.PERFORMANCE,
+                target_device=nncf.TargetDevice.CPU,
+                subset_size=len(one_by_one),
+            )
+        except Exception as problem:  # it has a dozen classes without a common base
+            raise EngineError(
+                f"NNCF cannot quantise this trunk: {reason(problem).strip('.')}.",
+                next="Use --precision auto.",
+            ) from problem
+    return _as_saved(int8)
+
+
+def calibration_key(photos: Sequence[bytes]) -> str:
+    """What int8 rows depend on beside the trunk: NNCF's version and the photos of the scales.
+
+    Raises:
+        ConfigError: If NNCF is not installed.
+    """
+    together = blake2b(b"".join(blake2b(photo).digest() for photo in photos), digest_size=16)
+    return f"nncf {require_nncf()} {len(photos)} photos {together.hexdigest()}"
+
+
+def int8_layers(compiled: ov.CompiledModel) -> tuple[int, int]:
+    """How many convolutions and linear layers really run in int8, and how many there are.
+
+    OpenVINO runs depthwise convolutions in bf16 or fp32, whatever the model says.
+    """
+    precisions = [
+        info["runtimePrecision"].astype(str)
+        for info in (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
+        if info["layerType"].astype(str) in _LAYERS
+    ]
+    return sum(precision in ("i8", "u8") for precision in precisions), len(precisions)
+
+
+class _Silence:
+    """Stands where NNCF has what reports its use: takes every message, and drops it."""
+
+    def start_session(self, *_: Any, **__: Any) -> None:
+        pass
+
+    send_event = end_session = start_session
+
+
+def _as_saved(model: ov.Model) -> ov.Model:
+    """Without the notes of the conversion, which a file does not keep.
+
+    One of them forbids turning a division into a product. The last bit that this changes decides
+    roundings to int8, so that rows of the model and of its saved copy would differ.
+    """
+    for node in model.get_ops():
+        notes = node.get_rt_info()
+        for name in list(notes):
+            del notes[name]
+    return model
+
+
+def _checked(photos: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
+    """The photos as batches of one, so that NNCF's averages are over photos."""
+    shapes = {f"{' '.join(map(str, batch.shape[1:]))} {batch.dtype}" for batch in photos}
+    if len(shapes) > 1:
+        raise ConfigError(
+            f"The photos for the scales of int8 are {' and '.join(sorted(shapes))}.",
+            expected="All must be of one shape `h w c` and type.",
+        )
+    one_by_one = [batch[i : i + 1].copy() for batch in photos for i in range(len(batch))]
+    if not one_by_one:
+        raise ConfigError("int8 needs photos for its scales, got none.")
+    return one_by_one
+
+
+def require_nncf() -> str:
+    """The version of NNCF.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    try:
+        return version("nncf")
+    except PackageNotFoundError:
+        raise ConfigError(
+            "int8 needs NNCF, which is not installed.",
+            next="Run pip install 'budwood[int8]', or use --precision auto.",
+        ) from None
+
+
+def _imported() -> ModuleType:
+    require_nncf()
+    kind = logging.getLoggerClass()
+    try:
+        with untracked():
+            import nncf
+    finally:
+        logging.setLoggerClass(kind)
+    return nncf  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _quiet() -> Iterator[ModuleType]:
+    """NNCF; while this lasts it neither reports, prints nor warns."""
+    with TRACING, warnings.catch_warnings(), untracked():
+        warnings.simplefilter("ignore")
+        nncf = _imported()
+        loggers = [logging.getLogger(name) for name in _NOISY]
+        levels = [logger.level for logger in loggers]
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
+            with redirect_stdout(io.StringIO()), _unreported():
+                yield nncf
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """Also where somebody else has imported NNCF before, with its reports."""
+    decorator: Any = sys.modules["nncf.telemetry.decorator"]
+    theirs = decorator.telemetry
+    decorator.telemetry = _Silence()
+    try:
+        yield
+    finally:
+        decorator.telemetry = theirs
