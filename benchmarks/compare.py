@@ -53,11 +53,11 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
+    from budwood.data.folder import load_folder
+    from budwood.data.splitting import make_folds
     from budwood.evaluation.staged_networks import StagedNetwork
     from budwood.features.gathering import Extraction
-    from budwood.images.folder import load_folder
-    from budwood.images.folds import make_folds
-    from budwood.networks.candidates import candidates
+    from budwood.models.candidates import candidates
 
     (candidate,) = candidates([name])
     train = load_folder(photos).train

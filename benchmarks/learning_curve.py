@@ -40,8 +40,8 @@ def measured(data: str, name: str, seeds: int) -> list[Row]:
     """A row for each seed."""
     import torch
 
+    from budwood.data.splitting import make_folds
     from budwood.evaluation.learning_curve import learning_curve
-    from budwood.images.folds import make_folds
     from budwood.learning.probe import FittedProbe, Probe, fit_probe
 
     photos = photos_of(Path(data) / name, SETS[name][1])

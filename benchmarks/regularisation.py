@@ -79,8 +79,8 @@ def judged(
     """What each rule comes to on one split."""
     import torch
 
+    from budwood.data.splitting import make_folds
     from budwood.evaluation.calibration import fit_temperature
-    from budwood.images.folds import make_folds
     from budwood.intervals import standard_error
     from budwood.learning.lbfgs import axes_of
     from budwood.learning.probe import Probe, blocks_for, fit_probe

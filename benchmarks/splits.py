@@ -47,7 +47,7 @@ class Photos:
 def photos_of(folder: Path, tests: str) -> Photos:
     """All photos of a folder with parts, pooled; `tests` is the part that is published to test."""
     import budwood
-    from budwood.images.together import together
+    from budwood.data.duplicates import together
 
     paths = photos_in(folder)
     names = sorted({path.parent.name for path in paths})

@@ -27,9 +27,9 @@ from budwood.capsule.pack import (
 )
 from budwood.classifier import fitted_classifier
 from budwood.errors import CapsuleError
-from budwood.images.decoding import decode
+from budwood.images.decode import decode
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.info import Origin, info, set_info
+from budwood.models.info import Origin, info, set_info
 from budwood.saved import load
 
 CAPSULE = Capsule(
@@ -146,7 +146,7 @@ def test_class_names_that_the_photos_gave_are_kept(tmp_path):
 
 
 def test_figures_of_fit_and_evaluation_are_in_it(tmp_path):
-    from budwood.images.splits import Split
+    from budwood.data.splits import Split
 
     paths = []
     for i, image in enumerate(draw_golden_images(8)):

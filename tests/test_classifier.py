@@ -8,6 +8,7 @@ from torch import nn
 
 import budwood as bw
 from budwood.classifier import Classifier, Fit
+from budwood.data.splits import Split
 from budwood.errors import (
     CapsuleError,
     ConfigError,
@@ -19,9 +20,8 @@ from budwood.errors import (
 )
 from budwood.features.engines import EngineSpec, preferred_specs
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.splits import Split
 from budwood.learning.training import Training
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 
 CLASSES = ("blue", "green", "red")
 

@@ -10,16 +10,16 @@ from PIL import Image
 import budwood as bw
 from budwood.capsule.pack import read_capsule, write_capsule
 from budwood.classifier import Classifier
+from budwood.data.splits import Split
+from budwood.data.splitting import make_folds
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import fit_temperature
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
-from budwood.images.folds import make_folds
-from budwood.images.splits import Split
 from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 from budwood.tasks.evaluate import evaluate
 from budwood.tasks.predict import predict_run
 

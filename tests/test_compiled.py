@@ -15,10 +15,10 @@ from safetensors.numpy import save_file
 import budwood as bw
 from budwood.capsule import fast
 from budwood.capsule.fast import compiled_classifier
+from budwood.data.splits import Split
 from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
-from budwood.images.splits import Split
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 from budwood.tasks.predict import predict_run
 
 CLASSES = ("dark", "light")

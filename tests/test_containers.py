@@ -3,7 +3,7 @@
 import pytest
 
 from budwood import machine
-from budwood.images.reading import workers
+from budwood.images.contents import workers
 from budwood.machine import memory_limits, processor_share
 
 

@@ -6,15 +6,15 @@ from PIL import Image
 
 import budwood as bw
 from budwood.classifier import Classifier
+from budwood.data.folder import load_folder
 from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.images.depth import Depth
-from budwood.images.folder import load_folder
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import Probe
-from budwood.networks.candidates import Candidate
-from budwood.networks.info import info, set_depth, set_info
+from budwood.models.candidates import Candidate
+from budwood.models.info import info, set_depth, set_info
 from budwood.reporting.pictures import SMALL, address_of, thumbnails
 from budwood.settings import Settings
 from budwood.tasks import train as runs

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 import budwood as bw
+from budwood.data.labels import Note
 from budwood.display import as_html, counted, displayed
 from budwood.evaluation.metrics import evaluate_logits
-from budwood.images.notes import Note
 from budwood.tasks.predict import Prediction, Predictions
 
 SHORT = 200

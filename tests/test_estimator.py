@@ -23,7 +23,7 @@ from budwood.errors import ConfigError, DataError
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
 from budwood.learning.probe import Probe
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 
 CLASSES = ("blue", "green", "red")
 SPECS = [EngineSpec("torch", "fp32")]

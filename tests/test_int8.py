@@ -10,17 +10,17 @@ from PIL import Image
 from torch import nn
 
 import budwood as bw
+from budwood.data.splits import Split
 from budwood.errors import ConfigError, EngineError
 from budwood.features import engine_choice, int8
 from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction
 from budwood.features.trunks import trunks_folder
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.splits import Split
 from budwood.learning import plan as planning
 from budwood.learning.precision import Trial
 from budwood.learning.training import Training
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 CLASSES = ("blue", "green", "red")

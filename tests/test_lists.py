@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from budwood.data.lists import find_in_list
 from budwood.errors import DataError
 from budwood.files import csv_bytes, path_cell, write_list
-from budwood.images.photo_lists import find_in_list
 from budwood.reporting.records import Listed, photos_of, write_photos
 
 LATIN = os.fsdecode(b"g\xe4nsebl\xfcmchen.jpg")

@@ -10,8 +10,8 @@ from timm.data import create_transform, resolve_data_config
 
 import budwood as bw
 from budwood.errors import ConfigError, DataError, WeightsError
-from budwood.networks.sources import source
-from budwood.networks.torchvision_source import imagenet_classes
+from budwood.models.sources import source
+from budwood.models.torchvision_source import imagenet_classes
 from budwood.run_folders import run_or_network
 from budwood.tasks import preparing
 

@@ -11,7 +11,7 @@ from budwood.capsule.pack import read_capsule, write_capsule
 from budwood.capsule.verify import Check, Verification, verify
 from budwood.errors import CapsuleError, EngineError
 from budwood.features.engines import EngineSpec
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 
 FP32, BF16 = EngineSpec("torch", "fp32"), EngineSpec("torch", "bf16")
 

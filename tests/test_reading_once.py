@@ -13,9 +13,8 @@ from torch import nn
 import budwood as bw
 from budwood.features.engines import EngineSpec
 from budwood.images import contents
-from budwood.images.contents import Contents
+from budwood.images.contents import Contents, digest
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.reading import digest
 from budwood.learning.probe import Probe
 
 LONG_AGO = 1_600_000_000_123_456_789
@@ -81,7 +80,7 @@ def test_a_training_reads_each_file_once_and_so_does_what_follows(folder, reads,
 
     reads.clear()  # another process knows the groups and the rows, and no digest
     anew = Contents()
-    for module in ("images.glances", "images.together", "features.extraction",
+    for module in ("data.duplicates", "data.duplicates", "features.extraction",
                    "features.gathering"):  # fmt: skip
         monkeypatch.setattr(f"budwood.{module}.CONTENTS", anew)
     found = bw.load_folder(folder)

@@ -11,10 +11,10 @@ from torch import nn
 
 import budwood as bw
 from budwood.capsule.golden import draw_golden_images
+from budwood.data.splits import Split
 from budwood.features import engine_choice
 from budwood.features.openvino import untracked
-from budwood.images.splits import Split
-from budwood.networks.info import info, set_info
+from budwood.models.info import info, set_info
 from budwood.surgery.cutting import cut
 from budwood.surgery.tracing import trace
 from budwood.threads import one_torch_thread

@@ -7,7 +7,7 @@ import pytest
 
 from budwood.errors import DataError
 from budwood.files import whole_folder
-from budwood.networks.downloads import unpack
+from budwood.models.downloads import unpack
 
 from .archives import tar_member, tar_of, zip_of
 

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from budwood.networks.building import structure
-from budwood.networks.catalog import Architecture
-from budwood.networks.sources import SOURCES, source
+from budwood.models.building import structure
+from budwood.models.catalog import Architecture
+from budwood.models.sources import SOURCES, source
 
 TABLE = Path(__file__).parent.parent / "src" / "budwood" / "networks" / "catalog.tsv"
 COLUMNS = ("name", "source", "parameters", "channels", "height", "width")

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from budwood.capsule.verify import verify as verify
     from budwood.classifier import Classifier as Classifier
     from budwood.course.recipes import load_recipe as load_recipe
+    from budwood.data.folder import ImageFolder as ImageFolder
+    from budwood.data.folder import Split as Split
+    from budwood.data.folder import load_folder as load_folder
     from budwood.drawing.drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
     from budwood.evaluation.metrics import Evaluation as Evaluation
@@ -21,21 +24,18 @@ if TYPE_CHECKING:
     from budwood.grafting.graft_recipes import DonorLayers as DonorLayers
     from budwood.grafting.grafted import graft as graft
     from budwood.grafting.new_layers import NewLayer as NewLayer
-    from budwood.images.folder import ImageFolder as ImageFolder
-    from budwood.images.folder import Split as Split
-    from budwood.images.folder import load_folder as load_folder
     from budwood.images.preprocessing import Preprocessing as Preprocessing
     from budwood.inspection.summarizing import summarize as summarize
     from budwood.intervals import wilson_interval as wilson_interval
     from budwood.learning.probe import Probe as Probe
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
-    from budwood.networks.building import build as build
-    from budwood.networks.catalog import models as models
-    from budwood.networks.heads import replace_head as replace_head
-    from budwood.networks.info import info as info
-    from budwood.networks.info import set_info as set_info
-    from budwood.networks.loading import load_weights as load_weights
+    from budwood.models.building import build as build
+    from budwood.models.catalog import models as models
+    from budwood.models.heads import replace_head as replace_head
+    from budwood.models.info import info as info
+    from budwood.models.info import set_info as set_info
+    from budwood.models.loading import load_weights as load_weights
     from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
@@ -66,30 +66,30 @@ _HOMES = {
     "predict": "tasks.predict",
     "verify": "capsule.verify",
     "BudwoodError": "errors",
-    "ImageFolder": "images.folder",
-    "Split": "images.folder",
-    "load_folder": "images.folder",
+    "ImageFolder": "data.folder",
+    "Split": "data.folder",
+    "load_folder": "data.folder",
     "Preprocessing": "images.preprocessing",
     "Evaluation": "evaluation.metrics",
     "wilson_interval": "intervals",
     "fit_probe": "learning.probe",
     "Training": "learning.training",
-    "build": "networks.building",
-    "info": "networks.info",
-    "set_info": "networks.info",
-    "models": "networks.catalog",
+    "build": "models.building",
+    "info": "models.info",
+    "set_info": "models.info",
+    "models": "models.catalog",
     "load_recipe": "course.recipes",
     "Cut": "surgery.cutting",
     "cut": "surgery.cutting",
     "take": "grafting.donors",
     "freeze": "surgery.freezing",
     "unfreeze": "surgery.freezing",
-    "replace_head": "networks.heads",
+    "replace_head": "models.heads",
     "DonorLayers": "grafting.graft_recipes",
     "graft": "grafting.grafted",
     "NewLayer": "grafting.new_layers",
     "draw": "drawing.drawing",
-    "load_weights": "networks.loading",
+    "load_weights": "models.loading",
     "select": "surgery.freezing",
     "summarize": "inspection.summarizing",
 }

@@ -14,6 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from budwood.capsule.pack import packed, write_capsule
+from budwood.data.deep_images import depth_notes, depth_of, extents_of, misfit_notes
+from budwood.data.given import Photos, are_numbers, fitted_images, labelled, listed, photo_files
+from budwood.data.splits import Split
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError
 from budwood.evaluation.learning_curve import LearningCurve, learning_curve
@@ -31,11 +34,8 @@ from budwood.evaluation.selective import SelectiveRule
 from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.images.deep_images import depth_notes, depth_of, extents_of, misfit_notes
 from budwood.images.depth import Depth
-from budwood.images.given import Photos, are_numbers, fitted_images, labelled, listed, photo_files
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.splits import Split
 from budwood.learning.fitting import Fit, fit_plan, require_readable
 from budwood.learning.kfold import hits_of_folds, require_folds
 from budwood.learning.plan import Plan, state_of, trainable_copy
@@ -43,8 +43,8 @@ from budwood.learning.precision import pooled
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.streaming import FeatureRows
 from budwood.learning.training import Epoch, Training
-from budwood.networks.heads import num_outputs
-from budwood.networks.info import info, preprocessing_of, set_depth
+from budwood.models.heads import num_outputs
+from budwood.models.info import info, preprocessing_of, set_depth
 from budwood.settings import Asked, require_setting, settled
 from budwood.threads import Lock
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
 from budwood.files import CAPSULE, MARKER, file_name
-from budwood.networks.catalog import find, models, nearest
+from budwood.models.catalog import find, models, nearest
 from budwood.settings import Settings
 from budwood.text import did_you_mean
 

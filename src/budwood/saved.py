@@ -6,9 +6,9 @@ from typing import Any
 from budwood.capsule.pack import Capsule, read_capsule
 from budwood.classifier import Classifier, fitted_classifier
 from budwood.grafting.grafted import regraft
-from budwood.networks.building import rebuild
-from budwood.networks.info import set_info
-from budwood.networks.states import load_state
+from budwood.models.building import rebuild
+from budwood.models.info import set_info
+from budwood.models.states import load_state
 from budwood.surgery.freezing import freeze, unfreeze
 
 

@@ -19,9 +19,9 @@ from budwood.classics.googlenet import (
 )
 from budwood.errors import ConfigError
 from budwood.learning.training import total_loss
-from budwood.networks.building import build, rebuild
-from budwood.networks.heads import head_names
-from budwood.networks.info import info
+from budwood.models.building import build, rebuild
+from budwood.models.heads import head_names
+from budwood.models.info import info
 
 
 @pytest.mark.parametrize("module", [NaiveInception, InceptionV1, InceptionV2, InceptionV3])

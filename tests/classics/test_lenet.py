@@ -14,9 +14,9 @@ from budwood.classics.lenet import (
     lenet5_1998,
 )
 from budwood.errors import WeightsError
-from budwood.networks.building import build, rebuild
-from budwood.networks.heads import head_names, num_outputs, replace_head
-from budwood.networks.info import info
+from budwood.models.building import build, rebuild
+from budwood.models.heads import head_names, num_outputs, replace_head
+from budwood.models.info import info
 
 
 def count(module: nn.Module) -> int:

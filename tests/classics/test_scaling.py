@@ -18,9 +18,9 @@ from budwood.classics.scaling import (
     stages,
 )
 from budwood.errors import UnknownName
-from budwood.networks.building import build, rebuild, structure
-from budwood.networks.catalog import find, models
-from budwood.networks.info import info
+from budwood.models.building import build, rebuild, structure
+from budwood.models.catalog import find, models
+from budwood.models.info import info
 
 
 def test_phi_0_is_b0():
@@ -108,7 +108,7 @@ class TestNames:
 
     def test_it_is_found_without_torch(self):
         code = (
-            "import sys; from budwood.networks.catalog import find; find('efficientnet_phi(1)');"
+            "import sys; from budwood.models.catalog import find; find('efficientnet_phi(1)');"
             "sys.exit('torch' in sys.modules)"
         )
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

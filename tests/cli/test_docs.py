@@ -17,7 +17,7 @@ from budwood.evaluation.learning_curve import LearningCurve, curve_of
 from budwood.evaluation.selective import SelectiveRule
 from budwood.learning.precision import Trial
 from budwood.learning.training_sizes import PartialFit
-from budwood.networks.building import build
+from budwood.models.building import build
 from budwood.settings import Settings
 from budwood.tasks.fixes import Fix
 

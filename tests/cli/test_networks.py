@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from budwood.networks.catalog import models
+from budwood.models.catalog import models
 
 MEASURED = """\
 import json, pathlib, re, sys

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from budwood.cli.output import _problem, note, show_bytes, show_text
-from budwood.images.folder import load_folder
+from budwood.data.folder import load_folder
 from budwood.tasks.predict import Prediction, Predictions
 from budwood.text import visible
 

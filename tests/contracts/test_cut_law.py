@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torchvision import models
 
-from budwood.networks.building import build
-from budwood.networks.heads import head_names
-from budwood.networks.info import info
+from budwood.models.building import build
+from budwood.models.heads import head_names
+from budwood.models.info import info
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
 

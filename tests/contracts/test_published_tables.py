@@ -12,8 +12,8 @@ from torch import nn
 from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
-from budwood.networks.building import build
-from budwood.networks.catalog import find, models
+from budwood.models.building import build
+from budwood.models.catalog import find, models
 
 
 def table(name: str, size: int | None = None) -> Summary:

@@ -8,7 +8,7 @@ from torch import nn
 
 from budwood.grafting.donors import take
 from budwood.grafting.grafted import graft
-from budwood.networks.building import build
+from budwood.models.building import build
 
 NETWORKS = ("vgg16", "resnet18", "googlenet", "efficientnet_b0")
 

@@ -9,11 +9,11 @@ import socket
 import pytest
 
 from budwood.course.datasets import DATASETS, Datasets, find_dataset, get_dataset
+from budwood.data.folder import load_folder
 from budwood.errors import DataError, UnknownName
-from budwood.images.folder import load_folder
 
 from ..archives import FLOWERS, dataset_of, photos_of, tar_of, zip_of  # noqa: TID252
-from ..networks import conftest as networks  # noqa: TID252
+from ..models import conftest as networks  # noqa: TID252
 
 site = networks.site  # a web server that can misbehave
 

@@ -10,7 +10,7 @@ from PIL import Image
 from budwood.course import degradation
 from budwood.course.degradation import NETWORKS, Trained, show_degradation
 from budwood.errors import ConfigError, DataError
-from budwood.networks.building import build
+from budwood.models.building import build
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_raw_pixels_do_better_than_chance_and_far_from_well(drawn):
 
 
 def test_a_wheel_holds_all_pictures_and_where_they_are_from():
-    folder = files("budwood") / "surface_pictures"
+    folder = files("budwood.course") / "surface_pictures"
     assert {Path(file.name).stem for file in folder.iterdir()} == {*SURFACES, "SOURCES"}
     sources = (folder / "SOURCES.md").read_text(encoding="utf-8")
     assert all(f"| {surface} |" in sources for surface in SURFACES)

@@ -14,8 +14,8 @@ from budwood.drawing.drawing import Drawing, blocks_in, draw
 from budwood.errors import ConfigError, CutError
 from budwood.grafting.grafted import graft
 from budwood.inspection.summarizing import summarize
-from budwood.networks.building import build
-from budwood.networks.info import set_info
+from budwood.models.building import build
+from budwood.models.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,7 +8,7 @@ from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, folded
 from budwood.drawing.boxes import Box
 from budwood.drawing.drawing import blocks_in
 from budwood.drawing.shortcuts import count_shortcuts, paths_of
-from budwood.networks.building import build
+from budwood.models.building import build
 
 COUNTED = [
     ("resnet18", 5, 3),

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.data.duplicates import Moment
 from budwood.evaluation.data_issues import Audited, findings, leaked, likenesses
 from budwood.evaluation.leakage import leak_of
-from budwood.images.moments import Moment
 from budwood.learning.probe import fit_probe
 
 CLASSES = ("roses", "tulips")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from budwood.data.folder import ImageFolder, Note, Split
 from budwood.evaluation.folder_checks import FIXES, folder_problems
-from budwood.images.folder import ImageFolder, Note, Split
 
 
 def folder(counts, notes=()):

@@ -7,7 +7,7 @@ from torch import nn
 import budwood
 from budwood.errors import ConfigError
 from budwood.evaluation.attribution import last_map_layer, map_layers, where_it_looked
-from budwood.networks.info import info
+from budwood.models.info import info
 
 
 def built(name):

@@ -14,8 +14,8 @@ from budwood.features.extraction import Progress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.store import stored_makers
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.info import info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import info
+from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.freezing import freeze, unfreeze
 

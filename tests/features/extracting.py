@@ -22,8 +22,8 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, Gatherer
 from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.info import info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import info
+from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import cut
 
 

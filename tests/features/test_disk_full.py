@@ -15,7 +15,7 @@ from budwood.features import store as stores
 from budwood.features.shards import is_intact
 from budwood.features.store import RowStore
 from budwood.files import whole_file
-from budwood.images.reading import digest
+from budwood.images.contents import digest
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -23,8 +23,7 @@ from budwood.features.extraction import (
 from budwood.features.store import RowStore
 from budwood.features.torch_engine import TorchEngine
 from budwood.images import contents
-from budwood.images.contents import Contents
-from budwood.images.reading import digest
+from budwood.images.contents import Contents, digest
 
 
 @pytest.fixture

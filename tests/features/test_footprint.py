@@ -15,7 +15,7 @@ socket.socket.connect = socket.create_connection = socket.getaddrinfo = no_socke
 
 import budwood
 from budwood.features.gathering import Extraction, Gatherer
-from budwood.networks.prepared import Prepared
+from budwood.models.prepared import Prepared
 
 network = budwood.build("efficientnet_lite0", classes=["a", "b"])
 budwood.unfreeze(budwood.freeze(network, "*"), "classifier")

@@ -19,8 +19,8 @@ from budwood.features.rows import LiveRows
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
 from budwood.images import contents
-from budwood.networks.info import info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import info
+from budwood.models.prepared import Prepared
 
 
 def everything(gathered):

@@ -19,7 +19,7 @@ from budwood.features.int8 import calibration_key, int8_layers, quantised
 from budwood.features.openvino import converted, ov
 from budwood.features.verification import spread_error
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.prepared import Prepared
+from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import cut
 
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")

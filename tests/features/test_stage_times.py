@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import fx, nn
 
-from budwood.features.stage_times import keep_times, kept_times, shares
+from budwood.evaluation.staged_networks import keep_times, kept_times, shares
 from budwood.features.trunks import trunks_folder
 
 

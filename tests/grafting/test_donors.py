@@ -7,7 +7,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from budwood.errors import CutError, UnknownName
 from budwood.grafting.donors import take
-from budwood.networks.building import build
+from budwood.models.building import build
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from budwood.grafting.graft_recipes import DonorLayers
 from budwood.grafting.grafted import graft, regraft
 from budwood.grafting.new_layers import NewLayer
 from budwood.inspection.summarizing import summarize
-from budwood.networks.building import build
-from budwood.networks.heads import replace_head
-from budwood.networks.info import Origin, info
+from budwood.models.building import build
+from budwood.models.heads import replace_head
+from budwood.models.info import Origin, info
 from budwood.surgery.cutting import cut
 
 END = (

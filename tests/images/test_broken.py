@@ -2,9 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from budwood.data.folder import leave_out_broken, load_folder, said_of_broken
 from budwood.errors import DataError
-from budwood.images.broken import leave_out_broken, said_of_broken
-from budwood.images.folder import load_folder
 
 
 @pytest.fixture

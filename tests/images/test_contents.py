@@ -8,8 +8,7 @@ import pytest
 
 from budwood.errors import PhotoError
 from budwood.images import contents
-from budwood.images.contents import Contents
-from budwood.images.reading import digest
+from budwood.images.contents import Contents, digest
 
 OLD = time.time_ns() - 10**12 + 1
 

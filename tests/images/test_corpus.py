@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from budwood.errors import PhotoError
-from budwood.images.decoding import decode
+from budwood.images.decode import decode
 from budwood.images.pillow import rgb
 
 _spec = importlib.util.spec_from_file_location("corpus", Path(__file__).with_name("corpus.py"))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from budwood.errors import PhotoError
-from budwood.images import decoding as decoding_module
-from budwood.images.decoding import decode, decode_reduced, decoding, upright
+from budwood.images import decode as decoding_module
+from budwood.images.decode import decode, decode_reduced, decoding, upright
 
 
 def signed(photo):

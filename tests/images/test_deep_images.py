@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from budwood.images import deep_images
-from budwood.images.decoding import decode_reduced
-from budwood.images.deep_images import Extent, depth_of, extents_of, misfit_notes
+from budwood.data import deep_images
+from budwood.data.deep_images import Extent, depth_of, extents_of, misfit_notes
+from budwood.data.folder import load_folder, load_test
+from budwood.data.given import fitted_images
+from budwood.images.decode import decode_reduced
 from budwood.images.depth import Depth
-from budwood.images.folder import load_folder, load_test
-from budwood.images.given import fitted_images
 from budwood.images.preprocessing import Preprocessing
 
 GREY = Preprocessing(size=(60, 80), resize=(60, 80), interpolation="nearest", mean=(0.5,), std=(1,))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.images.folds import as_groups, can_be_held_out, make_folds, rare_classes
+from budwood.data.splitting import as_groups, can_be_held_out, make_folds, rare_classes
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=120).map(np.array)
 grouped = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), min_size=1, max_size=80)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from budwood.images import decoding as decoding_module
-from budwood.images.decoding import decoding
-from budwood.images.gate import LARGE_FILE, PIXELS, ROOM, Gate, pixel_bytes, turn_of
-from budwood.images.headers import Header
+from budwood.images import decode as decoding_module
+from budwood.images.decode import LARGE_FILE, PIXELS, ROOM, Gate, decoding, pixel_bytes, turn_of
+from budwood.images.formats import Header
 
 
 def test_what_is_held_at_once_stays_within_the_room():

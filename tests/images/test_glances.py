@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from budwood.data import duplicates as glances_module
+from budwood.data.duplicates import glance, glances, moments_of
+from budwood.data.likeness import SMALL
 from budwood.errors import PhotoError
-from budwood.images import glances as glances_module
-from budwood.images.glances import glance, glances, moments_of
-from budwood.images.likeness import SMALL
 
 
 @pytest.mark.parametrize("size", [(120, 160), (700, 900), (64, 64), (20, 30), (2000, 300)])

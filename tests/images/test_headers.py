@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.images.headers import MULTI_PAGE, exif_orientation, read_header
+from budwood.images.formats import MULTI_PAGE, exif_orientation, read_header
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.images.decoding import decode, decode_reduced
+from budwood.images.decode import decode, decode_reduced
 from budwood.images.jpeg import JUNK, NO_END, TRAILING
 
 

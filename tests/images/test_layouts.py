@@ -2,9 +2,9 @@ import unicodedata
 
 import pytest
 
+from budwood.data.layouts import find_in_tree, part_of
+from budwood.data.scan import grow
 from budwood.errors import DataError
-from budwood.images.layouts import find_in_tree, part_of
-from budwood.images.trees import grow
 
 
 def find(root, **how):

@@ -6,14 +6,15 @@ import sys
 PROGRAM = """
 import importlib, io, pkgutil, sys
 
-import budwood.images
+import budwood.data, budwood.images
 
-for module in pkgutil.iter_modules(budwood.images.__path__, "budwood.images."):
-    importlib.import_module(module.name)
+for room in (budwood.data, budwood.images):
+    for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+        importlib.import_module(module.name)
 
 from PIL import Image
 
-from budwood.images.given import fitted_images
+from budwood.data.given import fitted_images
 from budwood.images.preprocessing import Preprocessing
 
 preprocessing = Preprocessing(size=(8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from budwood.images import likeness as module
-from budwood.images.components import groups, members
-from budwood.images.likeness import SMALL, agreements, alike, equal_files
+from budwood.data import likeness as module
+from budwood.data.likeness import SMALL, agreements, alike, equal_files, groups, members
 
 
 def picture(seed, size=(300, 400)):

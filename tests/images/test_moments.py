@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from budwood.images.moments import Moment, bursts, moment_of
+from budwood.data.duplicates import Moment, bursts, moment_of
 
 
 def jpeg(**tags):

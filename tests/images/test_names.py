@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from budwood.images.names import folded, names_alike, names_taken, normalised
+from budwood.data.labels import folded, names_alike, names_taken, normalised
 
 
 def test_names_are_composed_and_without_blanks_around_them():

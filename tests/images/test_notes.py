@@ -1,6 +1,6 @@
 import pytest
 
-from budwood.images.notes import FEW, Note, few_or_one
+from budwood.data.labels import FEW, Note, few_or_one
 
 
 @pytest.mark.parametrize("number", [0, 1, FEW])

@@ -2,9 +2,8 @@ import json
 
 import pytest
 
+from budwood.data.scan import grow, refuse_detection, refuse_label_columns, refuse_labels
 from budwood.errors import DataError
-from budwood.images.other_tasks import refuse_detection, refuse_label_columns, refuse_labels
-from budwood.images.trees import grow
 
 DETECTION = r"object detection \({}\).*Budwood classifies whole photos, one class each"
 

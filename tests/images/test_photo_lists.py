@@ -2,8 +2,8 @@ import unicodedata
 
 import pytest
 
+from budwood.data.lists import find_in_list
 from budwood.errors import DataError
-from budwood.images.photo_lists import find_in_list
 
 
 def test_a_list_names_photos_and_classes(write_list):

@@ -4,7 +4,7 @@ from PIL import Image
 
 from budwood.errors import PhotoError
 from budwood.images import pillow
-from budwood.images.headers import Header
+from budwood.images.formats import Header
 from budwood.images.pillow import decode_with_pillow, rgb
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from budwood.errors import PhotoError
-from budwood.images.decoding import decode, decode_reduced
-from budwood.images.png import SIDE_CHUNKS
+from budwood.images.decode import decode, decode_reduced
+from budwood.images.formats import SIDE_CHUNKS
 
 
 def chunk(name, body, checksum=None):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from budwood.errors import ConfigError, PhotoError
-from budwood.images.decoding import decode
+from budwood.images.decode import decode
 from budwood.images.preprocessing import Interpolation, Preprocessing, luma
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -1,7 +1,7 @@
 import pytest
 
 from budwood.errors import PhotoError
-from budwood.images.reading import digest, read
+from budwood.images.contents import digest, read
 
 
 def test_read_gives_the_bytes_of_the_file(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.images.resampling import Side, resample
+from budwood.images.preprocessing import Side, resample
 
 sides = st.integers(1, 30000)
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from budwood.data.splits import Split
 from budwood.errors import ConfigError
-from budwood.images.splits import Split
 
 A, B, C = Path("a.jpg"), Path("b.jpg"), Path("c.jpg")
 SPLIT = Split("train", (A, B, C), (1, 0, 1), ("cat", "dog", "owl"))

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from budwood.data.splitting import set_aside
 from budwood.errors import ConfigError
-from budwood.images.splitting import set_aside
 
 labels = st.lists(st.integers(0, 4), min_size=1, max_size=120)
 fractions = st.floats(0.01, 0.99)

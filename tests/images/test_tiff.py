@@ -9,10 +9,10 @@ import tifffile
 from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.images import libtiff
-from budwood.images.decoding import decode, decode_reduced
-from budwood.images.headers import MULTI_PAGE
-from budwood.images.libtiff import complaints
+from budwood.images import tiff as libtiff
+from budwood.images.decode import decode, decode_reduced
+from budwood.images.formats import MULTI_PAGE
+from budwood.images.tiff import complaints
 
 
 def written(values, **options):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from budwood.images import together as module
-from budwood.images.layouts import Found, LabelledPhoto
-from budwood.images.likeness import Alike, Copies
-from budwood.images.parts import with_groups
-from budwood.images.together import together
+from budwood.data import duplicates as module
+from budwood.data.duplicates import together
+from budwood.data.layouts import Found, LabelledPhoto
+from budwood.data.likeness import Alike, Copies
+from budwood.data.splits import with_groups
 
 
 def picture(seed, size=(150, 200)):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from budwood.data.scan import grow, is_photo_name
 from budwood.errors import DataError
-from budwood.images.trees import grow, is_photo_name
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torchvision import models
 
 from budwood.errors import ConfigError
 from budwood.inspection.summarizing import summarize
-from budwood.networks.info import set_info
+from budwood.models.info import set_info
 from budwood.surgery.freezing import freeze, unfreeze
 
 

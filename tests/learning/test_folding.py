@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from budwood.data.splits import Split
 from budwood.errors import ConfigError
-from budwood.images.splits import Split
 from budwood.learning.kfold import require_folds
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.data.splitting import make_folds
 from budwood.evaluation.calibration import fit_temperature
-from budwood.images.folds import make_folds
 from budwood.learning import held_out
 from budwood.learning.held_out import held_out_by_probe
 from budwood.learning.probe import Probe, fit_probe, held_out_logits

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import budwood as bw
+from budwood.data.splits import Split
 from budwood.features.gathering import Extraction
-from budwood.images.splits import Split
 from budwood.learning.training import Training, batches, total_loss
-from budwood.networks.info import info, set_info
-from budwood.networks.prepared import normalise
+from budwood.models.info import info, set_info
+from budwood.models.prepared import normalise
 
 ADAMW = Training(epochs=3, lr=0.002, batch_size=5, seed=3)
 # The rows come from batches of another size, which rounds otherwise. AdamW makes a whole step of

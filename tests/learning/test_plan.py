@@ -10,9 +10,9 @@ from budwood.features.gathering import Extraction
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.plan import Plan
 from budwood.learning.probe import probed_layer
-from budwood.networks.heads import head_names
-from budwood.networks.info import info, set_info
-from budwood.networks.prepared import normalise
+from budwood.models.heads import head_names
+from budwood.models.info import info, set_info
+from budwood.models.prepared import normalise
 from budwood.surgery.cutting import cut
 
 

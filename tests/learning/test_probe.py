@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from budwood.data.splitting import make_folds
 from budwood.errors import ConfigError, DataError
-from budwood.images.folds import make_folds
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.regularisation import (
     PENALTIES_PER_FEATURE,

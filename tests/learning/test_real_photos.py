@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import budwood as bw
-from budwood.images.splits import Split
+from budwood.data.splits import Split
 
 PER_CLASS = 40
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from budwood.data.folder import load_folder
 from budwood.errors import ConfigError
-from budwood.images.folder import load_folder
 from budwood.reporting.records import Listed, Record, listed, photos_of, read_record, write_photos
 from budwood.settings import Settings
 

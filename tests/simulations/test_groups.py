@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from budwood.data.splitting import make_folds
 from budwood.evaluation.calibration import softmax
 from budwood.evaluation.reliability import CrossValidation, crossed
 from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
-from budwood.images.folds import make_folds
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.streaming import FeatureRows

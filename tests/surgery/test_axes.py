@@ -9,8 +9,8 @@ from torchvision.models.swin_transformer import SwinTransformer
 from budwood.features.rows import RowsInMemory, Selected
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.precision import pooled
-from budwood.networks.info import info, set_info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import info, set_info
+from budwood.models.prepared import Prepared
 from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze

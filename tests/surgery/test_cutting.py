@@ -9,8 +9,8 @@ from torch import nn
 
 from budwood.errors import CutError
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.info import set_info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import set_info
+from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import cut
 from budwood.surgery.freezing import freeze, unfreeze
 

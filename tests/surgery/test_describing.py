@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from budwood.networks.building import build
+from budwood.models.building import build
 from budwood.surgery import fingerprints as describing
 from budwood.surgery.fingerprints import described, graph_keys, module_key, module_words
 from budwood.surgery.tracing import trace

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.networks.building import build
-from budwood.networks.info import info
+from budwood.models.building import build
+from budwood.models.info import info
 from budwood.surgery import recording as probing
 from budwood.surgery.recording import is_light, probe_shapes
 from budwood.surgery.tracing import trace

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import budwood
-from budwood.networks.info import info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import info
+from budwood.models.prepared import Prepared
 from budwood.surgery.freezing import select
 from budwood.surgery.stages import last_stage, stages_of
 

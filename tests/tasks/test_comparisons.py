@@ -9,16 +9,16 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from budwood.data.folder import load_folder
+from budwood.data.splitting import make_folds
 from budwood.errors import ConfigError, DataError, PhotoError, WeightsError
 from budwood.evaluation import staged_networks
+from budwood.evaluation import staged_networks as stage_times
 from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features import extraction as extracting
-from budwood.features import stage_times
 from budwood.features.gathering import Extraction
-from budwood.images.folder import load_folder
-from budwood.images.folds import make_folds
 from budwood.learning.probe import Probe
-from budwood.networks.candidates import Candidate
+from budwood.models.candidates import Candidate
 from budwood.tasks.compare import compare
 
 LENET = Candidate("lenet5", "none")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from budwood.images.folder import ImageFolder, Note, Split
+from budwood.data.folder import ImageFolder, Note, Split
 from budwood.tasks.train import _lonely
 
 

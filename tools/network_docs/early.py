@@ -6,7 +6,7 @@ from torch import nn
 from budwood.classics.lenet import S2_READ_BY_C3
 from budwood.classics.vgg import CONFIGURATIONS
 from budwood.inspection.summarizing import summarize
-from budwood.networks.classics_source import CLASSICS
+from budwood.models.classics_source import CLASSICS
 from network_docs import published
 from network_docs.layers import Table, compared, summary
 

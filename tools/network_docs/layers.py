@@ -11,9 +11,9 @@ from torch import nn
 from budwood.inspection.layer_rows import LayerRow, Shape
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
-from budwood.networks.building import build
-from budwood.networks.catalog import find
-from budwood.networks.classics_source import CLASSICS
+from budwood.models.building import build
+from budwood.models.catalog import find
+from budwood.models.classics_source import CLASSICS
 from budwood.text import short
 from network_docs import published
 

@@ -23,7 +23,7 @@ from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, tr
 from budwood.features.extraction import OnProgress, Unreadable, counted, decoded, extract
 from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
 from budwood.features.verification import spread_error
-from budwood.images.oddities import Oddities
+from budwood.images.decode import Oddities
 from budwood.images.preprocessing import Preprocessing
 
 

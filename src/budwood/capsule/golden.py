@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from budwood.images.decoding import decode
+from budwood.images.decode import decode
 
 
 def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:

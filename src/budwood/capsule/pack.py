@@ -23,7 +23,7 @@ from budwood.features.trunks import TrunkRef
 from budwood.features.verification import spread_error
 from budwood.images.preprocessing import Preprocessing
 from budwood.machine import installed_version
-from budwood.networks.info import Origin, info, preprocessing_of
+from budwood.models.info import Origin, info, preprocessing_of
 from budwood.tensors import Logits
 
 if TYPE_CHECKING:

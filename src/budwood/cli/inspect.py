@@ -16,7 +16,7 @@ from budwood.cli.options import (
 )
 from budwood.cli.output import common_options, note, show, show_text
 from budwood.errors import ConfigError
-from budwood.networks.catalog import find
+from budwood.models.catalog import find
 
 if TYPE_CHECKING:
     from torch import nn
@@ -140,7 +140,7 @@ def _built(
 ) -> "Summary":
     """The summary of a network that is built for it, with the changes that are asked for."""
     from budwood.inspection.summarizing import summarize
-    from budwood.networks.heads import replace_head
+    from budwood.models.heads import replace_head
     from budwood.surgery.freezing import freeze as freeze_layers
     from budwood.surgery.freezing import unfreeze as unfreeze_layers
     from budwood.tasks.preparing import network_to_inspect

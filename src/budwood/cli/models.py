@@ -7,7 +7,7 @@ import click
 
 from budwood.cli.output import common_options, show
 from budwood.errors import UnknownName
-from budwood.networks.catalog import Architecture, find, models
+from budwood.models.catalog import Architecture, find, models
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import click
 from budwood.course.bundled import names as recipe_names
 from budwood.errors import BudwoodError, DataError, UnknownName
 from budwood.fields import Setting, listed, option_name, require_all, settings_of
-from budwood.networks.catalog import find
+from budwood.models.catalog import find
 from budwood.run_folders import run_or_network
 from budwood.settings import Settings
 from budwood.text import did_you_mean

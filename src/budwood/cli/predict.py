@@ -9,9 +9,9 @@ import click
 
 from budwood.cli.options import RUN_OR_NETWORK, existing, setting_option
 from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
+from budwood.data.labels import UNKNOWN
 from budwood.errors import ConfigError
 from budwood.files import csv_bytes, path_cell, write_list
-from budwood.images.names import UNKNOWN
 
 if TYPE_CHECKING:
     from budwood.tasks.predict import Predictions

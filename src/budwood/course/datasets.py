@@ -9,7 +9,7 @@ from typing import Any
 from budwood.display import displayed
 from budwood.errors import DataError, UnknownName
 from budwood.files import home, whole_folder
-from budwood.networks.downloads import ARCHIVE, Progress, fetch, sha256_of, unpack
+from budwood.models.downloads import ARCHIVE, Progress, fetch, sha256_of, unpack
 from budwood.text import did_you_mean
 
 

@@ -16,18 +16,17 @@ import numpy as np
 from budwood.classifier import Classifier
 from budwood.course.curves import Curve, draw_curves
 from budwood.course.surfaces import draw_surfaces
+from budwood.data.folder import ImageFolder, leave_out_broken, load_folder, said_of_broken
+from budwood.data.splits import Split
+from budwood.data.splitting import set_aside
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
 from budwood.files import home, whole_file, write_json
-from budwood.images.broken import leave_out_broken, said_of_broken
-from budwood.images.folder import ImageFolder, load_folder
-from budwood.images.splits import Split
-from budwood.images.splitting import set_aside
 from budwood.learning.training import Epoch, Training
-from budwood.networks.building import build
-from budwood.networks.info import set_depth
+from budwood.models.building import build
+from budwood.models.info import set_depth
 from budwood.run_folders import mark, require_no_file, require_outside, require_writable, writing_to
 
 NOTICED = 0.05

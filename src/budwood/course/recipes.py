@@ -11,7 +11,7 @@ from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError
 from budwood.fields import Setting, Texts, read_table, require_all, setting, settings_of
 from budwood.grafting.graft_recipes import GraftRecipe
-from budwood.networks.catalog import find
+from budwood.models.catalog import find
 from budwood.settings import Settings, recipe_keys
 
 _TABLES = ("training", "graft", "chapter")

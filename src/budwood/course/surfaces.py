@@ -91,7 +91,7 @@ def _pixel_classifier() -> "Pipeline":
 
 def _picture(surface: str) -> np.ndarray:
     name = f"{surface}.{'jpg' if surface == 'retina' else 'png'}"
-    with (files("budwood") / "surface_pictures" / name).open("rb") as file:
+    with (files("budwood.course") / "surface_pictures" / name).open("rb") as file:
         return np.asarray(Image.open(file).convert("RGB").convert("L"))
 
 

@@ -19,7 +19,7 @@ from budwood.drawing.steps import GraphSteps, steps_of
 from budwood.drawing.svg import svg_of
 from budwood.errors import ConfigError, CutError
 from budwood.files import whole_file
-from budwood.networks.info import info, input_shape
+from budwood.models.info import info, input_shape
 from budwood.surgery.cutting import follow_overwritten_values
 from budwood.surgery.recording import Shapes, probe_shapes
 from budwood.surgery.tracing import UntraceableError, trace

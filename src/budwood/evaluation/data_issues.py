@@ -16,12 +16,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.data.deep_images import Extent
+from budwood.data.duplicates import Moment, bursts
+from budwood.data.likeness import Alike, alike, equal_files, groups, members, spread
 from budwood.evaluation.label_errors import Suspect, neighbours, suspects
 from budwood.evaluation.ood import outliers
-from budwood.images.components import groups, members
-from budwood.images.deep_images import Extent
-from budwood.images.likeness import Alike, alike, equal_files, spread
-from budwood.images.moments import Moment, bursts
 from budwood.text import aligned, count, shown
 
 Kind = Literal["broken", "duplicate", "leak", "label", "outlier", "burst", "imbalance"]

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.images.folder import ImageFolder
-from budwood.images.notes import Note, few_or_one
+from budwood.data.folder import ImageFolder
+from budwood.data.labels import Note, few_or_one
 from budwood.text import count
 
 LOPSIDED = 10

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from budwood.data.splitting import can_be_held_out, make_folds
 from budwood.errors import DataError
 from budwood.evaluation.calibration import fit_temperature, softmax
-from budwood.images.folds import can_be_held_out, make_folds
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe, fit_probe, held_out_logits
 from budwood.learning.streaming import FeatureRows

@@ -28,9 +28,9 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.data.splitting import FOLDS, make_folds
 from budwood.display import displayed
 from budwood.errors import DataError
-from budwood.images.folds import FOLDS, make_folds
 
 AXES = 64
 """Main axes of the spread within classes that are kept at most."""

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from budwood.data.splits import Split
 from budwood.display import displayed
 from budwood.evaluation.calibration import Reliability, reliability, softmax
 from budwood.evaluation.learning_curve import LearningCurve
@@ -28,7 +29,6 @@ from budwood.evaluation.selective import SelectiveResult, SelectiveRule, applied
 from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
 from budwood.features.gathering import Gathered
 from budwood.features.rows import RowSource, Selected
-from budwood.images.splits import Split
 from budwood.intervals import accuracy_interval
 from budwood.learning.held_out import HeldOut
 from budwood.learning.plan import Plan

@@ -1,6 +1,8 @@
 """A network that is compared: one trunk gives all its stages, and each gets a probe.
 
 What the features of one stage are worth: a probe, and two scores that need none.
+
+How long a trunk takes up to each of its outputs, and how that is remembered.
 """
 
 import time
@@ -8,32 +10,86 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, fx, nn
 
+from budwood.data.splits import Split
 from budwood.evaluation.comparison import ComparedNetwork, ComparedStage
 from budwood.evaluation.transferability import h_score, logme, spectrum
 from budwood.features.engines import trust_name
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered, Gatherer
 from budwood.features.rows import IN_MEMORY, RowSource, Selected
-from budwood.features.stage_times import keep_times, kept_times, shares
+from budwood.features.trunks import remember, remembered
 from budwood.images.depth import Depth
-from budwood.images.splits import Split
 from budwood.intervals import accuracy_interval
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe
 from budwood.learning.streaming import FeatureRows
-from budwood.networks.building import build
-from budwood.networks.candidates import Candidate, published_file
-from budwood.networks.catalog import find
-from budwood.networks.choosing import choose
-from budwood.networks.info import preprocessing_of, set_depth
-from budwood.networks.prepared import Prepared
-from budwood.surgery.stages import Stages, stages_of
+from budwood.models.building import build
+from budwood.models.candidates import Candidate, published_file
+from budwood.models.catalog import find
+from budwood.models.constructing import choose
+from budwood.models.info import preprocessing_of, set_depth
+from budwood.models.prepared import Prepared
+from budwood.surgery.stages import Stages, before, stages_of
 from budwood.tensors import Labels
+
+TIMES = "stage-times.json"
+"""Beside a kept trunk: seconds up to each output, for each engine on each processor."""
+SECONDS = 0.5
+"""Layers are timed again until this has passed; the least counts, since machines are shared."""
+
+
+def shares(trunk: nn.Module, photo: Tensor) -> tuple[float, ...]:
+    """The share of a trunk's time up to each of its outputs, 0 to 1.
+
+    Each layer is timed in torch. Multiply-adds would not do: early layers wait for memory.
+    """
+    assert isinstance(trunk, fx.GraphModule)
+    timed = _Timed(trunk)
+    with torch.inference_mode():
+        timed.run(photo)  # the first run pays for memory and choices
+        timed.seconds.clear()
+        started = time.perf_counter()
+        while not timed.seconds or time.perf_counter() - started < SECONDS:
+            timed.run(photo)
+    (output,) = trunk.graph.find_nodes(op="output")
+    whole = sum(timed.seconds.values())
+    return tuple(sum(timed.seconds[n] for n in before(end)) / whole for end in output.args[0])
+
+
+def kept_times(key: str, engine: str) -> tuple[float, ...] | None:
+    """Seconds up to each output of a kept trunk, as measured before; None if they were not."""
+    try:
+        return tuple(map(float, remembered(key, TIMES, engine)))
+    except (ValueError, TypeError):
+        return None  # they are measured again
+
+
+def keep_times(key: str, engine: str, seconds: Sequence[float]) -> None:
+    """Remember them beside the trunk, if that is kept."""
+    remember(key, TIMES, engine, list(seconds))
+
+
+class _Timed(fx.Interpreter):
+    """Runs a graph and takes down the least time of each node."""
+
+    def __init__(self, trunk: fx.GraphModule) -> None:
+        super().__init__(trunk, garbage_collect_values=True)
+        self.seconds: dict[fx.Node, float] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        started = time.perf_counter()
+        value = super().run_node(n)
+        took = time.perf_counter() - started
+        self.seconds[n] = min(took, self.seconds.get(n, took))
+        return value
+
 
 PHOTOS_OF_SCORES = 5000
 """Photos by which LogME and the H-score are computed at most: they take a decomposition."""

@@ -23,10 +23,9 @@ from budwood.errors import PhotoError
 from budwood.features.engines import Batch, Engine, Rows
 from budwood.features.store import Shelf
 from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
-from budwood.images.gate import turn_of
-from budwood.images.oddities import Oddities
+from budwood.images.contents import workers as workers
+from budwood.images.decode import Oddities, turn_of
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.reading import workers as workers
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many images, seconds or bytes, whichever comes first."""

@@ -32,7 +32,7 @@ from budwood.features.store import (
 from budwood.features.verification import PROBES
 from budwood.fields import Checked
 from budwood.images.contents import CONTENTS
-from budwood.images.oddities import Oddities
+from budwood.images.decode import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.settings import same
 from budwood.surgery.cutting import Cut

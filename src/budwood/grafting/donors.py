@@ -17,7 +17,7 @@ from torch import fx, nn
 from budwood.display import displayed
 from budwood.errors import CutError, UnknownName
 from budwood.inspection.dryrun import hollow_twin
-from budwood.networks.info import input_shape
+from budwood.models.info import input_shape
 from budwood.surgery.freezing import twin
 from budwood.surgery.tracing import (
     Traced,

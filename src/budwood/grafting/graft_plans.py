@@ -23,9 +23,9 @@ from budwood.grafting.joining import (
 )
 from budwood.grafting.new_layers import NewLayer
 from budwood.images.preprocessing import Preprocessing
-from budwood.networks.building import build, rebuild
-from budwood.networks.downloads import Progress
-from budwood.networks.info import Origin, info
+from budwood.models.building import build, rebuild
+from budwood.models.downloads import Progress
+from budwood.models.info import Origin, info
 
 Layer = str | DonorLayers | NewLayer | nn.Module | Piece
 Device = Literal["cpu", "meta"]

@@ -8,8 +8,8 @@ from budwood.display import displayed
 from budwood.errors import BudwoodError, ConfigError, UnknownName
 from budwood.fields import require_all, unknown_keys
 from budwood.grafting.new_layers import NewLayer
-from budwood.networks.catalog import find
-from budwood.networks.info import Origin
+from budwood.models.catalog import find
+from budwood.models.info import Origin
 
 
 @displayed

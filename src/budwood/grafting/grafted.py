@@ -20,9 +20,9 @@ from budwood.grafting.graft_plans import GraftPlan, GraftStep, Layer, planned
 from budwood.grafting.graft_recipes import DonorLayers, GraftRecipe, Part
 from budwood.grafting.joining import normalisation_notes, preprocessing_for
 from budwood.grafting.new_layers import NewLayer, described
-from budwood.networks.downloads import Progress
-from budwood.networks.heads import class_names, replace_head
-from budwood.networks.info import Origin, set_info
+from budwood.models.downloads import Progress
+from budwood.models.heads import class_names, replace_head
+from budwood.models.info import Origin, set_info
 from budwood.surgery.freezing import freeze
 from budwood.threads import TRACING
 

@@ -27,8 +27,7 @@ import simplejpeg
 from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.images.headers import Header, is_frame, jpeg_segments
-from budwood.images.unreadable import TRUNCATED, undecodable
+from budwood.images.formats import TRUNCATED, Header, is_frame, jpeg_segments, undecodable
 
 JUNK = "bytes between the segments that belong to none, or a bad profile"
 NO_END = "no end marker, but all rows"

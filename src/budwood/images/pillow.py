@@ -12,31 +12,14 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from budwood.errors import PhotoError
 from budwood.images.depth import FULL_RANGES, Depth, Samples
-from budwood.images.headers import Decoded, Header
-from budwood.images.libtiff import complaints
-from budwood.images.tiff import is_read_wrongly, read_tiff, tiff_samples
-from budwood.images.unreadable import TRUNCATED, undecodable
+from budwood.images.formats import OPENERS, TRUNCATED, Decoded, Header, undecodable
+from budwood.images.tiff import complaints, is_read_wrongly, read_tiff, tiff_samples
 
-_OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
-    # Not `Image.open`: it tries formats that nobody expects in a folder of photos, and has a limit
-    # of its own, the same for the whole process.
-    "bmp": BmpImageFile,
-    "gif": GifImageFile,
-    "jpeg": JpegImageFile,
-    "png": PngImageFile,
-    "tiff": TiffImageFile,
-    "webp": WebPImageFile,
-}
 _ORIENTATION = 0x0112
 log = logging.getLogger("budwood")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors went to stderr otherwise
@@ -125,7 +108,7 @@ def _load(image: Image.Image, heard: list[str], header: Header) -> None:
 def _opened(data: bytes, header: Header) -> ImageFile | None:
     """The image, not decoded yet; None of a TIFF that Pillow does not read, or reads wrongly."""
     if header.format != "tiff":
-        return _OPENERS[header.format](BytesIO(data))
+        return OPENERS[header.format](BytesIO(data))
     try:
         image = TiffImageFile(BytesIO(data))
     except Exception:  # it is no kind that Pillow knows, or damaged: tifffile tells
@@ -203,7 +186,7 @@ def _deep_colours(
     byte order it keeps the lower one.
     """
     if raw == "LA;16B":  # grey and alpha: four bytes, which pass for four samples of a byte
-        with _OPENERS[format](BytesIO(data)) as other:
+        with OPENERS[format](BytesIO(data)) as other:
             other.tile = [_with_raw_mode(tile, "RGBA") for tile in other.tile]
             pairs = np.asarray(other).astype(np.uint16)
         grey = pairs[..., 0] << 8 | pairs[..., 1]
@@ -211,7 +194,7 @@ def _deep_colours(
     layout, _, order = raw.partition(";")
     if layout not in ("RGB", "RGBX", "RGBA") or order not in _SWAPPED:
         return None
-    with _OPENERS[format](BytesIO(data)) as other:
+    with OPENERS[format](BytesIO(data)) as other:
         swapped = f"{layout};{_SWAPPED[order]}"
         other.tile = [_with_raw_mode(tile, swapped) for tile in other.tile]
         lower = np.asarray(other)[..., :3]

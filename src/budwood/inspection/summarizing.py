@@ -17,7 +17,7 @@ from budwood.inspection.dryrun import Visit, dry_run
 from budwood.inspection.formulas import flattening_formula, parameters_formula, size_formula
 from budwood.inspection.layer_rows import LayerRow, Shape, State
 from budwood.inspection.summary import Summary
-from budwood.networks.info import input_shape
+from budwood.models.info import input_shape
 
 _NAMED: dict[type[nn.Module], str] = {
     nn.Linear: "linear",

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.data.splitting import can_be_held_out, make_folds
 from budwood.errors import DataError
 from budwood.features.rows import RowSource
-from budwood.images.folds import can_be_held_out, make_folds
 from budwood.learning.lbfgs import axes_of
 from budwood.learning.probe import Probe, blocks_for
 from budwood.learning.regularisation import answers_at, choose_penalty

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from budwood.data.splits import Split
 from budwood.display import displayed
 from budwood.errors import FrozenChanged, PhotoError
 from budwood.features.gathering import Gathered
 from budwood.features.rows import RowSource
-from budwood.images.splits import Split
 from budwood.learning.held_out import (
     HeldOut,
     Validation,
@@ -148,7 +148,7 @@ def require_readable(gathered: Gathered) -> Gathered:
     path, reason = next(iter(gathered.broken.items()))
     raise PhotoError(
         f"{len(gathered.broken)} photos cannot be read, the first is {path}: {reason}",
-        next="Leave them out with budwood.images.broken.leave_out_broken.",
+        next="Leave them out with budwood.data.folder.leave_out_broken.",
         file=path,
     )
 

@@ -34,10 +34,10 @@ from budwood.learning.regularisation import HELD_OUT
 from budwood.learning.streaming import EVALUATION_BYTES, KEPT_BYTES
 from budwood.learning.training import Training, total_loss
 from budwood.machine import most_memory
-from budwood.networks.building import build
-from budwood.networks.heads import head_names
-from budwood.networks.info import preprocessing_of
-from budwood.networks.prepared import Prepared
+from budwood.models.building import build
+from budwood.models.heads import head_names
+from budwood.models.info import preprocessing_of
+from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import Cut, FrontierTensor, cut
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.stages import Stages, last_stage, stages_of

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.data.splitting import FOLDS, can_be_held_out, make_folds
 from budwood.features.rows import RowSource, Selected
-from budwood.images.folds import FOLDS, can_be_held_out, make_folds
 from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
 from budwood.learning.streaming import predict_logits

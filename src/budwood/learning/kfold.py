@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from budwood.data.labels import Note, few_or_one
+from budwood.data.splits import Split
+from budwood.data.splitting import can_be_held_out, make_folds, rare_classes
 from budwood.errors import ConfigError
 from budwood.features.rows import RowSource, Selected
-from budwood.images.folds import can_be_held_out, make_folds, rare_classes
-from budwood.images.notes import Note, few_or_one
-from budwood.images.splits import Split
 from budwood.learning.fitting import require_readable
 from budwood.learning.held_out import answers_after_training
 from budwood.learning.plan import Plan

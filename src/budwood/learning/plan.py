@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from budwood.arrays import Pixels
+from budwood.data.splits import Split
 from budwood.features.engine_choice import frontier_keys
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
@@ -19,12 +20,11 @@ from budwood.features.rows import RowsInMemory, RowSource, Selected
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
-from budwood.images.splits import Split
 from budwood.learning.precision import Trial, pooled, trial_sample, try_int8
 from budwood.learning.probe import head_rows, probed_layer
 from budwood.learning.streaming import predict_logits, top1
-from budwood.networks.info import info
-from budwood.networks.prepared import Prepared
+from budwood.models.info import info
+from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.fingerprints import frozen_tensors
 from budwood.surgery.flow import chain_of

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from budwood.data.splitting import make_folds
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, Selected
 from budwood.fields import Checked, setting
-from budwood.images.folds import make_folds
 from budwood.learning.lbfgs import Basis, Regressions, axes_of
 from budwood.learning.regularisation import (
     Candidate,

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from budwood.data.splitting import make_folds
 from budwood.features.rows import RowSource
-from budwood.images.folds import make_folds
 from budwood.learning.lbfgs import Basis, Regressions, axes_of, log_probabilities
 from budwood.learning.probe import blocks_for
 from budwood.learning.regularisation import held_out_folds

@@ -21,11 +21,11 @@ from PIL import Image
 from budwood.classifier import Classifier
 from budwood.errors import PhotoError
 from budwood.evaluation.attribution import last_map_layer, where_it_looked
+from budwood.images.contents import read, workers
+from budwood.images.decode import turn_of
 from budwood.images.depth import Depth
-from budwood.images.gate import turn_of
 from budwood.images.preprocessing import Preprocessing, luma
-from budwood.images.reading import read, workers
-from budwood.networks.prepared import normalise
+from budwood.models.prepared import normalise
 
 STRENGTH = 0.7
 """How much of the colours is laid over the photo where the map is strongest."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from budwood.data.folder import ImageFolder, load_folder
+from budwood.data.layouts import LISTS
+from budwood.data.splitting import as_groups
 from budwood.errors import BudwoodError, ConfigError
 from budwood.files import path_cell, write_list
-from budwood.images.folder import ImageFolder, load_folder
-from budwood.images.folds import as_groups
-from budwood.images.layouts import LISTS
 from budwood.run_folders import CONFIG, settings_of_run
 from budwood.settings import Settings
 

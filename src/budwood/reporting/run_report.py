@@ -21,6 +21,7 @@ from torch import nn
 
 from budwood.capsule.pack import installed_versions
 from budwood.classifier import Classifier
+from budwood.data.folder import ImageFolder
 from budwood.drawing.drawing import draw
 from budwood.errors import BudwoodError, ConfigError
 from budwood.evaluation.calibration import Reliability, reliability, softmax
@@ -29,7 +30,6 @@ from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.features.gathering import Gathered
 from budwood.features.rows import LiveRows, Selected
 from budwood.fields import option_name, settings_of
-from budwood.images.folder import ImageFolder
 from budwood.learning.fitting import data_fingerprint
 from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.pictures import maps_of, thumbnails

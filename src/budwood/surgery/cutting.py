@@ -26,8 +26,8 @@ from torch import Tensor, fx, nn
 
 from budwood.display import displayed
 from budwood.errors import CutError
-from budwood.networks.info import input_shape
-from budwood.networks.prepared import Prepared
+from budwood.models.info import input_shape
+from budwood.models.prepared import Prepared
 from budwood.surgery.flow import Flow, sees_the_batch
 from budwood.surgery.freezing import hold_in_eval, trainable_parameters, twin
 from budwood.surgery.recording import PerPhoto, Place, Record, Shapes, holds_tensor, probe_shapes

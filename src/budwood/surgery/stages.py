@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from budwood.errors import CutError
-from budwood.networks.prepared import Prepared
+from budwood.models.prepared import Prepared
 from budwood.surgery.axes import place_axes
 from budwood.surgery.cutting import Cut, FrontierTensor, build_trunk, follow_overwritten_values
 from budwood.surgery.flow import Flow, owner_of

@@ -9,6 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.classifier import Classifier
+from budwood.data.deep_images import extents_of
+from budwood.data.duplicates import Glance, glances
+from budwood.data.folder import ImageFolder, load_folder
+from budwood.data.labels import FEW, left_out
+from budwood.data.likeness import SIDE
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.evaluation.data_issues import Audited, Finding, counted, findings, likenesses
@@ -16,12 +21,7 @@ from budwood.evaluation.label_errors import held_out_opinions
 from budwood.evaluation.leakage import Leak, leak_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import CHANGED, Extraction, Gathered
-from budwood.images.deep_images import extents_of
-from budwood.images.folder import ImageFolder, load_folder
-from budwood.images.glances import Glance, glances
-from budwood.images.likeness import SIDE
-from budwood.images.notes import FEW, left_out
-from budwood.networks.info import set_depth
+from budwood.models.info import set_depth
 from budwood.settings import Settings
 from budwood.tasks.preparing import prepared_network
 from budwood.text import count

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from budwood.data.folder import ImageFolder, leave_out_broken, load_folder, said_of_broken
+from budwood.data.labels import Note, few_or_one
+from budwood.data.splits import Split
+from budwood.data.splitting import rare_classes
 from budwood.errors import (
     BudwoodError,
     ConfigError,
@@ -19,14 +23,9 @@ from budwood.evaluation.comparison import MARGIN, ComparedNetwork, Comparison, r
 from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
-from budwood.images.broken import leave_out_broken, said_of_broken
-from budwood.images.folder import ImageFolder, load_folder
-from budwood.images.folds import rare_classes
-from budwood.images.notes import Note, few_or_one
-from budwood.images.splits import Split
 from budwood.learning.cross_validation import folds_to_hold_out
 from budwood.learning.probe import Probe
-from budwood.networks.candidates import Candidate, candidates
+from budwood.models.candidates import Candidate, candidates
 
 OF_THE_NETWORK = (WeightsError, CutError, EngineError, ConfigError, UnknownName)
 """Errors for which a network is left out; any other would stop the next network too."""

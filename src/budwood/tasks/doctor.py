@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from budwood.data.deep_images import depth_notes, depth_of, extents_of
+from budwood.data.folder import load_folder
+from budwood.data.labels import Note
 from budwood.display import displayed
 from budwood.evaluation.folder_checks import Problem, folder_problems
 from budwood.features.engine_choice import EngineCheck, check_engines, gpus
 from budwood.features.store import store_folder, stored_bytes, stored_makers
 from budwood.features.trunks import kept_trunks
-from budwood.images.deep_images import depth_notes, depth_of, extents_of
-from budwood.images.folder import load_folder
-from budwood.images.notes import Note
 from budwood.learning.forecasting import Forecast, forecasts
 from budwood.machine import Machine, installed_version, machine
-from budwood.networks.candidates import AtHand, at_hand
+from budwood.models.candidates import AtHand, at_hand
 from budwood.text import aligned, byte_size, duration
 
 LIBRARIES = (

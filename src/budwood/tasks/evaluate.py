@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from budwood.capsule.pack import read_capsule
+from budwood.data.folder import ImageFolder, leave_out_broken, load_test, said_of_broken
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.evaluation.metrics import Evaluation
@@ -16,8 +17,6 @@ from budwood.evaluation.reliability import Honesty
 from budwood.evaluation.trust import rule_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
-from budwood.images.broken import leave_out_broken, said_of_broken
-from budwood.images.folder import ImageFolder, load_test
 from budwood.run_folders import settings_of_run
 from budwood.saved import unpacked
 from budwood.tasks.train import warning_of

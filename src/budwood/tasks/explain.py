@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from budwood.classifier import Classifier
+from budwood.data.labels import normalised
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.attribution import (
@@ -22,10 +23,9 @@ from budwood.evaluation.attribution import (
 )
 from budwood.features.extraction import OnProgress
 from budwood.files import unused, whole_file
-from budwood.images.names import normalised
-from budwood.images.reading import read
+from budwood.images.contents import read
 from budwood.learning.precision import pooled
-from budwood.networks.prepared import normalise
+from budwood.models.prepared import normalise
 from budwood.reporting.pictures import overlaid, tiled
 from budwood.reporting.records import PHOTOS, Listed, photos_of
 from budwood.run_folders import (

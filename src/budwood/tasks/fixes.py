@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from budwood.data.folder import ImageFolder, load_folder
+from budwood.data.labels import normalised
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.data_issues import Finding
 from budwood.files import is_text, path_cell, sameness, write_list
-from budwood.images.folder import ImageFolder, load_folder
-from budwood.images.names import normalised
 from budwood.text import count, listed
 
 REMOVE, RELABEL = "remove", "move to "

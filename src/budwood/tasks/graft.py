@@ -9,7 +9,7 @@ from budwood.errors import ConfigError
 from budwood.grafting.grafted import graft
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
-from budwood.networks.info import info
+from budwood.models.info import info
 
 
 @dataclass(frozen=True)

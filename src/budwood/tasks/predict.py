@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.capsule.fast import CompiledClassifier, compiled_classifier
+from budwood.data.deep_images import extents_of, misfit_notes
+from budwood.data.labels import Note, few_or_one
+from budwood.data.scan import grow
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import softmax
 from budwood.evaluation.selective import SelectiveRule
 from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.extraction import OnProgress
-from budwood.images.deep_images import extents_of, misfit_notes
-from budwood.images.notes import Note, few_or_one
-from budwood.images.trees import grow
-from budwood.networks.info import RANDOM_WEIGHTS
+from budwood.models.info import RANDOM_WEIGHTS
 from budwood.run_folders import run_or_network
 from budwood.text import count, shown, visible
 

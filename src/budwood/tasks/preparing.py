@@ -11,11 +11,11 @@ from budwood.errors import ConfigError, WeightsError
 from budwood.grafting.graft_recipes import GraftRecipe
 from budwood.grafting.grafted import graft
 from budwood.inspection.dryrun import dry_run
-from budwood.networks.building import build
-from budwood.networks.catalog import find
-from budwood.networks.heads import head_names, num_outputs, replace_head
-from budwood.networks.info import info, preprocessing_of, set_info
-from budwood.networks.sources import source_of
+from budwood.models.building import build
+from budwood.models.catalog import find
+from budwood.models.heads import head_names, num_outputs, replace_head
+from budwood.models.info import info, preprocessing_of, set_info
+from budwood.models.sources import source_of
 from budwood.saved import load
 from budwood.settings import Settings
 from budwood.surgery.freezing import freeze, unfreeze

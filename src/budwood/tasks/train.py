@@ -12,6 +12,8 @@ from torch import nn
 from budwood.classifier import Classifier
 from budwood.course.recipe_comparison import Beside, Reached, beside
 from budwood.course.recipes import Recipe, load_recipe
+from budwood.data.folder import ImageFolder, Split, leave_out_broken, load_folder, said_of_broken
+from budwood.data.labels import Note, few_or_one
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.metrics import Evaluation
@@ -21,16 +23,13 @@ from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, Gathered
 from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.files import CAPSULE, write_json
-from budwood.images.broken import leave_out_broken, said_of_broken
-from budwood.images.folder import ImageFolder, Split, load_folder
-from budwood.images.notes import Note, few_or_one
 from budwood.learning.fitting import Fit
 from budwood.learning.kfold import require_folds
 from budwood.learning.precision import Trial
 from budwood.learning.probe import Probe
 from budwood.learning.training import Epoch, Training
-from budwood.networks.info import RANDOM_WEIGHTS, info, set_depth
-from budwood.networks.receipts import Receipt
+from budwood.models.info import RANDOM_WEIGHTS, info, set_depth
+from budwood.models.receipts import Receipt
 from budwood.reporting.run_report import leave_page, remove_pages
 from budwood.run_folders import (
     CONFIG,

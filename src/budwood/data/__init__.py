@@ -1,0 +1,1 @@
+"""A folder or a list becomes labelled, grouped splits."""

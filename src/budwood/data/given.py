@@ -1,0 +1,170 @@
+"""What a classifier may be given: files, Pillow images or arrays, with their classes or without."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from budwood.arrays import Photo, Pixels
+from budwood.data.labels import normalised
+from budwood.data.splits import Split
+from budwood.data.splitting import as_groups
+from budwood.errors import DataError
+from budwood.images.depth import Depth
+from budwood.images.pillow import rgb
+from budwood.images.preprocessing import Preprocessing
+
+Photos: TypeAlias = (
+    Split | Sequence[Path | str | Image.Image | NDArray[np.uint8]] | NDArray[np.uint8]
+)
+"""Files, Pillow images, or arrays `h w 3` uint8 in RGB; a split stands for its files."""
+
+
+def listed(photos: Photos | Iterable[Any]) -> Photos:
+    """Photos one after the other; what can be gone through once only, as a list.
+
+    Raises:
+        DataError: If it is a single photo, or no list of any kind.
+    """
+    is_one_array = isinstance(photos, np.ndarray) and photos.dtype == np.uint8 and photos.ndim < 4
+    if isinstance(photos, str | Path | Image.Image) or is_one_array:
+        raise DataError("This is one photo, not a list.", next="Pass [photo].")
+    if isinstance(photos, Split | list | np.ndarray):
+        return photos
+    if not isinstance(photos, Iterable):
+        raise DataError(
+            f"A {type(photos).__name__} is no list of photos.",
+            expected="Files, Pillow images or arrays, in a list or anything to loop over.",
+        )
+    return list(photos)
+
+
+def photo_files(photos: Photos) -> list[Path] | None:
+    """The paths of photos that are files; None if they are images in memory.
+
+    Raises:
+        DataError: If both kinds are mixed, or a single photo is not in a list.
+    """
+    photos = listed(photos)
+    if isinstance(photos, Split):
+        return list(photos.paths)
+    paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
+    if len(paths) == len(photos):
+        return paths
+    if paths:
+        raise DataError("Paths and images are mixed.", next="Pass one kind at a time.")
+    return None
+
+
+def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
+    """Images in memory as the network's input, `n h w c`: by the same path as files.
+
+    Raises:
+        DataError: If one is no photo.
+    """
+    return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])  # type: ignore[union-attr]
+
+
+def labelled(
+    photos: Split | Sequence[Path | str],
+    labels: Sequence[str] | None,
+    classes: tuple[str, ...],
+    *,
+    groups: Sequence[object] | None = None,
+    are_named: bool = True,
+) -> Split:
+    """The photos with their classes as a split whose classes are those of the network.
+
+    Args:
+        photos: A split, or the paths of photos.
+        labels: The class of each photo, if `photos` are paths: its name, or its number.
+        classes: Those of the network, in its order.
+        groups: Of each photo, if `photos` are paths: photos of one group have one name.
+        are_named: False if these are numbers for want of names: then a split names them.
+
+    Raises:
+        DataError: If there are no photos, or their classes are not the network's.
+    """
+    if not len(photos):
+        raise DataError("There are no photos.", next="Pass at least one of each class.")
+    if isinstance(photos, Split):
+        _check_classes(photos.classes, classes, are_named)
+        return photos
+    if labels is None or len(labels) != len(photos):
+        raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
+    index = {normalised(name): i for i, name in enumerate(classes)}
+    labels = [normalised(str(name)) for name in _named(labels, classes)]
+    if unknown := sorted(set(labels) - set(index)):
+        raise DataError(
+            f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(classes)}."
+        )
+    if groups is not None and len(groups) != len(photos):
+        raise DataError(
+            f"There are {len(photos)} photos and {len(groups)} groups.",
+            next="Pass a group for each photo, or none.",
+        )
+    paths = tuple(Path(photo) for photo in photos)
+    numbers = None if groups is None else tuple(as_groups(groups).tolist())
+    return Split("photos", paths, tuple(index[name] for name in labels), classes, numbers)
+
+
+def are_numbers(labels: Sequence[Any]) -> bool:
+    """True of labels that are the numbers of classes."""
+    return all(isinstance(label, int | np.integer) for label in labels)
+
+
+def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
+    """Labels that are the numbers of classes, as scikit-learn's cross_val_predict passes them, as
+    names; others as they are.
+
+    Raises:
+        DataError: If the names are numbers themselves, and of other classes.
+    """
+    if not are_numbers(labels):
+        return labels
+    numbers = [int(label) for label in labels]
+    named_otherwise = [n for n in set(numbers) if str(n) in classes and classes.index(str(n)) != n]
+    if named_otherwise:
+        n = min(named_otherwise)
+        raise DataError(
+            f"The label {n} may be the class called '{n}', or class number {n}.",
+            expected=f"Class number {n} is called '{classes[n]}'." if n < len(classes) else None,
+            next="Pass the names of classes, as text.",
+        )
+    known = range(len(classes))
+    return [classes[n] if n in known else str(n) for n in numbers]
+
+
+def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool) -> None:
+    if are_named and given != own:
+        raise DataError(
+            f"The photos have classes {', '.join(given)}.",
+            expected=f"The network has {', '.join(own)}.",
+            next="Build it with these classes, or match the split by name.",
+        )
+    if len(given) != len(own):
+        raise DataError(
+            f"The photos have {len(given)} classes.",
+            expected=f"The network tells {len(own)} apart.",
+            next="Give it another head with budwood.replace_head().",
+        )
+
+
+def _as_photo(photo: object, depth: Depth) -> Photo:
+    """A Pillow image or an array as `h w 3` uint8."""
+    if isinstance(photo, Image.Image):
+        photo = rgb(ImageOps.exif_transpose(photo), depth=depth)
+    if not isinstance(photo, np.ndarray):
+        raise DataError(
+            f"A {type(photo).__name__} is no photo.",
+            expected="It should be a path, a Pillow image, or an array height x width x 3, uint8.",
+        )
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise DataError(
+            f"An array of shape {photo.shape} and type {photo.dtype} is no photo.",
+            expected="It should be height x width x 3, uint8, RGB.",
+        )
+    return photo

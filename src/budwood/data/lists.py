@@ -1,0 +1,356 @@
+"""Images listed in a CSV file: `path,label[,split[,group]]`, under these or other usual names."""
+
+import csv
+import io
+import os
+import posixpath
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from budwood.data.columns import Columns, chosen_columns
+from budwood.data.labels import MISSING, Note, normalised, not_photos
+from budwood.data.layouts import LISTS, WHOLE, Found, LabelledPhoto, part_names, part_of
+from budwood.data.scan import grow, is_photo_name, refuse_labels
+from budwood.errors import DataError
+from budwood.files import is_text
+from budwood.text import count, listed
+
+
+class ListedPaths:
+    """Finds the photos of a list; `notes` then says which were not where the list has them."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.notes: tuple[Note, ...] = ()
+
+    def found(self, paths: Sequence[str]) -> list[Path]:
+        """The file of each path, in the same order.
+
+        A path is absolute, or relative to the folder of the list. What is not there is looked for
+        under the other Unicode form of its name, and then below that folder by the end of its path,
+        with or without the ending.
+
+        Raises:
+            DataError: If a photo is not there, if several may be meant, or if one is named twice.
+        """
+        asked = [path.replace("\\", "/") for path in paths]  # lists come from Windows, too
+        places = [self._file.parent / path for path in asked]
+        several: dict[str, list[Path]] = {}
+        missing: list[str] = []
+        moved: list[int] = []
+        names = cache(_names)  # of this list only: folders change
+        for i, place in enumerate(places):
+            if os.path.isfile(place):
+                continue
+            same = on_disk(place, names)
+            below = [] if same is not None else self._below(asked[i])
+            if same is not None:
+                places[i] = same
+            elif len(below) == 1:
+                places[i] = below[0]
+                moved.append(i)
+            elif below:
+                several[asked[i]] = below
+            else:
+                missing.append(place.as_posix())
+        self._refuse(missing, several)
+        self._refuse_twice(places)
+        if moved:
+            example = f"{asked[moved[0]]} is {places[moved[0]]}"
+            text = f"{count(len(moved), 'photo')} of the list were found by name: {example}."
+            self.notes = (Note("found-by-name", text, self._file),)
+        return places
+
+    def _below(self, path: str) -> list[Path]:
+        """The photos below the folder of the list whose paths end like this one."""
+        end = _composed(posixpath.normpath(path))
+        return [
+            photo
+            for whole, photo in self._photos.get(posixpath.basename(end), ())
+            if f"/{whole}".endswith(f"/{end}")
+        ]
+
+    @cached_property
+    def _photos(self) -> dict[str, list[tuple[str, Path]]]:
+        """All photos there, by their names with ending and without: the path, so written, too."""
+        root = self._file.parent
+        found = defaultdict(list)
+        for photo in grow(root).all_photos():
+            whole = _composed(photo.relative_to(root).as_posix())
+            for path in (whole, posixpath.splitext(whole)[0]):
+                found[posixpath.basename(path)].append((path, photo))
+        return found
+
+    def _refuse(self, missing: Sequence[str], several: dict[str, list[Path]]) -> None:
+        if several:
+            name, photos = next(iter(several.items()))
+            raise DataError(
+                f"{count(len(several), 'path')} in {self._file} may each mean several photos: "
+                f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
+                next="Write the whole path there, with folder and ending.",
+                file=self._file,
+            )
+        if not missing:
+            return
+        is_web = any(re.search(r"https?:/", path) for path in missing)
+        raise DataError(
+            f"{self._file} names {count(len(missing), 'file')} that are not there: "
+            f"{listed(list(missing))}.",
+            expected=f"Paths are relative to {self._file.parent}.",
+            next="Download the photos first: addresses are not read."
+            if is_web
+            else "Correct the paths or remove the lines.",
+            file=self._file,
+        )
+
+    def _refuse_twice(self, places: Sequence[Path]) -> None:
+        numbers = Counter(os.path.normpath(place) for place in places)
+        twice = [Path(path).as_posix() for path, number in numbers.items() if number > 1]
+        if twice:
+            raise DataError(
+                f"{self._file} names {count(len(twice), 'photo')} more than once: {listed(twice)}.",
+                expected="Each photo has one line, with its one class.",
+                next="Remove the other lines.",
+                file=self._file,
+            )
+
+
+def on_disk(path: Path, names: Callable[[Path], dict[str, str]] | None = None) -> Path | None:
+    """The file of a path whose names are written in another Unicode form there; None if none is.
+
+    macOS lists decomposed names, others composed ones, and Linux takes them for two. `names` gives
+    the names in a folder by their composed forms.
+    """
+    names = names or _names
+    real = Path(path.anchor)
+    for name in path.parts[1:] if path.anchor else path.parts:
+        here = real / name
+        if name != ".." and not os.path.lexists(here):
+            other = names(real).get(_composed(name))
+            if other is None:
+                return None
+            here = real / other
+        real = here
+    return real if real.is_file() else None
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """The names in a folder, by their composed forms."""
+    try:
+        return {_composed(name): name for name in os.listdir(folder)}
+    except OSError:  # no folder, or a closed one: what is in it is not there for us
+        return {}
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+_SIGNS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A list as it stands there."""
+
+    header: list[str]
+    lines: list[tuple[int, list[str]]]
+    """The cells of each line that has any, with its number."""
+    delimiter: str
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A line of a list; a cell that the list has no column for is empty."""
+
+    line: int
+    path: str
+    label: str
+    """As it stands there, with blanks around it."""
+    split: str
+    group: str
+
+
+def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True) -> Found:
+    """The photos a CSV file lists; their paths are relative to the folder of the file.
+
+    Columns have the names `path`, `label`, `split` and `group`, or other usual ones (`columns.py`);
+    further columns are not used, which is said. Paths are taken as they are. A photo that is not
+    there by its path, also one named without ending as competitions do (`id,breed`), is looked for
+    below the folder of the list.
+
+    Args:
+        file: The list.
+        group: Name of the column that tells which photos belong together; default `group`.
+        is_needed: False if the list may do without that column.
+
+    Raises:
+        DataError: If it is no CSV, lacks a column or cells, names photos that are not there, or
+            describes another task than one class a photo.
+    """
+    table = _read(file)
+    columns = chosen_columns(file, table.header, group, is_needed=is_needed)
+    _check_lengths(file, table, columns)
+    rows = [_row(number, cells, columns) for number, cells in table.lines]
+    _check_text(file, rows)
+    if not rows:
+        raise DataError(
+            f"There are no photos in {file}.", expected="One line a photo was expected.", file=file
+        )
+    _check_cells(file, rows, columns)
+    refuse_labels(file, [row.label for row in rows])
+    places = ListedPaths(file)
+    paths = places.found([row.path for row in rows])
+    others = [path for path in paths if not is_photo_name(path)]
+    parts: dict[str, list[LabelledPhoto]] = {}
+    for row, path in sorted(zip(rows, paths, strict=True), key=lambda pair: pair[1].as_posix()):
+        if is_photo_name(path):
+            group_name = normalised(row.group) or None
+            photo = LabelledPhoto(path, normalised(row.label), group_name)
+            parts.setdefault(part_of(row.split) or WHOLE, []).append(photo)
+    notes = [*columns.notes, *places.notes, *_trimmed(file, rows)]
+    return Found(parts, (*notes, *([not_photos(others)] if others else [])))
+
+
+def _read(file: Path) -> _Table:
+    if file.suffix.lower() not in LISTS:
+        raise DataError(
+            f"{file} is neither a folder nor a CSV file.",
+            expected="A folder of class folders or a CSV file `path,label` was expected.",
+            file=file,
+        )
+    try:
+        text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {(error.strerror or str(error)).lower()}.", file=file
+        ) from None
+    top = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=top.count)  # spreadsheets of many countries write semicolons
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        header = next(reader, [])
+        lines = [(reader.line_num, cells) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise DataError(
+            f"{file} is not a CSV file: {error} (line {reader.line_num}).",
+            next="Save it again as CSV UTF-8.",
+            file=file,
+        ) from None
+    if not is_text("".join(header)):
+        raise _not_text(file, 1)
+    return _Table(header, lines, delimiter)
+
+
+def _check_text(file: Path, rows: Sequence[_Row]) -> None:
+    """Raise unless all is UTF-8, but for names of photos that are there and of their classes."""
+    for row in rows:
+        is_all_text = is_text(row.path + row.label + row.split + row.group)
+        has_odd_name = not is_text(row.path) and (file.parent / row.path).is_file()
+        if not is_all_text and not has_odd_name:
+            raise _not_text(file, row.line)
+
+
+def _not_text(file: Path, line: int) -> DataError:
+    return DataError(
+        f"{file} is not UTF-8 text (line {line}).", next="Save it as CSV UTF-8.", file=file
+    )
+
+
+def _check_lengths(file: Path, table: _Table, columns: Columns) -> None:
+    """Raise unless every line has the header's cells.
+
+    Spreadsheets add empty cells at the end of lines, or leave them out: that does no harm where no
+    column that is used lacks its cell.
+    """
+    width = len(table.header)
+    long = [(n, cells) for n, cells in table.lines if any(map(str.strip, cells[width:]))]
+    short = [(n, cells) for n, cells in table.lines if len(cells) <= columns.last]
+    for odd, what in ((long, "more"), (short, "fewer")):
+        if not odd:
+            continue
+        cells = odd[0][1]
+        at = min(columns.label, max(0, len(cells) - 2))
+        quoted = table.delimiter.join(cells[at : at + 2]).strip()
+        raise DataError(
+            f"{file} has {what} cells than columns in {_numbered([n for n, _ in odd])}: "
+            f"{table.delimiter.join(cells)!r}.",
+            expected=f"The first line names {count(width, 'column')}.",
+            next=f"A cell with a {_SIGNS[table.delimiter]} in it stands in quotes: "
+            f'"{quoted}". Put them there, or save the table anew with the program that made it.'
+            if what == "more"
+            else "Add what is missing: an empty cell needs its "
+            f"{_SIGNS[table.delimiter]}, and a quote its end.",
+            file=file,
+        )
+
+
+def _row(line: int, cells: list[str], columns: Columns) -> _Row:
+    def cell(place: int | None) -> str:
+        return "" if place is None else cells[place]
+
+    return _Row(
+        line,
+        cell(columns.path).strip(),
+        cell(columns.label),
+        cell(columns.split).strip(),
+        cell(columns.group).strip(),
+    )
+
+
+def _lines(rows: Sequence[_Row]) -> str:
+    return _numbered([row.line for row in rows])
+
+
+def _numbered(lines: Sequence[int]) -> str:
+    return f"line{'s' if len(lines) > 1 else ''} {listed([str(line) for line in lines], 10)}"
+
+
+def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
+    nameless = [row for row in rows if not row.path]
+    if nameless:
+        raise DataError(f"{file} has no path in {_lines(nameless)}.", next="Fill it in.", file=file)
+    missing = [row for row in rows if not row.label.strip() or row.label.strip() in MISSING]
+    if missing:
+        said = sorted({row.label.strip() for row in missing} - {""})
+        written = f" (written as {listed(said)})" if said else ""
+        raise DataError(
+            f"{file} has no label{written} in {_lines(missing)}.",
+            expected=f"Each photo has its class; {count(len(missing), 'line')} of {len(rows):,} "
+            "lack it.",
+            next="Fill it in, or take these lines out (in pandas: "
+            f"`frame.dropna(subset=[{columns.label_name!r}])` before `astype(str)` and `to_csv`).",
+            file=file,
+        )
+    unknown = sorted({row.split for row in rows if row.split and not part_of(row.split)})
+    if unknown:
+        raise DataError(
+            f"{file} has the unknown split {listed([repr(name) for name in unknown])}.",
+            expected=f"A split is one of {part_names()}.",
+            next=None
+            if columns.split_name == "split"
+            else f"If the column {columns.split_name!r} is about something else, rename it.",
+            file=file,
+        )
+    without = [row for row in rows if not row.split]
+    if without and len(without) < len(rows):
+        raise DataError(
+            f"{file} has no split in {_lines(without)}, but in others.",
+            next="Fill it in everywhere or nowhere.",
+            file=file,
+        )
+
+
+def _trimmed(file: Path, rows: Sequence[_Row]) -> list[Note]:
+    trimmed = [row for row in rows if row.label != row.label.strip()]
+    if not trimmed:
+        return []
+    shown = listed(sorted({repr(row.label) for row in trimmed}))
+    number = count(len(trimmed), "line")
+    text = f"Blanks around labels are not part of them ({number}: {shown})."
+    return [Note("blanks", text, file)]

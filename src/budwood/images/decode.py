@@ -1,0 +1,351 @@
+"""Photos that can be read and of which there is something to say: a line a kind, not a photo.
+
+How much may be decoded at the same time, by all threads and for whatever purpose.
+
+A photo takes the memory of its pixels, however few of them are wanted. Where photos are large there
+are fewer under way; the largest go alone.
+
+From the bytes of a photo's file to its pixels: upright, RGB, 8 bits, whatever it was.
+"""
+
+import ctypes
+import logging
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+from budwood.arrays import Photo
+from budwood.errors import PhotoError
+from budwood.images.depth import Depth, Samples
+from budwood.images.formats import (
+    SIDE_CHUNKS,
+    Header,
+    read_header,
+    undecodable,
+    without_side_chunks,
+)
+from budwood.images.formats import Decoded as Decoded
+from budwood.images.jpeg import decode_jpeg
+from budwood.images.pillow import decode_with_pillow, deep_samples
+from budwood.text import count
+
+OnOddity = Callable[[str], None]
+"""Told what is odd about a photo that is decoded."""
+
+
+class Oddities:
+    """What is odd about photos, gathered by many threads.
+
+    Example:
+        >>> odd = Oddities()
+        >>> odd.of(Path("b.jpg"))("no end marker, but all rows")
+        >>> odd.of(Path("a.jpg"))("no end marker, but all rows")
+        >>> print(*odd.lines())
+        2 photos have no end marker, but all rows; they are read as they are (the first is a.jpg).
+    """
+
+    def __init__(self) -> None:
+        self._paths: dict[str, set[Path]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, path: Path) -> OnOddity:
+        """What is to be called with a word on this photo."""
+
+        def add(kind: str) -> None:
+            with self._lock:
+                self._paths.setdefault(kind, set()).add(path)
+
+        return add
+
+    def lines(self) -> Iterator[str]:
+        """A line for each kind, which is forgotten then."""
+        with self._lock:
+            known, self._paths = sorted(self._paths.items()), {}
+        for kind, paths in known:
+            has, are = ("has", "it is read as it is") if len(paths) == 1 else _MANY
+            yield f"{count(len(paths), 'photo')} {has} {kind}; {are} (the first is {min(paths)})."
+
+
+_MANY = "have", "they are read as they are"
+
+
+ROOM = 512 * 2**20
+"""Bytes of pixels that may be there at once; more only if it is one photo."""
+LARGE_FILE = 32 * 2**20
+"""Bytes; of larger files one at a time is read and decoded."""
+LARGE_PHOTO = 64 * 2**20
+"""Bytes of pixels; after more, memory is given back at once."""
+
+
+class Gate:
+    """Lets in as many as there is room for, in order of arrival; the largest alone.
+
+    Example:
+        >>> gate = Gate(100)
+        >>> with gate.hold(60), gate.hold(40):
+        ...     gate.free
+        0
+    """
+
+    def __init__(self, room: int) -> None:
+        self.free = room
+        self._room = room
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, size: int) -> Iterator[None]:
+        """Wait until there is room for so much, and take it; all of it if that is too little."""
+        size, ticket = min(size, self._room), object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                self._changed.wait_for(
+                    lambda: self._waiting[0] is ticket and self.free >= size  # fair to large ones
+                )
+                self.free -= size
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            if size > LARGE_PHOTO:
+                _give_back()
+            with self._changed:
+                self.free += size
+                self._changed.notify_all()
+
+
+def _give_back() -> None:
+    """Let the system have what was freed: each thread's heap would keep it, a whole photo each."""
+    trim = getattr(_c_library(), "malloc_trim", None)  # glibc only
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _c_library() -> ctypes.CDLL | None:
+    return ctypes.CDLL(None) if os.name == "posix" else None
+
+
+PIXELS = Gate(ROOM)
+"""The one gate of the process."""
+_one_large_file = threading.Lock()
+
+
+def _open_anew() -> None:
+    """In a forked process: the threads that had room, or the lock, are not here to give it back."""
+    global _one_large_file
+    PIXELS.__init__(ROOM)  # type: ignore[misc]
+    _one_large_file = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_open_anew)
+
+
+def pixel_bytes(header: Header, reduction: int) -> int:
+    """About how much a photo takes while it is decoded."""
+    pixels = (header.height or 0) * (header.width or 0)
+    if header.format != "jpeg":
+        return 4 * pixels  # Pillow has four bytes for each
+    return 3 * pixels // reduction**2 + 6 * pixels * header.is_progressive
+
+
+def turn_of(path: Path) -> AbstractContextManager[object]:
+    """Held while a file is read and decoded: of large files there is one at a time.
+
+    Within it `PIXELS` may be waited for, never the other way about.
+    """
+    try:
+        is_large = path.stat().st_size > LARGE_FILE
+    except OSError:  # reading it says what is wrong
+        is_large = False
+    return _one_large_file if is_large else nullcontext()
+
+
+log = logging.getLogger("budwood")
+
+MEGAPIXELS = 200
+"""Photos with more are refused before they are decoded: a few kilobytes can unfold to terabytes."""
+
+
+def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
+    """The photo as `h w 3`, 0 to 255: upright (EXIF), RGB, alpha laid over white.
+
+    JPEG goes through libjpeg-turbo, the rest through Pillow, and through tifffile what Pillow does
+    not read. Of an animation the first frame counts, of a TIFF the first page.
+    Safe to call from many threads.
+
+    Args:
+        data: The bytes of the file.
+        megapixels: The largest photo to accept.
+
+    Raises:
+        PhotoError: If the bytes are no photo, end too early, are damaged, or unfold to too many
+            pixels. The path is not known here: the caller adds `file`.
+    """
+    return decode_reduced(data, lambda height, width: 1, megapixels=megapixels).photo
+
+
+def decode_reduced(
+    data: bytes,
+    reduce: Callable[[int, int], int],
+    *,
+    megapixels: float = MEGAPIXELS,
+    depth: Depth | None = None,
+    on_oddity: OnOddity = lambda kind: None,
+) -> Decoded:
+    """What `decode` gives, in less time at a fraction of its size: if `reduce` allows it.
+
+    Args:
+        data: The bytes of the file.
+        reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
+            JPEG is, and a very large photo.
+        megapixels: The largest photo to accept, at its full size.
+        depth: What is black and white in samples of more than 8 bits; None: their full range.
+        on_oddity: Told what is odd about a photo that can be read.
+
+    Raises:
+        PhotoError: As `decode`.
+    """
+    with decoding(data, reduce, megapixels=megapixels, depth=depth, on_oddity=on_oddity) as decoded:
+        return decoded
+
+
+def deep_samples_of(data: bytes, *, megapixels: float = MEGAPIXELS) -> Samples | None:
+    """The samples of a photo of more than 8 bits, as they are stored; None of any other.
+
+    Raises:
+        PhotoError: As `decode`.
+    """
+    with _one_boundary("photo"):
+        header = read_header(data)
+    if header.format not in ("png", "tiff"):
+        return None
+    with PIXELS.hold(pixel_bytes(header, 1)), _one_boundary(str(header)):
+        return deep_samples(data, header, partial(_check_size, megapixels))
+
+
+@contextmanager
+def decoding(
+    data: bytes,
+    reduce: Callable[[int, int], int],
+    *,
+    megapixels: float = MEGAPIXELS,
+    depth: Depth | None = None,
+    on_oddity: OnOddity = lambda kind: None,
+) -> Iterator[Decoded]:
+    """What `decode_reduced` gives, to be used within: until then no more photos are decoded in
+    other threads than there is room for."""
+
+    check_size = partial(_check_size, megapixels)
+    with _one_boundary("photo"):
+        header = read_header(data)
+        if header.height is not None and header.width is not None:
+            check_size(header.height, header.width)
+    reduction = 1
+    if header.format == "jpeg":
+        reduction = _stored_reduction(header, reduce, header.height or 0, header.width or 0)
+    with PIXELS.hold(pixel_bytes(header, reduction)):
+        with _one_boundary(str(header)):
+            decoded = _decoded(
+                data, header, reduction, check_size, reduce, depth or Depth(), on_oddity
+            )
+        yield decoded
+
+
+def _check_size(megapixels: float, height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise PhotoError(
+            f"The header of the photo says that it has {width} x {height} pixels.",
+            next="Open it in an image program and save it again, or copy the file again.",
+        )
+    if height * width > megapixels * 1e6:
+        raise PhotoError(
+            f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
+            expected=f"At most {megapixels:,.0f} megapixels are accepted.",
+            next="Scale it down.",
+        )
+
+
+@contextmanager
+def _one_boundary(kind: str) -> Iterator[None]:
+    """Whatever a decoder raises says that this photo cannot be read, and ends nothing else."""
+    try:
+        yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        log.debug("A photo cannot be decoded", exc_info=True)
+        raise undecodable(f"{str(error).rstrip('.')} ({type(error).__name__})", kind) from None
+
+
+def _decoded(
+    data: bytes,
+    header: Header,
+    reduction: int,
+    check_size: Callable[[int, int], None],
+    reduce: Callable[[int, int], int],
+    depth: Depth,
+    on_oddity: OnOddity,
+) -> Decoded:
+    """The photo upright, by the decoder that it is for."""
+    decoded = None
+    oddity = header.oddity
+    if header.format == "jpeg" and header.components in (1, 3, 4):
+        found = decode_jpeg(data, header, reduction)
+        if found is not None:
+            photo, oddity = found
+            decoded = Decoded(photo, header.height or 0, header.width or 0, reduction)
+    if decoded is None:
+        reduce_stored = partial(_stored_reduction, header, reduce)
+        try:
+            decoded = decode_with_pillow(data, header, check_size, reduce_stored, depth)
+        except PhotoError:
+            if header.format != "png" or (plain := without_side_chunks(data)) is None:
+                raise
+            decoded = decode_with_pillow(plain, header, check_size, reduce_stored, depth)
+            oddity = SIDE_CHUNKS
+    if oddity is not None:
+        on_oddity(oddity)
+    return _turned(decoded, header.orientation)
+
+
+def _stored_reduction(
+    header: Header, reduce: Callable[[int, int], int], height: int, width: int
+) -> int:
+    """By how much a photo stored like that is reduced."""
+    if header.orientation >= 5:
+        height, width = width, height
+    reduction = reduce(height, width)
+    # Turned, a last pixel that is there in part would come first: so here all must be whole.
+    return reduction if header.orientation == 1 else math.gcd(reduction, height, width)
+
+
+def _turned(decoded: Decoded, orientation: int) -> Decoded:
+    height, width = decoded.height, decoded.width
+    if orientation >= 5:
+        height, width = width, height
+    return Decoded(upright(decoded.photo, orientation), height, width, decoded.reduction)
+
+
+def upright(photo: Photo, orientation: int) -> Photo:
+    """The photo turned and mirrored as its EXIF orientation asks.
+
+    Example:
+        >>> upright(np.zeros((20, 10, 3), np.uint8), 6).shape  # stored lying on its side
+        (10, 20, 3)
+    """
+    if orientation >= 5:
+        photo = photo.transpose(1, 0, 2)
+    flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation)
+    return np.flip(photo, flipped) if flipped else photo

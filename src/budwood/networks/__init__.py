@@ -1,1 +1,0 @@
-"""The catalogue of architectures, how a network is built, and where its weights come from."""
