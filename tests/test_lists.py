@@ -8,7 +8,7 @@ import pytest
 from budwood.data.lists import find_in_list
 from budwood.errors import DataError
 from budwood.files import csv_bytes, path_cell, write_list
-from budwood.reporting.records import Listed, photos_of, write_photos
+from budwood.reporting.records import ListedImage, photos_of, write_photos
 
 LATIN = os.fsdecode(b"g\xe4nsebl\xfcmchen.jpg")
 
@@ -26,7 +26,7 @@ def test_a_list_of_photos_names_the_same_files_again(tmp_path, monkeypatch, name
 
 
 def test_the_list_of_a_run_keeps_names_that_are_no_utf8(tmp_path):
-    photos = [Listed(tmp_path / LATIN, os.fsdecode(b"bl\xfcte"), "train", "g")]
+    photos = [ListedImage(tmp_path / LATIN, os.fsdecode(b"bl\xfcte"), "train", "g")]
     write_photos(tmp_path / "photos.csv", photos)
     assert photos_of(tmp_path, {}) == tuple(photos)
 

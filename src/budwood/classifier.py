@@ -22,8 +22,8 @@ from budwood.errors import ConfigError, PhotoError
 from budwood.evaluation.learning_curve import LearningCurve, learning_curve
 from budwood.evaluation.metrics import Evaluation
 from budwood.evaluation.reliability import (
+    Assessment,
     CrossValidation,
-    Verdict,
     crossed,
     ood_of,
     temperature_of,
@@ -33,7 +33,7 @@ from budwood.evaluation.reliability import (
 from budwood.evaluation.selective import SelectiveRule
 from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered
+from budwood.features.gathering import Extraction, FeatureSet
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.fitting import Fit, fit_plan, require_readable
@@ -239,7 +239,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 self._plan = self._new_plan(self.network_)
             return self._plan
 
-    def gather(self, paths: Sequence[Path]) -> Gathered:
+    def gather(self, paths: Sequence[Path]) -> FeatureSet:
         """Run the trunk over photos ahead of fitting and judging; says which are broken."""
         return self.plan.judging_rows(paths)
 
@@ -300,7 +300,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._tell_of_depth(split.paths)
         return self.judge(split).evaluation
 
-    def judge(self, split: Split, abstain: float | None = None) -> Verdict:
+    def judge(self, split: Split, abstain: float | None = None) -> Assessment:
         """What `evaluate` gives, and how far its word could be taken on these photos.
 
         Args:
@@ -383,7 +383,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         found = known or fit_probe(rows, labels, k, self.probe or Probe(), groups=groups)
         return learning_curve(rows, labels, k, penalty=found.penalty, groups=groups, seed=seed)
 
-    def head_features(self, gathered: Gathered) -> NDArray[np.float32]:
+    def head_features(self, gathered: FeatureSet) -> NDArray[np.float32]:
         """What the last layer is fed with, `n d`; where it is not the only one that trains, the
         means of what is frozen."""
         if not gathered.paths:

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from budwood.course import degradation
-from budwood.course.degradation import NETWORKS, Trained, show_degradation
+from budwood.course.degradation import NETWORKS, TrainedNetwork, show_degradation
 from budwood.errors import ConfigError, DataError
 from budwood.models.building import build
 
@@ -101,7 +101,9 @@ def untrained(monkeypatch):
 
     def train(name, photos, training, *_):
         seen.append((photos.train, training))
-        return Trained(name, *NETWORKS[name], 1, ({"epoch": 1, "loss": 1.0},), 0.1, 1.0), photos
+        return TrainedNetwork(
+            name, *NETWORKS[name], 1, ({"epoch": 1, "loss": 1.0},), 0.1, 1.0
+        ), photos
 
     monkeypatch.setattr(degradation, "_train", train)
     return seen

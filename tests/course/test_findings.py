@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from budwood.course.degradation import NETWORKS, Degradation, Trained
+from budwood.course.degradation import NETWORKS, Degradation, TrainedNetwork
 from budwood.learning.training import Training, batches
 
 
 def result_of(*losses, photos=33):
     """A result with these losses in the order of the networks."""
     networks = tuple(
-        Trained(name, *NETWORKS[name], 1, ({"epoch": 1, "loss": loss},), 0.1, 1.0)
+        TrainedNetwork(name, *NETWORKS[name], 1, ({"epoch": 1, "loss": loss},), 0.1, 1.0)
         for name, loss in zip(NETWORKS, losses, strict=True)
     )
     return Degradation("x", ("a", "b"), photos, Training(batch_size=16), networks, None)

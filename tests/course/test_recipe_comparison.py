@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from budwood.course.recipe_comparison import Reached, beside
+from budwood.course.recipe_comparison import RunFigures, beside
 from budwood.course.recipes import load_recipe
 
-REACHED = Reached(
+REACHED = RunFigures(
     test_top1=0.9,
     train_top1=0.95,
     train_photos=2569,

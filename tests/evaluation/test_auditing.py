@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.data.duplicates import Moment
-from budwood.evaluation.data_issues import Audited, findings, leaked, likenesses
+from budwood.data.duplicates import CaptureTime
+from budwood.evaluation.data_issues import AuditedImages, findings, leaked, likenesses
 from budwood.evaluation.leakage import leak_of
 from budwood.learning.probe import fit_probe
 
@@ -22,7 +22,7 @@ def audited(n=40, seed=0, **changes):
     features = random.normal(size=(n, 32)) + 6 * np.eye(2, 32)[labels]
     parts = tuple("test" if i % 4 == 3 else "train" for i in range(n))
     small = random.integers(0, 256, (n, 8, 8)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
-    photos = Audited(
+    photos = AuditedImages(
         root=Path("photos"),
         classes=CLASSES,
         paths=tuple(Path(f"photos/{CLASSES[k]}/{i}.jpg") for i, k in enumerate(labels)),
@@ -95,7 +95,7 @@ def test_a_copy_is_the_same_picture():
 
 
 def burst(photos, members):
-    moments = [Moment("camera", 1e6 + 2 * i) if i in members else None for i in range(40)]
+    moments = [CaptureTime("camera", 1e6 + 2 * i) if i in members else None for i in range(40)]
     return replace(photos, moments=tuple(moments))
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import nn
 
 from budwood.features.extraction import Progress
-from budwood.features.gathering import Extraction, Gathered, Gatherer
+from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
 from budwood.features.store import stored_makers
 from budwood.images.preprocessing import Preprocessing
 from budwood.models.info import info
@@ -55,11 +55,11 @@ class TwoRows(Tiny):
 class Bench:
     """A gatherer, and what it said."""
 
-    gatherer: Gatherer
+    gatherer: FeatureExtractor
     notes: list[str]
     progress: list[Progress]
 
-    def gather(self, paths: list[Path], **options: bool) -> Gathered:
+    def gather(self, paths: list[Path], **options: bool) -> FeatureSet:
         return self.gatherer.gather(paths, **options)
 
     def said(self, text: str) -> list[str]:
@@ -95,7 +95,7 @@ def bench():
     def make(network: nn.Module | None = None, **options) -> Bench:
         network = network or Tiny()
         notes, progress = [], []
-        gatherer = Gatherer(
+        gatherer = FeatureExtractor(
             cut_of(network),
             info(network).preprocessing,
             Extraction(**{"precision": "fp32", **options}),

@@ -19,7 +19,7 @@ from torch import nn
 
 from budwood.features import engine_choice, extraction, verification
 from budwood.features.engines import EngineSpec
-from budwood.features.gathering import Extraction, Gatherer
+from budwood.features.gathering import Extraction, FeatureExtractor
 from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Preprocessing
 from budwood.models.info import info
@@ -59,7 +59,7 @@ def work(job):
     verification.build_engine = lambda trunk, spec, *_: Slow(trunk, spec)
     engine_choice.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()
-    gatherer = Gatherer(
+    gatherer = FeatureExtractor(
         cut(Prepared(network, info(network).preprocessing).eval()),
         info(network).preprocessing,
         Extraction(),

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from budwood.features.extraction import COMPACT_TOLERANCE as TOLERANCE
 from budwood.features.extraction import compacted
-from budwood.features.store import MemoryShelf, RowStore
+from budwood.features.store import MemoryCache, RowStore
 
 values = st.floats(-1e5, 1e5, width=32)
 
@@ -42,7 +42,7 @@ def test_small_and_large_shards_are_read_as_one(budwood_home):
     small, large = (np.array([[value]], kind) for value, kind in ((1.5, "f2"), (1e6, "f4")))
     store.write([b"a" * 16], small)
     store.write([b"b" * 16], large)
-    for shelf in (store, MemoryShelf(store), RowStore("maker", {})):
+    for shelf in (store, MemoryCache(store), RowStore("maker", {})):
         rows = shelf.at(shelf.locate([b"b" * 16, b"a" * 16]))
         assert rows.dtype == np.float32
         np.testing.assert_array_equal(rows, [[1e6], [1.5]])

@@ -14,7 +14,7 @@ from budwood.errors import ConfigError, StoreError
 from budwood.features import engine_choice, extraction, verification
 from budwood.features import store as stores
 from budwood.features.engines import EngineSpec
-from budwood.features.gathering import CHANGED, Extraction, Gatherer
+from budwood.features.gathering import CHANGED, Extraction, FeatureExtractor
 from budwood.features.rows import LiveRows
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
@@ -231,7 +231,7 @@ def test_an_engine_refused_on_other_photos_is_not_tried_on_a_few_new_ones(bench,
 def test_nothing_frozen_means_that_the_photo_itself_is_the_row(draw, tiny):
     network = tiny()
     parts = budwood.cut(Prepared(network, info(network).preprocessing).eval())
-    gatherer = Gatherer(
+    gatherer = FeatureExtractor(
         parts, info(network).preprocessing, Extraction(precision="fp32"), lambda _: None
     )
     paths = draw(3)

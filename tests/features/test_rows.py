@@ -7,7 +7,7 @@ import torch
 from budwood.errors import PhotoError
 from budwood.features import rows
 from budwood.features.engines import EngineSpec
-from budwood.features.rows import LiveRows, Selected, StoredRows
+from budwood.features.rows import LiveRows, RowSubset, StoredRows
 from budwood.features.store import RowStore
 from budwood.features.torch_engine import TorchEngine
 
@@ -44,18 +44,18 @@ def test_rows_that_were_taken_may_be_written_to(source):
 
 
 def test_a_selection_counts_from_its_own_start(source):
-    part = Selected(source, [1, 3, 5])
+    part = RowSubset(source, [1, 3, 5])
     assert len(part) == 3
     assert part.take([2, 0])[1].tolist() == [0, 4]
 
 
 def test_a_selection_may_leave_tensors_out(source):
-    (only,) = Selected(source, [0, 1], tensors=[1]).take([1])
+    (only,) = RowSubset(source, [0, 1], tensors=[1]).take([1])
     assert only.tolist() == [4]
 
 
 def test_a_selection_of_a_selection_is_one(source):
-    part = Selected(Selected(source, [1, 3, 5]), [2, 1])
+    part = RowSubset(RowSubset(source, [1, 3, 5]), [2, 1])
     assert part.take([0, 1])[1].tolist() == [0, 2]
 
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from budwood.errors import StoreError
 from budwood.features.shards import is_intact, open_shard
 from budwood.features.store import (
-    MemoryShelf,
+    MemoryCache,
     RowStore,
     maker_key,
     store_folder,
@@ -160,7 +160,7 @@ def test_a_maker_key_does_not_depend_on_the_order_of_fields():
 def test_memory_lies_over_the_store_and_never_reaches_it(shards):
     below = RowStore("maker", {})
     below.write(photos(2), rows(2))
-    shelf = MemoryShelf(below)
+    shelf = MemoryCache(below)
     shelf.write(photos(2, first=2), rows(2, seed=1))
     assert all(key in shelf for key in photos(4))
     assert photo(4) not in shelf

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from budwood.data.duplicates import Moment, bursts, moment_of
+from budwood.data.duplicates import CaptureTime, bursts, moment_of
 
 
 def jpeg(**tags):
@@ -89,14 +89,20 @@ def test_where_no_time_is_told_there_is_none(data):
 
 
 def test_cameras_are_kept_apart_and_pauses_end_a_burst():
-    moments = [Moment("a", 30.0), Moment("b", 1.0), Moment("a", 0.0), Moment("a", 8.0), None]
+    moments = [
+        CaptureTime("a", 30.0),
+        CaptureTime("b", 1.0),
+        CaptureTime("a", 0.0),
+        CaptureTime("a", 8.0),
+        None,
+    ]
     assert bursts(moments, pause=10) == [[2, 3]]
     assert bursts(moments, pause=25) == [[2, 3, 0]]
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 100)), max_size=30))
 def test_every_photo_is_in_one_burst_at_most_and_neighbours_are_close(taken):
-    moments = [Moment(*one) for one in taken]
+    moments = [CaptureTime(*one) for one in taken]
     found = bursts(moments, pause=5)
     together = [i for burst in found for i in burst]
     assert len(set(together)) == len(together)

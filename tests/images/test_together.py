@@ -8,8 +8,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from budwood.data import duplicates as module
 from budwood.data.duplicates import together
-from budwood.data.layouts import Found, LabelledPhoto
-from budwood.data.likeness import Alike, Copies
+from budwood.data.layouts import LabelledParts, LabelledPhoto
+from budwood.data.likeness import Copies, SimilarPair
 from budwood.data.splits import with_groups
 
 
@@ -120,10 +120,12 @@ def test_photos_alone_or_none_at_all_have_nobody_to_belong_to(photos):
 
 
 def test_pairs_that_were_not_compared_are_told(photos, monkeypatch):
-    monkeypatch.setattr(module, "alike", lambda small, bits: Copies((Alike(0, 1, 0.95),), 12_000))
+    monkeypatch.setattr(
+        module, "alike", lambda small, bits: Copies((SimilarPair(0, 1, 0.95),), 12_000)
+    )
     seen = together(photos)
     assert not seen.is_complete
     assert together(photos).left_out == 12_000  # what is kept tells it, too
-    found = Found({"train": [LabelledPhoto(path, "a") for path in photos]}, ())
+    found = LabelledParts({"train": [LabelledPhoto(path, "a") for path in photos]}, ())
     notes = [str(note) for note in with_groups(found, photos[0].parent).notes]
     assert any("12,000 pairs of photos that are alike at a glance" in note for note in notes)

@@ -8,7 +8,13 @@ from torch import nn
 
 from budwood.errors import CutError, PhotoError, UnknownName
 from budwood.learning import forecasting
-from budwood.learning.forecasting import Forecast, StepTimes, forecasts, probe_seconds, step_times
+from budwood.learning.forecasting import (
+    StepTimes,
+    TimeForecast,
+    forecasts,
+    probe_seconds,
+    step_times,
+)
 from budwood.surgery.cutting import FrontierTensor
 
 
@@ -63,7 +69,7 @@ def test_an_unknown_network_is_an_error(photos):
 
 
 def test_what_a_process_takes_is_added():
-    one = Forecast("head", (), 10, 5.0, 100, 7).after(2.0)
+    one = TimeForecast("head", (), 10, 5.0, 100, 7).after(2.0)
     assert (one.seconds, one.memory_bytes, one.stored_bytes) == (7.0, 100, 7)
 
 

@@ -15,7 +15,7 @@ from budwood.errors import ConfigError, DataError
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.regularisation import (
     PENALTIES_PER_FEATURE,
-    Tried,
+    PenaltyFits,
     one_standard_error,
 )
 
@@ -187,7 +187,7 @@ def test_features_without_meaning_get_a_strong_penalty():
 
 def tried(penalty, losses):
     losses = np.array(losses)
-    return Tried(penalty, torch.zeros(1), torch.zeros(1), losses, losses < 1)
+    return PenaltyFits(penalty, torch.zeros(1), torch.zeros(1), losses, losses < 1)
 
 
 def test_the_strongest_penalty_within_one_standard_error_of_the_best_is_chosen():

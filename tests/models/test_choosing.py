@@ -6,7 +6,7 @@ import pytest
 
 from budwood.errors import WeightsError
 from budwood.models.catalog import find
-from budwood.models.constructing import Choice, choose, structure_tag
+from budwood.models.constructing import ChosenWeights, choose, structure_tag
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ from budwood.models.constructing import Choice, choose, structure_tag
 )
 def test_published_weights_are_chosen_by_name(name, weights, tag):
     choice = choose(find(name), weights)
-    assert choice == Choice(tag, tag)
+    assert choice == ChosenWeights(tag, tag)
     assert choice.published == tag
 
 
 @pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite0", "vit_giant_patch14_224"])
 def test_none_is_always_possible(name):
-    assert choose(find(name), "none") == Choice("none", None)
+    assert choose(find(name), "none") == ChosenWeights("none", None)
     assert choose(find(name), "none").published is None
 
 

@@ -7,12 +7,14 @@ import pytest
 from torch import nn
 
 from budwood.models.info import info, set_info
-from budwood.models.receipts import Line, Receipt, percent
+from budwood.models.receipts import Receipt, TensorReceipt, percent
 
 LINES = {
-    "loaded": Line(name="conv1.weight", status="loaded", shape=(8, 3), given=(8, 3)),
-    "renamed": Line(name="bn1.bias", status="renamed", source="m.bn1.bias", shape=(8,), given=(8,)),
-    "by name": Line(
+    "loaded": TensorReceipt(name="conv1.weight", status="loaded", shape=(8, 3), given=(8, 3)),
+    "renamed": TensorReceipt(
+        name="bn1.bias", status="renamed", source="m.bn1.bias", shape=(8,), given=(8,)
+    ),
+    "by name": TensorReceipt(
         name="fc.bias",
         status="by name",
         shape=(3,),
@@ -20,12 +22,14 @@ LINES = {
         rows=(1, 3),
         detail="1 of 3 rows by name: cat",
     ),
-    "shape differs": Line(name="fc.weight", status="shape differs", shape=(5, 9), given=(7, 9)),
-    "other classes": Line(
+    "shape differs": TensorReceipt(
+        name="fc.weight", status="shape differs", shape=(5, 9), given=(7, 9)
+    ),
+    "other classes": TensorReceipt(
         name="aux.bias", status="other classes", shape=(2,), given=(2,), detail="the head is new"
     ),
-    "missing": Line(name="neck.weight", status="missing", shape=(4, 4)),
-    "unexpected": Line(name="queue", status="unexpected", given=(128, 4096)),
+    "missing": TensorReceipt(name="neck.weight", status="missing", shape=(4, 4)),
+    "unexpected": TensorReceipt(name="queue", status="unexpected", given=(128, 4096)),
 }
 ALL = Receipt(tuple(LINES.values()), share=0.5, notes=("One note.",), file=Path("a/mine.pth"))
 
@@ -42,7 +46,9 @@ def test_the_summary_counts_every_tensor_and_names_the_first():
 
 
 def test_the_summary_is_short_whatever_the_number_of_tensors():
-    lines = tuple(Line(name=f"{i}.weight", status="missing", shape=(1,)) for i in range(900))
+    lines = tuple(
+        TensorReceipt(name=f"{i}.weight", status="missing", shape=(1,)) for i in range(900)
+    )
     assert Receipt(lines, share=0.0).summary.endswith(
         "900 missing: 0.weight, 1.weight, 2.weight and 897 more"
     )
@@ -97,7 +103,7 @@ def test_full_is_what_has_every_tensor_of_the_network(statuses, full):
 
 
 def test_rows_that_are_all_carried_over_are_full():
-    line = Line(name="fc.bias", status="by name", shape=(3,), given=(3,), rows=(3, 3))
+    line = TensorReceipt(name="fc.bias", status="by name", shape=(3,), given=(3,), rows=(3, 3))
     assert Receipt((line,), share=1.0).is_full
 
 

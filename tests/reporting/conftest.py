@@ -9,7 +9,7 @@ import torch
 
 from budwood.evaluation.calibration import reliability
 from budwood.evaluation.metrics import evaluate_logits
-from budwood.reporting.report_data import Cell, CurvePoint, DataIssue, Facts, Growth, Picture
+from budwood.reporting.report_data import Cell, CurvePoint, DataIssue, Growth, Picture, ReportData
 from budwood.settings import Settings
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
@@ -85,7 +85,7 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
     )
     random = np.random.default_rng(0)
     shares = random.dirichlet(np.ones(3), 28)
-    facts = Facts(
+    facts = ReportData(
         run="runs/x",
         request=Settings(data=Path("photos")),
         result=result,
@@ -122,6 +122,6 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
 
 
 @pytest.fixture
-def facts() -> Facts:
+def facts() -> ReportData:
     """A run of three classes, with something in every part of its report."""
     return facts_with()

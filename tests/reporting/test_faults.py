@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from budwood.reporting.records import Listed
+from budwood.reporting.records import ListedImage
 from budwood.reporting.report_data import equal_photos, probably_wrong, small_classes
 
 
 def test_equal_files_are_told_by_what_is_wrong_with_them():
     photos = [
-        Listed(Path("1"), "a", "train"),
-        Listed(Path("2"), "a", "train"),
-        Listed(Path("3"), "a", "test"),
-        Listed(Path("4"), "a", "train"),
-        Listed(Path("5"), "b", "train"),
-        Listed(Path("6"), "a", "test"),
-        Listed(Path("7"), "a", "test"),
+        ListedImage(Path("1"), "a", "train"),
+        ListedImage(Path("2"), "a", "train"),
+        ListedImage(Path("3"), "a", "test"),
+        ListedImage(Path("4"), "a", "train"),
+        ListedImage(Path("5"), "b", "train"),
+        ListedImage(Path("6"), "a", "test"),
+        ListedImage(Path("7"), "a", "test"),
     ]
     found = equal_photos(photos, [b"x", b"x", b"y", b"y", b"z", b"z", b"w"])
     assert [(f.kind, [p.path for p in f.photos]) for f in found] == [
@@ -45,6 +45,6 @@ def test_a_label_that_others_contradict_is_found():
 
 
 def test_classes_of_few_training_photos_are_named():
-    photos = [Listed(Path(str(i)), "a", "train") for i in range(12)]
-    photos += [Listed(Path("x"), "b", "train"), Listed(Path("y"), "b", "test")]
+    photos = [ListedImage(Path(str(i)), "a", "train") for i in range(12)]
+    photos += [ListedImage(Path("x"), "b", "train"), ListedImage(Path("y"), "b", "test")]
     assert small_classes(photos, ("a", "b", "c")) == {"b": 1, "c": 0}

@@ -6,7 +6,14 @@ import pytest
 
 from budwood.data.folder import load_folder
 from budwood.errors import ConfigError
-from budwood.reporting.records import Listed, Record, listed, photos_of, read_record, write_photos
+from budwood.reporting.records import (
+    ListedImage,
+    RunRecord,
+    listed,
+    photos_of,
+    read_record,
+    write_photos,
+)
 from budwood.settings import Settings
 
 
@@ -46,7 +53,9 @@ def test_a_run_without_a_list_whose_photos_have_gone_knows_none(folder):
 def test_photos_that_are_there_are_told_from_others(folder):
     photos = listed(load_folder(folder.parent / "photos"))
     photos[0].path.unlink()
-    record = Record(folder, Settings(data=folder.parent / "photos"), {"test": None}, photos, {}, "")
+    record = RunRecord(
+        folder, Settings(data=folder.parent / "photos"), {"test": None}, photos, {}, ""
+    )
     assert record.here() == photos[1:]
     assert record.shown(photos[0].path) == f"{photos[0].label}/{photos[0].path.name}"
     assert record.shown("elsewhere/1.jpg") == "elsewhere/1.jpg"
@@ -54,7 +63,7 @@ def test_photos_that_are_there_are_told_from_others(folder):
 
 
 def test_paths_of_a_list_are_short_too(folder):
-    record = Record(folder, Settings(data=folder / "photos.csv"), {"test": None}, (), {}, "")
+    record = RunRecord(folder, Settings(data=folder / "photos.csv"), {"test": None}, (), {}, "")
     assert record.shown(folder / "a/1.jpg") == "a/1.jpg"
 
 
@@ -78,6 +87,6 @@ def test_a_damaged_list_is_told(folder):
 
 
 def test_names_with_commas_and_quotes_survive(tmp_path):
-    photos = (Listed(tmp_path / 'a, "b".jpg', "c,d", "train"),)
+    photos = (ListedImage(tmp_path / 'a, "b".jpg', "c,d", "train"),)
     write_photos(tmp_path / "photos.csv", photos)
     assert photos_of(tmp_path, {}) == photos

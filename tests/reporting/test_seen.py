@@ -10,7 +10,7 @@ from budwood.reporting.report_data import (
     CLASSES,
     LISTED,
     PHOTOS,
-    Seen,
+    PredictedImages,
     photos_of_cells,
     shown_places,
 )
@@ -20,7 +20,7 @@ def seen_of(labels, predicted, k):
     shares = np.full((len(labels), k), 0.1)
     shares[np.arange(len(labels)), predicted] = np.linspace(0.5, 0.9, len(labels))
     paths = tuple(Path(f"{i}.jpg") for i in range(len(labels)))
-    return Seen(paths, np.array(labels), shares)
+    return PredictedImages(paths, np.array(labels), shares)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60))

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional
 from torchvision.models.swin_transformer import SwinTransformer
 
-from budwood.features.rows import RowsInMemory, Selected
+from budwood.features.rows import RowsInMemory, RowSubset
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.precision import pooled
 from budwood.models.info import info, set_info
@@ -134,7 +134,7 @@ def test_stored_maps_are_pooled_to_their_features(make, trained, sought, shape):
     found = pooled(rows)
     assert found.shape == (3, width)
     torch.testing.assert_close(found, maps.mean((1, 2) if make is swin else (2, 3)))
-    torch.testing.assert_close(pooled(Selected(rows, [2, 0], [0])), found[[2, 0]])
+    torch.testing.assert_close(pooled(RowSubset(rows, [2, 0], [0])), found[[2, 0]])
 
 
 def test_stages_of_a_swin_are_means_over_places_of_photos_that_are_no_squares():

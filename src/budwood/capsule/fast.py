@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.capsule.format import Contents, read_answering
+from budwood.capsule.format import CapsuleContents, read_answering
 from budwood.evaluation.trust import Answers, Trust, trust_in
 from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
 from budwood.features.extraction import OnProgress, Unreadable, counted, decoded, extract
@@ -134,7 +134,7 @@ def compiled_classifier(
     return None if usual is None else replace(found, engine=usual)
 
 
-def _golden_error(found: CompiledClassifier, contents: Contents) -> float:
+def _golden_error(found: CompiledClassifier, contents: CapsuleContents) -> float:
     """How far its answers to the golden images are from those that the capsule holds, as a share of
     their spread."""
     golden = contents.golden

@@ -42,7 +42,7 @@ class Golden:
 
 
 @dataclass(frozen=True, eq=False)
-class Contents:
+class CapsuleContents:
     """What a file holds."""
 
     about: dict[str, Any]
@@ -121,7 +121,7 @@ def write(
         save_file(tensors, file.name, metadata)  # from where they lie, without a copy
 
 
-def read(path: Path) -> Contents:
+def read(path: Path) -> CapsuleContents:
     """All that a capsule holds, with torch; every byte is checked.
 
     Raises:
@@ -158,12 +158,12 @@ def read(path: Path) -> Contents:
             file=path,
         )
     try:
-        return Contents(about_in(metadata) or {}, tensors)
+        return CapsuleContents(about_in(metadata) or {}, tensors)
     except (ValueError, LookupError, TypeError) as problem:
         raise not_ours(path, problem) from None
 
 
-def read_answering(path: Path) -> Contents | None:
+def read_answering(path: Path) -> CapsuleContents | None:
     """What answers on a compiled trunk, without torch; None of a file without that, or one that is
     no capsule or has changed."""
     try:
@@ -178,7 +178,9 @@ def read_answering(path: Path) -> Contents | None:
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, LookupError, TypeError):
         return None
-    return Contents(about, tensors) if digest(tensors, metadata["about"]) == expected else None
+    return (
+        CapsuleContents(about, tensors) if digest(tensors, metadata["about"]) == expected else None
+    )
 
 
 def not_ours(path: Path, problem: Exception) -> CapsuleError:

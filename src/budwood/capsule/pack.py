@@ -169,7 +169,7 @@ def packed(
     )
 
 
-def _capsule(contents: format.Contents) -> Capsule:
+def _capsule(contents: format.CapsuleContents) -> Capsule:
     about, tensors = contents.about, contents.tensors
     return Capsule(
         origin=Origin.from_json(about["origin"]),

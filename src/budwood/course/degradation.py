@@ -35,7 +35,7 @@ NOTICED = 0.05
 
 @displayed
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """One of the networks and how its training went."""
 
     name: str
@@ -76,7 +76,7 @@ class Degradation:
     classes: tuple[str, ...]
     photos: int
     training: Training
-    networks: tuple[Trained, ...]
+    networks: tuple[TrainedNetwork, ...]
     """Plain ones first, of 20 layers before 56."""
     chart: Path
 
@@ -222,7 +222,7 @@ def show_degradation(
     require_writable(folder)
     found = load_folder(_draw(on_note) if data is None else data, seed=seed)
     found = dataclasses.replace(found, train=_some(found.train, photos, seed), val=None, test=None)
-    networks: list[Trained] = []
+    networks: list[TrainedNetwork] = []
     for name in NETWORKS:
         on_note(f"Training {name}, {len(networks) + 1} of {len(NETWORKS)}.")
         trained, found = _train(name, found, training, on_note, on_progress, on_epoch)
@@ -264,7 +264,7 @@ def _train(
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
     on_epoch: Callable[[Epoch], None] | None,
-) -> tuple[Trained, ImageFolder]:
+) -> tuple[TrainedNetwork, ImageFolder]:
     """A network after its training, and the photos that could be read."""
     started = time.perf_counter()
     network = build(name, weights="none", classes=photos.classes, seed=training.seed)
@@ -284,7 +284,7 @@ def _train(
     fit = model.fit(left.train).fit_
     assert fit is not None
     layers, has_shortcuts = NETWORKS[name]
-    trained = Trained(
+    trained = TrainedNetwork(
         name,
         layers,
         has_shortcuts,
@@ -296,7 +296,7 @@ def _train(
     return trained, left
 
 
-def _curve(network: Trained) -> Curve:
+def _curve(network: TrainedNetwork) -> Curve:
     kind = "residual" if network.has_shortcuts else "plain"
     return Curve(
         f"{kind}, {network.layers} layers",

@@ -10,7 +10,7 @@ from budwood.text import aligned
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reached:
+class RunFigures:
     """What a run gave."""
 
     test_top1: float | None
@@ -25,11 +25,11 @@ class Reached:
 
 
 @dataclass(frozen=True)
-class Beside:
+class ChapterComparison:
     """A run, the chapter's result, and the differences."""
 
     recipe: Recipe
-    reached: Reached
+    reached: RunFigures
     differs: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -68,12 +68,12 @@ class Beside:
                 yield name, format(here, form), format(there, form)
 
 
-def beside(recipe: Recipe, request: Settings, reached: Reached) -> Beside:
+def beside(recipe: Recipe, request: Settings, reached: RunFigures) -> ChapterComparison:
     """The run of a recipe beside the chapter's result."""
-    return Beside(recipe, reached, tuple(_differences(recipe, request, reached)))
+    return ChapterComparison(recipe, reached, tuple(_differences(recipe, request, reached)))
 
 
-def _differences(recipe: Recipe, request: Settings, reached: Reached) -> Iterator[str]:
+def _differences(recipe: Recipe, request: Settings, reached: RunFigures) -> Iterator[str]:
     chapter = recipe.chapter
     if chapter is None:
         return

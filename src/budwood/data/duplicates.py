@@ -33,7 +33,7 @@ _SEGMENT = 2**16
 
 
 @dataclass(frozen=True)
-class Moment:
+class CaptureTime:
     """Where a photo stands in what its camera took."""
 
     camera: str
@@ -42,7 +42,7 @@ class Moment:
     """On the camera's own clock."""
 
 
-def moment_of(data: bytes) -> Moment | None:
+def moment_of(data: bytes) -> CaptureTime | None:
     """What the EXIF data of a photo's file say; None if they do not name a time.
 
     Args:
@@ -69,10 +69,10 @@ def moment_of(data: bytes) -> Moment | None:
     seconds = (when - datetime(1970, 1, 1)).total_seconds()
     if fraction.isdigit():
         seconds += float(f"0.{fraction}")
-    return Moment(camera, seconds)
+    return CaptureTime(camera, seconds)
 
 
-def bursts(moments: Sequence[Moment | None], pause: float = PAUSE) -> list[list[int]]:
+def bursts(moments: Sequence[CaptureTime | None], pause: float = PAUSE) -> list[list[int]]:
     """Photos of one camera that follow each other closely, by position, in order of time.
 
     Args:
@@ -80,7 +80,7 @@ def bursts(moments: Sequence[Moment | None], pause: float = PAUSE) -> list[list[
         pause: Seconds without a photo that end a burst.
 
     Example:
-        >>> clock = [Moment("a", 0.0), Moment("a", 100.0), Moment("a", 2.0), Moment("b", 1.0), None]
+        >>> clock = [CaptureTime("a", 0.0), CaptureTime("a", 100.0), CaptureTime("a", 2.0), None]
         >>> bursts(clock)
         [[0, 2]]
     """
@@ -123,18 +123,18 @@ FIRST_WORD, OTHER_WORDS = 1.0, 10.0
 
 
 @dataclass(frozen=True)
-class Glance:
+class Thumbnail:
     """What is seen of a photo at a glance."""
 
     small: NDArray[np.uint8]
     """`64 64`, see `likeness.py`."""
     size: tuple[int, int]
     """Height and width, upright."""
-    moment: Moment | None
+    moment: CaptureTime | None
     """None where the photo does not say when it was taken."""
 
 
-def glance(path: Path, depth: Depth | None = None) -> Glance:
+def glance(path: Path, depth: Depth | None = None) -> Thumbnail:
     """What is seen of a photo.
 
     Args:
@@ -148,14 +148,14 @@ def glance(path: Path, depth: Depth | None = None) -> Glance:
         data = CONTENTS.read(path)
         with decoding(data, _reduction, depth=depth) as decoded:
             small = SMALL.fit(decoded.photo)[..., 0]
-        return Glance(small, (decoded.height, decoded.width), moment_of(data))
+        return Thumbnail(small, (decoded.height, decoded.width), moment_of(data))
 
 
 def glances(
     paths: Sequence[Path],
     depth: Depth | None = None,
     on_note: Callable[[str], None] = lambda note: None,
-) -> list[Glance | None]:
+) -> list[Thumbnail | None]:
     """What is seen of each photo, by all cores; None of a photo that cannot be read.
 
     Args:
@@ -172,7 +172,7 @@ def glances(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _say_how_far(seen: Sequence[Future[Glance | None]], on_note: Callable[[str], None]) -> None:
+def _say_how_far(seen: Sequence[Future[Thumbnail | None]], on_note: Callable[[str], None]) -> None:
     """Say it after a second, and now and then until all are done."""
     pause = FIRST_WORD
     while left := wait(seen, timeout=pause).not_done:
@@ -181,12 +181,12 @@ def _say_how_far(seen: Sequence[Future[Glance | None]], on_note: Callable[[str],
         on_note(f"Looking for copies of a picture: {done:,} of {len(seen):,} photos so far.")
 
 
-def moments_of(paths: Sequence[Path]) -> list[Moment | None]:
+def moments_of(paths: Sequence[Path]) -> list[CaptureTime | None]:
     """When each photo was taken, from the first bytes of its file; None where that is not told."""
     return [_moment_if_readable(path) for path in paths]
 
 
-def _moment_if_readable(path: Path) -> Moment | None:
+def _moment_if_readable(path: Path) -> CaptureTime | None:
     try:
         with path.open("rb") as file:
             return moment_of(file.read(HEAD))
@@ -194,7 +194,7 @@ def _moment_if_readable(path: Path) -> Moment | None:
         return None
 
 
-def _glance_if_readable(depth: Depth | None, path: Path) -> Glance | None:
+def _glance_if_readable(depth: Depth | None, path: Path) -> Thumbnail | None:
     try:
         return glance(path, depth)
     except PhotoError:
@@ -216,7 +216,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True)
-class Together:
+class DuplicateGroups:
     """Which photos belong together."""
 
     groups: tuple[int, ...]
@@ -256,7 +256,7 @@ def together(
     paths: Sequence[Path],
     depth: Depth | None = None,
     on_note: Callable[[str], None] = lambda note: None,
-) -> Together:
+) -> DuplicateGroups:
     """Which photos belong together; those that cannot be read stand for themselves.
 
     What was found is kept, and found again as long as no file changes.
@@ -276,13 +276,15 @@ def together(
     return kept
 
 
-def _looked_at(paths: Sequence[Path], depth: Depth, on_note: Callable[[str], None]) -> Together:
+def _looked_at(
+    paths: Sequence[Path], depth: Depth, on_note: Callable[[str], None]
+) -> DuplicateGroups:
     sizes = [_size(path) for path in paths]
     is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
     copies: list[tuple[int, int]] = []
     left_out = 0
-    moments: list[Moment | None]
+    moments: list[CaptureTime | None]
     if is_searched:
         seen = glances(paths, depth, on_note)
         moments = [None if one is None else one.moment for one in seen]
@@ -293,7 +295,7 @@ def _looked_at(paths: Sequence[Path], depth: Depth, on_note: Callable[[str], Non
     taken = [(run[0], other) for run in runs for other in run[1:]]
     in_equal, in_copies, in_bursts = ({i for pair in pairs for i in pair}
                                       for pairs in (equal, copies, taken))  # fmt: skip
-    return Together(
+    return DuplicateGroups(
         tuple(groups(len(paths), [*equal, *copies, *taken])),
         len(in_equal),
         len(in_copies - in_equal),
@@ -310,10 +312,10 @@ def _place(paths: Sequence[Path], depth: Depth) -> Path:
     return home() / "groups" / f"{files_digest(paths, about)}.json"
 
 
-def _kept(place: Path, photos: int) -> Together | None:
+def _kept(place: Path, photos: int) -> DuplicateGroups | None:
     try:
         found = json.loads(place.read_bytes())
-        kept = Together(**found | {"groups": tuple(found["groups"])})
+        kept = DuplicateGroups(**found | {"groups": tuple(found["groups"])})
     except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it is made anew
         return None
     return kept if len(kept.groups) == photos else None
@@ -342,7 +344,7 @@ def _equal(paths: Sequence[Path], sizes: Sequence[int]) -> list[tuple[int, int]]
     return [(readable[pair.first], readable[pair.second]) for pair in equal_files(digests)]
 
 
-def _copies(seen: Sequence[Glance | None]) -> tuple[list[tuple[int, int]], int]:
+def _copies(seen: Sequence[Thumbnail | None]) -> tuple[list[tuple[int, int]], int]:
     """Pairs that show one picture, and how many pairs were left out of the search for them."""
     shown = [(i, one.small) for i, one in enumerate(seen) if one is not None]
     if len(shown) < 2:

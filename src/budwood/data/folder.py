@@ -15,7 +15,7 @@ from budwood.data.deep_images import (
 )
 from budwood.data.labels import Note as Note
 from budwood.data.labels import few_or_one, names_alike, names_taken
-from budwood.data.layouts import Found, classes_in_names, find_in_tree
+from budwood.data.layouts import LabelledParts, classes_in_names, find_in_tree
 from budwood.data.lists import find_in_list
 from budwood.data.scan import grow, refuse_detection
 from budwood.data.splits import Split as Split
@@ -203,7 +203,7 @@ def load_test(
         DataError: If there is no photo of any of the classes.
     """
     found = _find(Path(path), group, is_needed=False)
-    found = Found({"test": photos_to_test_on(found)}, found.notes)
+    found = LabelledParts({"test": photos_to_test_on(found)}, found.notes)
     found = with_known_classes(found, classes, Path(path))
     found = with_groups(found, Path(path), depth)
     split = replace(as_splits(found, classes)["test"], depth=depth)
@@ -213,7 +213,7 @@ def load_test(
 
 def _find(
     path: Path, group: str | None, *, is_needed: bool = True, is_learned: bool = False
-) -> Found:
+) -> LabelledParts:
     if path.is_dir() and group is not None and is_needed:
         raise ConfigError(
             f"{path} is a folder and has no column {group!r}.",
@@ -244,7 +244,7 @@ def _check_val(val: float) -> None:
         )
 
 
-def _classes(found: Found, root: Path) -> tuple[str, ...]:
+def _classes(found: LabelledParts, root: Path) -> tuple[str, ...]:
     photos = found.parts["train"]
     classes = tuple(sorted({photo.label for photo in photos}))
     if len(classes) > 1:

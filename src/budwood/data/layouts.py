@@ -44,7 +44,7 @@ class LabelledPhoto:
 
 
 @dataclass(frozen=True)
-class Found:
+class LabelledParts:
     """The labelled photos of each part (`photos`, or `train`, `val`, `test`), and what to say."""
 
     parts: dict[str, list[LabelledPhoto]]
@@ -66,7 +66,7 @@ def part_names() -> str:
     return ", ".join(_ALIASES)
 
 
-def find_in_tree(tree: Tree, *, is_learned: bool = False) -> Found:
+def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
     """The photos of a folder of class folders, or of `train`, `val` and `test` folders of them.
 
     Args:
@@ -99,7 +99,7 @@ def find_in_tree(tree: Tree, *, is_learned: bool = False) -> Found:
     notes += [note for folder in folders.values() for note in _loose(folder)]
     parts = {part: _labelled(folder) for part, folder in folders.items()}
     notes += [*_trimmed(folders.values()), *_nested(folders)]
-    return Found(parts, tuple(notes))
+    return LabelledParts(parts, tuple(notes))
 
 
 def _part_folders(tree: Tree) -> dict[str, Tree]:

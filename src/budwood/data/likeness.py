@@ -177,7 +177,7 @@ of a block in vain."""
 
 
 @dataclass(frozen=True)
-class Alike:
+class SimilarPair:
     """Two photos of one picture, by position."""
 
     first: int
@@ -195,15 +195,17 @@ class Alike:
 class Copies:
     """Photos of which there are copies."""
 
-    pairs: tuple[Alike, ...]
+    pairs: tuple[SimilarPair, ...]
     """Enough of them to link all photos of a picture; not every pair of these."""
     left_out: int = 0
     """Pairs with like hashes that were too many to be looked at."""
 
 
-def equal_files(digests: Sequence[bytes]) -> list[Alike]:
+def equal_files(digests: Sequence[bytes]) -> list[SimilarPair]:
     """Each photo whose file equals an earlier one, with the first of these."""
-    return [Alike(first, i, 1.0) for i, first in enumerate(_first_equal(digests)) if first != i]
+    return [
+        SimilarPair(first, i, 1.0) for i, first in enumerate(_first_equal(digests)) if first != i
+    ]
 
 
 def spread(small: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -238,9 +240,11 @@ def alike(
         for a, b in candidates
         if first[a] in place and first[b] in place
     )
-    found = [Alike(kept[a], kept[b], edges) for (a, b), edges in search.found.items()]
+    found = [SimilarPair(kept[a], kept[b], edges) for (a, b), edges in search.found.items()]
     found += [
-        Alike(one, i, _BELOW_ONE) for i, one in enumerate(first) if one != i and shows_something[i]
+        SimilarPair(one, i, _BELOW_ONE)
+        for i, one in enumerate(first)
+        if one != i and shows_something[i]
     ]
     return Copies(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), search.left_out)
 

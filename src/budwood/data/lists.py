@@ -14,7 +14,7 @@ from pathlib import Path
 
 from budwood.data.columns import Columns, chosen_columns
 from budwood.data.labels import MISSING, Note, normalised, not_photos
-from budwood.data.layouts import LISTS, WHOLE, Found, LabelledPhoto, part_names, part_of
+from budwood.data.layouts import LISTS, WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
 from budwood.data.scan import grow, is_photo_name, refuse_labels
 from budwood.errors import DataError
 from budwood.files import is_text
@@ -176,7 +176,7 @@ class _Row:
     group: str
 
 
-def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True) -> Found:
+def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True) -> LabelledParts:
     """The photos a CSV file lists; their paths are relative to the folder of the file.
 
     Columns have the names `path`, `label`, `split` and `group`, or other usual ones (`columns.py`);
@@ -214,7 +214,7 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
             photo = LabelledPhoto(path, normalised(row.label), group_name)
             parts.setdefault(part_of(row.split) or WHOLE, []).append(photo)
     notes = [*columns.notes, *places.notes, *_trimmed(file, rows)]
-    return Found(parts, (*notes, *([not_photos(others)] if others else [])))
+    return LabelledParts(parts, (*notes, *([not_photos(others)] if others else [])))
 
 
 def _read(file: Path) -> _Table:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from budwood.data.duplicates import together
 from budwood.data.labels import Note, few_or_one, folded, left_out, normalised
-from budwood.data.layouts import WHOLE, Found, LabelledPhoto
+from budwood.data.layouts import WHOLE, LabelledParts, LabelledPhoto
 from budwood.data.likeness import groups
 from budwood.data.splitting import set_aside
 from budwood.display import counted, displayed
@@ -96,7 +96,7 @@ class Split:
         )
 
 
-def with_train(found: Found, root: Path) -> Found:
+def with_train(found: LabelledParts, root: Path) -> LabelledParts:
     """Photos that are in no parts are the `train` part.
 
     Raises:
@@ -114,7 +114,7 @@ def with_train(found: Found, root: Path) -> Found:
     return replace(found, parts=parts)
 
 
-def photos_to_test_on(found: Found) -> list[LabelledPhoto]:
+def photos_to_test_on(found: LabelledParts) -> list[LabelledPhoto]:
     """The photos to test on: the test part if there is one, else the val part, else all."""
     for part in ("test", "val", WHOLE, "train"):
         if part in found.parts:
@@ -122,7 +122,7 @@ def photos_to_test_on(found: Found) -> list[LabelledPhoto]:
     return []
 
 
-def with_test(found: Found, photos: list[LabelledPhoto], test: Path) -> Found:
+def with_test(found: LabelledParts, photos: list[LabelledPhoto], test: Path) -> LabelledParts:
     """The photos at another place as the `test` part.
 
     Raises:
@@ -142,24 +142,24 @@ def with_test(found: Found, photos: list[LabelledPhoto], test: Path) -> Found:
     if "test" in found.parts:
         number = count(len(found.parts["test"]), "photo")
         notes.append(Note("split", f"Its own test part ({number}) is not used: {test} is.", None))
-    return Found({**found.parts, "test": photos}, tuple(notes))
+    return LabelledParts({**found.parts, "test": photos}, tuple(notes))
 
 
 def _where(photo: LabelledPhoto) -> str:
     return os.path.abspath(photo.path)
 
 
-def with_val_as_test(found: Found, root: Path) -> Found:
+def with_val_as_test(found: LabelledParts, root: Path) -> LabelledParts:
     """Where there is a val part and no test part, the val part is the test part."""
     if "test" in found.parts or "val" not in found.parts:
         return found
     parts = {"train": found.parts["train"], "test": found.parts["val"]}
     number = count(len(parts["test"]), "photo")
     text = f"There is no test part: val ({number}) is the test set and steers nothing."
-    return Found(parts, (*found.notes, Note("split", text, root)))
+    return LabelledParts(parts, (*found.notes, Note("split", text, root)))
 
 
-def with_known_classes(found: Found, classes: tuple[str, ...], root: Path) -> Found:
+def with_known_classes(found: LabelledParts, classes: tuple[str, ...], root: Path) -> LabelledParts:
     """Photos of classes that training lacks left out of the other parts; each difference noted.
 
     Raises:
@@ -178,7 +178,7 @@ def with_known_classes(found: Found, classes: tuple[str, ...], root: Path) -> Fo
             next="Name the class folders of both alike.",
             file=root,
         )
-    return Found(parts, tuple(notes))
+    return LabelledParts(parts, tuple(notes))
 
 
 def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str]) -> list[Note]:
@@ -215,11 +215,11 @@ def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str
 
 
 def with_groups(
-    found: Found,
+    found: LabelledParts,
     root: Path,
     depth: Depth | None = None,
     on_note: Callable[[str], None] = lambda note: None,
-) -> Found:
+) -> LabelledParts:
     """Photos that show one picture or moment are of one group, besides groups given; photos of all
     parts are looked at together."""
     photos = [photo for part in found.parts.values() for photo in part]
@@ -242,7 +242,7 @@ def with_groups(
         name: [replace(photo, group=next(named)) for photo in part]
         for name, part in found.parts.items()
     }
-    return Found(parts, tuple(notes))
+    return LabelledParts(parts, tuple(notes))
 
 
 def _joined(photos: Sequence[LabelledPhoto], of: Sequence[int]) -> list[str | None]:
@@ -263,7 +263,9 @@ def _joined(photos: Sequence[LabelledPhoto], of: Sequence[int]) -> list[str | No
     ]
 
 
-def with_test_set_aside(found: Found, fraction: float, seed: int, root: Path) -> Found:
+def with_test_set_aside(
+    found: LabelledParts, fraction: float, seed: int, root: Path
+) -> LabelledParts:
     """A stratified part of the training photos set aside as the `test` part."""
     if "test" in found.parts:
         return found
@@ -277,7 +279,7 @@ def with_test_set_aside(found: Found, fraction: float, seed: int, root: Path) ->
     )
     notes = [Note("split", text, root), *_undivided(train, test)]
     parts = {**found.parts, "train": train} | ({"test": test} if test else {})
-    return Found(parts, (*found.notes, *notes))
+    return LabelledParts(parts, (*found.notes, *notes))
 
 
 def _undivided(train: list[LabelledPhoto], test: list[LabelledPhoto]) -> list[Note]:
@@ -312,7 +314,9 @@ def _why_undivided(photos: list[LabelledPhoto]) -> str:
     return f"{number} in {count(groups, 'group')} that reach into other classes or are too large"
 
 
-def with_val_set_aside(found: Found, fraction: float, seed: int, root: Path) -> Found:
+def with_val_set_aside(
+    found: LabelledParts, fraction: float, seed: int, root: Path
+) -> LabelledParts:
     """A stratified part of the training photos set aside as the `val` part."""
     if "val" in found.parts:
         text = f"The val part is used; a fraction of {fraction:g} is not set aside."
@@ -323,7 +327,7 @@ def with_val_set_aside(found: Found, fraction: float, seed: int, root: Path) -> 
         f"{len(train):,} are for training (fraction {fraction:g}, seed {seed})."
     )
     parts = {**found.parts, "train": train} | ({"val": val} if val else {})
-    return Found(parts, (*found.notes, Note("split", text, root)))
+    return LabelledParts(parts, (*found.notes, Note("split", text, root)))
 
 
 def _set_aside(
@@ -334,7 +338,7 @@ def _set_aside(
     return list(compress(photos, ~aside)), list(compress(photos, aside))
 
 
-def straddling_groups(found: Found, root: Path) -> Iterator[Note]:
+def straddling_groups(found: LabelledParts, root: Path) -> Iterator[Note]:
     """A note if photos of one group lie in several parts, which makes results look too good."""
     parts_of: dict[str, set[str]] = {}
     for name, photos in found.parts.items():
@@ -350,7 +354,7 @@ def straddling_groups(found: Found, root: Path) -> Iterator[Note]:
         yield Note("torn-group", text, root)
 
 
-def as_splits(found: Found, classes: tuple[str, ...]) -> dict[str, Split]:
+def as_splits(found: LabelledParts, classes: tuple[str, ...]) -> dict[str, Split]:
     """The photos of each part with the indices of their classes and the numbers of their groups,
     which all parts share."""
     index = {normalised(label): number for number, label in enumerate(classes)}

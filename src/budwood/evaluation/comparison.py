@@ -83,7 +83,7 @@ class ComparedNetwork:
 
 @displayed
 @dataclass(frozen=True, eq=False)
-class Place:
+class RankedStage:
     """A stage of a network, compared with the best one and with all others."""
 
     network: ComparedNetwork
@@ -143,11 +143,11 @@ class Comparison:
         require_margin(self.margin)
 
     @cached_property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[RankedStage, ...]:
         """All stages of all networks, the most accurate first, of equal ones the quickest."""
         pairs, p = self._pairs, self._p_values
         return tuple(
-            Place(
+            RankedStage(
                 network,
                 stage,
                 float(pairs.accuracy[i] - pairs.accuracy[0]),
@@ -179,15 +179,15 @@ class Comparison:
         return optimism(self._pairs, self._p_values >= LEVEL)
 
     @property
-    def best(self) -> Place:
+    def best(self) -> RankedStage:
         """The most accurate."""
         return self.places[0]
 
     @cached_property
-    def front(self) -> tuple[Place, ...]:
+    def front(self) -> tuple[RankedStage, ...]:
         """The Pareto-optimal stages: no other is both quicker and more accurate. The quickest
         first."""
-        kept: list[Place] = []
+        kept: list[RankedStage] = []
         for place in sorted(self.places, key=lambda p: (p.stage.seconds, -p.stage.top1)):
             if not kept or place.stage.top1 > kept[-1].stage.top1:
                 kept.append(place)
@@ -200,12 +200,12 @@ class Comparison:
         return self.best.stage.interval[0] - self.optimism > self.largest_class
 
     @property
-    def recommended(self) -> Place | None:
+    def recommended(self) -> RankedStage | None:
         """The quickest of the non-inferior stages; None if there is none, or if not even the best
         is better than the majority-class baseline."""
         return self._quickest(self.margin) if self.beats_baseline else None
 
-    def _quickest(self, margin: float) -> Place | None:
+    def _quickest(self, margin: float) -> RankedStage | None:
         shown = [place for place in self.places if place.is_non_inferior(margin)]
         return min(shown, key=lambda p: (p.stage.seconds, -p.stage.top1), default=None)
 
@@ -284,7 +284,7 @@ class Comparison:
             "skipped": [{"model": name, "reason": reason} for name, reason in self.skipped],
         }
 
-    def _stage_json(self, place: Place) -> dict[str, Any]:
+    def _stage_json(self, place: RankedStage) -> dict[str, Any]:
         stage = place.stage
         return {
             "stage": stage.name,
@@ -327,7 +327,7 @@ def require_margin(margin: float) -> None:
         )
 
 
-def _figure(place: Place) -> str:
+def _figure(place: RankedStage) -> str:
     low, high = place.stage.interval
     return f"top-1 {place.stage.top1:.3f} ({low:.3f} to {high:.3f})"
 
@@ -343,7 +343,7 @@ def _points(share: float) -> str:
     return f"{text} point" if text == "1.0" else f"{text} points"
 
 
-def _named(place: Place) -> dict[str, str]:
+def _named(place: RankedStage) -> dict[str, str]:
     return {
         "model": place.network.model,
         "weights": place.network.weights,
@@ -392,7 +392,7 @@ def _title(name: str, download: int | None) -> str:
     return name if download is None else f"{name}, {download / 1e6:.1f} MB to download"
 
 
-def _row(comparison: Comparison, place: Place) -> tuple[str, ...]:
+def _row(comparison: Comparison, place: RankedStage) -> tuple[str, ...]:
     stage = place.stage
     low, high = stage.interval
     marks = (

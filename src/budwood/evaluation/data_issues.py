@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.data.deep_images import Extent
-from budwood.data.duplicates import Moment, bursts
-from budwood.data.likeness import Alike, alike, equal_files, groups, members, spread
+from budwood.data.duplicates import CaptureTime, bursts
+from budwood.data.likeness import SimilarPair, alike, equal_files, groups, members, spread
 from budwood.evaluation.label_errors import Suspect, neighbours, suspects
 from budwood.evaluation.ood import outliers
 from budwood.text import aligned, count, shown
@@ -102,7 +102,7 @@ FEW = 10
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditedImages:
     """What is known of the photos, each in one row of everything."""
 
     root: Path
@@ -116,7 +116,7 @@ class Audited:
     """Height and width as stored."""
     small: NDArray[np.uint8]
     """`n 64 64`, small grey copies."""
-    moments: tuple[Moment | None, ...]
+    moments: tuple[CaptureTime | None, ...]
     features: NDArray[np.floating]
     """`n d`."""
     broken: dict[Path, str]
@@ -128,10 +128,10 @@ class Audited:
 
 
 @dataclass(frozen=True)
-class Likenesses:
+class NearDuplicates:
     """Photos that belong together."""
 
-    pairs: tuple[Alike, ...]
+    pairs: tuple[SimilarPair, ...]
     bursts: tuple[tuple[int, ...], ...]
     groups: tuple[int, ...]
     """A group for each photo: photos of a pair, of a burst, or of a group that the user gave are in
@@ -140,7 +140,7 @@ class Likenesses:
     """Pairs with like hashes that were too many to be compared."""
 
 
-def likenesses(audited: Audited) -> Likenesses:
+def likenesses(audited: AuditedImages) -> NearDuplicates:
     """Which photos show the same picture or moment."""
     exact = equal_files(audited.digests)
     known = {(pair.first, pair.second) for pair in exact}
@@ -153,11 +153,11 @@ def likenesses(audited: Audited) -> Likenesses:
     given = enumerate(audited.given_groups)
     linked += [(first.setdefault(group, i), i) for i, group in given if group is not None]
     of = groups(len(audited.paths), linked)
-    return Likenesses(tuple(pairs), tuple(map(tuple, runs)), tuple(of), near.left_out)
+    return NearDuplicates(tuple(pairs), tuple(map(tuple, runs)), tuple(of), near.left_out)
 
 
 def findings(
-    audited: Audited, alikes: Likenesses, probabilities: NDArray[np.floating] | None
+    audited: AuditedImages, alikes: NearDuplicates, probabilities: NDArray[np.floating] | None
 ) -> tuple[Finding, ...]:
     """Everything worth a look.
 
@@ -186,7 +186,7 @@ def findings(
     )
 
 
-def leaked(audited: Audited, of: Sequence[int]) -> NDArray[np.bool_]:
+def leaked(audited: AuditedImages, of: Sequence[int]) -> NDArray[np.bool_]:
     """Which photos belong together with one of another split that is trained on."""
     trained = {group for group, part in zip(of, audited.parts, strict=True) if part == "train"}
     return np.array(
@@ -200,7 +200,7 @@ def leaked(audited: Audited, of: Sequence[int]) -> NDArray[np.bool_]:
 class _About:
     """Findings about photos of one audit, in words."""
 
-    def __init__(self, audited: Audited) -> None:
+    def __init__(self, audited: AuditedImages) -> None:
         self._audited = audited
 
     def alike(self, photos: Sequence[int], exact: set[tuple[int, int]]) -> Finding:
@@ -261,13 +261,13 @@ class _About:
         return self._audited.classes[int(self._audited.labels[photo])]
 
 
-def _broken(audited: Audited) -> Iterator[Finding]:
+def _broken(audited: AuditedImages) -> Iterator[Finding]:
     for path, reason in audited.broken.items():
         said = reason.partition(" Copy")[0]
         yield Finding("broken", (path,), said, "Copy it again, or remove it.")
 
 
-def _poor(audited: Audited) -> Iterator[Finding]:
+def _poor(audited: AuditedImages) -> Iterator[Finding]:
     """Photos that can be read and show little."""
     varies = spread(audited.small)
     for path, (height, width), levels in zip(audited.paths, audited.sizes, varies, strict=True):
@@ -283,7 +283,7 @@ def _poor(audited: Audited) -> Iterator[Finding]:
             yield Finding("broken", (path,), reason, "Crop it to what it shows.")
 
 
-def _imbalance(audited: Audited) -> Iterator[Finding]:
+def _imbalance(audited: AuditedImages) -> Iterator[Finding]:
     is_trained = np.array([part == "train" for part in audited.parts], bool)
     numbers = np.bincount(audited.labels[is_trained], minlength=len(audited.classes))
     most = int(numbers.max())

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from budwood.evaluation.data_issues import Audited, leaked
+from budwood.evaluation.data_issues import AuditedImages, leaked
 from budwood.intervals import accuracy_interval, difference_interval
 from budwood.learning.probe import Probe, fit_probe
 from budwood.text import count
@@ -60,7 +60,7 @@ class Leak:
         )
 
 
-def leak_of(audited: Audited, groups: NDArray[np.integer], seed: int = 0) -> Leak | None:
+def leak_of(audited: AuditedImages, groups: NDArray[np.integer], seed: int = 0) -> Leak | None:
     """What a leak is worth.
 
     None without a test split, or if fewer than two classes have training photos.
@@ -94,7 +94,7 @@ def leak_of(audited: Audited, groups: NDArray[np.integer], seed: int = 0) -> Lea
 
 
 def _right(
-    audited: Audited,
+    audited: AuditedImages,
     groups: NDArray[np.integer],
     train: NDArray[np.bool_],
     test: NDArray[np.bool_],

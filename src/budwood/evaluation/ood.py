@@ -50,7 +50,7 @@ COVERAGE = 0.95
 
 @displayed
 @dataclass(frozen=True)
-class Familiar:
+class OODDetector:
     """Where the directions of the training photos' features lie, and from which distance on a photo
     is strange."""
 
@@ -86,10 +86,10 @@ class Familiar:
 
 
 @dataclass(frozen=True)
-class FamiliarFit:
+class FittedOODDetector:
     """What training photos look like, and how far each lies from the others."""
 
-    familiar: Familiar
+    familiar: OODDetector
     distances: NDArray[np.float64]
     """`n`, of each photo from means and axes that it took no part in."""
 
@@ -99,7 +99,7 @@ def fit_familiar(
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
     coverage: float = COVERAGE,
-) -> FamiliarFit:
+) -> FittedOODDetector:
     """What these training photos look like.
 
     The limit is read off photos that took no part: each part of every class is measured with
@@ -133,7 +133,7 @@ def fit_familiar(
             others = _described(features[~out], labels[~out], r, np.inf)
             distances[out] = others.distance(features[out])
     limit = max(1.0, _limit(distances, groups, coverage))  # of equal photos all is rounding
-    return FamiliarFit(_described(features, labels, r, limit), distances)
+    return FittedOODDetector(_described(features, labels, r, limit), distances)
 
 
 def _limit(
@@ -148,7 +148,7 @@ def _limit(
 
 def _described(
     features: NDArray[np.floating], labels: NDArray[np.integer], r: int, limit: float
-) -> Familiar:
+) -> OODDetector:
     present = np.unique(labels)
     rows = _directions(features)
     means = np.stack([rows[labels == k].mean(0, dtype=np.float64) for k in present])
@@ -158,7 +158,7 @@ def _described(
     total = float((np.linalg.norm(around, axis=1).astype(np.float64) ** 2).sum())
     left_over = max(0.0, total - float(squares.sum())) / max(1, around.shape[1] - r)
     deviations = np.sqrt(np.maximum(squares, left_over) / freedom)
-    return Familiar(
+    return OODDetector(
         means=means.astype(np.float32),
         axes=axes.astype(np.float32),
         deviations=np.maximum(deviations, SAME).astype(np.float32),

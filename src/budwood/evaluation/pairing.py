@@ -25,7 +25,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedTest:
     """Two classifiers on the same images.
 
     Example:
@@ -103,7 +103,7 @@ def paired(
     first: NDArray[np.bool_],
     second: NDArray[np.bool_],
     groups: NDArray[np.integer] | None = None,
-) -> Paired:
+) -> PairedTest:
     """Two classifiers by what each gets right of the same images in the same order.
 
     Args:
@@ -122,7 +122,7 @@ def paired(
     more = second.astype(np.int64) - first
     own = np.arange(len(first)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(own, more).round().astype(np.int64)
-    return Paired(
+    return PairedTest(
         photos=len(first),
         both=int((first & second).sum()),
         first_only=int((first & ~second).sum()),

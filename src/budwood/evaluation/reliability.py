@@ -27,10 +27,10 @@ from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.evaluation.ood import COVERAGE
 from budwood.evaluation.selective import SelectiveResult, SelectiveRule, applied
 from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
-from budwood.features.gathering import Gathered
-from budwood.features.rows import RowSource, Selected
+from budwood.features.gathering import FeatureSet
+from budwood.features.rows import RowSource, RowSubset
 from budwood.intervals import accuracy_interval
-from budwood.learning.held_out import HeldOut
+from budwood.learning.held_out import HeldOutLogits
 from budwood.learning.plan import Plan
 from budwood.learning.precision import pooled
 from budwood.learning.streaming import spans
@@ -39,7 +39,7 @@ from budwood.text import percent
 
 @displayed
 @dataclass(frozen=True)
-class Honesty:
+class CalibrationReport:
     """How far a classifier could be taken at its word on labelled photos.
 
     Example:
@@ -101,11 +101,11 @@ many images.
 
 @displayed
 @dataclass(frozen=True)
-class Verdict:
+class Assessment:
     """What a classifier came to on labelled photos."""
 
     evaluation: Evaluation
-    honesty: Honesty
+    honesty: CalibrationReport
     right: NDArray[np.bool_]
     """Which of the photos, in their order, it names rightly."""
 
@@ -117,7 +117,7 @@ def honesty_of(
     strange: NDArray[np.bool_] | None,
     rule: SelectiveRule | None = None,
     groups: NDArray[np.integer] | None = None,
-) -> Honesty:
+) -> CalibrationReport:
     """What a classifier's probabilities and its "unknown" come to on labelled photos.
 
     Args:
@@ -132,7 +132,7 @@ def honesty_of(
         DataError: If there are no photos.
     """
     probabilities = softmax(logits, 1.0 if trust is None else trust.temperature)
-    return Honesty(
+    return CalibrationReport(
         None if trust is None else trust.temperature,
         reliability(probabilities, labels, groups),
         len(labels),
@@ -221,10 +221,10 @@ def crossed(
 
 @displayed
 @dataclass(frozen=True)
-class Told:
+class Diagnostics:
     """What a run says beside accuracy; None of what was not asked for or cannot be known."""
 
-    honesty: Honesty | None = None
+    honesty: CalibrationReport | None = None
     """How far its word could be taken on the test photos; None if there are none."""
     kfold: CrossValidation | None = None
     learning_curve: LearningCurve | None = None
@@ -250,13 +250,13 @@ JUDGED_AT_ONCE = 1024
 
 
 def verdict_on(
-    split: Split, gathered: Gathered, plan: Plan, trust: Trust | None, rule: SelectiveRule | None
-) -> Verdict:
+    split: Split, gathered: FeatureSet, plan: Plan, trust: Trust | None, rule: SelectiveRule | None
+) -> Assessment:
     """What a network comes to on labelled images, from their rows for judging."""
     logits, targets, groups = plan.logits(gathered), split.targets, split.group_numbers
     labels, scaled = torch.from_numpy(targets), logits / temperature_of(trust)
     ood = ood_of(trust, gathered.rows)
-    return Verdict(
+    return Assessment(
         evaluate_logits(scaled, labels, split.classes, split.paths, groups=groups),
         honesty_of(trust, logits.numpy(), targets, ood, rule, groups),
         (logits.argmax(1) == labels).numpy(),
@@ -274,13 +274,13 @@ def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
     if known is None:
         return None
     parts = spans(len(rows), JUDGED_AT_ONCE)
-    some = (Selected(rows, range(part.start, part.stop)) for part in parts)
+    some = (RowSubset(rows, range(part.start, part.stop)) for part in parts)
     found = [known.is_strange(pooled(each).numpy()) for each in some]
     return np.concatenate([np.empty(0, np.bool_), *found])
 
 
 def trust_from(
-    train: Split, held_out: HeldOut | None, rows: RowSource, on_note: Callable[[str], None]
+    train: Split, held_out: HeldOutLogits | None, rows: RowSource, on_note: Callable[[str], None]
 ) -> Trust | None:
     """What held-out images say of a network; None, which is noted, where none was held out.
 
@@ -308,5 +308,5 @@ def trust_from(
 
 
 def _pooled(rows: RowSource, some: NDArray[np.integer]) -> NDArray[np.floating]:
-    features: NDArray[np.float32] = pooled(Selected(rows, some.tolist())).numpy()
+    features: NDArray[np.float32] = pooled(RowSubset(rows, some.tolist())).numpy()
     return features

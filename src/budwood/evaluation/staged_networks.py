@@ -22,8 +22,8 @@ from budwood.evaluation.comparison import ComparedNetwork, ComparedStage
 from budwood.evaluation.transferability import h_score, logme, spectrum
 from budwood.features.engines import trust_name
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered, Gatherer
-from budwood.features.rows import IN_MEMORY, RowSource, Selected
+from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
+from budwood.features.rows import IN_MEMORY, RowSource, RowSubset
 from budwood.features.trunks import remember, remembered
 from budwood.images.depth import Depth
 from budwood.intervals import accuracy_interval
@@ -96,7 +96,7 @@ PHOTOS_OF_SCORES = 5000
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class StageScore:
     """What the features of a stage came to."""
 
     right: NDArray[np.bool_]
@@ -116,7 +116,7 @@ def judge_stage(
     classes: int,
     config: Probe,
     groups: NDArray[np.integer] | None = None,
-) -> Judged:
+) -> StageScore:
     """A probe on one stage, cross-validated, and what two scores say of its features.
 
     Args:
@@ -136,7 +136,7 @@ def judge_stage(
     right = probe.logits.argmax(1).numpy() == truth
     some = _spread(truth, PHOTOS_OF_SCORES)
     seen = spectrum(rows.take(some.tolist())[0].float().numpy(), truth[some])
-    return Judged(
+    return StageScore(
         right,
         float(right.mean()),
         accuracy_interval(right, groups),
@@ -200,14 +200,16 @@ class StagedNetwork:
         shape = (1, height, width, len(preprocessing.mean))
         self._photo = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
         self._stages: Stages = stages_of(Prepared(network, preprocessing), self._photo)
-        self._gatherer = Gatherer(self._stages.cut, preprocessing, extraction, on_note, on_progress)
+        self._gatherer = FeatureExtractor(
+            self._stages.cut, preprocessing, extraction, on_note, on_progress
+        )
 
-    def gather(self, paths: Sequence[Path]) -> Gathered:
+    def gather(self, paths: Sequence[Path]) -> FeatureSet:
         """The rows of all stages; what is not stored goes through the network, once."""
         return self._gatherer.gather(paths)
 
     def judged(
-        self, gathered: Gathered, train: Split, config: Probe, on_note: Callable[[object], None]
+        self, gathered: FeatureSet, train: Split, config: Probe, on_note: Callable[[object], None]
     ) -> ComparedNetwork:
         """A probe on each stage; images that belong together are held out together."""
         place = {path: i for i, path in enumerate(gathered.paths)}
@@ -246,13 +248,13 @@ class StagedNetwork:
             tuple(results),
         )
 
-    def _rows(self, gathered: Gathered, positions: list[int]) -> list[RowSource]:
+    def _rows(self, gathered: FeatureSet, positions: list[int]) -> list[RowSource]:
         """The features of each stage: read at once where memory is no matter."""
         if len(positions) * self._stages.cut.row_bytes <= IN_MEMORY:
             return [FeatureRows(tensor) for tensor in gathered.rows.take(positions)]
-        return [Selected(gathered.rows, positions, [i]) for i in range(len(self._stages.stages))]
+        return [RowSubset(gathered.rows, positions, [i]) for i in range(len(self._stages.stages))]
 
-    def _seconds(self, gathered: Gathered) -> tuple[float, ...]:
+    def _seconds(self, gathered: FeatureSet) -> tuple[float, ...]:
         """Of one photo up to each stage: measured for the whole, shared as torch shares it."""
         choice = self._gatherer.choice
         engine = trust_name(choice.spec)

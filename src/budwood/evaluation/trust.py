@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.calibration import fit_temperature, softmax
-from budwood.evaluation.ood import Familiar, FamiliarFit, fit_familiar
+from budwood.evaluation.ood import FittedOODDetector, OODDetector, fit_familiar
 from budwood.evaluation.selective import SelectiveRule, fit_rule
 
 MOST = 20_000
@@ -55,7 +55,7 @@ class Trust:
     """`n`, of held-out photos, calibrated."""
     wrong: NDArray[np.bool_]
     """`n`, whether the classifier was wrong there."""
-    familiar: Familiar | None = None
+    familiar: OODDetector | None = None
     """Where the training photos lie; None where that is not known."""
     ood: NDArray[np.bool_] | None = None
     """`n`, whether each held-out photo is called out of distribution; None where that is not
@@ -112,7 +112,7 @@ class Trust:
         familiar = None
         if about["limit"] is not None:
             parts = part("means"), part("axes"), part("deviations")
-            familiar = Familiar(*parts, about["rest"], about["limit"])
+            familiar = OODDetector(*parts, about["rest"], about["limit"])
         return cls(
             float(about["temperature"]),
             part("confidence"),
@@ -171,7 +171,10 @@ def learned_trust(
 
 
 def _distances(
-    held_out: HeldOutImages, kept: NDArray[np.int64], some: NDArray[np.int64], fit: FamiliarFit
+    held_out: HeldOutImages,
+    kept: NDArray[np.int64],
+    some: NDArray[np.int64],
+    fit: FittedOODDetector,
 ) -> NDArray[np.float64]:
     """Of the held-out images that are kept, from what they took no part in where that is known."""
     known = dict(zip(some.tolist(), fit.distances.tolist(), strict=True))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import PhotoError
 from budwood.features.engines import Batch, Engine, Rows
-from budwood.features.store import Shelf
+from budwood.features.store import RowCache
 from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
 from budwood.images.contents import workers as workers
 from budwood.images.decode import Oddities, turn_of
@@ -185,7 +185,7 @@ def counted(
 def store_rows(
     results: Generator[Extracted, None, None],
     total: int,
-    shelves: Sequence[Shelf],
+    shelves: Sequence[RowCache],
     *,
     compact: bool = False,
     on_progress: OnProgress | None = None,
@@ -246,7 +246,7 @@ def compacted(rows: NDArray[Any]) -> NDArray[Any]:
 class _Writer:
     """Collects rows and has them stored, beside the work, before too many could be lost."""
 
-    def __init__(self, shelves: Sequence[Shelf], compact: bool) -> None:
+    def __init__(self, shelves: Sequence[RowCache], compact: bool) -> None:
         self._shelves = shelves
         self._compact = compact
         self._thread = ThreadPoolExecutor(1)

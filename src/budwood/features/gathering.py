@@ -22,9 +22,9 @@ from budwood.features.extraction import (
 from budwood.features.int8 import Calibration
 from budwood.features.rows import Axes, LiveRows, RowSource, StoredRows
 from budwood.features.store import (
-    MemoryShelf,
+    MemoryCache,
+    RowCache,
     RowStore,
-    Shelf,
     maker_key,
     room_for,
     store_folder,
@@ -54,7 +54,7 @@ class Extraction(Checked):
 
 @displayed
 @dataclass(frozen=True)
-class Gathered:
+class FeatureSet:
     """The rows of a list of photos, and where they came from."""
 
     rows: RowSource
@@ -75,7 +75,7 @@ class Gathered:
     """Bytes of these rows in the store; 0 if they are not stored."""
 
 
-class Gatherer:
+class FeatureExtractor:
     """Makes the frontier of photos available, for one cut and one preprocessing."""
 
     def __init__(
@@ -97,11 +97,11 @@ class Gatherer:
             cut, preprocessing, options.precision, options.device, calibration, on_note
         )
         """The engine."""
-        self._held: Sequence[Shelf] | None = None
+        self._held: Sequence[RowCache] | None = None
         self._opened: dict[tuple[Path, str], list[RowStore]] = {}
         self._reported: set[Path] = set()
 
-    def gather(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
+    def gather(self, paths: Sequence[Path], *, keep: bool = True) -> FeatureSet:
         """The rows of these photos; what is not stored yet goes through the trunk, once.
 
         Args:
@@ -115,7 +115,7 @@ class Gatherer:
         digests, broken = identify(paths)
         made = self._made(set(digests.values())) if keep and self.choice.engine is None else {}
         self.choice.prefer(lambda spec: made.get(spec, 0))
-        found = _Found(self._shelves(), digests)
+        found = _RowIndex(self._shelves(), digests)
         if found.missing:
             is_known = self._known(made, judged_by=len(set(digests.values())) if keep else 0)
             found = self._computed(digests, found, keep, is_known)
@@ -125,7 +125,7 @@ class Gatherer:
         good = tuple(path for path in paths if path not in broken)
         photos = tuple(digests[path] for path in good)
         computed = len(found.missing.keys() - bad.keys()) if found.is_stored else len(good)
-        return Gathered(
+        return FeatureSet(
             rows=self._stored(found.shelves, photos) if found.is_stored else self._live(good),
             paths=good,
             photos=photos,
@@ -139,10 +139,10 @@ class Gatherer:
     def _computed(
         self,
         digests: Mapping[Path, bytes],
-        found: "_Found",
+        found: "_RowIndex",
         keep: bool,
         is_known: Callable[[EngineSpec], bool],
-    ) -> "_Found":
+    ) -> "_RowIndex":
         """Put missing images through the trunk."""
         is_new = self.choice.engine is None
         order = list(found.missing.values())
@@ -165,16 +165,16 @@ class Gatherer:
 
     def _shelved(
         self, digests: Mapping[Path, bytes], taken: Sequence[Decoded | Unreadable], keep: bool
-    ) -> "_Found":
+    ) -> "_RowIndex":
         """What the engine in use lacks, and where its rows will be kept."""
-        found = _Found(self._shelves(), digests)
+        found = _RowIndex(self._shelves(), digests)
         bad = {image.path for image in taken if isinstance(image, Unreadable)}
         count = sum(path not in bad for path in found.missing.values())
         room, note = room_for(count, self._row_bytes, self._options.store_limit)
         if keep:
             self._on_note(note)
         if not keep or room != "disk":
-            found.shelves = [MemoryShelf(shelf) for shelf in found.shelves]
+            found.shelves = [MemoryCache(shelf) for shelf in found.shelves]
             self._held = found.shelves if keep and room == "memory" else None
         found.is_stored = room != "nowhere"
         return found
@@ -182,7 +182,7 @@ class Gatherer:
     def _run(
         self,
         images: Generator[Decoded | Unreadable, None, None],
-        found: "_Found",
+        found: "_RowIndex",
         keep: bool,
     ) -> dict[Path, str]:
         """Store the rows of these images; those that have none, with the reason."""
@@ -196,10 +196,10 @@ class Gatherer:
             on_progress=self._on_progress,
         )
 
-    def _require_rows(self, digests: Mapping[Path, bytes], found: "_Found") -> None:
+    def _require_rows(self, digests: Mapping[Path, bytes], found: "_RowIndex") -> None:
         if self.choice.engine is None or not found.is_stored:
             return
-        left = _Found(found.shelves, digests).missing.values()
+        left = _RowIndex(found.shelves, digests).missing.values()
         lost = [path for path in left if path not in found.unreadable]
         if lost:
             raise StoreError(
@@ -243,7 +243,7 @@ class Gatherer:
         ]
         return sum(halved) if self._is_compact else self._cut.row_bytes
 
-    def _shelves(self) -> Sequence[Shelf]:
+    def _shelves(self) -> Sequence[RowCache]:
         """Where the rows of each frontier tensor are, for the engine in use.
 
         Before one is in use: for the engine that has made the most of the photos' rows, so that an
@@ -287,7 +287,7 @@ class Gatherer:
         assert self.choice.engine is not None
         return LiveRows(paths, self._preprocessing, self.choice.engine, self._axes)
 
-    def _stored(self, shelves: Sequence[Shelf], photos: Sequence[bytes]) -> StoredRows:
+    def _stored(self, shelves: Sequence[RowCache], photos: Sequence[bytes]) -> StoredRows:
         return StoredRows(shelves, photos, self._cut.row_bytes, self._axes)
 
     @property
@@ -300,10 +300,10 @@ class Gatherer:
             return self.choice.measured(images)
 
 
-class _Found:
+class _RowIndex:
     """Where the rows of images are, and which have none yet."""
 
-    def __init__(self, shelves: Sequence[Shelf], digests: Mapping[Path, bytes]) -> None:
+    def __init__(self, shelves: Sequence[RowCache], digests: Mapping[Path, bytes]) -> None:
         self.shelves = shelves
         self.missing = {
             photo: path

@@ -21,7 +21,7 @@ ABANDONED = 3600.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """The rows of one frontier tensor."""
 
     key: str
@@ -33,11 +33,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Listing:
+class StoreListing:
     """What is stored."""
 
     folder: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[StoreEntry, ...]
     trunks: tuple[int, ...] = ()
     """Bytes of each converted trunk that is kept beside the store."""
 
@@ -73,7 +73,7 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Checkup:
+class StoreCheck:
     """What was checked, what was damaged or abandoned and is removed now, and what is not known."""
 
     files: int
@@ -110,7 +110,7 @@ class Checkup:
 
 
 @dataclass(frozen=True)
-class Clearing:
+class ClearedStore:
     """What was removed on request."""
 
     removed: tuple[str, ...]
@@ -137,17 +137,17 @@ class Clearing:
         return f"{len(self.removed)} {entries}{trunks} removed ({self.bytes / 1e6:.1f} MB)."
 
 
-def list_store() -> Listing:
+def list_store() -> StoreListing:
     """What is stored, one entry for each frontier tensor; what cannot be read is left out.
 
     Raises:
         StoreError: If the store itself cannot be read.
     """
     entries = tuple(map(_entry, stored_makers()))
-    return Listing(store_folder(), entries, tuple(size for _, size in kept_trunks()))
+    return StoreListing(store_folder(), entries, tuple(size for _, size in kept_trunks()))
 
 
-def verify_store() -> Checkup:
+def verify_store() -> StoreCheck:
     """Read every byte of the store; damaged and abandoned files are removed.
 
     A file that cannot be read is not damaged for all that is known: it is named and kept.
@@ -158,12 +158,12 @@ def verify_store() -> Checkup:
     checking = _Checking()
     for folder in stored_makers():
         checking.check(folder)
-    return Checkup(
+    return StoreCheck(
         checking.files, tuple(checking.removed), checking.bytes, tuple(checking.unreadable)
     )
 
 
-def clear_store(keys: Sequence[str] = ()) -> Clearing:
+def clear_store(keys: Sequence[str] = ()) -> ClearedStore:
     """Remove the entries whose key begins so; without keys all of them, the kept trunks, and what
     killed processes have left.
 
@@ -184,7 +184,7 @@ def clear_store(keys: Sequence[str] = ()) -> Clearing:
     MAPS.forget()  # Windows removes no file that is mapped
     for place in (*chosen, *trunks, *left):
         _remove(place)
-    return Clearing(tuple(maker.name for maker in chosen), size, len(trunks), len(left))
+    return ClearedStore(tuple(maker.name for maker in chosen), size, len(trunks), len(left))
 
 
 def leftovers() -> Iterator[Path]:
@@ -261,11 +261,11 @@ def _is_abandoned(path: Path) -> bool:
         return False
 
 
-def _entry(folder: Path) -> Entry:
+def _entry(folder: Path) -> StoreEntry:
     opened = list(_opened(folder))
     photos = {photo.tobytes() for shard in opened for photo in shard.photos}
     said = _about(folder)
-    return Entry(
+    return StoreEntry(
         folder.name,
         len(photos),
         bytes_of(folder, "*.safetensors"),

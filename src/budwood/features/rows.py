@@ -13,7 +13,7 @@ from budwood.errors import PhotoError
 from budwood.features.engines import Engine
 from budwood.features.extraction import Unreadable, decoded, extract
 from budwood.features.store import IN_MEMORY as IN_MEMORY
-from budwood.features.store import Shelf
+from budwood.features.store import RowCache
 from budwood.images.preprocessing import Preprocessing
 
 Axes = tuple[int | None, ...]
@@ -39,7 +39,7 @@ class StoredRows:
 
     def __init__(
         self,
-        stores: Sequence[Shelf],
+        stores: Sequence[RowCache],
         photos: Sequence[bytes],
         row_bytes: int,
         axes: Axes = (),
@@ -124,7 +124,7 @@ def _widened(rows: NDArray[Any]) -> Tensor:
     return tensor.float() if tensor.dtype == torch.float16 else tensor
 
 
-class Selected:
+class RowSubset:
     """Some photos, and some tensors, of another source."""
 
     def __init__(

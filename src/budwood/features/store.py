@@ -63,7 +63,7 @@ def maker_key(graph_key: str, preprocessing: Mapping[str, Any], engine_key: str)
     return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
 
-class Shelf(Protocol):
+class RowCache(Protocol):
     """Rows by photo digest: on disk, or in memory."""
 
     def __contains__(self, photo: bytes) -> bool: ...
@@ -85,10 +85,10 @@ class Shelf(Protocol):
         """The rows at these places, `n ...`; some may be in float16."""
 
 
-class MemoryShelf:
+class MemoryCache:
     """Rows that are kept for this process only, over those that lie on disk."""
 
-    def __init__(self, below: Shelf) -> None:
+    def __init__(self, below: RowCache) -> None:
         self._below = below
         self._rows: list[NDArray[Any]] = []
         self._own: dict[bytes, int] = {}

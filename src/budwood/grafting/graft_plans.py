@@ -12,10 +12,10 @@ from budwood.errors import ConfigError, CutError
 from budwood.grafting.donors import Piece, take
 from budwood.grafting.graft_recipes import DonorLayers
 from budwood.grafting.joining import (
+    DonorInput,
     End,
     Shape,
     Socket,
-    Taken,
     described,
     join,
     on_shapes,
@@ -118,7 +118,7 @@ class GraftPlan:
 
     photo: tuple[int, int, int]
     steps: list[GraftStep] = field(default_factory=list)
-    taken: list[Taken] = field(default_factory=list)
+    taken: list[DonorInput] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -309,8 +309,8 @@ def _entering(module: nn.Module) -> int | None:
     return None
 
 
-def _taken(donor: Donor, fed_by: str, *, sees_the_photo: bool) -> Taken:
-    return Taken(
+def _taken(donor: Donor, fed_by: str, *, sees_the_photo: bool) -> DonorInput:
+    return DonorInput(
         name=donor.name,
         fed_by=fed_by,
         sees_the_photo=sees_the_photo,

@@ -181,7 +181,7 @@ _IMAGENET = Preprocessing(
 
 
 @dataclass(frozen=True)
-class Taken:
+class DonorInput:
     """Layers of a donor, and the photos that it was trained on."""
 
     name: str
@@ -200,7 +200,7 @@ def photo_shape(preprocessing: Preprocessing | None) -> tuple[int, int, int]:
     return len(chosen.mean), *chosen.size
 
 
-def preprocessing_for(shape: tuple[int, int, int], taken: Sequence[Taken]) -> Preprocessing:
+def preprocessing_for(shape: tuple[int, int, int], taken: Sequence[DonorInput]) -> Preprocessing:
     """How photos are prepared for a graft.
 
     As for the donor whose layers see the photo; if none does, as for the donor that comes first.
@@ -225,7 +225,7 @@ def preprocessing_for(shape: tuple[int, int, int], taken: Sequence[Taken]) -> Pr
     return replace(chosen, mean=mean, std=std)
 
 
-def normalisation_notes(photo: Preprocessing, taken: Sequence[Taken]) -> Iterator[str]:
+def normalisation_notes(photo: Preprocessing, taken: Sequence[DonorInput]) -> Iterator[str]:
     """A line for each donor whose normalisation plays no part in the graft, or contradicts it."""
     for each in taken:
         theirs = each.preprocessing

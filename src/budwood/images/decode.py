@@ -31,7 +31,7 @@ from budwood.images.formats import (
     undecodable,
     without_side_chunks,
 )
-from budwood.images.formats import Decoded as Decoded
+from budwood.images.formats import DecodedPhoto as DecodedPhoto
 from budwood.images.jpeg import decode_jpeg
 from budwood.images.pillow import decode_with_pillow, deep_samples
 from budwood.text import count
@@ -203,7 +203,7 @@ def decode_reduced(
     megapixels: float = MEGAPIXELS,
     depth: Depth | None = None,
     on_oddity: OnOddity = lambda kind: None,
-) -> Decoded:
+) -> DecodedPhoto:
     """What `decode` gives, in less time at a fraction of its size: if `reduce` allows it.
 
     Args:
@@ -243,7 +243,7 @@ def decoding(
     megapixels: float = MEGAPIXELS,
     depth: Depth | None = None,
     on_oddity: OnOddity = lambda kind: None,
-) -> Iterator[Decoded]:
+) -> Iterator[DecodedPhoto]:
     """What `decode_reduced` gives, to be used within: until then no more photos are decoded in
     other threads than there is room for."""
 
@@ -297,7 +297,7 @@ def _decoded(
     reduce: Callable[[int, int], int],
     depth: Depth,
     on_oddity: OnOddity,
-) -> Decoded:
+) -> DecodedPhoto:
     """The photo upright, by the decoder that it is for."""
     decoded = None
     oddity = header.oddity
@@ -305,7 +305,7 @@ def _decoded(
         found = decode_jpeg(data, header, reduction)
         if found is not None:
             photo, oddity = found
-            decoded = Decoded(photo, header.height or 0, header.width or 0, reduction)
+            decoded = DecodedPhoto(photo, header.height or 0, header.width or 0, reduction)
     if decoded is None:
         reduce_stored = partial(_stored_reduction, header, reduce)
         try:
@@ -331,11 +331,11 @@ def _stored_reduction(
     return reduction if header.orientation == 1 else math.gcd(reduction, height, width)
 
 
-def _turned(decoded: Decoded, orientation: int) -> Decoded:
+def _turned(decoded: DecodedPhoto, orientation: int) -> DecodedPhoto:
     height, width = decoded.height, decoded.width
     if orientation >= 5:
         height, width = width, height
-    return Decoded(upright(decoded.photo, orientation), height, width, decoded.reduction)
+    return DecodedPhoto(upright(decoded.photo, orientation), height, width, decoded.reduction)
 
 
 def upright(photo: Photo, orientation: int) -> Photo:

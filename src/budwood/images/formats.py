@@ -186,7 +186,7 @@ class Header:
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedPhoto:
     """A photo, perhaps at a reduced size."""
 
     photo: Photo

@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from budwood.errors import PhotoError
 from budwood.images.depth import FULL_RANGES, Depth, Samples
-from budwood.images.formats import OPENERS, TRUNCATED, Decoded, Header, undecodable
+from budwood.images.formats import OPENERS, TRUNCATED, DecodedPhoto, Header, undecodable
 from budwood.images.tiff import complaints, is_read_wrongly, read_tiff, tiff_samples
 
 _ORIENTATION = 0x0112
@@ -42,7 +42,7 @@ def decode_with_pillow(
     check_size: Callable[[int, int], None],
     reduce: Callable[[int, int], int],
     depth: Depth = _FULL,
-) -> Decoded:
+) -> DecodedPhoto:
     """The photo's first frame as stored; only a TIFF is already turned upright.
 
     Args:
@@ -117,11 +117,13 @@ def _opened(data: bytes, header: Header) -> ImageFile | None:
     return None if is_read_wrongly(image) else image
 
 
-def _at_a_fraction(image: Image.Image, reduce: Callable[[int, int], int], depth: Depth) -> Decoded:
+def _at_a_fraction(
+    image: Image.Image, reduce: Callable[[int, int], int], depth: Depth
+) -> DecodedPhoto:
     """An image's pixels: of a very large one fewer, if it may be reduced."""
     is_large = image.height * image.width > LARGE
     reduction = reduce(image.height, image.width) if is_large else 1
-    return Decoded(rgb(image, reduction, depth), image.height, image.width, reduction)
+    return DecodedPhoto(rgb(image, reduction, depth), image.height, image.width, reduction)
 
 
 def rgb(image: Image.Image, reduction: int = 1, depth: Depth = _FULL) -> npt.NDArray[np.uint8]:

@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from budwood.arrays import Photo
 from budwood.display import displayed
 from budwood.errors import ConfigError
-from budwood.images.decode import Decoded, OnOddity, decoding
+from budwood.images.decode import OnOddity, decoding
 from budwood.images.depth import Depth
+from budwood.images.formats import DecodedPhoto
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -127,14 +128,14 @@ def _resize(source: ImageData, result: ImageData, algorithm: ResizeAlg, box: Cro
     _of_thread.resizer.resize(source, result, options)
 
 
-class _OfThread(threading.local):
+class _ThreadResizer(threading.local):
     """A resizer keeps memory between photos, so each thread has its own."""
 
     def __init__(self) -> None:
         self.resizer = Resizer()
 
 
-_of_thread = _OfThread()
+_of_thread = _ThreadResizer()
 
 
 PIXELS = 3
@@ -224,7 +225,7 @@ class Preprocessing:
                 f"A photo of shape {photo.shape} and type {photo.dtype} cannot be fitted.",
                 expected="It must be `h w 3`, uint8.",
             )
-        return self._fitted(Decoded(photo, *photo.shape[:2]))
+        return self._fitted(DecodedPhoto(photo, *photo.shape[:2]))
 
     def at_size(self, px: int) -> "Preprocessing":
         """The same for another input size; the crop keeps its share of the photo."""
@@ -298,7 +299,7 @@ class Preprocessing:
         spare = min(height / rows, width / columns) / ENOUGH
         return next((reduction for reduction in (4, 2) if reduction <= spare), 1)
 
-    def _fitted(self, decoded: Decoded) -> npt.NDArray[np.uint8]:
+    def _fitted(self, decoded: DecodedPhoto) -> npt.NDArray[np.uint8]:
         photo = luma(decoded.photo) if len(self.mean) == 1 else decoded.photo
         reduction = decoded.reduction
         height, width = self._resized_shape(decoded.height, decoded.width)

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
-class _OfThread(threading.local):
+class _ThreadMessages(threading.local):
     heard: list[str] | None = None
 
 
-_of_thread = _OfThread()
+_of_thread = _ThreadMessages()
 
 
 @contextmanager

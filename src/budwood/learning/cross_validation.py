@@ -19,7 +19,7 @@ from budwood.tensors import Labels, Logits
 
 
 @dataclass(frozen=True)
-class CrossValidated:
+class CrossValidatedLogits:
     """What a probe says of photos that are held out in turn."""
 
     logits: Logits
@@ -59,7 +59,7 @@ def cross_validated(
     k: int,
     config: Probe,
     groups: NDArray[np.integer] | None = None,
-) -> CrossValidated:
+) -> CrossValidatedLogits:
     """What the probe of each fold says of the photos of that fold.
 
     Features are standardised with all rows; labels of a fold are seen by no probe that answers
@@ -91,4 +91,4 @@ def cross_validated(
         choice = choose_penalty(axes, labels, k, folds, True, blocks.width, groups)
         penalty, start = choice.penalty, choice.start
     logits = answers_at(axes, labels, k, folds, penalty, True, start)
-    return CrossValidated(logits, folds, penalty)
+    return CrossValidatedLogits(logits, folds, penalty)

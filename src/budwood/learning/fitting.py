@@ -13,10 +13,10 @@ from torch import nn
 from budwood.data.splits import Split
 from budwood.display import displayed
 from budwood.errors import FrozenChanged, PhotoError
-from budwood.features.gathering import Gathered
+from budwood.features.gathering import FeatureSet
 from budwood.features.rows import RowSource
 from budwood.learning.held_out import (
-    HeldOut,
+    HeldOutLogits,
     Validation,
     held_out_by_probe,
     held_out_by_training,
@@ -52,7 +52,7 @@ def fit_plan(
     training: Training,
     probe: Probe,
     on_epoch: Callable[[Epoch], None] | None = None,
-) -> tuple[Fit, HeldOut | None, RowSource]:
+) -> tuple[Fit, HeldOutLogits | None, RowSource]:
     """Train what is not frozen in a plan's network, which ends in eval mode.
 
     With it come what such a network says of photos that it has not learned from, or None if that
@@ -106,13 +106,13 @@ def fit_plan(
 def _held_out(
     plan: Plan,
     untrained: Grafts,
-    gathered: Gathered,
-    judged: Gathered,
+    gathered: FeatureSet,
+    judged: FeatureSet,
     train: Split,
     val: Split | None,
     validation: Validation | None,
     training: Training,
-) -> HeldOut | None:
+) -> HeldOutLogits | None:
     """What a graft that was trained says of photos that it has not learned from.
 
     Validation photos that chose its best epoch are photos that it fits best: they are asked only
@@ -121,7 +121,7 @@ def _held_out(
     answered = None
     if val is not None and validation is not None:
         logits = _answers(plan, validation)
-        answered = HeldOut(val.targets, logits, val.group_numbers, rows=validation.rows)
+        answered = HeldOutLogits(val.targets, logits, val.group_numbers, rows=validation.rows)
         if training.patience is None:
             return answered
     targets = torch.from_numpy(train.targets)
@@ -137,7 +137,7 @@ def _held_out(
     return held_out or answered
 
 
-def require_readable(gathered: Gathered) -> Gathered:
+def require_readable(gathered: FeatureSet) -> FeatureSet:
     """The same rows.
 
     Raises:
@@ -164,11 +164,11 @@ def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
 def _solve(
     plan: Plan,
     layer: nn.Linear,
-    gathered: Gathered,
+    gathered: FeatureSet,
     targets: Labels,
     groups: NDArray[np.int64] | None,
     config: Probe,
-) -> tuple[FittedProbe, HeldOut | None]:
+) -> tuple[FittedProbe, HeldOutLogits | None]:
     features, bias, k = plan.features(gathered), layer.bias is not None, layer.out_features
     solved = fit_probe(features, targets, k, config, bias, groups)
     solved.write_to(layer)
@@ -177,7 +177,7 @@ def _solve(
 
 def _train(
     plan: Plan,
-    gathered: Gathered,
+    gathered: FeatureSet,
     targets: Labels,
     validation: Validation | None,
     config: Training,

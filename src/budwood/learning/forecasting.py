@@ -212,7 +212,7 @@ def step_times(
         few, truth = _noise(frontier, FEWEST), torch.randint(classes, (FEWEST,))
         kept = _kept(graft, few, truth, parameters)  # this first pass also pays for memory
         once = _pass(graft, few, truth)
-        line, size, rows = _Line(0.0, once / FEWEST), FEWEST, few
+        line, size, rows = _LinearTime(0.0, once / FEWEST), FEWEST, few
         if (more := min(batch, int(FEWEST * limit / (4 * once)))) > FEWEST:
             size, rows, labels = more, _noise(frontier, more), torch.randint(classes, (more,))
             line = _line(graft, rows, labels, limit / 2, bf16=False)
@@ -233,7 +233,7 @@ def step_times(
 
 
 @dataclass(frozen=True)
-class _Line:
+class _LinearTime:
     """Seconds of a pass as a line over the photos in it."""
 
     step: float
@@ -246,14 +246,14 @@ class _Line:
 
 def _line(
     graft: nn.Module, rows: tuple[Tensor, ...], labels: Tensor, limit: float, bf16: bool
-) -> _Line:
+) -> _LinearTime:
     """What a pass over any number of photos takes, from one over few and one over all of these."""
     few, size = tuple(tensor[:FEWEST] for tensor in rows), len(labels)
     _pass(graft, few, labels[:FEWEST], bf16)  # the first pays for memory and choices
     short = _least(limit / 4, lambda: _pass(graft, few, labels[:FEWEST], bf16))
     long = _least(limit / 2, lambda: _pass(graft, rows, labels, bf16))
     photo = min(max((long - short) / (size - FEWEST), 0.2 * long / size), long / size)
-    return _Line(long - size * photo, photo)
+    return _LinearTime(long - size * photo, photo)
 
 
 def _pass(graft: nn.Module, rows: tuple[Tensor, ...], labels: Tensor, bf16: bool = False) -> float:
@@ -334,7 +334,7 @@ BESIDES = 2.0
 
 
 @dataclass(frozen=True)
-class Forecast:
+class TimeForecast:
     """What one way of training will take."""
 
     trains: str
@@ -350,7 +350,7 @@ class Forecast:
     stored_bytes: int
     """That the feature store will take."""
 
-    def after(self, seconds: float) -> "Forecast":
+    def after(self, seconds: float) -> "TimeForecast":
         """The same with what a command takes before it comes to the network."""
         return replace(self, seconds=self.seconds + seconds)
 
@@ -361,7 +361,7 @@ class Forecast:
 
 def forecasts(
     model: str, classes: int, training: Sequence[Path], judged: int
-) -> tuple[tuple[Forecast, ...], PhotoTimes, float]:
+) -> tuple[tuple[TimeForecast, ...], PhotoTimes, float]:
     """What training a head, the last stage or the whole network on these photos will take.
 
     The network has random weights: they take as long.
@@ -411,7 +411,7 @@ class _Forecaster:
         """The network cut for a new head."""
         return self._cut(trains=False)
 
-    def head(self, times: PhotoTimes) -> Forecast:
+    def head(self, times: PhotoTimes) -> TimeForecast:
         """Nothing but the head trains: it is solved."""
         head = self.head_cut()
         width = sum(torch.Size(tensor.shape).numel() for tensor in head.frontier)
@@ -423,7 +423,7 @@ class _Forecaster:
         kept = min(4 * width * self._training, KEPT_BYTES)
         return self._forecast("head", (), head, seconds, 2 * kept)
 
-    def last_stage(self, times: PhotoTimes) -> Iterator[Forecast]:
+    def last_stage(self, times: PhotoTimes) -> Iterator[TimeForecast]:
         """The last stage and the head train; nothing, where the network has no stages."""
         try:
             stages = self._stages()
@@ -433,13 +433,13 @@ class _Forecaster:
         running = times.decoding + share * (times.running - times.decoding)
         yield self._trained("last stage", last_stage(stages), running, times)
 
-    def whole(self, times: PhotoTimes) -> Forecast:
+    def whole(self, times: PhotoTimes) -> TimeForecast:
         """Everything trains: photos are only decoded once."""
         return self._trained("whole network", ("*",), times.decoding, times)
 
     def _trained(
         self, what: str, globs: tuple[str, ...], running: float, times: PhotoTimes
-    ) -> Forecast:
+    ) -> TimeForecast:
         this = self._cut(*globs)
         usual = Training()
         limit = STEPPING * (2 if what == "whole network" else 1)
@@ -466,9 +466,9 @@ class _Forecaster:
         this: Cut,
         seconds: float,
         memory: int,
-    ) -> Forecast:
+    ) -> TimeForecast:
         trained = sum(p.numel() for p in self._network.parameters() if p.requires_grad)
-        return Forecast(
+        return TimeForecast(
             trains,
             globs,
             trained,

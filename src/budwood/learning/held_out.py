@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.data.splitting import FOLDS, can_be_held_out, make_folds
-from budwood.features.rows import RowSource, Selected
+from budwood.features.rows import RowSource, RowSubset
 from budwood.learning.plan import Grafts
 from budwood.learning.probe import FittedProbe, Probe, held_out_logits
 from budwood.learning.streaming import predict_logits
@@ -22,7 +22,7 @@ from budwood.tensors import Labels, Logits
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutLogits:
     """What a classifier says of photos that it has not learned from."""
 
     labels: NDArray[np.int64]
@@ -53,7 +53,7 @@ def held_out_by_probe(
     config: Probe,
     bias: bool,
     groups: NDArray[np.int64] | None = None,
-) -> HeldOut | None:
+) -> HeldOutLogits | None:
     """All training photos, or 10,000 and more of them; None where a class would be missing from all
     that is learned from.
 
@@ -66,9 +66,9 @@ def held_out_by_probe(
     known = solved.held_out
     if known is None:
         logits = held_out_logits(features, labels, k, folds, solved.penalty, bias)
-        return HeldOut(truth, logits, groups, np.arange(len(truth)))
+        return HeldOutLogits(truth, logits, groups, np.arange(len(truth)))
     own = known.positions
-    return HeldOut(truth[own], known.logits, None if groups is None else groups[own], own)
+    return HeldOutLogits(truth[own], known.logits, None if groups is None else groups[own], own)
 
 
 def held_out_by_training(
@@ -79,7 +79,7 @@ def held_out_by_training(
     config: Training,
     groups: NDArray[np.int64] | None = None,
     validation: Validation | None = None,
-) -> HeldOut | None:
+) -> HeldOutLogits | None:
     """One training photo in five, by a second training; None where nothing can be held out.
 
     Args:
@@ -97,7 +97,7 @@ def held_out_by_training(
         return None
     out, seen = np.flatnonzero(folds == 0), np.flatnonzero(folds != 0)
     logits = answers_after_training(untrained, rows, judged, labels, config, seen, out, validation)
-    return HeldOut(truth[out], logits, None if groups is None else groups[out], out)
+    return HeldOutLogits(truth[out], logits, None if groups is None else groups[out], out)
 
 
 def answers_after_training(
@@ -137,4 +137,4 @@ def answers_after_training(
 
 
 def _selected(rows: RowSource, positions: NDArray[np.integer]) -> RowSource:
-    return Selected(rows, positions.tolist())
+    return RowSubset(rows, positions.tolist())

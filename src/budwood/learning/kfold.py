@@ -8,7 +8,7 @@ from budwood.data.labels import Note, few_or_one
 from budwood.data.splits import Split
 from budwood.data.splitting import can_be_held_out, make_folds, rare_classes
 from budwood.errors import ConfigError
-from budwood.features.rows import RowSource, Selected
+from budwood.features.rows import RowSource, RowSubset
 from budwood.learning.fitting import require_readable
 from budwood.learning.held_out import answers_after_training
 from budwood.learning.plan import Plan
@@ -121,7 +121,7 @@ def _answers_after_solving(
     out: NDArray[np.integer],
     groups: NDArray[np.int64] | None,
 ) -> Logits:
-    rows, bias = Selected(features, seen.tolist()), layer.bias is not None
+    rows, bias = RowSubset(features, seen.tolist()), layer.bias is not None
     own = None if groups is None else groups[seen]
     solved = fit_probe(rows, labels[seen], layer.out_features, config, bias, own)
     parts = [features.take(out[part].tolist())[0] for part in spans(len(out), ANSWERED_AT_ONCE)]

@@ -14,9 +14,9 @@ from budwood.data.splits import Split
 from budwood.features.engine_choice import frontier_keys
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered, Gatherer
+from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
 from budwood.features.int8 import CALIBRATION, Calibration, keep_speed, kept_speed
-from budwood.features.rows import RowsInMemory, RowSource, Selected
+from budwood.features.rows import RowsInMemory, RowSource, RowSubset
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
@@ -181,20 +181,20 @@ class Plan:
         self._on_note(str(self.trial))
         return self.trial
 
-    def training_rows(self, paths: Sequence[Path]) -> Gathered:
+    def training_rows(self, paths: Sequence[Path]) -> FeatureSet:
         """The rows that the graft is trained on."""
         return self._now.training.gather(paths)
 
-    def judging_rows(self, paths: Sequence[Path], *, keep: bool = True) -> Gathered:
+    def judging_rows(self, paths: Sequence[Path], *, keep: bool = True) -> FeatureSet:
         """The rows that the finished network is judged by, and predicts from."""
         return self._now.judging_rows(paths, keep)
 
-    def features(self, gathered: Gathered) -> RowSource:
+    def features(self, gathered: FeatureSet) -> RowSource:
         """What the solved layer is fed with: one tensor `n d`."""
         assert self.layer is not None
         return head_rows(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
 
-    def logits(self, gathered: Gathered) -> Logits:
+    def logits(self, gathered: FeatureSet) -> Logits:
         """What the network answers to photos, from their rows for judging."""
         return self.logits_of(gathered.rows)
 
@@ -202,7 +202,7 @@ class Plan:
         """The same, from the rows alone."""
         return predict_logits(self._judged.graft, rows, self._judged.row_bytes)
 
-    def top1(self, gathered: Gathered, labels: Labels) -> float:
+    def top1(self, gathered: FeatureSet, labels: Labels) -> float:
         """The share of photos that the network gets right, from their rows for judging."""
         return top1(self._judged.graft, gathered.rows, self._judged.row_bytes, labels)
 
@@ -236,9 +236,9 @@ class Plan:
         parts = [whole.run(pixels[i : i + 4])[0] for i in range(0, len(pixels), 4)]
         return torch.from_numpy(np.concatenate(parts))
 
-    def _sources(self, calibration: Calibration | None) -> "_Sources":
-        def gatherer(of: Cut) -> Gatherer:
-            return Gatherer(
+    def _sources(self, calibration: Calibration | None) -> "_RowSources":
+        def gatherer(of: Cut) -> FeatureExtractor:
+            return FeatureExtractor(
                 of,
                 self._preprocessing,
                 self._asked,
@@ -250,19 +250,21 @@ class Plan:
         needed = frontier_keys(self._judged)
         training = gatherer(self._trained)
         if needed == training.choice.keys:
-            return _Sources(training, training)
+            return _RowSources(training, training)
         if set(needed) <= set(training.choice.keys):
-            return _Sources(training, training, [training.choice.keys.index(key) for key in needed])
-        return _Sources(training, gatherer(self._judged))
+            return _RowSources(
+                training, training, [training.choice.keys.index(key) for key in needed]
+            )
+        return _RowSources(training, gatherer(self._judged))
 
-    def _tried(self, gathered: Gathered) -> Features:
+    def _tried(self, gathered: FeatureSet) -> Features:
         """What the probe of a trial is fed with."""
         if self.layer is None:
             return pooled(gathered.rows)
         rows = self.features(gathered)
         return rows.take(range(len(rows)))[0]
 
-    def _speed(self, calibration: Calibration, int8: Gatherer, reference: str) -> float:
+    def _speed(self, calibration: Calibration, int8: FeatureExtractor, reference: str) -> float:
         """Photos a second in int8 over those of the reference; measured once for a kept trunk."""
         key = calibration.trunk_key(int8.choice.trunk_key)
         speed = kept_speed(key, reference)
@@ -277,20 +279,20 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Sources:
+class _RowSources:
     """Where the rows of both modes come from."""
 
-    training: Gatherer
-    judging: Gatherer
+    training: FeatureExtractor
+    judging: FeatureExtractor
     subset: list[int] | None = None
     """Which of its frontier tensors the judged network needs; None for all."""
 
-    def judging_rows(self, paths: Sequence[Path], keep: bool = True) -> Gathered:
+    def judging_rows(self, paths: Sequence[Path], keep: bool = True) -> FeatureSet:
         gathered = self.judging.gather(paths, keep=keep)
         if self.subset is None:
             return gathered
         places = range(len(gathered.rows))
-        return replace(gathered, rows=Selected(gathered.rows, places, self.subset))
+        return replace(gathered, rows=RowSubset(gathered.rows, places, self.subset))
 
 
 class _AsTuple(nn.Module):

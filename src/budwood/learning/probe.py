@@ -26,7 +26,7 @@ from torch.nn.functional import linear
 from budwood.data.splitting import make_folds
 from budwood.display import displayed
 from budwood.errors import DataError
-from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, Selected
+from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, RowSubset
 from budwood.fields import Checked, setting
 from budwood.learning.lbfgs import Basis, Regressions, axes_of
 from budwood.learning.regularisation import (
@@ -270,7 +270,7 @@ class GraftRows:
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
         """One tensor `n d`."""
         with _inputs_of(self._layer) as inputs:
-            predict_logits(self._graft, Selected(self._rows, positions), self._row_bytes)
+            predict_logits(self._graft, RowSubset(self._rows, positions), self._row_bytes)
             return (torch.cat(inputs).clone(),)
 
 

@@ -36,7 +36,7 @@ class HeldOutAnswers:
 
 
 @dataclass(frozen=True)
-class Choice:
+class PenaltyChoice:
     """The penalties that were tried, and the fits at the chosen one."""
 
     penalty: float
@@ -48,7 +48,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Tried:
+class PenaltyFits:
     """A penalty, and what its fits say of the rows that are held out."""
 
     penalty: float
@@ -67,7 +67,7 @@ def choose_penalty(
     bias: bool,
     features: int,
     groups: NDArray[np.integer] | None = None,
-) -> Choice:
+) -> PenaltyChoice:
     """Held-out loss, its standard error and top-1 of each penalty tried, strongest first.
 
     Args:
@@ -99,7 +99,7 @@ def choose_penalty(
         for tried in found
     )
     answers = HeldOutAnswers(np.flatnonzero(out), settled.answers)
-    return Choice(chosen.penalty, candidates, w.mean(0), answers)
+    return PenaltyChoice(chosen.penalty, candidates, w.mean(0), answers)
 
 
 def tried_penalties(
@@ -110,7 +110,7 @@ def tried_penalties(
     bias: bool,
     features: int,
     groups: NDArray[np.integer] | None = None,
-) -> Iterator[Tried]:
+) -> Iterator[PenaltyFits]:
     """What the fits of each penalty say of the rows that are held out, strongest first.
 
     All folds are fitted side by side, each penalty from where the last one ended. No weaker
@@ -127,7 +127,7 @@ def tried_penalties(
         groups: Of each row that is held out; None: each stands for itself.
     """
     fits = Regressions(axes, labels, k, (~held_out).float(), bias, torch.float32)
-    best: Tried | None = None
+    best: PenaltyFits | None = None
     w = None
     for penalty in (features * share for share in PENALTIES_PER_FEATURE):
         w = fits.minimise(penalty, w, CLOSE, steps=40)
@@ -140,7 +140,9 @@ def tried_penalties(
             break
 
 
-def one_standard_error(found: Sequence[Tried], groups: NDArray[np.integer] | None = None) -> Tried:
+def one_standard_error(
+    found: Sequence[PenaltyFits], groups: NDArray[np.integer] | None = None
+) -> PenaltyFits:
     """The strongest penalty whose loss is within one standard error of the least loss.
 
     It is the standard error of the loss itself, which is several times that of a difference of two
@@ -213,7 +215,7 @@ def answers_at(
     return answers
 
 
-def _tried(axes: Basis, labels: Labels, w: Tensor, held_out: Tensor, penalty: float) -> Tried:
+def _tried(axes: Basis, labels: Labels, w: Tensor, held_out: Tensor, penalty: float) -> PenaltyFits:
     # Made in one piece: many small ones among the blocks would keep the blocks' memory from being
     # given back.
     out = held_out.any(0)
@@ -226,4 +228,4 @@ def _tried(axes: Basis, labels: Labels, w: Tensor, held_out: Tensor, penalty: fl
     truth = labels[out]
     losses = -answers.gather(1, truth.unsqueeze(1))[:, 0].double().numpy()
     hits = (answers.argmax(1) == truth).numpy()
-    return Tried(penalty, w, answers, losses, hits)
+    return PenaltyFits(penalty, w, answers, losses, hits)

@@ -51,7 +51,7 @@ def candidates(asked: Sequence[str]) -> tuple[Candidate, ...]:
 
 
 @dataclass(frozen=True)
-class AtHand:
+class LocalWeights:
     """A network with published weights that `build` makes without a download."""
 
     architecture: Architecture
@@ -67,17 +67,17 @@ class AtHand:
         return self.file.stat().st_size
 
 
-def at_hand() -> tuple[AtHand, ...]:
+def at_hand() -> tuple[LocalWeights, ...]:
     """All weights on this machine, those of the smallest network first.
 
     Classics that are another library's network have that one's weights, and are left out.
     """
-    files, found = _files(), list[AtHand]()
+    files, found = _files(), list[LocalWeights]()
     for origin in SOURCES:
         library = source(origin)
         for name, tag, file in library.at_hand(files):
             is_default = tag == library.tags(name)[0]
-            found.append(AtHand(find(f"{origin}/{name}"), tag, is_default, file))
+            found.append(LocalWeights(find(f"{origin}/{name}"), tag, is_default, file))
     return tuple(sorted(found, key=lambda one: (one.architecture.parameters, not one.is_default)))
 
 

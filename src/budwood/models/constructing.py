@@ -77,7 +77,7 @@ _FILE = "file:"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenWeights:
     """Weights that were chosen."""
 
     label: str
@@ -93,18 +93,18 @@ class Choice:
         return self.tag if self.label == self.tag else None
 
 
-def choose(architecture: Architecture, weights: str | Path) -> Choice:
+def choose(architecture: Architecture, weights: str | Path) -> ChosenWeights:
     """What `weights` stands for: `imagenet`, `none`, the name of published weights, or a path."""
     tags = source_of(architecture).tags(architecture.bare)
     if weights == "none":
-        return Choice("none", None)
+        return ChosenWeights("none", None)
     if weights == "imagenet" and tags:
-        return Choice(tags[0], tags[0])
+        return ChosenWeights(tags[0], tags[0])
     if weights in tags:
-        return Choice(str(weights), str(weights))
+        return ChosenWeights(str(weights), str(weights))
     if is_path(weights):
         label = f"{_FILE}{Path(weights).absolute().name}"
-        return Choice(label, structure_tag(architecture, label), Path(weights))
+        return ChosenWeights(label, structure_tag(architecture, label), Path(weights))
     if not tags:
         raise WeightsError(
             f"No weights are published for {architecture.name}"

@@ -17,7 +17,7 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.models.catalog import Architecture
 from budwood.models.checkpoints import Checkpoint, read_checkpoint
 from budwood.models.constructing import (
-    Choice,
+    ChosenWeights,
     ZerosForRandom,
     choose,
     is_path,
@@ -203,7 +203,7 @@ def _named_heads(network: nn.Module, checkpoint: Checkpoint, *, are_new: bool = 
 
 
 def _taken_over(
-    network: nn.Module, choice: Choice, checkpoint: Checkpoint
+    network: nn.Module, choice: ChosenWeights, checkpoint: Checkpoint
 ) -> tuple[dict[str, object], tuple[str, ...]]:
     """What of its `info` a network of `build` would take over from weights, and notes on it.
 
@@ -290,11 +290,11 @@ def _guess(checkpoint: Checkpoint, architecture: Architecture | None) -> Iterato
         yield f"The file has as many parameters as {', '.join(names)}."
 
 
-def _chosen(network: nn.Module, source: str | Path) -> Choice:
+def _chosen(network: nn.Module, source: str | Path) -> ChosenWeights:
     if (architecture := architecture_of(network)) is not None:
         choice = choose(architecture, source)
     elif is_path(source):
-        choice = Choice(f"file:{Path(source).absolute().name}", None, Path(source))
+        choice = ChosenWeights(f"file:{Path(source).absolute().name}", None, Path(source))
     else:
         raise WeightsError(
             f"There are no weights called {source!r} for this {type(network).__name__}, which "
@@ -306,7 +306,7 @@ def _chosen(network: nn.Module, source: str | Path) -> Choice:
     return choice
 
 
-def _file(network: nn.Module, choice: Choice, on_progress: Progress | None) -> Path:
+def _file(network: nn.Module, choice: ChosenWeights, on_progress: Progress | None) -> Path:
     architecture, tag = architecture_of(network), choice.published
     if architecture is None or tag is None:
         assert choice.file is not None

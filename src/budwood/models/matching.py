@@ -17,7 +17,7 @@ from budwood.models.catalog import models
 from budwood.models.checkpoints import Checkpoint, Names
 from budwood.models.heads import MLPHead, head_names
 from budwood.models.layouts import Layout
-from budwood.models.receipts import Line, Receipt
+from budwood.models.receipts import Receipt, TensorReceipt
 from budwood.models.states import State, is_counter, with_counters
 
 _FEW, _SHARE = 8, 0.2
@@ -66,7 +66,7 @@ class Heads:
         places = {name: row for row, name in enumerate(given) if times[name] == 1}
         return tuple((places[name], row) for row, name in enumerate(own) if name in places)
 
-    def carried_over(self, line: Line) -> Line:
+    def carried_over(self, line: TensorReceipt) -> TensorReceipt:
         """The line of a tensor whose rows all have names, and what becomes of them."""
         own, given = self.own or (), self.given or ()
         if own == given:
@@ -105,7 +105,7 @@ class Matching:
                 if line.is_taken and line.name in self.given:
                     self._copy(line, self.own[line.name], self.given[line.name])
 
-    def _copy(self, line: Line, own: Tensor, given: Tensor) -> None:
+    def _copy(self, line: TensorReceipt, own: Tensor, given: Tensor) -> None:
         if line.status == "by name":
             rows, places = zip(*self.heads.pairs(), strict=True)
             own[list(places)] = given[list(rows)].to(own)
@@ -143,7 +143,7 @@ class _FileNames:
         """Its name in the file, if that is another; None for a tensor that was computed, too."""
         return None if self._state.get(now) is tensor else self._names.get(id(tensor))
 
-    def unexpected(self, extra: State, given: State) -> Iterator[Line]:
+    def unexpected(self, extra: State, given: State) -> Iterator[TensorReceipt]:
         """The lines of what the network lacks, and of what a converter left out.
 
         Where it computed new tensors, what is gone may be in those, and is not listed.
@@ -163,11 +163,13 @@ class _FileNames:
         return "not in the file, counts from 0" if is_counter(now) else "converted"
 
 
-def _line(name: str, own: Tensor, given: Tensor | None, heads: Heads, names: _FileNames) -> Line:
+def _line(
+    name: str, own: Tensor, given: Tensor | None, heads: Heads, names: _FileNames
+) -> TensorReceipt:
     if given is None:
-        return Line(name=name, status="missing", shape=tuple(own.shape))
+        return TensorReceipt(name=name, status="missing", shape=tuple(own.shape))
     source = names.name(name, given)
-    line = Line(
+    line = TensorReceipt(
         name=name,
         status="loaded" if source is None else "renamed",
         source=source,
@@ -184,11 +186,11 @@ def _line(name: str, own: Tensor, given: Tensor | None, heads: Heads, names: _Fi
     return line
 
 
-def _unexpected(name: str, tensor: Tensor) -> Line:
-    return Line(name=name, status="unexpected", given=tuple(tensor.shape))
+def _unexpected(name: str, tensor: Tensor) -> TensorReceipt:
+    return TensorReceipt(name=name, status="unexpected", given=tuple(tensor.shape))
 
 
-def _with_tied(network: nn.Module, lines: Sequence[Line]) -> list[Line]:
+def _with_tied(network: nn.Module, lines: Sequence[TensorReceipt]) -> list[TensorReceipt]:
     """The lines, where one tensor has several names and the file has it under one of them."""
     taken = {line.name for line in lines if line.is_taken}
     twins: dict[str, str] = {}
@@ -203,7 +205,7 @@ def _with_tied(network: nn.Module, lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _share(network: nn.Module, lines: Sequence[Line]) -> float:
+def _share(network: nn.Module, lines: Sequence[TensorReceipt]) -> float:
     """The share of the parameters in these lines, each counted once, that are in the file."""
     by_name = {line.name: line for line in lines}
     whole = taken = 0
@@ -215,7 +217,7 @@ def _share(network: nn.Module, lines: Sequence[Line]) -> float:
     return taken / whole if whole else 0.0
 
 
-def _taken(line: Line, size: int) -> int:
+def _taken(line: TensorReceipt, size: int) -> int:
     if line.rows is not None:
         return size // line.rows[1] * line.rows[0]
     return size if line.is_taken else 0
@@ -229,7 +231,7 @@ def _names_of_parameters(network: nn.Module) -> dict[nn.Parameter, list[str]]:
 
 
 def _others(
-    lines: Sequence[Line], extra: Sequence[str], heads: Heads
+    lines: Sequence[TensorReceipt], extra: Sequence[str], heads: Heads
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The network's tensors, and the file's, that tell of other layers; not those of heads."""
     body = [line for line in lines if not heads.holds(line.name)]

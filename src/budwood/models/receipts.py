@@ -25,7 +25,7 @@ _SHOWN = 3
 
 @displayed
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class TensorReceipt:
     """What became of one tensor.
 
     Example:
@@ -99,7 +99,7 @@ class Receipt:
         fc.weight    shape differs  [7, 8] in the file, [5, 8] here
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[TensorReceipt, ...]
     """One for each tensor of the network, in its order, then the unexpected ones of the file."""
     share: float
     """Share of the network's parameters whose values are the file's; 1 is all."""
@@ -112,7 +112,7 @@ class Receipt:
         """Every tensor of the network was loaded with all its rows."""
         return all(line.is_whole for line in self.lines if line.status != "unexpected")
 
-    def having(self, status: Status) -> tuple[Line, ...]:
+    def having(self, status: Status) -> tuple[TensorReceipt, ...]:
         """The lines of one status."""
         return tuple(line for line in self.lines if line.status == status)
 
@@ -176,7 +176,7 @@ def percent(share: float) -> str:
     return "100 %" if share == 1 else f"{math.floor(share * 1000) / 10:.1f} %"
 
 
-_SAID: tuple[tuple[Status, Callable[[int], str], Callable[[Line], str]], ...] = (
+_SAID: tuple[tuple[Status, Callable[[int], str], Callable[[TensorReceipt], str]], ...] = (
     ("by name", lambda n: f"{n} row by row", str),
     ("shape differs", lambda n: f"{n} differ{'s' if n == 1 else ''} in shape", str),
     ("other classes", lambda n: f"{n} of other classes", str),
@@ -185,7 +185,7 @@ _SAID: tuple[tuple[Status, Callable[[int], str], Callable[[Line], str]], ...] = 
 )
 
 
-def _first(lines: Sequence[Line], show: Callable[[Line], str]) -> str:
+def _first(lines: Sequence[TensorReceipt], show: Callable[[TensorReceipt], str]) -> str:
     more = len(lines) - _SHOWN
     return ", ".join(map(show, lines[:_SHOWN])) + (f" and {more} more" if more > 0 else "")
 

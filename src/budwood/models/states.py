@@ -16,7 +16,7 @@ _COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StateDifference:
     """How the tensors of a file differ from those of a network."""
 
     missing: tuple[str, ...]
@@ -45,10 +45,10 @@ class Comparison:
         return "no difference"
 
 
-def compare_state(network: nn.Module, state: Mapping[str, Tensor]) -> Comparison:
+def compare_state(network: nn.Module, state: Mapping[str, Tensor]) -> StateDifference:
     """What stands between a state and a network, tensor by tensor."""
     own = network.state_dict()
-    return Comparison(
+    return StateDifference(
         missing=tuple(name for name in own if name not in state),
         unexpected=tuple(name for name in state if name not in own),
         reshaped={

@@ -24,7 +24,7 @@ from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
-from budwood.reporting.report_data import Cell, Facts
+from budwood.reporting.report_data import Cell, ReportData
 from budwood.reporting.words import Words
 from budwood.text import percent, visible
 
@@ -92,7 +92,7 @@ class ClassRow:
     high: float
 
 
-def report_page(facts: Facts, words: Words) -> str:
+def report_page(facts: ReportData, words: Words) -> str:
     """The report as one HTML file that needs no other."""
     result, test = facts.result, facts.result["test"]
     probe, curve = result["probe"], facts.growth
@@ -124,13 +124,13 @@ def report_page(facts: Facts, words: Words) -> str:
     return _environment().get_template("report.html").render(context)
 
 
-def model_card(facts: Facts, words: Words) -> str:
+def model_card(facts: ReportData, words: Words) -> str:
     """What a user of the classifier should know, as Markdown."""
     context = _shared(facts, words) | {"run_word": shlex.quote(facts.run)}
     return _environment().get_template("card.md").render(context)
 
 
-def write_pages(facts: Facts, folder: Path, words: Words) -> tuple[Path, Path]:
+def write_pages(facts: ReportData, folder: Path, words: Words) -> tuple[Path, Path]:
     """Put the report and the card into a folder, each whole or not at all.
 
     Raises:
@@ -143,7 +143,7 @@ def write_pages(facts: Facts, folder: Path, words: Words) -> tuple[Path, Path]:
     return made[0][0], made[1][0]
 
 
-def _shared(facts: Facts, words: Words) -> dict[str, Any]:
+def _shared(facts: ReportData, words: Words) -> dict[str, Any]:
     """What both are made from."""
     result = facts.result
     weights = result["weights"]
@@ -224,7 +224,7 @@ def _translated(drawing: str, words: Words) -> str:
     return drawing
 
 
-def _layers(facts: Facts, words: Words) -> str:
+def _layers(facts: ReportData, words: Words) -> str:
     """What trains, in words."""
     parameters = facts.result["parameters"]
     if parameters["trainable"] == parameters["total"]:

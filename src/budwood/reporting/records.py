@@ -26,7 +26,7 @@ RESULT = "result.json"
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedImage:
     """A photo of a run."""
 
     path: Path
@@ -38,13 +38,13 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """What a run left behind."""
 
     folder: Path
     request: Settings
     result: Mapping[str, Any]
-    photos: tuple[Listed, ...]
+    photos: tuple[ListedImage, ...]
     """Empty if they are not known any more."""
     versions: Mapping[str, str]
     fingerprint: str | None
@@ -56,7 +56,7 @@ class Record:
         test = self.result["test"]
         return () if test is None else tuple(tuple(row) for row in test["confusion"])
 
-    def here(self) -> tuple[Listed, ...]:
+    def here(self) -> tuple[ListedImage, ...]:
         """The photos that are still where they were."""
         return tuple(photo for photo in self.photos if photo.path.is_file())
 
@@ -70,12 +70,12 @@ class Record:
         return str(path)
 
 
-def listed(photos: ImageFolder) -> tuple[Listed, ...]:
+def listed(photos: ImageFolder) -> tuple[ListedImage, ...]:
     """The photos of a folder, with where they are whatever the working folder is."""
     splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
     sizes = Counter(group for split in splits for group in split.groups or ())
     return tuple(
-        Listed(
+        ListedImage(
             path.absolute(),
             split.classes[label],
             split.name,
@@ -88,14 +88,14 @@ def listed(photos: ImageFolder) -> tuple[Listed, ...]:
     )
 
 
-def groups_of(photos: Sequence[Listed]) -> NDArray[np.int64] | None:
+def groups_of(photos: Sequence[ListedImage]) -> NDArray[np.int64] | None:
     """The groups of listed photos as numbers; None where each stands for itself."""
     if not any(photo.group for photo in photos):
         return None
     return as_groups([photo.group or photo.path for photo in photos])
 
 
-def write_photos(file: Path, photos: Sequence[Listed]) -> None:
+def write_photos(file: Path, photos: Sequence[ListedImage]) -> None:
     """Put the list of a run's photos into a file, whole or not at all."""
     has_groups = any(photo.group for photo in photos)
     rows = [
@@ -106,7 +106,7 @@ def write_photos(file: Path, photos: Sequence[Listed]) -> None:
     write_list(file, [head, *rows])
 
 
-def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | None) -> Record:
+def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | None) -> RunRecord:
     """What is in the folder of a run, but for its capsule.
 
     Args:
@@ -128,10 +128,10 @@ def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | No
         result = json.loads(file.read_text("utf-8"))
     except ValueError:
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
-    return Record(folder, request, result, photos_of(folder, request), versions, fingerprint)
+    return RunRecord(folder, request, result, photos_of(folder, request), versions, fingerprint)
 
 
-def photos_of(folder: Path, request: Settings) -> tuple[Listed, ...]:
+def photos_of(folder: Path, request: Settings) -> tuple[ListedImage, ...]:
     """The photos that a run used, there or not; none if that is not known.
 
     Runs of before there was a list are split again, as they were then, if the folder is there.
@@ -144,7 +144,7 @@ def photos_of(folder: Path, request: Settings) -> tuple[Listed, ...]:
         try:
             with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
                 rows = [
-                    Listed(Path(r["path"]), r["label"], r["split"], r.get("group") or "")
+                    ListedImage(Path(r["path"]), r["label"], r["split"], r.get("group") or "")
                     for r in csv.DictReader(lines)
                 ]
         except (ValueError, KeyError, TypeError, csv.Error):

@@ -21,9 +21,9 @@ from budwood.classifier import Classifier
 from budwood.evaluation.calibration import Reliability
 from budwood.evaluation.label_errors import suspects
 from budwood.evaluation.learning_curve import learning_curve
-from budwood.features.gathering import Gathered
+from budwood.features.gathering import FeatureSet
 from budwood.learning.probe import Probe, fit_probe
-from budwood.reporting.records import Listed
+from budwood.reporting.records import ListedImage
 from budwood.settings import Settings
 from budwood.tensors import Features
 
@@ -94,7 +94,7 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportData:
     """A run, as a report tells it."""
 
     run: str
@@ -135,7 +135,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Taught:
+class CurveFeatures:
     """What a linear head can be taught again from."""
 
     features: Features
@@ -149,12 +149,12 @@ class Taught:
 
 def taught(
     model: Classifier,
-    gathered: Gathered,
+    gathered: FeatureSet,
     labels: NDArray[np.int64],
     groups: NDArray[np.int64] | None,
     penalty: float | None,
     seed: int,
-) -> Taught:
+) -> CurveFeatures:
     """The training photos' features, and the penalty for a head that is fitted to them.
 
     Args:
@@ -170,10 +170,10 @@ def taught(
     if penalty is None or is_stand_in:
         fitted = fit_probe(features, torch.from_numpy(labels), k, Probe(seed=seed), groups=groups)
         penalty = fitted.penalty
-    return Taught(features, labels, k, groups, penalty, is_stand_in)
+    return CurveFeatures(features, labels, k, groups, penalty, is_stand_in)
 
 
-def growth_of(of: Taught, seed: int) -> Growth | None:
+def growth_of(of: CurveFeatures, seed: int) -> Growth | None:
     """The learning curve of a linear head; None if there are too few photos for one."""
     curve = learning_curve(
         of.features, torch.from_numpy(of.labels), of.classes, penalty=of.penalty, seed=seed
@@ -209,7 +209,7 @@ WRONG, RIGHT = 12, 6
 
 
 @dataclass(frozen=True)
-class Seen:
+class PredictedImages:
     """Test photos, each with its class and what it is taken for."""
 
     paths: tuple[Path, ...]
@@ -250,7 +250,7 @@ def shown_places(confusion: Sequence[Sequence[int]]) -> list[Place]:
     return sorted(mistakes, key=lambda place: -confusion[place[0]][place[1]])[:LISTED]
 
 
-def photos_of_cells(places: Iterable[Place], seen: Seen) -> dict[Place, list[int]]:
+def photos_of_cells(places: Iterable[Place], seen: PredictedImages) -> dict[Place, list[int]]:
     """Which photos each cell shows, by position; not too many in all."""
     members = {place: seen.of_cell(*place) for place in places}
     full = sum(len(photos) > 0 for photos in members.values())
@@ -270,9 +270,9 @@ FEW = 10
 """Photos; a class with fewer can hardly be learned or judged."""
 
 
-def equal_photos(photos: Sequence[Listed], digests: Sequence[bytes]) -> list[DataIssue]:
+def equal_photos(photos: Sequence[ListedImage], digests: Sequence[bytes]) -> list[DataIssue]:
     """Photos whose files are equal: of two classes, of two splits, or merely twice there."""
-    by_digest: dict[bytes, list[Listed]] = defaultdict(list)
+    by_digest: dict[bytes, list[ListedImage]] = defaultdict(list)
     for photo, digest in zip(photos, digests, strict=True):
         by_digest[digest].append(photo)
     found: list[DataIssue] = []
@@ -320,7 +320,7 @@ def probably_wrong(
     ]
 
 
-def small_classes(photos: Sequence[Listed], classes: Sequence[str]) -> dict[str, int]:
+def small_classes(photos: Sequence[ListedImage], classes: Sequence[str]) -> dict[str, int]:
     """Classes with very few training photos, with their number."""
     numbers = dict.fromkeys(classes, 0)
     for photo in photos:

@@ -27,22 +27,29 @@ from budwood.errors import BudwoodError, ConfigError
 from budwood.evaluation.calibration import Reliability, reliability, softmax
 from budwood.evaluation.label_errors import held_out_opinions
 from budwood.evaluation.metrics import Evaluation, evaluate_logits
-from budwood.features.gathering import Gathered
-from budwood.features.rows import LiveRows, Selected
+from budwood.features.gathering import FeatureSet
+from budwood.features.rows import LiveRows, RowSubset
 from budwood.fields import option_name, settings_of
 from budwood.learning.fitting import data_fingerprint
 from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.pictures import maps_of, thumbnails
-from budwood.reporting.records import PHOTOS, Listed, Record, groups_of, listed, write_photos
+from budwood.reporting.records import (
+    PHOTOS,
+    ListedImage,
+    RunRecord,
+    groups_of,
+    listed,
+    write_photos,
+)
 from budwood.reporting.report_data import (
     CLASSES,
     Cell,
+    CurveFeatures,
     DataIssue,
-    Facts,
     Growth,
     Picture,
-    Seen,
-    Taught,
+    PredictedImages,
+    ReportData,
     equal_photos,
     growth_of,
     in_rows,
@@ -100,7 +107,9 @@ MAPPED = 8
 """Photos of each list whose maps are shown."""
 
 
-def facts_of(record: Record, model: Classifier, gathered: Gathered, *, is_full: bool) -> Facts:
+def facts_of(
+    record: RunRecord, model: Classifier, gathered: FeatureSet, *, is_full: bool
+) -> ReportData:
     """What a report tells of a run.
 
     Args:
@@ -141,7 +150,7 @@ def facts_of(record: Record, model: Classifier, gathered: Gathered, *, is_full: 
         Cell(names[i], names[j], record.confusion[i][j], finished(of_cells[i, j]))
         for i, j in places
     ]
-    return Facts(
+    return ReportData(
         run=str(record.folder),
         request=record.request,
         result=record.result,
@@ -170,7 +179,7 @@ class _Look:
     """One run while it is looked at; `gaps` fills with the reasons why something is not there."""
 
     def __init__(
-        self, record: Record, model: Classifier, gathered: Gathered, is_full: bool
+        self, record: RunRecord, model: Classifier, gathered: FeatureSet, is_full: bool
     ) -> None:
         self.record, self.model, self.gathered, self.is_full = record, model, gathered, is_full
         self.gaps: dict[str, str] = {}
@@ -185,7 +194,7 @@ class _Look:
         self.seen, self.evaluation = self._test()
         self.taught = self._taught()
 
-    def _test(self) -> tuple[Seen | None, Evaluation | None]:
+    def _test(self) -> tuple[PredictedImages | None, Evaluation | None]:
         """How the test photos are answered now."""
         if self.record.result["test"] is None:
             self.gaps["test"] = "test.none"
@@ -199,7 +208,7 @@ class _Look:
             return None, None
         logits, labels = self.model.plan.logits(rows) / self.model.temperature, self._labels(photos)
         paths = tuple(photo.path for photo in photos)
-        seen = Seen(paths, labels, softmax(logits.numpy()), groups_of(photos))
+        seen = PredictedImages(paths, labels, softmax(logits.numpy()), groups_of(photos))
         if "test" in self.gone:
             self.gaps["cells"] = "photos.some moved"
             return seen, None
@@ -310,7 +319,7 @@ class _Look:
                 found += probably_wrong(paths, labels, self.model.class_names, probabilities)
         return found
 
-    def _taught(self) -> Taught | None:
+    def _taught(self) -> CurveFeatures | None:
         """The training photos' features, if they are the same photos as ever."""
         rows, photos = self._split("train")
         names = [photo.label for photo in photos]
@@ -329,18 +338,18 @@ class _Look:
             return taught(self.model, rows, self._labels(photos), groups_of(photos), penalty, seed)
         return None
 
-    def _split(self, name: str) -> tuple[Gathered, list[Listed]]:
+    def _split(self, name: str) -> tuple[FeatureSet, list[ListedImage]]:
         """The rows and the photos of a split that are there."""
         places = [i for i, photo in enumerate(self.here) if photo.split == name]
         some = replace(
             self.gathered,
-            rows=Selected(self.gathered.rows, places),
+            rows=RowSubset(self.gathered.rows, places),
             paths=tuple(self.gathered.paths[i] for i in places),
             photos=tuple(self.gathered.photos[i] for i in places),
         )
         return some, [self.here[i] for i in places]
 
-    def _labels(self, photos: Sequence[Listed]) -> NDArray[np.int64]:
+    def _labels(self, photos: Sequence[ListedImage]) -> NDArray[np.int64]:
         """The classes of photos, as numbers."""
         places = {name: i for i, name in enumerate(self.model.class_names)}
         return np.array([places[photo.label] for photo in photos], np.int64)
@@ -368,7 +377,7 @@ def leave_page(
     result: Mapping[str, Any],
     photos: ImageFolder,
     model: Classifier,
-    gathered: Gathered,
+    gathered: FeatureSet,
 ) -> None:
     """Write the list of a run's photos and, if it is wanted, the quick part of its report.
 
@@ -388,5 +397,5 @@ def leave_page(
     if not request.report:
         return
     fingerprint = None if model.fit_ is None else model.fit_.fingerprint
-    record = Record(folder, request, result, used, installed_versions(), fingerprint)
+    record = RunRecord(folder, request, result, used, installed_versions(), fingerprint)
     write_pages(facts_of(record, model, gathered, is_full=False), folder, words_of("en"))

@@ -42,7 +42,7 @@ def follow_overwritten_values(record: Record) -> None:
     Raises:
         UntraceableError: If a part of an overwritten value is read later, which no graph can say.
     """
-    sharing = Sharing(record)
+    sharing = SharedMemory(record)
     for node, sources in record.overwrites.items():
         for seen in {other for source in sources for other in sharing.before(node, source)}:
             for user in list(seen.users):
@@ -55,7 +55,7 @@ def follow_overwritten_values(record: Record) -> None:
                 user.replace_input_with(seen, node)
 
 
-class Sharing:
+class SharedMemory:
     """Which nodes of a graph have values in the same memory."""
 
     def __init__(self, record: Record) -> None:
@@ -93,7 +93,7 @@ class Protection:
         self._record = record
         self._frontier = frontier
         self._passed_through = passed_through
-        self._sharing = Sharing(record)
+        self._sharing = SharedMemory(record)
 
     def to_clone(self, node: fx.Node) -> list[fx.Node]:
         """The inputs of a node that it may only overwrite in a copy."""
@@ -249,7 +249,7 @@ class _Copier:
 
 
 @dataclass(frozen=True)
-class Halves:
+class LastModuleCut:
     """A network in front of its last module, and that module."""
 
     trunk: nn.Module
@@ -262,7 +262,7 @@ class Halves:
     """Shape and type of one photo's frontier."""
 
 
-def split_at_last_module(network: nn.Module, example: Tensor, reason: str) -> Halves:
+def split_at_last_module(network: nn.Module, example: Tensor, reason: str) -> LastModuleCut:
     """The halves, if all that trains lies in the one module that runs last.
 
     Raises:
@@ -300,7 +300,7 @@ def split_at_last_module(network: nn.Module, example: Tensor, reason: str) -> Ha
         if part.training and path and not f"{path}.".startswith(f"{name}.")
     )
     shape = tuple(row.shape[1:])
-    return Halves(
+    return LastModuleCut(
         trunk, _FromTuple(network.get_submodule(name)), name, tuple(silenced), (shape, row.dtype)
     )
 

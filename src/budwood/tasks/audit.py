@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from budwood.classifier import Classifier
 from budwood.data.deep_images import extents_of
-from budwood.data.duplicates import Glance, glances
+from budwood.data.duplicates import Thumbnail, glances
 from budwood.data.folder import ImageFolder, load_folder
 from budwood.data.labels import FEW, left_out
 from budwood.data.likeness import SIDE
 from budwood.display import displayed
 from budwood.errors import DataError
-from budwood.evaluation.data_issues import Audited, Finding, counted, findings, likenesses
+from budwood.evaluation.data_issues import AuditedImages, Finding, counted, findings, likenesses
 from budwood.evaluation.label_errors import held_out_opinions
 from budwood.evaluation.leakage import Leak, leak_of
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import CHANGED, Extraction, Gathered
+from budwood.features.gathering import CHANGED, Extraction, FeatureSet
 from budwood.models.info import set_depth
 from budwood.settings import Settings
 from budwood.tasks.preparing import prepared_network
@@ -159,10 +159,10 @@ def with_fixes(audit: Audit, fixed: Sequence[dict[str, Any]]) -> Audit:
 
 def _audited(
     folder: ImageFolder,
-    gathered: Gathered,
+    gathered: FeatureSet,
     features: NDArray[np.float32],
-    seen: Sequence[Glance | None],
-) -> Audited:
+    seen: Sequence[Thumbnail | None],
+) -> AuditedImages:
     """What is known of the photos that could be read by the network and at a glance."""
     labels, parts = {}, {}
     own: dict[Path, int] = {}
@@ -175,7 +175,7 @@ def _audited(
     kept = [i for i, one in enumerate(seen) if one is not None]
     lost = {path: CHANGED for path, one in zip(gathered.paths, seen, strict=True) if one is None}
     paths = tuple(gathered.paths[i] for i in kept)
-    return Audited(
+    return AuditedImages(
         root=folder.root if folder.root.is_dir() else folder.root.parent,
         classes=folder.classes,
         paths=paths,

@@ -22,7 +22,7 @@ from budwood.errors import (
 from budwood.evaluation.comparison import MARGIN, ComparedNetwork, Comparison, require_margin
 from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered
+from budwood.features.gathering import Extraction, FeatureSet
 from budwood.learning.cross_validation import folds_to_hold_out
 from budwood.learning.probe import Probe
 from budwood.models.candidates import Candidate, candidates
@@ -124,7 +124,7 @@ def _candidates(models: Sequence[str | Candidate] | None) -> list[Candidate]:
 
 
 def _readable(
-    photos: ImageFolder, gathered: Gathered, strict: bool, on_note: Callable[[object], None]
+    photos: ImageFolder, gathered: FeatureSet, strict: bool, on_note: Callable[[object], None]
 ) -> Split:
     """The training photos without the broken ones; what the user should know of them is told."""
     left = leave_out_broken(photos, gathered.broken, strict=strict)
@@ -153,7 +153,7 @@ def _readable(
     return left.train
 
 
-def _require_readable(train: Split, gathered: Gathered) -> None:
+def _require_readable(train: Split, gathered: FeatureSet) -> None:
     gone = [path for path in train.paths if path in gathered.broken]
     if gone:
         raise PhotoError(

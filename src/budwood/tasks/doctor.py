@@ -17,9 +17,9 @@ from budwood.evaluation.folder_checks import Problem, folder_problems
 from budwood.features.engine_choice import EngineCheck, check_engines, gpus
 from budwood.features.store import store_folder, stored_bytes, stored_makers
 from budwood.features.trunks import kept_trunks
-from budwood.learning.forecasting import Forecast, forecasts
+from budwood.learning.forecasting import TimeForecast, forecasts
 from budwood.machine import Machine, installed_version, machine
-from budwood.models.candidates import AtHand, at_hand
+from budwood.models.candidates import LocalWeights, at_hand
 from budwood.text import aligned, byte_size, duration
 
 LIBRARIES = (
@@ -53,7 +53,7 @@ class PhotoCheck:
     training: int
     judged: int
     classes: tuple[str, ...]
-    forecasts: tuple[Forecast, ...]
+    forecasts: tuple[TimeForecast, ...]
     sampled: int
     """Photos that were decoded."""
     measured_seconds: float
@@ -83,7 +83,7 @@ class Diagnosis:
     engines: tuple[EngineCheck, ...]
     gpus: tuple[str, ...]
     store: Store
-    weights: tuple[AtHand, ...]
+    weights: tuple[LocalWeights, ...]
     photos: PhotoCheck | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -203,7 +203,7 @@ def _depth_notes(train: Sequence[Path]) -> list[Note]:
     return depth_notes(depth_of(extents.values()), sample, extents)
 
 
-def _shortages(found: tuple[Forecast, ...]) -> Iterator[Problem]:
+def _shortages(found: tuple[TimeForecast, ...]) -> Iterator[Problem]:
     here = machine()
     for one in found:
         if here.memory_free_bytes is not None and one.memory_bytes > here.memory_free_bytes:

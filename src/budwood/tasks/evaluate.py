@@ -12,8 +12,8 @@ from budwood.data.folder import ImageFolder, leave_out_broken, load_test, said_o
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.evaluation.metrics import Evaluation
-from budwood.evaluation.pairing import Paired, paired
-from budwood.evaluation.reliability import Honesty
+from budwood.evaluation.pairing import PairedTest, paired
+from budwood.evaluation.reliability import CalibrationReport
 from budwood.evaluation.trust import rule_of
 from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
@@ -24,13 +24,13 @@ from budwood.tasks.train import warning_of
 
 @displayed
 @dataclass(frozen=True)
-class Judgement:
+class RunEvaluation:
     """A saved classifier judged on labelled photos."""
 
     run: Path
     data: Path
     evaluation: Evaluation
-    honesty: Honesty
+    honesty: CalibrationReport
     precision: str
     """Arithmetic of the frozen part."""
     skipped: int
@@ -57,12 +57,12 @@ class Judgement:
 
 @displayed
 @dataclass(frozen=True)
-class PairedJudgement:
+class PairedRuns:
     """Two saved classifiers judged on the same labelled photos."""
 
     runs: tuple[Path, Path]
-    judgements: tuple[Judgement, Judgement]
-    paired: Paired
+    judgements: tuple[RunEvaluation, RunEvaluation]
+    paired: PairedTest
 
     def to_json(self) -> dict[str, Any]:
         """The object of `evaluate RUN RUN DATA --json`."""
@@ -82,7 +82,7 @@ class PairedJudgement:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Hit:
     """What became of one photo."""
 
     is_right: bool
@@ -97,7 +97,7 @@ def evaluate(
     strict: bool = False,
     on_note: Callable[[object], None] = lambda note: None,
     on_progress: OnProgress | None = None,
-) -> Judgement | PairedJudgement:
+) -> RunEvaluation | PairedRuns:
     """Judge a saved classifier on labelled photos; or two on the same, and say which is better.
 
     Args:
@@ -129,7 +129,7 @@ def evaluate(
         )
     left, right = (np.array([found[path].is_right for path in both]) for found in (first, second))
     groups = np.array([first[path].group for path in both])
-    return PairedJudgement((one.run, other.run), (one, other), paired(left, right, groups))
+    return PairedRuns((one.run, other.run), (one, other), paired(left, right, groups))
 
 
 def _judged(
@@ -139,7 +139,7 @@ def _judged(
     on_note: Callable[[object], None],
     on_progress: OnProgress | None,
     abstain: float | None = None,
-) -> tuple[Judgement, dict[Path, _Judged]]:
+) -> tuple[RunEvaluation, dict[Path, _Hit]]:
     """What a classifier reaches, on the whole and of each photo."""
     capsule = read_capsule(run)
     # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
@@ -159,12 +159,12 @@ def _judged(
     judged = model.judge(photos.train, abstain)
     groups = photos.train.groups or range(len(photos.train))
     of_each = {
-        path: _Judged(is_right, group)
+        path: _Hit(is_right, group)
         for path, is_right, group in zip(
             photos.train.paths, judged.right.tolist(), groups, strict=True
         )
     }
-    judgement = Judgement(
+    judgement = RunEvaluation(
         run,
         data,
         judged.evaluation,

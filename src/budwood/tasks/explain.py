@@ -27,7 +27,7 @@ from budwood.images.contents import read
 from budwood.learning.precision import pooled
 from budwood.models.prepared import normalise
 from budwood.reporting.pictures import overlaid, tiled
-from budwood.reporting.records import PHOTOS, Listed, photos_of
+from budwood.reporting.records import PHOTOS, ListedImage, photos_of
 from budwood.run_folders import (
     is_inside,
     mark,
@@ -257,7 +257,7 @@ def _neighbours(
 
 
 def _nearest(
-    model: Classifier, train: Sequence[Listed], photos: Sequence[Path]
+    model: Classifier, train: Sequence[ListedImage], photos: Sequence[Path]
 ) -> list[tuple[Neighbour, ...]]:
     stored = model.gather([photo.path for photo in train])
     labels = {photo.path: photo.label for photo in train}

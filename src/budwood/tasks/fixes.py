@@ -109,7 +109,7 @@ def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix
         )
     lines = _lines(file)
     folder = load_folder(data, test_fraction=None, group=group, find_groups=False, find_depth=False)
-    place = _Place(data, folder)
+    place = _DataFolder(data, folder)
     fixes: dict[Path, Fix] = {}
     for number, line in lines:
         fix = _planned(line, f"Line {number} of {file}", place, file)
@@ -124,7 +124,7 @@ def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix
     return _carried_out(list(fixes.values()))
 
 
-class _Place:
+class _DataFolder:
     """Where the photos of a folder and their classes are."""
 
     def __init__(self, data: Path, folder: ImageFolder) -> None:
@@ -183,7 +183,7 @@ def _require_text(file: Path, text: str) -> None:
         raise DataError(f"{file} is not UTF-8 text.", next="Save it as CSV UTF-8.", file=file)
 
 
-def _planned(line: dict[str, str], where: str, place: _Place, file: Path) -> Fix | None:
+def _planned(line: dict[str, str], where: str, place: _DataFolder, file: Path) -> Fix | None:
     action = (line["action"] or "").strip()
     if not action:
         return None
@@ -220,7 +220,7 @@ def _planned(line: dict[str, str], where: str, place: _Place, file: Path) -> Fix
     )
 
 
-def _in_class(label: str, photo: Path, where: str, place: _Place, file: Path) -> Path:
+def _in_class(label: str, photo: Path, where: str, place: _DataFolder, file: Path) -> Path:
     label = normalised(label)
     if label not in place.classes:
         raise DataError(

@@ -13,7 +13,7 @@ from budwood.models.info import info
 
 
 @dataclass(frozen=True)
-class GraftShown:
+class GraftDescription:
     """A graft's layers, and what the user should know of how they were joined."""
 
     recipe: str
@@ -34,7 +34,7 @@ def show_graft(
     input: tuple[int, int, int] | None = None,
     adapt: bool = False,
     depth: int | None = None,
-) -> GraftShown:
+) -> GraftDescription:
     """The graft of a recipe; nothing is downloaded.
 
     Args:
@@ -64,4 +64,4 @@ def show_graft(
     )
     batch = loaded.settings.get("batch_size", 1)
     summary = summarize(network, depth=depth, batch=batch)
-    return GraftShown(str(recipe), summary, info(network).notes)
+    return GraftDescription(str(recipe), summary, info(network).notes)

@@ -10,17 +10,17 @@ from typing import Any
 from torch import nn
 
 from budwood.classifier import Classifier
-from budwood.course.recipe_comparison import Beside, Reached, beside
+from budwood.course.recipe_comparison import ChapterComparison, RunFigures, beside
 from budwood.course.recipes import Recipe, load_recipe
 from budwood.data.folder import ImageFolder, Split, leave_out_broken, load_folder, said_of_broken
 from budwood.data.labels import Note, few_or_one
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.metrics import Evaluation
-from budwood.evaluation.reliability import Told, Verdict
+from budwood.evaluation.reliability import Assessment, Diagnostics
 from budwood.features.engines import preferred_specs
 from budwood.features.extraction import OnProgress
-from budwood.features.gathering import Extraction, Gathered
+from budwood.features.gathering import Extraction, FeatureSet
 from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.files import CAPSULE, write_json
 from budwood.learning.fitting import Fit
@@ -56,16 +56,16 @@ class Run:
     request: Settings
     weights: str
     photos: ImageFolder
-    gathered: Gathered
+    gathered: FeatureSet
     fit: Fit
     algorithm: Algorithm
     """By what it was fitted, and why so."""
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
-    told: Told = field(default_factory=Told)
+    told: Diagnostics = field(default_factory=Diagnostics)
     """What is said beside accuracy."""
-    beside: Beside | None = None
+    beside: ChapterComparison | None = None
     """Of a recipe, the comparison with the chapter."""
     receipt: Receipt | None = None
     """Of a file of weights, what of it was loaded."""
@@ -283,7 +283,7 @@ def run_training(
             algorithm,
             evaluation,
             parameters,
-            told=Told(None if verdict is None else verdict.honesty, crossed, curve),
+            told=Diagnostics(None if verdict is None else verdict.honesty, crossed, curve),
             receipt=info(network).receipt,
             warning=warning_of(model),
             int8=trial,
@@ -303,7 +303,7 @@ def _verdict(
     test: Split | None,
     abstain: float | None,
     on_note: Callable[[object], None],
-) -> Verdict | None:
+) -> Assessment | None:
     """What it comes to on the test photos; a training is not lost because it cannot abstain."""
     if abstain is not None and model.trust_ is None:
         on_note("It cannot tell when to abstain: no photo was held out of its training.")
@@ -324,8 +324,8 @@ def _network_notes(network: nn.Module) -> Iterator[str]:
         yield from str(receipt).splitlines()
 
 
-def _reached(run: Run) -> Reached:
-    return Reached(
+def _reached(run: Run) -> RunFigures:
+    return RunFigures(
         test_top1=None if run.evaluation is None else run.evaluation.top1,
         train_top1=run.fit.train_top1,
         train_photos=len(run.photos.train),
