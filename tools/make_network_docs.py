@@ -97,7 +97,7 @@ def table(kind: str, *arguments: str) -> Table:
 
 def draw_all() -> None:
     """Write the drawings."""
-    from budwood.drawing.drawing import draw
+    from budwood.drawing.network_drawing import draw
     from budwood.tasks.preparing import network_to_inspect
 
     for name, part in DRAWN.items():

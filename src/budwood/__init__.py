@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from budwood.data.folder import ImageFolder as ImageFolder
     from budwood.data.folder import Split as Split
     from budwood.data.folder import load_folder as load_folder
-    from budwood.drawing.drawing import draw as draw
+    from budwood.drawing.network_drawing import draw as draw
     from budwood.errors import BudwoodError as BudwoodError
     from budwood.evaluation.metrics import Evaluation as Evaluation
     from budwood.features.gathering import Extraction as Extraction
@@ -88,7 +88,7 @@ _HOMES = {
     "DonorLayers": "grafting.graft_recipes",
     "graft": "grafting.grafted",
     "NewLayer": "grafting.new_layers",
-    "draw": "drawing.drawing",
+    "draw": "drawing.network_drawing",
     "load_weights": "models.loading",
     "select": "surgery.freezing",
     "summarize": "inspection.summarizing",

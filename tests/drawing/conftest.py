@@ -8,7 +8,7 @@ import torch
 from torchvision import models
 from torchvision.models import DenseNet
 
-from budwood.drawing.drawing import blocks_in
+from budwood.drawing.network_drawing import blocks_in
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import torch
 from torch import fx, nn
 
 from budwood.drawing.blocks import BlockFrame
-from budwood.drawing.drawing import blocks_in
+from budwood.drawing.network_drawing import blocks_in
 
 
 def tree(block):

@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from budwood.drawing.blocks import BlockFrame, folded
-from budwood.drawing.drawing import blocks_in
+from budwood.drawing.network_drawing import blocks_in
 
 
 def runs(block):

@@ -6,7 +6,7 @@ from torch import nn
 
 from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, folded
 from budwood.drawing.boxes import Box
-from budwood.drawing.drawing import blocks_in
+from budwood.drawing.network_drawing import blocks_in
 from budwood.drawing.shortcuts import count_shortcuts, paths_of
 from budwood.models.building import build
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.drawing.drawing import blocks_in
+from budwood.drawing.network_drawing import blocks_in
 from budwood.drawing.steps import shape_of_one
 
 

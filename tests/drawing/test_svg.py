@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 from torch import nn
 
-from budwood.drawing.drawing import draw
+from budwood.drawing.network_drawing import draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 

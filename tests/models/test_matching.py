@@ -9,7 +9,7 @@ from torch import nn
 from budwood.models.building import structure
 from budwood.models.catalog import find
 from budwood.models.checkpoints import Checkpoint
-from budwood.models.layouts import Layout
+from budwood.models.key_layouts import Layout
 from budwood.models.matching import are_strangers, heads_of, match, namesakes, other_layers
 
 FILE = Path("net.pth")

@@ -181,7 +181,7 @@ def _require_place(drawing: Path) -> None:
 
 
 def _draw(network: "nn.Module", batch: tuple[int, ...], title: str, drawing: Path) -> None:
-    from budwood.drawing.drawing import draw
+    from budwood.drawing.network_drawing import draw
 
     _, channels, height, width = batch
     picture = draw(network, (channels, height, width), title=title)

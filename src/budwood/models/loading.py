@@ -27,7 +27,7 @@ from budwood.models.constructing import (
 from budwood.models.downloads import Progress
 from budwood.models.heads import num_outputs
 from budwood.models.info import architecture_of, info, set_info
-from budwood.models.layouts import Converter, Layout, best_layout
+from budwood.models.key_layouts import Converter, Layout, best_layout
 from budwood.models.matching import Heads, Matching, are_strangers, heads_of, match, namesakes
 from budwood.models.receipts import Receipt, percent
 from budwood.models.sources import SOURCES, source, source_of

@@ -16,7 +16,7 @@ from budwood.errors import ConfigError
 from budwood.models.catalog import models
 from budwood.models.checkpoints import Checkpoint, Names
 from budwood.models.heads import MLPHead, head_names
-from budwood.models.layouts import Layout
+from budwood.models.key_layouts import Layout
 from budwood.models.receipts import Receipt, TensorReceipt
 from budwood.models.states import State, is_counter, with_counters
 

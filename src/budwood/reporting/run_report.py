@@ -22,7 +22,7 @@ from torch import nn
 from budwood.capsule.pack import installed_versions
 from budwood.classifier import Classifier
 from budwood.data.folder import ImageFolder
-from budwood.drawing.drawing import draw
+from budwood.drawing.network_drawing import draw
 from budwood.errors import BudwoodError, ConfigError
 from budwood.evaluation.calibration import Reliability, reliability, softmax
 from budwood.evaluation.label_errors import held_out_opinions

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from budwood.models.building import build
 from budwood.models.info import info
-from budwood.models.layouts import (
+from budwood.models.key_layouts import (
     Prefixes,
     best_layout,
     best_prefixes,

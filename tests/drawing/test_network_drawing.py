@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from budwood.drawing.blocks import BlockFrame, folded
-from budwood.drawing.drawing import Drawing, blocks_in, draw
+from budwood.drawing.network_drawing import Drawing, blocks_in, draw
 from budwood.errors import ConfigError, CutError
 from budwood.grafting.grafted import graft
 from budwood.inspection.summarizing import summarize
