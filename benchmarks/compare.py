@@ -58,10 +58,11 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     from budwood.evaluation.staged_networks import StagedNetwork
     from budwood.features.gathering import Extraction
     from budwood.models.candidates import candidates
+    from budwood.reporter import SILENT
 
     (candidate,) = candidates([name])
     train = load_folder(photos).train
-    network = StagedNetwork(candidate, Extraction(), lambda note: None, None)
+    network = StagedNetwork(candidate, Extraction(), SILENT)
     gathered = network.gather(train.paths)
     assert gathered.misses == 0, "the features are not those of the comparison"
     folds, truth = make_folds(train.targets, groups=train.group_numbers), train.targets

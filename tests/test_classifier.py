@@ -22,6 +22,7 @@ from budwood.features.engines import EngineSpec, preferred_specs
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.training import Training
 from budwood.models.info import info, set_info
+from budwood.reporter import Reporter
 
 CLASSES = ("blue", "green", "red")
 
@@ -90,7 +91,7 @@ def test_a_linear_head_is_solved_and_separable_photos_are_told_apart(photos):
 def test_another_head_is_trained_and_says_how(photos):
     told = []
     training = Training(epochs=3, lr=0.01, batch_size=8)
-    model = Classifier(built(head="mlp:8"), training=training, on_epoch=told.append)
+    model = Classifier(built(head="mlp:8"), training=training, reporter=Reporter(epoch=told.append))
     model.fit(photos(12))
     assert model.fit_.probe is None
     assert list(model.fit_.history) == told
@@ -198,7 +199,7 @@ def test_a_second_head_on_the_same_photos_computes_nothing(photos):
     gathered = other.gather(split.paths)
     assert (gathered.hits, gathered.misses) == (12, 0)
     notes = []
-    third = Classifier(built(classes=("a", "b", "c")), on_note=notes.append)
+    third = Classifier(built(classes=("a", "b", "c")), reporter=Reporter(note=notes.append))
     third.fit(Split("x", split.paths, split.labels, ("a", "b", "c")))
     assert not any("through the trunk" in note for note in notes)
 
@@ -257,7 +258,7 @@ def test_a_fit_that_fails_leaves_the_network_in_eval_mode(photos):
         raise KeyboardInterrupt
 
     network = built()
-    model = Classifier(network, training=Training(epochs=2), on_epoch=stop)
+    model = Classifier(network, training=Training(epochs=2), reporter=Reporter(epoch=stop))
     with pytest.raises(KeyboardInterrupt):
         model.fit(photos())
     assert not any(module.training for module in network.modules())

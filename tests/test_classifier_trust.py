@@ -20,6 +20,7 @@ from budwood.learning import fitting, held_out
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
 from budwood.models.info import info, set_info
+from budwood.reporter import Reporter
 from budwood.tasks.evaluate import evaluate
 from budwood.tasks.predict import predict_run
 
@@ -100,7 +101,9 @@ def test_photos_that_chose_the_epoch_do_not_calibrate(photos):
 def test_where_they_must_calibrate_after_all_that_is_said(photos):
     notes = []
     stopping = Training(epochs=3, lr=0.05, patience=2)
-    model = built(training=stopping, on_note=notes.append).fit(photos(2), val=photos(9, seed=1))
+    model = built(training=stopping, reporter=Reporter(note=notes.append)).fit(
+        photos(2), val=photos(9, seed=1)
+    )
     assert len(model.trust_.confidence) == 9
     assert any("which chose its best epoch too" in note for note in notes)
 
@@ -108,7 +111,7 @@ def test_where_they_must_calibrate_after_all_that_is_said(photos):
 def test_the_second_training_stops_early_as_the_first_did(photos):
     seen = []
     stopping = Training(epochs=40, lr=0.05, batch_size=8, patience=1)
-    model = built("layer4", "fc", training=stopping, on_epoch=seen.append)
+    model = built("layer4", "fc", training=stopping, reporter=Reporter(epoch=seen.append))
     trained = train_calls(model, photos(30), photos(9, seed=1))
     assert [patience for patience, _ in trained] == [1, 1]
     assert all(epochs < 40 for _, epochs in trained)
@@ -245,7 +248,7 @@ def test_a_class_of_one_photo_is_fitted_and_calibrated(photos):
 
 def test_two_photos_in_all_are_fitted_and_nothing_is_promised(photos):
     split, notes = photos(2), []
-    model = built(on_note=notes.append).fit(split)
+    model = built(reporter=Reporter(note=notes.append)).fit(split)
     assert model.trust_ is None
     assert "Its probabilities are not calibrated: no photo was held out of training." in notes
     assert model.judge(split).honesty.temperature is None
@@ -286,7 +289,7 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     assert "not calibrated" in str(judgement)
     for ask in (
         lambda: evaluate(path, folder, abstain=0.1),
-        lambda: predict_run(path, [folder], 1, print, None, 0.1),
+        lambda: predict_run(path, [folder], 1, abstain=0.1),
     ):
         with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):
             ask()
@@ -373,7 +376,9 @@ def test_the_curve_of_a_trained_graft_is_that_of_a_linear_head_on_its_features(p
     split = photos(60, shades=15)
     solved = built(extraction=Extraction(precision="fp32")).fit(split).learning_curve(split)
     notes = []
-    trained = built(training=QUICK, on_note=notes.append).fit(split).learning_curve(split)
+    trained = (
+        built(training=QUICK, reporter=Reporter(note=notes.append)).fit(split).learning_curve(split)
+    )
     assert "The learning curve is that of a linear head on the frozen features." in notes
     assert [point.photos for point in solved.points] == [point.photos for point in trained.points]
     assert solved.judged == trained.judged == 60

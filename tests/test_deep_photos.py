@@ -15,6 +15,7 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import Probe
 from budwood.models.candidates import Candidate
 from budwood.models.info import info, set_depth, set_info
+from budwood.reporter import Reporter
 from budwood.reporting.pictures import SMALL, address_of, thumbnails
 from budwood.settings import Settings
 from budwood.tasks import train as runs
@@ -92,7 +93,7 @@ def fitted(deep, tmp_path_factory):
     with pytest.MonkeyPatch.context() as context:
         context.setenv("BUDWOOD_HOME", str(tmp_path_factory.mktemp("home")))
         notes = []
-        model = classifier(on_note=notes.append).fit(*listed(deep))
+        model = classifier(reporter=Reporter(note=notes.append)).fit(*listed(deep))
         return model, notes, model.save(tmp_path_factory.mktemp("saved") / "m.safetensors")
 
 
@@ -157,7 +158,7 @@ def test_a_run_keeps_it_for_whatever_comes_after(deep, bright, tmp_path, patch):
     assert bw.load(run.folder).preprocessing.depth == TWELVE
     assert any("12-bit values" in note for note in run.to_json()["notes"])
     notes = []
-    predict_run(run.folder, [bright], 1, lambda note: notes.append(str(note)), None)
+    predict_run(run.folder, [bright], 1, Reporter(note=lambda note: notes.append(str(note))))
     assert notes.count(CLIPPED) == 1
     judged = evaluate(run.folder, bright)
     assert judged.notes.count(CLIPPED) == 1

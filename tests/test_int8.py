@@ -21,6 +21,7 @@ from budwood.learning import plan as planning
 from budwood.learning.precision import Trial
 from budwood.learning.training import Training
 from budwood.models.info import info, set_info
+from budwood.reporter import Reporter
 
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 CLASSES = ("blue", "green", "red")
@@ -81,7 +82,10 @@ def classifier(*trains, notes=None, **options):
     network = bw.unfreeze(bw.freeze(Small(), "*"), *(trains or ("head",)))
     notes = [] if notes is None else notes
     return bw.Classifier(
-        network, extraction=Extraction(precision="int8"), on_note=notes.append, **options
+        network,
+        extraction=Extraction(precision="int8"),
+        reporter=Reporter(note=notes.append),
+        **options,
     )
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 import budwood as bw
 from budwood.errors import ConfigError
 from budwood.features.engines import EngineSpec
+from budwood.reporter import Reporter
 
 SETTINGS = {"model": "timm/test_resnet", "weights": "none", "size": 32}
 
@@ -32,7 +33,7 @@ def here(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr("budwood.tasks.doctor.check_engines", lambda: ())
         notes = []
-        run = bw.train("images", out="run", on_note=notes.append, **SETTINGS)
+        run = bw.train("images", out="run", reporter=Reporter(note=notes.append), **SETTINGS)
         assert notes
         yield folder, run
 

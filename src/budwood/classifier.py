@@ -1,7 +1,7 @@
 """Classifier: a network with classes that is fitted, judged, asked and saved."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from budwood.evaluation.reliability import (
 )
 from budwood.evaluation.selective import SelectiveRule
 from budwood.evaluation.trust import Answers, Trust, rule_of
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
@@ -42,9 +41,10 @@ from budwood.learning.plan import Plan, state_of, trainable_copy
 from budwood.learning.precision import pooled
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.streaming import FeatureRows
-from budwood.learning.training import Epoch, Training
+from budwood.learning.training import Training
 from budwood.models.heads import num_outputs
 from budwood.models.info import info, preprocessing_of, set_depth
+from budwood.reporter import SILENT, Reporter
 from budwood.settings import Asked, require_setting, settled
 from budwood.threads import Lock
 
@@ -83,9 +83,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         training: Epochs, optimizer and so on of mini-batch training; asks for it where it is given.
         probe: How a linear head is fitted.
         extraction: Precision, device and store limit of the frozen part.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over the photos is.
-        on_epoch: Told each epoch's row of the history.
+        reporter: Told what the user should know, and how far the work is.
         algorithm: `logistic`, `sgd`, or `auto`: logistic regression where it can be.
 
     Attributes:
@@ -118,18 +116,14 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         training: Training | None = None,
         probe: Probe | None = None,
         extraction: Extraction | None = None,
-        on_note: Callable[[str], None] | None = None,
-        on_progress: OnProgress | None = None,
-        on_epoch: Callable[[Epoch], None] | None = None,
+        reporter: Reporter | None = None,
         algorithm: Asked = "auto",
     ) -> None:
         self.network = network
         self.training = training
         self.probe = probe
         self.extraction = extraction
-        self.on_note = on_note
-        self.on_progress = on_progress
-        self.on_epoch = on_epoch
+        self.reporter = reporter
         self.algorithm = algorithm
 
     def __getstate__(self) -> dict[str, Any]:
@@ -278,8 +272,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._start = None
         plan.settle_precision(train)
         training, probe = self.training or Training(), self.probe or Probe()
-        fit, held_out, rows = fit_plan(plan, train, val, training, probe, self.on_epoch)
-        trust = trust_from(train, held_out, rows, self._note)
+        fit, held_out, rows = fit_plan(plan, train, val, training, probe)
+        trust = trust_from(train, held_out, rows, self._reporter)
         with _PLANS:  # who predicts meanwhile gets the answers of before, or of afterwards
             self.network_, self._plan = plan.network, plan
             self.fit_, self.trust_, self._names = fit, trust, train.classes
@@ -344,7 +338,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         photos = self._as_split(photos, None)
         for note in require_folds(photos, k):
-            self._note(note)
+            self._reporter.note(note)
         with _PLANS:
             plan = self._start_of(self._depth_of(photos)).plan
         if self._is_fitted and self.network_ is self.network and plan.layer is None:
@@ -376,7 +370,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         gathered = require_readable(plan.judging_rows(photos.paths))
         labels, k = torch.from_numpy(photos.targets), len(photos.classes)
         if plan.layer is None:
-            self._note("The learning curve is that of a linear head on the frozen features.")
+            self._reporter.note(
+                "The learning curve is that of a linear head on the frozen features."
+            )
         rows = FeatureRows(pooled(gathered.rows)) if plan.layer is None else plan.features(gathered)
         groups = photos.group_numbers
         known = self.fit_ and self.fit_.probe
@@ -472,15 +468,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _known_classes(self) -> tuple[str, ...] | None:
         return self._names or _named_by(self._network)
 
-    def _note(self, note: str) -> None:
-        if self.on_note is not None:
-            self.on_note(note)
+    @property
+    def _reporter(self) -> Reporter:
+        return self.reporter or SILENT
 
     def _start_of(self, depth: Depth | None) -> _Start:
         """A cut copy of the given network, to which nothing is fitted; kept until a fit takes it,
         the network or a setting changes, or photos of another depth come."""
         solve = self.training is None and self.algorithm != "sgd"
-        settings = (self.algorithm, self.extraction, self.on_note, self.on_progress)
+        settings = (self.algorithm, self.extraction, self.reporter)
         made_from = (state_of(self.network), settings)
         start = self._start
         if (
@@ -508,8 +504,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             preprocessing_of(network),
             self.extraction or Extraction(),
             solve=self.training is None and self.algorithm != "sgd",
-            on_note=self._note,
-            on_progress=self.on_progress,
+            reporter=self._reporter,
         )
         settled(self.algorithm, (), is_linear=plan.layer is not None)
         return plan
@@ -549,13 +544,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         extents = extents_of(train.paths)
         depth = depth_of(extents.values())
         for note in depth_notes(depth, train.paths, extents):
-            self._note(str(note))
+            self._reporter.note(str(note))
         return depth
 
     def _tell_of_depth(self, paths: Sequence[Path]) -> None:
         """Note photos whose values lie beyond those of the training photos."""
         for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
-            self._note(str(note))
+            self._reporter.note(str(note))
 
     def _as_split(
         self, photos: Split | Sequence[Path | str], labels: Sequence[Any] | None

@@ -143,7 +143,7 @@ class Done:
 
     done = total = 1
     seconds_left = None
-    photos_per_second = 1.0
+    images_per_second = 1.0
 
 
 EPOCH = {"epoch": 1, "loss": 0.5, "seconds": 1.0}

@@ -63,7 +63,7 @@ def test_a_folder_without_photos_is_an_error_that_names_the_formats(verbs):
 
 def test_a_path_that_is_not_there_is_an_error_in_python_too():
     with pytest.raises(DataError, match=r"no photo or folder nowhere.*Check the path"):
-        predict_run(Path("run"), [Path("nowhere")], 1, print, None)
+        predict_run(Path("run"), [Path("nowhere")], 1)
 
 
 def test_csv_to_stdout_is_all_of_stdout(verbs):

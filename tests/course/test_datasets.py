@@ -11,6 +11,7 @@ import pytest
 from budwood.course.datasets import DATASETS, Datasets, find_dataset, get_dataset
 from budwood.data.folder import load_folder
 from budwood.errors import DataError, UnknownName
+from budwood.reporter import Reporter
 
 from ..archives import FLOWERS, dataset_of, photos_of, tar_of, zip_of  # noqa: TID252
 from ..models import conftest as networks  # noqa: TID252
@@ -40,7 +41,7 @@ def here():
 
 def test_an_archive_becomes_a_folder_of_classes(archive):
     notes = []
-    flowers = get_dataset("flowers", archive=archive, on_note=notes.append)
+    flowers = get_dataset("flowers", archive=archive, reporter=Reporter(note=notes.append))
     assert flowers.to_json() == {
         "data": "flowers",
         "folder": "flowers",

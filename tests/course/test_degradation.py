@@ -11,6 +11,7 @@ from budwood.course import degradation
 from budwood.course.degradation import NETWORKS, TrainedNetwork, show_degradation
 from budwood.errors import ConfigError, DataError
 from budwood.models.building import build
+from budwood.reporter import Reporter
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,10 @@ def shown(photos, tmp_path_factory):
             degradation, "build", lambda name, **how: build(name.replace("56", "20"), **how)
         )
         result = show_degradation(
-            photos, home / "lesson", epochs=2, on_note=notes.append, on_epoch=epochs.append
+            photos,
+            home / "lesson",
+            epochs=2,
+            reporter=Reporter(note=notes.append, epoch=epochs.append),
         )
     return result, [str(note) for note in notes], epochs
 

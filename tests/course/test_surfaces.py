@@ -92,5 +92,5 @@ def test_the_demo_removes_no_folder_that_it_did_not_make(tmp_path):
     (tmp_path / "surfaces" / "mine.jpg").touch()
     for replace in (False, True):
         with pytest.raises(ConfigError, match=r"not empty, and Budwood did not make it.*--out"):
-            run_demo(tmp_path, print, None, replace=replace)
+            run_demo(tmp_path, replace=replace)
     assert (tmp_path / "surfaces" / "mine.jpg").exists()

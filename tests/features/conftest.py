@@ -16,6 +16,7 @@ from budwood.features.store import stored_makers
 from budwood.images.preprocessing import Preprocessing
 from budwood.models.info import info
 from budwood.models.prepared import Prepared
+from budwood.reporter import Reporter
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.freezing import freeze, unfreeze
 
@@ -99,8 +100,7 @@ def bench():
             cut_of(network),
             info(network).preprocessing,
             Extraction(**{"precision": "fp32", **options}),
-            notes.append,
-            progress.append,
+            Reporter(note=notes.append, progress=progress.append),
         )
         return Bench(gatherer, notes, progress)
 

@@ -24,6 +24,7 @@ from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Preprocessing
 from budwood.models.info import info
 from budwood.models.prepared import Prepared
+from budwood.reporter import SILENT
 from budwood.surgery.cutting import cut
 
 
@@ -63,7 +64,7 @@ def work(job):
         cut(Prepared(network, info(network).preprocessing).eval()),
         info(network).preprocessing,
         Extraction(),
-        on_note=lambda _: None,
+        reporter=SILENT,
     )
     paths = sorted(Path(job["photos"]).iterdir())
     gathered = gatherer.gather(paths)

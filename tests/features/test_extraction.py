@@ -24,18 +24,19 @@ from budwood.features.store import RowStore
 from budwood.features.torch_engine import TorchEngine
 from budwood.images import contents
 from budwood.images.contents import Contents, digest
+from budwood.reporter import SILENT, Reporter
 
 
 @pytest.fixture
 def run(trunk, tiny):
     """Extracts with the tiny trunk in torch; gives back the store and what was broken."""
 
-    def extract_tiny(paths, batch=4, on_progress=None):
+    def extract_tiny(paths, batch=4, reporter=SILENT):
         store = RowStore("maker", {})
         engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
         engine.batch = batch
         results = extract(decoded(paths, tiny.preprocessing), engine)
-        return store, store_rows(results, len(paths), [store], on_progress=on_progress)
+        return store, store_rows(results, len(paths), [store], reporter=reporter)
 
     return extract_tiny
 
@@ -180,7 +181,7 @@ def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeyp
 def test_progress_rises_to_the_number_of_photos(draw, run, broken_photo):
     told = []
     paths = [*draw(5), broken_photo("a.jpg"), *draw(4, first=5), broken_photo("b.jpg")]
-    _, broken = run(paths, batch=3, on_progress=told.append)
+    _, broken = run(paths, batch=3, reporter=Reporter(progress=told.append))
     done = [progress.done for progress in told]
     assert done == sorted(done)
     assert done[-1] == told[-1].total == 11
@@ -189,15 +190,19 @@ def test_progress_rises_to_the_number_of_photos(draw, run, broken_photo):
 
 def test_progress_reaches_the_end_if_the_last_photos_are_broken(run, draw, broken_photo):
     told = []
-    run([*draw(2), broken_photo("a.jpg"), broken_photo("b.jpg")], batch=1, on_progress=told.append)
+    run(
+        [*draw(2), broken_photo("a.jpg"), broken_photo("b.jpg")],
+        batch=1,
+        reporter=Reporter(progress=told.append),
+    )
     assert told[-1].done == 4
 
 
 def test_progress_tells_speed_and_time_left():
     progress = Progress(done=20, total=50, seconds=4.0)
-    assert progress.photos_per_second == 5
+    assert progress.images_per_second == 5
     assert progress.seconds_left == 6
-    assert Progress(0, 50, 0.0).photos_per_second == 0
+    assert Progress(0, 50, 0.0).images_per_second == 0
     assert Progress(0, 50, 1.0).seconds_left is None
 
 
@@ -220,7 +225,7 @@ def test_rows_reach_the_disk_after_two_seconds(run, draw, monkeypatch):
     monkeypatch.setattr(
         RowStore, "write", lambda *args: stored.append((now[0], len(args[1]))) or write(*args)
     )
-    run(draw(20), batch=2, on_progress=lambda _: now.__setitem__(0, now[0] + 0.7))
+    run(draw(20), batch=2, reporter=Reporter(progress=lambda _: now.__setitem__(0, now[0] + 0.7)))
     assert stored[0] == (pytest.approx(2.1), 8)
     assert sum(count for _, count in stored) == 20
 
@@ -234,7 +239,7 @@ def test_whatever_ends_it_early_the_rows_that_were_ready_are_stored(error, run, 
             raise error
 
     with pytest.raises(error):
-        run(paths, batch=4, on_progress=stop)
+        run(paths, batch=4, reporter=Reporter(progress=stop))
     store = RowStore("maker", {})
     assert [digest(path.read_bytes()) in store for path in paths] == [True] * 12 + [False] * 28
 
@@ -256,7 +261,7 @@ def test_the_engine_is_free_again_while_the_error_is_still_at_hand(draw, tiny, t
     store = RowStore("maker", {})
     results = extract(decoded(draw(8), tiny.preprocessing), engine)
     with pytest.raises(KeyboardInterrupt) as caught:
-        store_rows(results, 8, [store], on_progress=stop)
+        store_rows(results, 8, [store], reporter=Reporter(progress=stop))
     assert caught.tb is not None  # it keeps the generator alive
     assert states == ["closed"]
 
@@ -268,7 +273,7 @@ def test_no_thread_is_left_after_an_interrupt(run, draw):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(draw(60), batch=4, on_progress=stop)
+        run(draw(60), batch=4, reporter=Reporter(progress=stop))
     assert threading.active_count() == before
 
 

@@ -13,6 +13,7 @@ def no_socket(*_, **__):
 
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = no_socket
 
+from budwood.reporter import SILENT
 import budwood
 from budwood.features.gathering import Extraction, FeatureExtractor
 from budwood.models.prepared import Prepared
@@ -21,7 +22,7 @@ network = budwood.build("efficientnet_lite0", classes=["a", "b"])
 budwood.unfreeze(budwood.freeze(network, "*"), "classifier")
 pixels = budwood.info(network).preprocessing
 cut = budwood.cut(Prepared(network, pixels).eval())
-gatherer = FeatureExtractor(cut, pixels, Extraction(precision="fp32"), lambda _: None)
+gatherer = FeatureExtractor(cut, pixels, Extraction(precision="fp32"), SILENT)
 gathered = gatherer.gather(sorted(Path(sys.argv[1]).iterdir()))
 assert gathered.engine.library == "openvino"
 assert gathered.misses == 3

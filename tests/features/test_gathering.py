@@ -21,6 +21,7 @@ from budwood.features.verification import spread_error
 from budwood.images import contents
 from budwood.models.info import info
 from budwood.models.prepared import Prepared
+from budwood.reporter import SILENT
 
 
 def everything(gathered):
@@ -232,7 +233,7 @@ def test_nothing_frozen_means_that_the_photo_itself_is_the_row(draw, tiny):
     network = tiny()
     parts = budwood.cut(Prepared(network, info(network).preprocessing).eval())
     gatherer = FeatureExtractor(
-        parts, info(network).preprocessing, Extraction(precision="fp32"), lambda _: None
+        parts, info(network).preprocessing, Extraction(precision="fp32"), SILENT
     )
     paths = draw(3)
     gathered = gatherer.gather(paths)

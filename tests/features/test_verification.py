@@ -20,6 +20,7 @@ from budwood.features.verification import (
     trusted_engine,
     varied,
 )
+from budwood.reporter import SILENT, Reporter
 
 TORCH = EngineSpec("torch", "fp32")
 OPENVINO = EngineSpec("openvino", "fp32")
@@ -83,7 +84,7 @@ def test_a_wrong_engine_is_refused_and_said(fault, wrong, trunk, pixels):
     wrong(fault)
     notes = []
     probe = pixels(8)
-    engine, verdict = trusted_engine(trunk(), [OPENVINO, TORCH], probe, notes.append)
+    engine, verdict = trusted_engine(trunk(), [OPENVINO, TORCH], probe, Reporter(note=notes.append))
     assert engine.spec == verdict.spec == TORCH
     (note,) = notes
     assert FAULTS[fault] in note
@@ -92,7 +93,9 @@ def test_a_wrong_engine_is_refused_and_said(fault, wrong, trunk, pixels):
 
 def test_the_first_engine_that_agrees_is_taken(trunk, pixels):
     notes = []
-    engine, verdict = trusted_engine(trunk(), [OPENVINO, TORCH], pixels(8), notes.append)
+    engine, verdict = trusted_engine(
+        trunk(), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append)
+    )
     assert engine.spec == OPENVINO
     assert verdict.is_trusted
     assert "agrees with torch fp32" in str(verdict)
@@ -105,7 +108,7 @@ def test_a_trunk_that_openvino_cannot_take_falls_back(pixels):
             return (torch.special.bessel_j0(batch.float().mean((1, 2))),)
 
     notes = []
-    engine, _ = trusted_engine(Bessel(), [OPENVINO, TORCH], pixels(8), notes.append)
+    engine, _ = trusted_engine(Bessel(), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append))
     assert engine.spec == TORCH
     assert "aten::special_bessel_j0" in notes[0]
     assert notes[0].endswith("falling back.")
@@ -114,20 +117,20 @@ def test_a_trunk_that_openvino_cannot_take_falls_back(pixels):
 def test_no_engine_left_is_an_error(wrong, trunk, pixels):
     wrong("nan")
     with pytest.raises(EngineError, match=r"None of openvino fp32 agrees .* Use --device cpu"):
-        trusted_engine(trunk(), [OPENVINO], pixels(8), lambda _: None)
+        trusted_engine(trunk(), [OPENVINO], pixels(8), SILENT)
 
 
 def test_a_network_that_gives_nan_is_an_error(trunk, tiny, pixels):
     network = tiny()
     nn.init.constant_(network.features[0].weight, float("nan"))
     with pytest.raises(EngineError, match="Check the weights and that they belong"):
-        trusted_engine(trunk(network), [OPENVINO, TORCH], pixels(8), lambda _: None)
+        trusted_engine(trunk(network), [OPENVINO, TORCH], pixels(8), SILENT)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 12])
 def test_a_probe_of_any_size_is_enough(count, trunk, pixels):
     notes = []
-    trusted_engine(trunk(), [OPENVINO, TORCH], pixels(count), notes.append)
+    trusted_engine(trunk(), [OPENVINO, TORCH], pixels(count), Reporter(note=notes.append))
     assert notes == []
 
 
@@ -135,13 +138,13 @@ def test_a_probe_of_any_size_is_enough(count, trunk, pixels):
 def test_equal_photos_are_enough(value, trunk):
     notes = []
     probe = np.full((8, 32, 32, 3), value, np.uint8)
-    engine, _ = trusted_engine(trunk(), [OPENVINO, TORCH], probe, notes.append)
+    engine, _ = trusted_engine(trunk(), [OPENVINO, TORCH], probe, Reporter(note=notes.append))
     assert engine.spec == OPENVINO
 
 
 def test_one_photo_shows_swapped_channels(wrong, trunk, pixels):
     wrong("channels swapped")
-    engine, _ = trusted_engine(trunk(), [OPENVINO, TORCH], pixels(1), lambda _: None)
+    engine, _ = trusted_engine(trunk(), [OPENVINO, TORCH], pixels(1), SILENT)
     assert engine.spec == TORCH
 
 
@@ -150,7 +153,7 @@ def test_a_network_that_ignores_the_photo_can_be_run(trunk, tiny, pixels):
     nn.init.zeros_(network.features[2].weight)
     nn.init.constant_(network.features[2].bias, 3.0)
     notes = []
-    trusted_engine(trunk(network), [OPENVINO, TORCH], pixels(8), notes.append)
+    trusted_engine(trunk(network), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append))
     assert notes == []
 
 
@@ -162,10 +165,10 @@ def test_tiny_activations_are_judged_like_others(scale, wrong, trunk, tiny, pixe
         layer.weight.data *= scale**0.5
     notes = []
     specs = [OPENVINO, TORCH]
-    engine, _ = trusted_engine(trunk(network), specs, pixels(8), notes.append)
+    engine, _ = trusted_engine(trunk(network), specs, pixels(8), Reporter(note=notes.append))
     assert engine.spec == OPENVINO
     wrong("channels swapped")
-    engine, _ = trusted_engine(trunk(network), specs, pixels(8), notes.append)
+    engine, _ = trusted_engine(trunk(network), specs, pixels(8), Reporter(note=notes.append))
     assert engine.spec == TORCH
 
 

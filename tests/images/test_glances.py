@@ -10,6 +10,7 @@ from budwood.data import duplicates as glances_module
 from budwood.data.duplicates import glance, glances, moments_of
 from budwood.data.likeness import SMALL
 from budwood.errors import PhotoError
+from budwood.reporter import Reporter
 
 
 @pytest.mark.parametrize("size", [(120, 160), (700, 900), (64, 64), (20, 30), (2000, 300)])
@@ -54,7 +55,7 @@ def test_how_far_it_is_is_said_while_it_takes_long(tmp_path, monkeypatch):
         told.set()
 
     monkeypatch.setattr(glances_module, "glance", lambda path, depth: told.wait(5))
-    glances([tmp_path / "a.jpg", tmp_path / "b.jpg"], on_note=hear)
+    glances([tmp_path / "a.jpg", tmp_path / "b.jpg"], reporter=Reporter(note=hear))
     assert notes == ["Looking for copies of a picture: 0 of 2 photos so far."]
 
 

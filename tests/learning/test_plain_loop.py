@@ -14,6 +14,7 @@ from budwood.features.gathering import Extraction
 from budwood.learning.training import Training, batches, total_loss
 from budwood.models.info import info, set_info
 from budwood.models.prepared import normalise
+from budwood.reporter import Reporter
 
 ADAMW = Training(epochs=3, lr=0.002, batch_size=5, seed=3)
 # The rows come from batches of another size, which rounds otherwise. AdamW makes a whole step of
@@ -138,7 +139,10 @@ def test_rows_that_are_not_stored_give_the_same_losses(
     monkeypatch.setattr("budwood.features.store.IN_MEMORY", in_memory)
     notes = []
     other = bw.Classifier(
-        make(), training=config, extraction=Extraction(store_limit=0), on_note=notes.append
+        make(),
+        training=config,
+        extraction=Extraction(store_limit=0),
+        reporter=Reporter(note=notes.append),
     )
     other.fit(split)
     assert any(note in text for text in notes)

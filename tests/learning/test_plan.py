@@ -13,6 +13,7 @@ from budwood.learning.probe import probed_layer
 from budwood.models.heads import head_names
 from budwood.models.info import info, set_info
 from budwood.models.prepared import normalise
+from budwood.reporter import Reporter
 from budwood.surgery.cutting import cut
 
 
@@ -35,8 +36,7 @@ def plan_of(network, *, solve=True, notes=None, device="cpu"):
         info(network).preprocessing,
         Extraction(precision="fp32", device=device),
         solve=solve,
-        on_note=notes.append,
-        on_progress=None,
+        reporter=Reporter(note=notes.append),
     )
 
 

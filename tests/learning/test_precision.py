@@ -7,6 +7,7 @@ from torch import nn
 from budwood.learning import precision
 from budwood.learning.precision import settle_precision
 from budwood.learning.training import Training, train_graft
+from budwood.reporter import SILENT, Reporter
 
 
 class Graft(nn.Sequential):
@@ -46,7 +47,7 @@ def always_faster(monkeypatch):
 
 def settle(graft, loss, steps=1000, wanted="auto"):
     notes = []
-    return settle_precision(graft.train(), loss, steps, wanted, notes.append), notes
+    return settle_precision(graft.train(), loss, steps, wanted, Reporter(note=notes.append)), notes
 
 
 def test_bf16_that_agrees_and_is_faster_is_used_and_told(graft, data, always_faster):
@@ -121,7 +122,7 @@ def test_a_trial_leaves_the_graft_as_it_was(graft, data, always_faster):
     graft.training = True
     random = torch.get_rng_state()
     modes = [module.training for module in graft.modules()]
-    settle_precision(graft, loss_of(graft, data), 1000, "auto", lambda note: None)
+    settle_precision(graft, loss_of(graft, data), 1000, "auto", SILENT)
     assert [module.training for module in graft.modules()] == modes
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(tensor, before[name]) for name, tensor in graft.state_dict().items())
@@ -143,7 +144,7 @@ def test_a_trial_does_not_change_what_is_trained(graft, data, monkeypatch):
     monkeypatch.setattr(precision, "FASTER", 0.0)
     monkeypatch.setattr(precision, "WORTH_A_TRIAL", 1)
     notes = []
-    tried = train_graft(graft, *data, Training(epochs=2), on_note=notes.append)
+    tried = train_graft(graft, *data, Training(epochs=2), reporter=Reporter(note=notes.append))
     after = {name: tensor.clone() for name, tensor in graft.state_dict().items()}
     graft.load_state_dict(start)
     plain = train_graft(graft, *data, Training(epochs=2, precision="fp32"))

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from budwood.errors import ConfigError, DataError
 from budwood.learning.streaming import predict_logits, top1
 from budwood.learning.training import Training, batches, total_loss, train_graft
+from budwood.reporter import Reporter
 
 
 class Graft(nn.Sequential):
@@ -143,7 +144,7 @@ def test_the_constant_schedule_stays(data, mlp):
 
 def test_the_history_has_a_row_an_epoch_and_each_is_told(data, mlp):
     told = []
-    history = train_graft(mlp(), *data, Training(epochs=2), on_epoch=told.append)
+    history = train_graft(mlp(), *data, Training(epochs=2), reporter=Reporter(epoch=told.append))
     assert told == history
     assert [list(row) for row in history] == [["epoch", "loss", "lr", "precision", "seconds"]] * 2
     assert [row["epoch"] for row in history] == [1, 2]

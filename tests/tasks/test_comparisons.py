@@ -19,6 +19,7 @@ from budwood.features import extraction as extracting
 from budwood.features.gathering import Extraction
 from budwood.learning.probe import Probe
 from budwood.models.candidates import Candidate
+from budwood.reporter import SILENT, Reporter
 from budwood.tasks.compare import compare
 
 LENET = Candidate("lenet5", "none")
@@ -94,7 +95,7 @@ def test_an_interrupted_comparison_goes_on_where_it_was(photos, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compared(photos, LENET, RESNET, on_progress=stop)
+        compared(photos, LENET, RESNET, reporter=Reporter(progress=stop))
     again = compared(photos, LENET, RESNET)
     assert again.networks[0].misses == 0
     assert 0 < again.networks[1].hits < 24
@@ -104,9 +105,9 @@ def test_an_interrupted_comparison_goes_on_where_it_was(photos, monkeypatch):
 @pytest.mark.parametrize("candidate", [LENET, RESNET])
 def test_figures_are_those_of_scikit_learn_on_the_stored_features(photos, candidate):
     train = load_folder(photos).train
-    network = StagedNetwork(candidate, Extraction(precision="fp32"), lambda note: None, None)
+    network = StagedNetwork(candidate, Extraction(precision="fp32"), SILENT)
     gathered = network.gather(train.paths)
-    judged = network.judged(gathered, train, Probe(seed=4), lambda note: None)
+    judged = network.judged(gathered, train, Probe(seed=4), SILENT)
     folds = make_folds(train.targets, groups=train.group_numbers, seed=4)
     for stage, features in zip(judged.stages, gathered.rows.take(range(len(train))), strict=True):
         z = StandardScaler().fit_transform(features.double().numpy())
@@ -125,7 +126,9 @@ def test_a_broken_photo_is_left_out_and_named(photos):
     torn = photos / "train" / "dark" / "000.png"
     torn.write_bytes(torn.read_bytes()[:200])
     notes = []
-    found = compared(photos, LENET, RESNET, on_note=lambda note: notes.append(str(note)))
+    found = compared(
+        photos, LENET, RESNET, reporter=Reporter(note=lambda note: notes.append(str(note)))
+    )
     assert found.photos == 23
     assert sum("000.png" in note for note in notes) == 1
     with pytest.raises(DataError, match="--strict allows none"):
@@ -135,7 +138,7 @@ def test_a_broken_photo_is_left_out_and_named(photos):
 def test_a_class_of_one_photo_counts_as_wrong_and_is_told(photos):
     draw(photos / "train" / "lonely", 1, 60)
     notes = []
-    found = compared(photos, LENET, on_note=lambda note: notes.append(str(note)))
+    found = compared(photos, LENET, reporter=Reporter(note=lambda note: notes.append(str(note))))
     lonely = found.classes.index("lonely")
     at = load_folder(photos).train.labels.index(lonely)
     assert not any(place.stage.right[at] for place in found.places)
@@ -199,7 +202,7 @@ def test_a_class_of_one_group_counts_as_wrong_and_is_told(photos):
     draw(photos / "train" / "lonely", 3, 60)
     data = in_a_list(photos, lambda path: path.parent.name if "lonely" in str(path) else path)
     notes = []
-    found = compared(data, LENET, on_note=lambda note: notes.append(str(note)))
+    found = compared(data, LENET, reporter=Reporter(note=lambda note: notes.append(str(note))))
     at = [label == found.classes.index("lonely") for label in load_folder(data).train.labels]
     assert not any(place.stage.right[at].any() for place in found.places)
     assert any("photos of class 'lonely' all belong together" in note for note in notes)
@@ -213,7 +216,7 @@ def test_the_margin_is_asked_for_before_any_work(photos):
 
 def test_a_network_that_cannot_be_had_is_left_out_with_the_reason(photos):
     notes = []
-    found = compared(photos, NOWHERE, LENET, on_note=notes.append)
+    found = compared(photos, NOWHERE, LENET, reporter=Reporter(note=notes.append))
     assert [network.model for network in found.networks] == ["lenet5"]
     ((name, reason),) = found.skipped
     assert name == "lenet5=nowhere.pth"
@@ -257,7 +260,7 @@ def test_a_photo_that_goes_missing_meanwhile_is_an_error(photos):
             (photos / "train" / "dark" / "003.png").unlink()
 
     with pytest.raises(PhotoError, match=r"003\.png can no longer be read.*(?s:.)*in place"):
-        compared(photos, LENET, RESNET, on_note=note)
+        compared(photos, LENET, RESNET, reporter=Reporter(note=note))
 
 
 def test_weights_that_must_be_downloaded_are_announced(photos, monkeypatch):
@@ -268,7 +271,7 @@ def test_weights_that_must_be_downloaded_are_announced(photos, monkeypatch):
     notes = []
     found_error = pytest.raises(WeightsError, match="offline")
     with found_error:
-        compared(photos, Candidate("resnet18"), on_note=notes.append)
+        compared(photos, Candidate("resnet18"), reporter=Reporter(note=notes.append))
     assert "The weights of resnet18 are not on this machine: they are downloaded." in notes
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from budwood.cli.predict import command
 from budwood.errors import DataError
 from budwood.evaluation.trust import Answers
+from budwood.reporter import Reporter
 from budwood.tasks import predict as predictions
 from budwood.tasks.predict import Prediction, predict_run
 
@@ -36,7 +37,7 @@ def place(tmp_path, monkeypatch):
 
 def predicted(*paths, notes=None):
     said = [] if notes is None else notes
-    return predict_run(Path("run"), [Path(path) for path in paths], 1, said.append, None)
+    return predict_run(Path("run"), [Path(path) for path in paths], 1, Reporter(note=said.append))
 
 
 def test_what_is_not_there_or_cannot_be_read_is_named_and_the_others_answered():

@@ -8,7 +8,7 @@ A few photos want another graph than the many that an engine is trusted with. It
 answers to the capsule's golden images first; that is remembered beside the trunk.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from budwood.capsule.format import CapsuleContents, read_answering
 from budwood.evaluation.trust import Answers, Trust, trust_in
 from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
-from budwood.features.extraction import OnProgress, Unreadable, counted, decoded, extract
+from budwood.features.extraction import Unreadable, counted, decoded, extract
 from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
 from budwood.features.verification import spread_error
 from budwood.images.decode import Oddities
 from budwood.images.preprocessing import Preprocessing
+from budwood.reporter import SILENT, Reporter
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,7 @@ class CompiledClassifier:
     def answers(
         self,
         paths: Sequence[Path],
-        on_progress: OnProgress | None = None,
-        on_note: Callable[[str], None] = lambda note: None,
+        reporter: Reporter = SILENT,
     ) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
@@ -57,7 +57,7 @@ class CompiledClassifier:
         odd = Oddities()
         images = decoded(paths, self.preprocessing, odd=odd)
         with closing(extract(images, self.engine)) as results:
-            for result in counted(results, len(paths), on_progress):
+            for result in counted(results, len(paths), reporter):
                 if isinstance(result, Unreadable):
                     broken[result.path] = result.reason
                     continue
@@ -65,7 +65,7 @@ class CompiledClassifier:
                 if known is not None:
                     ood.append(known.is_strange(result.rows[0]))
         for line in odd.lines():
-            on_note(line)
+            reporter.note(line)
         return Answers(
             np.concatenate(parts), None if known is None else np.concatenate(ood), broken
         )
@@ -81,7 +81,7 @@ class CompiledClassifier:
 
 
 def compiled_classifier(
-    path: Path, photos: int, on_note: Callable[[str], None] = lambda note: None
+    path: Path, photos: int, reporter: Reporter = SILENT
 ) -> CompiledClassifier | None:
     """The classifier in a capsule, or in the folder of a run, without torch.
 
@@ -92,7 +92,7 @@ def compiled_classifier(
     Args:
         path: A capsule or the folder of a run.
         photos: How many it will be asked about.
-        on_note: Told if the graph for a few photos disagrees, and is not used.
+        reporter: Told what the user should know, and how far the work is.
     """
     contents = read_answering(path)
     if contents is None or not contents.about.get("trunk"):
@@ -126,7 +126,7 @@ def compiled_classifier(
     if error <= tolerance:
         note_trust(key, graph)
         return found
-    on_note(
+    reporter.note(
         f"{spec} for a few photos disagrees with the golden images of {path} (error {error:.3f} "
         f"of the spread, tolerance {tolerance:g}); it runs as for many."
     )

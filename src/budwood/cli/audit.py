@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import NETWORK, PHOTOS, setting_option
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import common_options, console, note, show
 
 
 @click.command("audit")
@@ -82,8 +82,7 @@ def command(
         extraction=Extraction(store_limit=store_limit),
         seed=seed,
         group=group,
-        on_note=note,
-        on_progress=ProgressLine("extracting"),
+        reporter=console("extracting"),
     )
     if table is not None:
         write_findings(table, found.findings)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import PHOTOS, RATE, setting_option
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import common_options, console, show
 
 
 @click.command("compare")
@@ -71,7 +71,6 @@ def command(
         margin=margin,
         seed=seed,
         strict=strict,
-        on_note=note,
-        on_progress=ProgressLine("extracting"),
+        reporter=console("extracting"),
     )
     show(comparison, as_json)

@@ -8,6 +8,7 @@ import click
 
 from budwood.cli.options import existing
 from budwood.cli.output import common_options, documented, note, show
+from budwood.reporter import Reporter
 
 
 @click.group("data", no_args_is_help=False)
@@ -47,7 +48,12 @@ def get(name: str, out: Path | None, archive: Path | None, as_json: bool, debug:
     """
     from budwood.course.datasets import get_dataset
 
-    show(get_dataset(name, out, archive=archive, on_note=note, on_progress=_Download()), as_json)
+    show(
+        get_dataset(
+            name, out, archive=archive, reporter=Reporter(note=note), on_progress=_Download()
+        ),
+        as_json,
+    )
 
 
 @command.command("list")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from budwood.cli.output import STARTED, ProgressLine, common_options, note, show
+from budwood.cli.output import STARTED, common_options, console, show
 
 
 @click.command("demo")
@@ -30,5 +30,5 @@ def command(out: Path | None, replace: bool, as_json: bool, debug: bool) -> None
     from budwood.files import home
     from budwood.tasks.demo import run_demo
 
-    demo = run_demo(out or home() / "demo", note, ProgressLine("extracting"), STARTED, replace)
+    demo = run_demo(out or home() / "demo", console("extracting"), STARTED, replace)
     show(demo, as_json)

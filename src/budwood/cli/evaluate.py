@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import PHOTOS, RUN, setting_option
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import common_options, console, show
 
 
 @click.command("evaluate")
@@ -43,7 +43,6 @@ def command(
         data,
         abstain=abstain,
         strict=strict,
-        on_note=note,
-        on_progress=ProgressLine("extracting"),
+        reporter=console("extracting"),
     )
     show(found, as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import RUN, existing
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import common_options, console, show
 
 
 @click.command("explain")
@@ -55,7 +55,6 @@ def command(
         named=named,
         maps=maps,
         filters=filters,
-        on_note=note,
-        on_progress=ProgressLine("extracting"),
+        reporter=console("extracting"),
     )
     show(found, as_json)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import PHOTOS, setting_option
-from budwood.cli.output import EpochTable, ProgressLine, common_options, documented, note, show
+from budwood.cli.output import common_options, console, documented, show
 
 
 @click.group("lesson", no_args_is_help=False)
@@ -77,8 +77,6 @@ def degradation(
         photos=photos,
         seed=seed,
         replace=replace,
-        on_note=note,
-        on_progress=ProgressLine("reading", keeps="nothing"),
-        on_epoch=EpochTable(keeps="nothing"),
+        reporter=console("reading", keeps="nothing"),
     )
     show(result, as_json)

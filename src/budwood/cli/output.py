@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from budwood.errors import BudwoodError
+from budwood.reporter import Progress, Reporter
 from budwood.text import duration, visible
 
 STARTED = time.perf_counter()
@@ -185,6 +186,17 @@ def _reason(problem: OSError) -> str:
     return (problem.strerror or str(problem)).lower()
 
 
+def console(what: str, keeps: str = "features") -> Reporter:
+    """A reporter to stderr.
+
+    Args:
+        what: What is done to the images: `extracting`.
+        keeps: What remains of it where it is stopped: `features` or `nothing`.
+    """
+    epochs_keep = "training" if keeps == "features" else keeps
+    return Reporter(note, ProgressLine(what, keeps), EpochTable(epochs_keep))
+
+
 class ProgressLine:
     """How far a pass over the photos is: one line on a terminal, now and then a line in a log."""
 
@@ -195,7 +207,7 @@ class ProgressLine:
         self._last = 0.0
         self._on_terminal = sys.stderr.isatty()
 
-    def __call__(self, progress: Any) -> None:
+    def __call__(self, progress: Progress) -> None:
         """Draw it, not too often."""
         reached(self._keeps)
         now = time.monotonic()
@@ -206,7 +218,7 @@ class ProgressLine:
         left = progress.seconds_left
         text = (
             f"  {self._what} {progress.done} of {progress.total} photos, "
-            f"{progress.photos_per_second:.0f} a second"
+            f"{progress.images_per_second:.0f} a second"
             + ("" if is_done or left is None else f", {duration(left)} left")
         )
         if self._on_terminal:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from budwood.cli.options import RUN_OR_NETWORK, existing, setting_option
-from budwood.cli.output import ProgressLine, common_options, note, show, show_bytes
+from budwood.cli.output import common_options, console, note, show, show_bytes
 from budwood.data.labels import UNKNOWN
 from budwood.errors import ConfigError
 from budwood.files import csv_bytes, path_cell, write_list
@@ -90,8 +90,7 @@ def command(
         run,
         _asked(paths),
         top,
-        note,
-        ProgressLine("predicting", keeps="nothing"),
+        console("predicting", keeps="nothing"),
         abstain,
         every_class=table is not None,
     )

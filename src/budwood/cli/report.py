@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from budwood.cli.options import RUN
-from budwood.cli.output import ProgressLine, common_options, note, show
+from budwood.cli.output import common_options, console, show
 
 
 @click.command("report")
@@ -36,5 +36,4 @@ def command(run: Path, language: str, as_json: bool, debug: bool) -> None:
     """
     from budwood.tasks.report import report  # torch is loaded here
 
-    progress = ProgressLine("extracting")
-    show(report(run, language=language, on_note=note, on_progress=progress), as_json)
+    show(report(run, language=language, reporter=console("extracting")), as_json)

@@ -14,9 +14,8 @@ from budwood.cli.options import (
 )
 from budwood.cli.output import (
     STARTED,
-    EpochTable,
-    ProgressLine,
     common_options,
+    console,
     note,
     reached,
     show,
@@ -59,8 +58,7 @@ def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool
     else:
         given = (n for n in values if n == "surgery" or source(n) is ParameterSource.COMMANDLINE)
         settings = chosen.request(data, {name: values[name] for name in given})
-    progress = ProgressLine("extracting")
     run = run_training(
-        settings, note, progress, EpochTable(), STARTED, chosen, lambda: reached("training")
+        settings, console("extracting"), STARTED, chosen, lambda: reached("training")
     )
     show(run, as_json)

@@ -1,7 +1,6 @@
 """Photos to learn with, fetched by name: the flowers and the cats and dogs of the course."""
 
 import shlex
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from budwood.display import displayed
 from budwood.errors import DataError, UnknownName
 from budwood.files import home, whole_folder
 from budwood.models.downloads import ARCHIVE, Progress, fetch, sha256_of, unpack
+from budwood.reporter import SILENT, Reporter
 from budwood.text import did_you_mean
 
 
@@ -136,7 +136,7 @@ def get_dataset(
     folder: Path | str | None = None,
     *,
     archive: Path | str | None = None,
-    on_note: Callable[[str], None] = lambda note: None,
+    reporter: Reporter = SILENT,
     on_progress: Progress | None = None,
 ) -> PhotoFolder:
     """The photos of that name in a folder: downloaded, checked, unpacked; or nothing is changed.
@@ -148,7 +148,7 @@ def get_dataset(
         name: `flowers` or `catdog`.
         folder: Where they go, not there yet or empty; default `NAME` in the current folder.
         archive: The archive, where it was downloaded by other means.
-        on_note: Told what is done, a line each.
+        reporter: Told what is done.
         on_progress: Called with the bytes downloaded so far and those there are.
 
     Raises:
@@ -163,9 +163,9 @@ def get_dataset(
     dataset = find_dataset(name)
     folder = Path(name if folder is None else folder)
     _require_free(folder)
-    archive = _download(dataset, on_note, on_progress) if archive is None else Path(archive)
+    archive = _download(dataset, reporter, on_progress) if archive is None else Path(archive)
     _check_archive(archive, dataset)
-    on_note(f"Unpacking {archive} into {folder}.")
+    reporter.note(f"Unpacking {archive} into {folder}.")
     try:
         with whole_folder(folder) as partial:
             unpack(archive, partial)
@@ -218,11 +218,9 @@ def _require_free(folder: Path) -> None:
     )
 
 
-def _download(
-    dataset: Dataset, on_note: Callable[[str], None], on_progress: Progress | None
-) -> Path:
+def _download(dataset: Dataset, reporter: Reporter, on_progress: Progress | None) -> Path:
     folder = home() / "downloads"
-    on_note(f"Downloading {dataset.url} ({dataset.bytes / 1e6:.0f} MB), kept in {folder}.")
+    reporter.note(f"Downloading {dataset.url} ({dataset.bytes / 1e6:.0f} MB), kept in {folder}.")
     return fetch(
         dataset.url,
         sha256=dataset.sha256,

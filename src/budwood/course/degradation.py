@@ -5,7 +5,6 @@ What the lesson on degradation showed: figures, and words that follow from them.
 
 import dataclasses
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from pathlib import Path
@@ -21,12 +20,12 @@ from budwood.data.splits import Split
 from budwood.data.splitting import set_aside
 from budwood.display import displayed
 from budwood.errors import ConfigError
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
 from budwood.files import home, whole_file, write_json
 from budwood.learning.training import Epoch, Training
 from budwood.models.building import build
 from budwood.models.info import set_depth
+from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import mark, require_no_file, require_outside, require_writable, writing_to
 
 NOTICED = 0.05
@@ -179,9 +178,7 @@ def show_degradation(
     photos: int = PHOTOS,
     seed: int = 0,
     replace: bool = False,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    reporter: Reporter = SILENT,
 ) -> Degradation:
     """Train plain and residual networks of 20 and 56 layers from nothing, and draw their curves.
 
@@ -196,9 +193,7 @@ def show_degradation(
         photos: Use about so many of the training photos, the same share of each class.
         seed: Of the weights, the choice of photos and their order.
         replace: Whether the figures of an earlier lesson there are replaced.
-        on_note: Told what happens, a line each.
-        on_progress: Told how far the reading of photos is.
-        on_epoch: Told each epoch's row of the history.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         DataError: If nothing can be learned from the data.
@@ -220,12 +215,12 @@ def show_degradation(
     require_outside(folder, None if data is None else Path(data))
     require_no_file(folder / "degradation.json", replace)
     require_writable(folder)
-    found = load_folder(_draw(on_note) if data is None else data, seed=seed)
+    found = load_folder(_draw(reporter) if data is None else data, seed=seed)
     found = dataclasses.replace(found, train=_some(found.train, photos, seed), val=None, test=None)
     networks: list[TrainedNetwork] = []
     for name in NETWORKS:
-        on_note(f"Training {name}, {len(networks) + 1} of {len(NETWORKS)}.")
-        trained, found = _train(name, found, training, on_note, on_progress, on_epoch)
+        reporter.note(f"Training {name}, {len(networks) + 1} of {len(NETWORKS)}.")
+        trained, found = _train(name, found, training, reporter)
         networks.append(trained)
     result = Degradation(
         "surfaces" if data is None else str(data),
@@ -243,9 +238,9 @@ def show_degradation(
     return result
 
 
-def _draw(on_note: Callable[[object], None]) -> Path:
+def _draw(reporter: Reporter) -> Path:
     folder = home() / "lessons" / "surfaces"
-    on_note(f"Cutting patches out of ten pictures into {folder}.")
+    reporter.note(f"Cutting patches out of ten pictures into {folder}.")
     return draw_surfaces(folder)
 
 
@@ -261,9 +256,7 @@ def _train(
     name: str,
     photos: ImageFolder,
     training: Training,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
-    on_epoch: Callable[[Epoch], None] | None,
+    reporter: Reporter,
 ) -> tuple[TrainedNetwork, ImageFolder]:
     """A network after its training, and the photos that could be read."""
     started = time.perf_counter()
@@ -274,13 +267,11 @@ def _train(
         training=training,
         # Nothing is frozen: before what trains there is the normalising alone, which costs nothing.
         extraction=Extraction(precision="fp32"),
-        on_note=on_note,
-        on_progress=on_progress,
-        on_epoch=on_epoch,
+        reporter=reporter,
     )
     left = leave_out_broken(photos, model.gather(photos.train.paths).broken)
     for note in said_of_broken(photos, left):
-        on_note(note)
+        reporter.note(note)
     fit = model.fit(left.train).fit_
     assert fit is not None
     layers, has_shortcuts = NETWORKS[name]

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +22,7 @@ from budwood.images.contents import CONTENTS, files_digest, workers
 from budwood.images.decode import decoding, turn_of
 from budwood.images.depth import Depth
 from budwood.images.pillow import without_pillow_warnings
+from budwood.reporter import SILENT, Reporter
 from budwood.text import count
 
 PAUSE = 5.0
@@ -154,31 +155,31 @@ def glance(path: Path, depth: Depth | None = None) -> Thumbnail:
 def glances(
     paths: Sequence[Path],
     depth: Depth | None = None,
-    on_note: Callable[[str], None] = lambda note: None,
+    reporter: Reporter = SILENT,
 ) -> list[Thumbnail | None]:
     """What is seen of each photo, by all cores; None of a photo that cannot be read.
 
     Args:
         paths: Photos.
         depth: What is black and white in those of more than 8 bits.
-        on_note: Told how far it is, if it takes longer than a second.
+        reporter: Told what the user should know, and how far the work is.
     """
     with ThreadPoolExecutor(workers()) as pool:
         try:
             seen = [pool.submit(_glance_if_readable, depth, path) for path in paths]
-            _say_how_far(seen, on_note)
+            _say_how_far(seen, reporter)
             return [one.result() for one in seen]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _say_how_far(seen: Sequence[Future[Thumbnail | None]], on_note: Callable[[str], None]) -> None:
+def _say_how_far(seen: Sequence[Future[Thumbnail | None]], reporter: Reporter) -> None:
     """Say it after a second, and now and then until all are done."""
     pause = FIRST_WORD
     while left := wait(seen, timeout=pause).not_done:
         pause = OTHER_WORDS
         done = len(seen) - len(left)
-        on_note(f"Looking for copies of a picture: {done:,} of {len(seen):,} photos so far.")
+        reporter.note(f"Looking for copies of a picture: {done:,} of {len(seen):,} photos so far.")
 
 
 def moments_of(paths: Sequence[Path]) -> list[CaptureTime | None]:
@@ -255,7 +256,7 @@ class DuplicateGroups:
 def together(
     paths: Sequence[Path],
     depth: Depth | None = None,
-    on_note: Callable[[str], None] = lambda note: None,
+    reporter: Reporter = SILENT,
 ) -> DuplicateGroups:
     """Which photos belong together; those that cannot be read stand for themselves.
 
@@ -264,21 +265,19 @@ def together(
     Args:
         paths: Photos.
         depth: What is black and white in those of more than 8 bits.
-        on_note: Told how far it is, if it takes long.
+        reporter: Told what the user should know, and how far the work is.
     """
     depth = depth or Depth()
     place = _place(paths, depth)
     kept = _kept(place, len(paths))
     if kept is None:
-        kept = _looked_at(paths, depth, on_note)
+        kept = _looked_at(paths, depth, reporter)
         with suppress(OSError), whole_file(place) as file:  # it only saves time
             file.write(json.dumps(asdict(kept)).encode())
     return kept
 
 
-def _looked_at(
-    paths: Sequence[Path], depth: Depth, on_note: Callable[[str], None]
-) -> DuplicateGroups:
+def _looked_at(paths: Sequence[Path], depth: Depth, reporter: Reporter) -> DuplicateGroups:
     sizes = [_size(path) for path in paths]
     is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
     equal = _equal(paths, sizes)
@@ -286,7 +285,7 @@ def _looked_at(
     left_out = 0
     moments: list[CaptureTime | None]
     if is_searched:
-        seen = glances(paths, depth, on_note)
+        seen = glances(paths, depth, reporter)
         moments = [None if one is None else one.moment for one in seen]
         copies, left_out = _copies(seen)
     else:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from budwood.data.splits import (
 from budwood.display import counted, displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images.depth import Depth
+from budwood.reporter import SILENT, Reporter
 from budwood.text import count, did_you_mean, listed
 
 
@@ -90,7 +91,7 @@ def load_folder(
     group: str | None = None,
     find_groups: bool = True,
     find_depth: bool = True,
-    on_note: Callable[[str], None] = lambda note: None,
+    reporter: Reporter = SILENT,
 ) -> ImageFolder:
     """The photos at `path` with their classes and splits.
 
@@ -116,7 +117,7 @@ def load_folder(
         find_groups: False looks for no copies and bursts: only groups that a list names are kept
             together.
         find_depth: False measures no photo; with both False photos stay closed.
-        on_note: Told how far it is, if looking for groups takes long.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         DataError: If nothing can be learned from what is there; `file` names the place.
@@ -144,7 +145,7 @@ def load_folder(
     extents = extents_of(paths, keep=True) if find_depth else {}
     if find_groups:
         learned = [photo.path for photo in found.parts["train"]]
-        found = with_groups(found, root, depth_of(_some(extents, learned)), on_note)
+        found = with_groups(found, root, depth_of(_some(extents, learned)), reporter)
     if test_fraction is not None:
         found = with_test_set_aside(found, test_fraction, seed, root)
     if val:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
@@ -18,6 +18,7 @@ from budwood.data.splitting import set_aside
 from budwood.display import counted, displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images.depth import Depth
+from budwood.reporter import SILENT, Reporter
 from budwood.text import count, listed
 
 
@@ -218,12 +219,12 @@ def with_groups(
     found: LabelledParts,
     root: Path,
     depth: Depth | None = None,
-    on_note: Callable[[str], None] = lambda note: None,
+    reporter: Reporter = SILENT,
 ) -> LabelledParts:
     """Photos that show one picture or moment are of one group, besides groups given; photos of all
     parts are looked at together."""
     photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos], depth, on_note)
+    seen = together([photo.path for photo in photos], depth, reporter)
     notes = list(found.notes)
     if not seen.was_searched:
         text = (

@@ -10,7 +10,7 @@ What cross-validation came to: the accuracy of a head on photos that it has not 
 What a fitted network comes to on labelled images, and what held-out images say of it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import stdev
 from typing import Any
@@ -34,6 +34,7 @@ from budwood.learning.held_out import HeldOutLogits
 from budwood.learning.plan import Plan
 from budwood.learning.precision import pooled
 from budwood.learning.streaming import spans
+from budwood.reporter import Reporter
 from budwood.text import percent
 
 
@@ -280,7 +281,7 @@ def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
 
 
 def trust_from(
-    train: Split, held_out: HeldOutLogits | None, rows: RowSource, on_note: Callable[[str], None]
+    train: Split, held_out: HeldOutLogits | None, rows: RowSource, reporter: Reporter
 ) -> Trust | None:
     """What held-out images say of a network; None, which is noted, where none was held out.
 
@@ -288,10 +289,10 @@ def trust_from(
         train: The images that it was fitted to.
         held_out: What it says of images that it has not learned from.
         rows: The rows for judging of the training images.
-        on_note: Told what the user should know.
+        reporter: Told what the user should know, and how far the work is.
     """
     if held_out is None:
-        on_note("Its probabilities are not calibrated: no photo was held out of training.")
+        reporter.note("Its probabilities are not calibrated: no photo was held out of training.")
         return None
     answered = rows if held_out.rows is None else held_out.rows
     places = np.arange(len(answered)) if held_out.positions is None else held_out.positions

@@ -6,7 +6,7 @@ How long a trunk takes up to each of its outputs, and how that is remembered.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -21,7 +21,6 @@ from budwood.data.splits import Split
 from budwood.evaluation.comparison import ComparedNetwork, ComparedStage
 from budwood.evaluation.transferability import h_score, logme, spectrum
 from budwood.features.engines import trust_name
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
 from budwood.features.rows import IN_MEMORY, RowSource, RowSubset
 from budwood.features.trunks import remember, remembered
@@ -36,6 +35,7 @@ from budwood.models.catalog import find
 from budwood.models.constructing import choose
 from budwood.models.info import preprocessing_of, set_depth
 from budwood.models.prepared import Prepared
+from budwood.reporter import Reporter
 from budwood.surgery.stages import Stages, before, stages_of
 from budwood.tensors import Labels
 
@@ -166,8 +166,7 @@ class StagedNetwork:
         self,
         candidate: Candidate,
         extraction: Extraction,
-        on_note: Callable[[object], None],
-        on_progress: OnProgress | None,
+        reporter: Reporter,
         depth: Depth | None = None,
     ) -> None:
         """Build it and find its stages; no photo is read yet.
@@ -175,8 +174,7 @@ class StagedNetwork:
         Args:
             candidate: The network.
             extraction: How its trunk is run.
-            on_note: Told what the user should know, a line each.
-            on_progress: Told how far the pass over the photos is.
+            reporter: Told what the user should know, and how far the work is.
             depth: What is black and white in photos of more than 8 bits.
 
         Raises:
@@ -188,7 +186,9 @@ class StagedNetwork:
         choice = choose(architecture, candidate.weights)
         self._model = candidate.model
         if choice.published and published_file(architecture, choice.published) is None:
-            on_note(f"The weights of {candidate} are not on this machine: they are downloaded.")
+            reporter.note(
+                f"The weights of {candidate} are not on this machine: they are downloaded."
+            )
         network = build(candidate.model, weights=candidate.weights)
         set_depth(network, depth or Depth())
         self._weights = choice.label
@@ -200,16 +200,14 @@ class StagedNetwork:
         shape = (1, height, width, len(preprocessing.mean))
         self._photo = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
         self._stages: Stages = stages_of(Prepared(network, preprocessing), self._photo)
-        self._gatherer = FeatureExtractor(
-            self._stages.cut, preprocessing, extraction, on_note, on_progress
-        )
+        self._gatherer = FeatureExtractor(self._stages.cut, preprocessing, extraction, reporter)
 
     def gather(self, paths: Sequence[Path]) -> FeatureSet:
         """The rows of all stages; what is not stored goes through the network, once."""
         return self._gatherer.gather(paths)
 
     def judged(
-        self, gathered: FeatureSet, train: Split, config: Probe, on_note: Callable[[object], None]
+        self, gathered: FeatureSet, train: Split, config: Probe, reporter: Reporter
     ) -> ComparedNetwork:
         """A probe on each stage; images that belong together are held out together."""
         place = {path: i for i, path in enumerate(gathered.paths)}
@@ -221,7 +219,7 @@ class StagedNetwork:
         rows = self._rows(gathered, positions)
         for stage, of_stage, seconds in zip(self._stages.stages, rows, times, strict=True):
             judged = judge_stage(of_stage, labels, len(train.classes), config, groups)
-            on_note(f"  {stage.name}: top-1 {judged.top1:.3f}")
+            reporter.note(f"  {stage.name}: top-1 {judged.top1:.3f}")
             results.append(
                 ComparedStage(
                     name=stage.name,

@@ -28,6 +28,7 @@ from budwood.features.torch_engine import devices
 from budwood.features.trunks import is_trusted, note_trust, trunk_key
 from budwood.features.verification import DRAWN_SLACK, PROBES, trusted_engine
 from budwood.images.preprocessing import Preprocessing
+from budwood.reporter import Reporter
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
 from budwood.threads import Lock
@@ -46,7 +47,7 @@ class EngineChoice:
         precision: str,
         device: str,
         calibration: Calibration | None,
-        on_note: Callable[[str], None],
+        reporter: Reporter,
     ) -> None:
         """Nothing is built yet.
 
@@ -54,7 +55,7 @@ class EngineChoice:
             ConfigError: If the precision or the device does not exist here.
         """
         self._trunk, self._preprocessing = cut.trunk, preprocessing
-        self._calibration, self._on_note = calibration, on_note
+        self._calibration, self._reporter = calibration, reporter
         self.keys = frontier_keys(cut)
         """One key for each frontier tensor: equal keys, equal rows."""
         runs = set(self.keys) != {"input"}
@@ -152,7 +153,7 @@ class EngineChoice:
         if self._calibration is not None:
             return calibrated_engine(trunk, probe[:1], self.trunk_key, self._calibration, settings)
         engine, _ = trusted_engine(
-            trunk, self._specs, probe, self._on_note, self.trunk_key, is_known, slack
+            trunk, self._specs, probe, self._reporter, self.trunk_key, is_known, slack
         )
         if name := trust_name(engine.spec):
             note_trust(self.trunk_key, name)
@@ -223,11 +224,11 @@ def _checked(spec: EngineSpec, trunk: nn.Module, noise: Pixels) -> EngineCheck:
     about = (spec.library, spec.precision, spec.device)
     if refusal := kind_of(spec).refusal(spec):
         return EngineCheck(*about, False, None, refusal)
-    told: list[str] = []
+    told: list[object] = []
     try:
-        _, verdict = trusted_engine(trunk, [spec], noise, told.append)
+        _, verdict = trusted_engine(trunk, [spec], noise, Reporter(note=told.append))
     except EngineError as problem:
-        return EngineCheck(*about, False, None, told[0] if told else problem.problem)
+        return EngineCheck(*about, False, None, str(told[0]) if told else problem.problem)
     return EngineCheck(*about, True, max(verdict.errors), None)
 
 

@@ -26,6 +26,7 @@ from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
 from budwood.images.contents import workers as workers
 from budwood.images.decode import Oddities, turn_of
 from budwood.images.preprocessing import Preprocessing
+from budwood.reporter import SILENT, Progress, Reporter
 
 FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many images, seconds or bytes, whichever comes first."""
@@ -69,28 +70,6 @@ class RowBatch:
 
 
 Extracted: TypeAlias = RowBatch | Unreadable
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a pass over the images has come."""
-
-    done: int
-    total: int
-    seconds: float
-
-    @property
-    def photos_per_second(self) -> float:
-        """Average speed so far."""
-        return self.done / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """At the average speed; None before the first image."""
-        return (self.total - self.done) / self.photos_per_second if self.done else None
-
-
-OnProgress = Callable[[Progress], None]
 
 
 def identify(
@@ -170,16 +149,13 @@ def extract(
     yield from unreadable
 
 
-def counted(
-    results: Iterable[Extracted], total: int, on_progress: OnProgress | None
-) -> Iterator[Extracted]:
+def counted(results: Iterable[Extracted], total: int, reporter: Reporter) -> Iterator[Extracted]:
     """What `extract` gives, each told as done once it has been dealt with."""
     started, done = time.perf_counter(), 0
     for result in results:
         yield result
         done += 1 if isinstance(result, Unreadable) else len(result.digests)
-        if on_progress:
-            on_progress(Progress(min(total, done), total, time.perf_counter() - started))
+        reporter.progress(Progress(min(total, done), total, time.perf_counter() - started))
 
 
 def store_rows(
@@ -188,7 +164,7 @@ def store_rows(
     shelves: Sequence[RowCache],
     *,
     compact: bool = False,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> dict[Path, str]:
     """Store what `extract` gives; the images that have no rows come back, with the reason.
 
@@ -199,7 +175,7 @@ def store_rows(
         total: How many images there are.
         shelves: One for each frontier tensor, in order.
         compact: Whether rows may be stored in float16.
-        on_progress: Told after each batch.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         StoreError: If the disk is full; what was stored is kept.
@@ -208,7 +184,7 @@ def store_rows(
     writer = _Writer(shelves, compact)
     try:
         with closing(results):
-            for result in counted(results, total, on_progress):
+            for result in counted(results, total, reporter):
                 if isinstance(result, Unreadable):
                     unreadable[result.path] = result.reason
                 else:

@@ -12,7 +12,6 @@ from budwood.features.engine_choice import EngineChoice
 from budwood.features.engines import EngineSpec
 from budwood.features.extraction import (
     Decoded,
-    OnProgress,
     Unreadable,
     decoded,
     extract,
@@ -34,6 +33,7 @@ from budwood.fields import Checked
 from budwood.images.contents import CONTENTS
 from budwood.images.decode import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
+from budwood.reporter import Reporter
 from budwood.settings import same
 from budwood.surgery.cutting import Cut
 
@@ -83,18 +83,16 @@ class FeatureExtractor:
         cut: Cut,
         preprocessing: Preprocessing,
         options: Extraction,
-        on_note: Callable[[str], None],
-        on_progress: OnProgress | None = None,
+        reporter: Reporter,
         calibration: Calibration | None = None,
     ) -> None:
         """Nothing runs yet."""
         self._cut = cut
         self._preprocessing = preprocessing
         self._options = options
-        self._on_note = on_note
-        self._on_progress = on_progress
+        self._reporter = reporter
         self.choice = EngineChoice(
-            cut, preprocessing, options.precision, options.device, calibration, on_note
+            cut, preprocessing, options.precision, options.device, calibration, reporter
         )
         """The engine."""
         self._held: Sequence[RowCache] | None = None
@@ -159,7 +157,7 @@ class FeatureExtractor:
                 wanted = _wanted(found.missing.values(), chain(taken, images, rest), digests)
                 found.unreadable.update(self._run(wanted, found, keep))
         for line in odd.lines():
-            self._on_note(line)
+            self._reporter.note(line)
         self._require_rows(digests, found)
         return found
 
@@ -172,7 +170,7 @@ class FeatureExtractor:
         count = sum(path not in bad for path in found.missing.values())
         room, note = room_for(count, self._row_bytes, self._options.store_limit)
         if keep:
-            self._on_note(note)
+            self._reporter.note(note)
         if not keep or room != "disk":
             found.shelves = [MemoryCache(shelf) for shelf in found.shelves]
             self._held = found.shelves if keep and room == "memory" else None
@@ -193,7 +191,7 @@ class FeatureExtractor:
             len(found.missing),
             found.shelves,
             compact=self._is_compact and keep,
-            on_progress=self._on_progress,
+            reporter=self._reporter,
         )
 
     def _require_rows(self, digests: Mapping[Path, bytes], found: "_RowIndex") -> None:
@@ -254,7 +252,7 @@ class FeatureExtractor:
         stores = self._stores(self.choice.spec)
         damaged = {path: why for store in stores for path, why in store.damaged.items()}
         for path in damaged.keys() - self._reported:
-            self._on_note(
+            self._reporter.note(
                 f"In the feature store {damaged[path]} It is not used; "
                 "`budwood cache verify` removes it."
             )

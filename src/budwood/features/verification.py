@@ -12,6 +12,7 @@ from budwood.arrays import Pixels
 from budwood.errors import EngineError
 from budwood.features.engines import EXACT, Engine, EngineSpec, Rows, build_engine
 from budwood.features.torch_engine import TorchEngine
+from budwood.reporter import Reporter
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +67,7 @@ def trusted_engine(
     trunk: "nn.Module",
     specs: Sequence[EngineSpec],
     probe: Pixels,
-    on_note: Callable[[str], None],
+    reporter: Reporter,
     key: str | None = None,
     is_known: Callable[[EngineSpec], bool] = lambda spec: False,
     slack: float = 1.0,
@@ -74,13 +75,13 @@ def trusted_engine(
     """The first engine of `specs` that agrees with fp32 torch on `probe`, or is known to agree.
 
     Torch in fp32 on the CPU is the reference itself, and taken as it is. What does not agree is
-    said through `on_note`.
+    told to `reporter`.
 
     Args:
         trunk: Pixels `n h w c` to a tuple of tensors.
         specs: Candidates, best first.
         probe: A few of the user's images, `n h w c`, made by the same path as all others.
-        on_note: Told each refusal, in one line.
+        reporter: Told what the user should know, and how far the work is.
         key: What the trunk computes, as a name; see `build_engine`.
         is_known: Whether an engine has agreed before, so that it only has to run.
         slack: How many times the tolerance an error may be.
@@ -94,7 +95,7 @@ def trusted_engine(
         if engine is not None and (verdict.is_trusted or spec == EXACT):
             _log.info("%s", verdict)
             return engine, verdict
-        on_note(f"{verdict}; falling back.")
+        reporter.note(f"{verdict}; falling back.")
     raise EngineError(
         f"None of {', '.join(map(str, specs))} agrees with torch in fp32 on the processor.",
         next="Use --device cpu.",

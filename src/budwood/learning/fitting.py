@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,6 @@ def fit_plan(
     val: Split | None,
     training: Training,
     probe: Probe,
-    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> tuple[Fit, HeldOutLogits | None, RowSource]:
     """Train what is not frozen in a plan's network, which ends in eval mode.
 
@@ -65,7 +64,6 @@ def fit_plan(
             stopped nothing.
         training: How a graft is trained.
         probe: How a linear head is solved.
-        on_epoch: Told each epoch's row of the history.
 
     Raises:
         PhotoError: If a photo is broken.
@@ -81,7 +79,7 @@ def fit_plan(
         solved, held_out = _solve(plan, plan.layer, gathered, targets, groups, probe)
     else:
         untrained, validation = plan.copied_grafts(), _validation(plan, val)
-        history = _train(plan, gathered, targets, validation, training, on_epoch)
+        history = _train(plan, gathered, targets, validation, training)
         judged = plan.judging_rows(train.paths)
     if changed := changed_tensors(before, plan.network):
         raise FrozenChanged(
@@ -130,7 +128,7 @@ def _held_out(
         untrained, gathered.rows, judged.rows, targets, training, train.group_numbers, stopping
     )
     if held_out is None and answered is not None:
-        plan.on_note(
+        plan.reporter.note(
             "Its probabilities are calibrated on the validation photos, which chose its best "
             "epoch too: they will be somewhat too sure."
         )
@@ -181,7 +179,6 @@ def _train(
     targets: Labels,
     validation: Validation | None,
     config: Training,
-    on_epoch: Callable[[Epoch], None] | None,
 ) -> list[Epoch]:
     validate = None
     if validation is not None:
@@ -189,9 +186,7 @@ def _train(
         validate = validation_of(lambda: _answers(plan, known), known.labels)
     try:
         plan.network.train()
-        return train_graft(
-            plan.graft, gathered.rows, targets, config, validate, on_epoch, plan.on_note
-        )
+        return train_graft(plan.graft, gathered.rows, targets, config, validate, plan.reporter)
     finally:
         plan.network.eval()
 

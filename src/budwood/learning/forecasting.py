@@ -38,6 +38,7 @@ from budwood.models.building import build
 from budwood.models.heads import head_names
 from budwood.models.info import preprocessing_of
 from budwood.models.prepared import Prepared
+from budwood.reporter import SILENT
 from budwood.surgery.cutting import Cut, FrontierTensor, cut
 from budwood.surgery.freezing import freeze, unfreeze
 from budwood.surgery.stages import Stages, last_stage, stages_of
@@ -94,7 +95,7 @@ def photo_times(
     decoding = _seconds_each(_noting(decoded(some, preprocessing), broken), len(some))
     began = time.perf_counter()
     specs = preferred_specs("auto", "cpu")
-    engine, _ = trusted_engine(trunk, specs, np.stack(probe), lambda _: None)
+    engine, _ = trusted_engine(trunk, specs, np.stack(probe), SILENT)
     count = int(RUNNING / (decoding + seconds_per_image(engine, np.stack(probe))))
     sample = spread[: max(PROBES, count)]
     building = time.perf_counter() - began

@@ -1,7 +1,7 @@
 """How a network is trained and judged: a cut for each mode, and where its rows come from."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from budwood.arrays import Pixels
 from budwood.data.splits import Split
 from budwood.features.engine_choice import frontier_keys
 from budwood.features.engines import EngineSpec, build_engine
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
 from budwood.features.int8 import CALIBRATION, Calibration, keep_speed, kept_speed
 from budwood.features.rows import RowsInMemory, RowSource, RowSubset
@@ -25,6 +24,7 @@ from budwood.learning.probe import head_rows, probed_layer
 from budwood.learning.streaming import predict_logits, top1
 from budwood.models.info import info
 from budwood.models.prepared import Prepared
+from budwood.reporter import Reporter
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.fingerprints import frozen_tensors
 from budwood.surgery.flow import chain_of
@@ -61,8 +61,7 @@ class Plan:
         extraction: Extraction,
         *,
         solve: bool,
-        on_note: Callable[[str], None],
-        on_progress: OnProgress | None,
+        reporter: Reporter,
     ) -> None:
         """Trace and cut; nothing runs yet.
 
@@ -71,13 +70,11 @@ class Plan:
             preprocessing: From file bytes to pixels.
             extraction: Precision, device and store limit.
             solve: Whether a linear head is to be solved rather than trained.
-            on_note: Told what the user should know.
-            on_progress: Told how far the extraction is.
+            reporter: Told what the user should know, and how far the work is.
         """
         settle_torch()
         prepared = Prepared(network, preprocessing)
         self.network = network
-        self.on_note = on_note
         self._preprocessing = preprocessing
         self._made_for = _condition(network)
         with TRACING:  # a network is in one mode at a time
@@ -91,14 +88,14 @@ class Plan:
                 prepared.eval()
         for name, reason in (self._judged.opaque | self._trained.opaque).items():
             if name == "":
-                on_note(f"The network is cut in front of its last module: {reason}.")
+                reporter.note(f"The network is cut in front of its last module: {reason}.")
         if extraction.device != "cpu" and self.layer is None:
-            on_note(
+            reporter.note(
                 f"Only what is frozen runs on {extraction.device}; what trains runs on the "
                 "processor."
             )
         self._asked = extraction
-        self._on_note, self._on_progress = on_note, on_progress
+        self.reporter = reporter
         self.trial: Trial | None = None
         """What a trial of int8 came to; None before it, and where int8 was not asked for."""
         self._tried_for: frozenset[Path] = frozenset()
@@ -178,7 +175,7 @@ class Plan:
         )
         self._tried_for = frozenset(train.paths)
         self._now = int8 if self.trial.accepted else self._plain
-        self._on_note(str(self.trial))
+        self.reporter.note(str(self.trial))
         return self.trial
 
     def training_rows(self, paths: Sequence[Path]) -> FeatureSet:
@@ -242,8 +239,7 @@ class Plan:
                 of,
                 self._preprocessing,
                 self._asked,
-                self._on_note,
-                self._on_progress,
+                self.reporter,
                 calibration,
             )
 

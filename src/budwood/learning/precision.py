@@ -29,6 +29,7 @@ from budwood.intervals import difference_interval
 from budwood.learning.cross_validation import cross_validated
 from budwood.learning.probe import Probe
 from budwood.learning.streaming import FeatureRows
+from budwood.reporter import Reporter
 from budwood.surgery.axes import place_axes
 from budwood.tensors import Features, Labels
 
@@ -61,7 +62,7 @@ def settle_precision(
     loss: Loss,
     steps: int,
     wanted: Literal["auto", "fp32", "bf16"],
-    on_note: Callable[[str], None],
+    reporter: Reporter,
 ) -> Precision:
     """The precision a graft is trained in; weights and optimizer are float32 either way.
 
@@ -74,7 +75,7 @@ def settle_precision(
         loss: Of the first batch.
         steps: How many the whole training has.
         wanted: What was asked for.
-        on_note: Told what was chosen by trial, and why.
+        reporter: Told what the user should know, and how far the work is.
     """
     if wanted != "auto":
         return wanted
@@ -89,7 +90,7 @@ def settle_precision(
     apart = float((near_slope - slope).norm() / slope.norm().clamp(min=1e-30))
     agrees = apart <= AGREES and abs(near - exact) <= LOSS_AGREES * abs(exact)
     chosen: Precision = "bf16" if agrees and ratio <= FASTER else "fp32"
-    on_note(
+    reporter.note(
         f"Training in {chosen}: a step in bf16 takes {ratio:.2f} times as long as in fp32, "
         f"and the gradients differ by {apart:.1%}."
     )

@@ -17,6 +17,7 @@ from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
 from budwood.fields import Checked, setting
 from budwood.learning.precision import Precision, settle_precision
+from budwood.reporter import SILENT, Reporter
 from budwood.settings import Optimizer, Schedule, Settings, given_settings, same
 from budwood.tensors import Labels
 from budwood.threads import one_torch_thread
@@ -61,8 +62,7 @@ def train_graft(
     labels: Labels,
     config: Training,
     validate: Callable[[], tuple[float, float]] | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-    on_note: Callable[[str], None] = lambda note: None,
+    reporter: Reporter = SILENT,
 ) -> list[Epoch]:
     """Train what requires a gradient in the graft; gives back the history, one dict an epoch.
 
@@ -75,8 +75,7 @@ def train_graft(
         labels: Their classes.
         config: Epochs, optimizer and so on.
         validate: Gives loss and top-1 on photos that are not trained on.
-        on_epoch: Told each epoch's row of the history.
-        on_note: Told the precision, where it was chosen by trial.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         ConfigError: If nothing in the graft trains, or patience has no validation photos.
@@ -95,7 +94,7 @@ def train_graft(
     history: list[Epoch] = []
     order = torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):
-        precision = _settled(graft, rows, labels, config, on_note)
+        precision = _settled(graft, rows, labels, config, reporter)
         torch.default_generator.manual_seed(config.seed)
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
@@ -111,8 +110,7 @@ def train_graft(
                 row["best"] = best.improved(row["val_loss"])
             row["seconds"] = time.perf_counter() - started
             history.append(row)
-            if on_epoch:
-                on_epoch(row)
+            reporter.epoch(row)
             if config.patience is not None and best.epochs_since >= config.patience:
                 break
     if config.patience is not None:
@@ -160,7 +158,7 @@ def _settled(
     rows: RowSource,
     labels: Labels,
     config: Training,
-    on_note: Callable[[str], None],
+    reporter: Reporter,
 ) -> Precision:
     steps = config.epochs * -(-len(rows) // config.batch_size)
 
@@ -174,7 +172,7 @@ def _settled(
         return _loss(graft, *first(), precision)
 
     graft.train()
-    return settle_precision(graft, loss, steps, config.precision, on_note)
+    return settle_precision(graft, loss, steps, config.precision, reporter)
 
 
 def _loss(

@@ -1,6 +1,6 @@
 """An audit of a folder of photos, from its path to what was found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from budwood.errors import DataError
 from budwood.evaluation.data_issues import AuditedImages, Finding, counted, findings, likenesses
 from budwood.evaluation.label_errors import held_out_opinions
 from budwood.evaluation.leakage import Leak, leak_of
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import CHANGED, Extraction, FeatureSet
 from budwood.models.info import set_depth
+from budwood.reporter import SILENT, Reporter
 from budwood.settings import Settings
 from budwood.tasks.preparing import prepared_network
 from budwood.text import count
@@ -80,8 +80,7 @@ def audit(
     extraction: Extraction | None = None,
     seed: int = 0,
     group: str | None = None,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Audit:
     """Look at every photo of a folder; nothing is changed.
 
@@ -91,8 +90,7 @@ def audit(
         extraction: How it is run: precision, device, limit of the store.
         seed: Of the folds in which labels are judged.
         group: Column of the CSV file to use instead of `group`.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over the photos is.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         BudwoodError: Of the kind that fits.
@@ -103,7 +101,7 @@ def audit(
 
     def say(note: object) -> None:
         notes.append(str(note))
-        on_note(note)
+        reporter.note(note)
 
     for note in folder.notes:
         say(note)
@@ -114,11 +112,10 @@ def audit(
     judge = Classifier(
         network,
         extraction=extraction,
-        on_note=on_note,
-        on_progress=on_progress,
+        reporter=reporter,
     )
     gathered = judge.gather(paths)
-    seen = glances(gathered.paths, folder.depth, on_note)
+    seen = glances(gathered.paths, folder.depth, reporter)
     audited = _audited(folder, gathered, judge.head_features(gathered), seen)
     if len(audited.paths) < 2:
         raise DataError(

@@ -1,6 +1,6 @@
 """Comparing networks on a folder of photos: one pass over them a network, then a probe a stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,11 @@ from budwood.errors import (
 )
 from budwood.evaluation.comparison import MARGIN, ComparedNetwork, Comparison, require_margin
 from budwood.evaluation.staged_networks import StagedNetwork
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.learning.cross_validation import folds_to_hold_out
 from budwood.learning.probe import Probe
 from budwood.models.candidates import Candidate, candidates
+from budwood.reporter import SILENT, Reporter
 
 OF_THE_NETWORK = (WeightsError, CutError, EngineError, ConfigError, UnknownName)
 """Errors for which a network is left out; any other would stop the next network too."""
@@ -39,8 +39,7 @@ def compare(
     margin: float = MARGIN,
     seed: int = 0,
     strict: bool = False,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Comparison:
     """Probes on every stage of every network, on the training photos.
 
@@ -55,8 +54,7 @@ def compare(
         margin: How much worse than the best, as a share of the images, a recommended stage may be.
         seed: Of the split, if there is none, and of the folds.
         strict: Whether a single broken photo is an error.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass of a network is.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         BudwoodError: Of the kind that fits. A network that cannot be had or cut is left out, if
@@ -64,9 +62,9 @@ def compare(
     """
     require_margin(margin)
     asked = _candidates(models)
-    photos = load_folder(data, seed=seed, on_note=on_note)
+    photos = load_folder(data, seed=seed, reporter=reporter)
     for note in photos.notes:
-        on_note(note)
+        reporter.note(note)
     if not asked:
         raise ConfigError("There is no network to compare.", next="Name some with --models.")
     folds_to_hold_out(photos.train.targets, photos.train.group_numbers, seed=seed)
@@ -77,24 +75,22 @@ def compare(
     def leave_out(candidate: Candidate, problem: BudwoodError) -> None:
         if len(asked) == 1:
             raise problem
-        on_note(f"{candidate} is left out: {problem.problem}")
+        reporter.note(f"{candidate} is left out: {problem.problem}")
         skipped.append((str(candidate), problem.problem))
 
     for number, candidate in enumerate(asked, 1):
-        on_note(f"{candidate} ({number} of {len(asked)})")
+        reporter.note(f"{candidate} ({number} of {len(asked)})")
         try:
-            network = StagedNetwork(
-                candidate, extraction or Extraction(), on_note, on_progress, photos.depth
-            )
+            network = StagedNetwork(candidate, extraction or Extraction(), reporter, photos.depth)
             gathered = network.gather((train or photos.train).paths)
         except OF_THE_NETWORK as problem:
             leave_out(candidate, problem)
             continue
         if train is None:
-            train = _readable(photos, gathered, strict, on_note)
+            train = _readable(photos, gathered, strict, reporter)
         _require_readable(train, gathered)
         try:
-            networks.append(network.judged(gathered, train, Probe(seed=seed), on_note))
+            networks.append(network.judged(gathered, train, Probe(seed=seed), reporter))
         except DataError as problem:  # its features are not finite
             leave_out(candidate, problem)
     if train is None or not networks:
@@ -123,13 +119,11 @@ def _candidates(models: Sequence[str | Candidate] | None) -> list[Candidate]:
     return list(dict.fromkeys(one for some in each for one in some))
 
 
-def _readable(
-    photos: ImageFolder, gathered: FeatureSet, strict: bool, on_note: Callable[[object], None]
-) -> Split:
+def _readable(photos: ImageFolder, gathered: FeatureSet, strict: bool, reporter: Reporter) -> Split:
     """The training photos without the broken ones; what the user should know of them is told."""
     left = leave_out_broken(photos, gathered.broken, strict=strict)
     for note in said_of_broken(photos, left):
-        on_note(note)
+        reporter.note(note)
     folds_to_hold_out(left.train.targets, left.train.group_numbers)
     names, counts = left.train.classes, left.train.counts()
     rare = [names[k] for k in rare_classes(left.train.targets, 2, left.train.group_numbers)]
@@ -149,7 +143,7 @@ def _readable(
         "shows the class, so it counts as wrong. They are {names}."
     )
     for note in few_or_one(notes, [repr(name) for name in rare], many):
-        on_note(note)
+        reporter.note(note)
     return left.train
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from budwood.capsule.verify import Verification, verify
 from budwood.course.surfaces import draw_surfaces, raw_pixel_baseline
 from budwood.display import displayed
-from budwood.features.extraction import OnProgress
 from budwood.files import home
+from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import mark, require_new, writing_to
 from budwood.settings import Settings
 from budwood.tasks.predict import Predictions, predict_run
@@ -74,8 +73,7 @@ All of it took {self.seconds:.0f} s. Next:
 
 def run_demo(
     folder: Path,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
+    reporter: Reporter = SILENT,
     started: float | None = None,
     replace: bool = False,
 ) -> Demo:
@@ -83,8 +81,7 @@ def run_demo(
 
     Args:
         folder: For the pictures and the run.
-        on_note: Told what happens, a line each.
-        on_progress: Told how far the pass over the photos is.
+        reporter: Told what the user should know, and how far the work is.
         started: `time.perf_counter()` when the process started.
         replace: Whether an earlier demo there is replaced; one in `BUDWOOD_HOME/demo` always is.
 
@@ -100,16 +97,16 @@ def run_demo(
         for made in (photos, run_folder):
             if made.exists():
                 shutil.rmtree(made)
-    on_note(f"Cutting patches out of ten pictures into {photos}.")
+    reporter.note(f"Cutting patches out of ten pictures into {photos}.")
     draw_surfaces(photos)
-    run = run_training(Settings(data=photos, out=run_folder), on_note, on_progress, None, started)
-    on_note("Training a classifier on the raw pixels, for comparison.")
+    run = run_training(Settings(data=photos, out=run_folder), reporter, started)
+    reporter.note("Training a classifier on the raw pixels, for comparison.")
     baseline = raw_pixel_baseline(photos)
     test = run.photos.test
     assert test is not None
     shown = [test.paths[i * len(test.paths) // 3] for i in range(3)]
-    on_note("Predicting three test photos and verifying the saved file.")
-    predictions = predict_run(run_folder, shown, 2, on_note, None)
+    reporter.note("Predicting three test photos and verifying the saved file.")
+    predictions = predict_run(run_folder, shown, 2, Reporter(note=reporter.note))
     return Demo(
         photos,
         run,

@@ -1,6 +1,6 @@
 """A saved classifier judged on labelled photos."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from budwood.evaluation.metrics import Evaluation
 from budwood.evaluation.pairing import PairedTest, paired
 from budwood.evaluation.reliability import CalibrationReport
 from budwood.evaluation.trust import rule_of
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction
+from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import settings_of_run
 from budwood.saved import unpacked
 from budwood.tasks.train import warning_of
@@ -95,8 +95,7 @@ def evaluate(
     *,
     abstain: float | None = None,
     strict: bool = False,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> RunEvaluation | PairedRuns:
     """Judge a saved classifier on labelled photos; or two on the same, and say which is better.
 
@@ -106,8 +105,7 @@ def evaluate(
         data: Labelled photos; where there are train, val and test folders, the test photos.
         abstain: The target error rate of answered photos; None answers all.
         strict: Whether a single broken photo is an error.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over the photos is.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         CapsuleError: If a run cannot be read.
@@ -116,7 +114,7 @@ def evaluate(
         ConfigError: If one cannot abstain, or `abstain` is no rate.
     """
     runs = [Path(run)] if isinstance(run, str | Path) else [Path(one) for one in run]
-    judged = [_judged(one, Path(data), strict, on_note, on_progress, abstain) for one in runs]
+    judged = [_judged(one, Path(data), strict, reporter, abstain) for one in runs]
     if isinstance(run, str | Path):
         return judged[0][0]
     (one, first), (other, second) = judged
@@ -136,15 +134,14 @@ def _judged(
     run: Path,
     data: Path,
     strict: bool,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
+    reporter: Reporter,
     abstain: float | None = None,
 ) -> tuple[RunEvaluation, dict[Path, _Hit]]:
     """What a classifier reaches, on the whole and of each photo."""
     capsule = read_capsule(run)
     # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
     exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
-    model = unpacked(capsule, extraction=exact, on_note=on_note, on_progress=on_progress)
+    model = unpacked(capsule, extraction=exact, reporter=reporter)
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes
@@ -154,7 +151,7 @@ def _judged(
     gathered = model.gather(split.paths)
     before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)
     for note in (*notes, *said_of_broken(before, photos)):
-        on_note(note)
+        reporter.note(note)
     said = tuple(str(note) for note in photos.notes)
     judged = model.judge(photos.train, abstain)
     groups = photos.train.groups or range(len(photos.train))

@@ -1,7 +1,7 @@
 """Why a saved classifier says what it says to a photo: where it looked, and what it resembles."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,11 @@ from budwood.evaluation.attribution import (
     last_map_layer,
     where_it_looked,
 )
-from budwood.features.extraction import OnProgress
 from budwood.files import unused, whole_file
 from budwood.images.contents import read
 from budwood.learning.precision import pooled
 from budwood.models.prepared import normalise
+from budwood.reporter import SILENT, Reporter
 from budwood.reporting.pictures import overlaid, tiled
 from budwood.reporting.records import PHOTOS, ListedImage, photos_of
 from budwood.run_folders import (
@@ -133,8 +133,7 @@ def explain(
     named: str | None = None,
     maps: str | None = None,
     filters: bool = False,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Explanations:
     """Explain what a saved classifier says to photos, in pictures.
 
@@ -147,8 +146,7 @@ def explain(
         named: The class to explain; default: the predicted one of each photo.
         maps: A layer whose feature maps are drawn too, of the first photo.
         filters: Whether the filters of the first convolution are drawn too.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over training photos is that are not stored.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         PhotoError: If a photo cannot be read.
@@ -156,8 +154,8 @@ def explain(
         CapsuleError: If the run cannot be read.
     """
     run, paths = Path(run), list(map(Path, photos))
-    out = _outside_photos(None if out is None else Path(out), run, on_note)
-    model = load(run, on_note=on_note, on_progress=on_progress)
+    out = _outside_photos(None if out is None else Path(out), run, reporter)
+    model = load(run, reporter=reporter)
     called = {normalised(name): name for name in model.class_names}
     if named is not None and normalised(named) not in called:
         raise ConfigError(
@@ -187,7 +185,7 @@ def explain(
     return Explanations(tuple(found), tuple(pictures), note)
 
 
-def _outside_photos(out: Path | None, run: Path, on_note: Callable[[object], None]) -> Path:
+def _outside_photos(out: Path | None, run: Path, reporter: Reporter) -> Path:
     """The folder for the pictures, which is not in the folder of the run's photos."""
     photos = _folder_of_photos(run if run.is_dir() else run.parent)
     if out is not None:
@@ -196,7 +194,7 @@ def _outside_photos(out: Path | None, run: Path, on_note: Callable[[object], Non
     if photos is None or not is_inside(EXPLAINED, photos):
         return EXPLAINED
     out = place_for(EXPLAINED, photos)
-    on_note(f"The pictures go into {out}, beside the photos.")
+    reporter.note(f"The pictures go into {out}, beside the photos.")
     return out
 
 

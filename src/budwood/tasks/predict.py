@@ -18,8 +18,8 @@ from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import softmax
 from budwood.evaluation.selective import SelectiveRule
 from budwood.evaluation.trust import Answers, Trust, rule_of
-from budwood.features.extraction import OnProgress
 from budwood.models.info import RANDOM_WEIGHTS
+from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import run_or_network
 from budwood.text import count, shown, visible
 
@@ -114,8 +114,7 @@ def predict(
     top: int | None = None,
     abstain: float | None = None,
     every_class: bool = False,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Predictions:
     """Which classes photos are of, by the classifier of a run or by a network as it is published.
 
@@ -126,8 +125,7 @@ def predict(
         top: Classes named per photo; None: 3, and 5 of a network's own.
         abstain: The target error rate of answered photos; None answers all.
         every_class: Keep the probabilities of all classes, not of those named alone.
-        on_note: Told of photos that are not there or cannot be read.
-        on_progress: Told how far it is.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         DataError: If there is no such run or network, or no photo at all is there and can be read.
@@ -137,15 +135,14 @@ def predict(
     """
     found = run_or_network(what)
     paths = list(map(Path, photos))
-    return predict_run(found, paths, top, on_note, on_progress, abstain, every_class)
+    return predict_run(found, paths, top, reporter, abstain, every_class)
 
 
 def predict_run(
     run: Path | str,
     paths: Sequence[Path],
     top: int | None,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
+    reporter: Reporter = SILENT,
     abstain: float | None = None,
     every_class: bool = False,
 ) -> Predictions:
@@ -155,8 +152,7 @@ def predict_run(
         run: The run's folder or its capsule; a string is the name of a network.
         paths: Photos and folders of photos.
         top: Classes named per photo; None: 3, and 5 of a network's own.
-        on_note: Told of photos that are not there or cannot be read.
-        on_progress: Told how far it is.
+        reporter: Told what the user should know, and how far the work is.
         abstain: The target error rate of answered photos; the others are unknown. None answers
             all.
         every_class: Keep the probabilities of all classes, not of those named alone.
@@ -172,9 +168,7 @@ def predict_run(
     if network is not None and abstain is not None:
         raise _cannot_abstain(network)
     saved = (
-        _saved(run, len(photos), on_note, on_progress)
-        if isinstance(run, Path)
-        else _published(run, on_note, on_progress)
+        _saved(run, len(photos), reporter) if isinstance(run, Path) else _published(run, reporter)
     )
     rule = None if abstain is None else rule_of(saved.trust, abstain, str(run))
     found: list[Prediction] = []
@@ -199,7 +193,7 @@ def predict_run(
         list(skipped),
         "{number} photos are passed over: {names}. --json names all, with the reason.",
     ):
-        on_note(note)
+        reporter.note(note)
     return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule, network)
 
 
@@ -216,38 +210,35 @@ class _Saved:
 def _saved(
     run: Path,
     photos: int,
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
+    reporter: Reporter,
 ) -> _Saved:
     """A saved classifier: without torch if possible.
 
     Many photos are worth the engine that is made for throughput, and the feature store.
     """
-    compiled = compiled_classifier(run, photos, on_note) if photos <= FEW else None
+    compiled = compiled_classifier(run, photos, reporter) if photos <= FEW else None
     if compiled is not None:
         warning = RANDOM_WEIGHTS if compiled.is_random else None
         return _Saved(
             compiled.classes,
             warning,
             compiled.trust,
-            lambda part: _answers_of(compiled, part, on_note, on_progress),
+            lambda part: _answers_of(compiled, part, reporter),
         )
     from budwood.saved import load  # torch is loaded here
     from budwood.tasks.train import warning_of
 
-    model = load(run, on_note=on_note, on_progress=on_progress)
+    model = load(run, reporter=reporter)
     return _Saved(model.class_names, warning_of(model), model.trust_, model.answers)
 
 
-def _published(
-    name: str, on_note: Callable[[object], None], on_progress: OnProgress | None
-) -> _Saved:
+def _published(name: str, reporter: Reporter) -> _Saved:
     """A network of the catalogue, which answers with its own classes."""
     from budwood.classifier import fitted_classifier  # torch is loaded here
     from budwood.tasks.preparing import published_network
 
     network = published_network(name)
-    model = fitted_classifier(network, on_note=on_note, on_progress=on_progress)
+    model = fitted_classifier(network, reporter=reporter)
     warning = (
         f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
         f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."
@@ -265,12 +256,11 @@ def _cannot_abstain(network: str) -> ConfigError:
 def _answers_of(
     compiled: CompiledClassifier,
     photos: Sequence[Path],
-    on_note: Callable[[object], None],
-    on_progress: OnProgress | None,
+    reporter: Reporter,
 ) -> Answers:
     for note in misfit_notes(compiled.preprocessing.depth, extents_of(photos).values()):
-        on_note(note)
-    return compiled.answers(photos, on_progress, on_note)
+        reporter.note(note)
+    return compiled.answers(photos, reporter)
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

@@ -1,13 +1,12 @@
 """The report of a run, made again from its folder."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
-from budwood.features.extraction import OnProgress
+from budwood.reporter import SILENT, Reporter
 from budwood.reporting.pages import write_pages
 from budwood.reporting.records import read_record
 from budwood.reporting.run_report import facts_of
@@ -57,8 +56,7 @@ def report(
     run: Path | str,
     *,
     language: str = "en",
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
+    reporter: Reporter = SILENT,
 ) -> Report:
     """Write the report and the model card of a run into its folder.
 
@@ -68,8 +66,7 @@ def report(
     Args:
         run: The run's folder, or the capsule in it.
         language: `en` or `zh`.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over photos is that are not stored.
+        reporter: Told what the user should know, and how far the work is.
 
     Raises:
         CapsuleError: If the run has no capsule, or a damaged one.
@@ -79,7 +76,7 @@ def report(
     run = Path(run) if Path(run).is_dir() else Path(run).parent
     capsule = read_capsule(run)
     record = read_record(run, capsule.versions, capsule.data.get("fingerprint"))
-    model = unpacked(capsule, on_note=on_note, on_progress=on_progress)
+    model = unpacked(capsule, reporter=reporter)
     gathered = model.gather([photo.path for photo in record.here()])
     facts = facts_of(record, model, gathered, is_full=True)
     with writing_to(run, "Make room there, or copy the run to where it can be written."):

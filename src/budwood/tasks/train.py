@@ -19,7 +19,6 @@ from budwood.errors import ConfigError
 from budwood.evaluation.metrics import Evaluation
 from budwood.evaluation.reliability import Assessment, Diagnostics
 from budwood.features.engines import preferred_specs
-from budwood.features.extraction import OnProgress
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.files import CAPSULE, write_json
@@ -27,9 +26,10 @@ from budwood.learning.fitting import Fit
 from budwood.learning.kfold import require_folds
 from budwood.learning.precision import Trial
 from budwood.learning.probe import Probe
-from budwood.learning.training import Epoch, Training
+from budwood.learning.training import Training
 from budwood.models.info import RANDOM_WEIGHTS, info, set_depth
 from budwood.models.receipts import Receipt
+from budwood.reporter import SILENT, Reporter
 from budwood.reporting.run_report import leave_page, remove_pages
 from budwood.run_folders import (
     CONFIG,
@@ -142,9 +142,7 @@ def train(
     data: Path | str,
     *,
     recipe: str | None = None,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    reporter: Reporter = SILENT,
     **settings: Any,
 ) -> Run:
     """Train a classifier on a folder of photos, judge it, save it: what `budwood train` does.
@@ -152,9 +150,7 @@ def train(
     Args:
         data: Folder or CSV file of photos.
         recipe: Name or file of a recipe; other settings overrule it.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over the photos is.
-        on_epoch: Told each epoch's row of the history.
+        reporter: Told what the user should know, and how far the work is.
         settings: What is asked for: the fields of `Settings`, such as `model`, `epochs` or `out`.
 
     Raises:
@@ -170,14 +166,12 @@ def train(
         if chosen is None
         else chosen.request(Path(data), settings)
     )
-    return run_training(request, on_note, on_progress, on_epoch, recipe=chosen)
+    return run_training(request, reporter, recipe=chosen)
 
 
 def run_training(
     request: Settings,
-    on_note: Callable[[object], None] = lambda note: None,
-    on_progress: OnProgress | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
+    reporter: Reporter = SILENT,
     started: float | None = None,
     recipe: Recipe | None = None,
     on_features: Callable[[], None] = lambda: None,
@@ -186,9 +180,7 @@ def run_training(
 
     Args:
         request: What to do.
-        on_note: Told what the user should know, a line each.
-        on_progress: Told how far the pass over the photos is.
-        on_epoch: Told each epoch's row of the history.
+        reporter: Told what the user should know, and how far the work is.
         started: `time.perf_counter()` when the process started, for the timings.
         recipe: The recipe that the request is from, to compare the result with.
         on_features: Called when all features are there, and something is fitted to them.
@@ -203,7 +195,7 @@ def run_training(
         require_outside(request.out, request.data, request.test)
         require_new(request.out, request.replace)
     elif is_inside(RUNS, request.data):
-        on_note(f"The run goes into {place_for(RUNS, request.data)}, beside the photos.")
+        reporter.note(f"The run goes into {place_for(RUNS, request.data)}, beside the photos.")
     require_writable(request.out or place_for(RUNS, request.data))
     photos = load_folder(
         request.data,
@@ -212,13 +204,13 @@ def run_training(
         test_fraction=request.test_fraction,
         seed=request.seed,
         group=request.group,
-        on_note=on_note,
+        reporter=reporter,
     )
     photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
     if request.kfold is not None:
         require_folds(photos.all_but_own_test(), request.kfold)
     for note in photos.notes:
-        on_note(note)
+        reporter.note(note)
     network = prepared_network(request, photos.classes)
     set_depth(network, photos.depth)
     model = Classifier(
@@ -228,28 +220,28 @@ def run_training(
         extraction=Extraction(
             precision=request.precision, device=request.device, store_limit=request.store_limit
         ),
-        on_note=on_note,
-        on_progress=on_progress,
-        on_epoch=on_epoch,
+        reporter=reporter,
     )
     for line in _network_notes(network):
-        on_note(line)
+        reporter.note(line)
     algorithm = request.algorithm(is_linear=model.plan.layer is not None)
     if request.patience is not None and photos.val is None:
         raise ConfigError(
             "--patience needs validation photos.", next="Add a val folder or --val 0.1."
         )
     model.training = training if algorithm.name == "sgd" else None
-    on_note(algorithm)
+    reporter.note(algorithm)
     parameters = _count(network)
-    on_note(f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}.")
+    reporter.note(
+        f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}."
+    )
     clock.lap("startup")
     splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
     trial = model.plan.settle_precision(photos.train)
     gathered = model.gather([path for split in splits for path in split.paths])
     left = leave_out_broken(photos, gathered.broken, strict=request.strict)
     for note in said_of_broken(photos, left):
-        on_note(note)
+        reporter.note(note)
     clock.lap("features")
     on_features()
     crossed = None
@@ -258,7 +250,7 @@ def run_training(
         clock.lap("kfold")
     model.fit(left.train, val=left.val)
     clock.lap("fit")
-    verdict = _verdict(model, left.test, request.abstain, on_note)
+    verdict = _verdict(model, left.test, request.abstain, reporter)
     evaluation = None if verdict is None else verdict.evaluation
     clock.lap("evaluate")
     curve = model.learning_curve(left.train, request.seed) if request.learning_curve else None
@@ -302,14 +294,14 @@ def _verdict(
     model: Classifier,
     test: Split | None,
     abstain: float | None,
-    on_note: Callable[[object], None],
+    reporter: Reporter,
 ) -> Assessment | None:
     """What it comes to on the test photos; a training is not lost because it cannot abstain."""
     if abstain is not None and model.trust_ is None:
-        on_note("It cannot tell when to abstain: no photo was held out of its training.")
+        reporter.note("It cannot tell when to abstain: no photo was held out of its training.")
         abstain = None
     if abstain is not None and not test:
-        on_note(
+        reporter.note(
             f"There is no test set to check the target error rate on. Abstaining, "
             f"{model.rule(abstain)}."
         )
