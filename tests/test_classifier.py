@@ -155,7 +155,7 @@ def test_paths_with_labels_do_as_well_as_a_split(photos):
 def test_photos_that_cannot_be_told_apart_are_judged_all_the_same(photos):
     split = photos(6)
     evaluation = Classifier(built()).fit(split).evaluate(split)
-    assert evaluation.photos == 6
+    assert evaluation.images == 6
     assert [result.name for result in evaluation.classes] == list(CLASSES)
 
 

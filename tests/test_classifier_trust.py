@@ -285,7 +285,7 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     folder = test.paths[0].parents[1]
     judgement = evaluate(path, folder)
     assert judgement.honesty.temperature is None
-    assert judgement.to_json()["strange"] is None
+    assert judgement.to_json()["ood"] is None
     assert "not calibrated" in str(judgement)
     for ask in (
         lambda: evaluate(path, folder, abstain=0.1),

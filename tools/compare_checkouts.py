@@ -20,8 +20,24 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-RENAMED: dict[str, str] = {}
-"""A regular expression for the path of a key in OLD, and what it is called in NEW."""
+RENAMED = {
+    r"(?<![\w])photos(?=$|\.|\[)": "images",
+    r"(?<=images\.)skipped$": "unreadable",
+    r"penalty$": "l2_strength",
+    r"^strange\.": "ood.",
+    r"called$": "flagged",
+    r"answered$": "covered",
+    r"(?<=abstain\.)wrong$|(?<=test\.)wrong$": "errors",
+    r"(?<=abstain\.test\.)error$": "selective_error",
+    r"unsure$": "low_confidence",
+    r"truth(?=$|_probability$)": "label",
+    r"judged$": "evaluated",
+    r"largest_class$": "majority_class_top1",
+    r"seconds_a_photo$": "seconds_per_image",
+    r"(ties_with_best|is_tie)$": "not_significantly_different",
+    r"on_front$": "pareto_optimal",
+}
+"""What a part of a key's path in OLD is called in NEW, by a regular expression."""
 LEFT_OUT = re.compile(
     r"(^|\.)(\w*seconds\w*|run|report|card|file|data|folder|version|store|engine|speed|"
     r"notes|reason|next|saved|config)(\.|\[|$)"

@@ -8,7 +8,7 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,6 +95,15 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)  # the first error is the one to tell
         raise
+
+
+JSON_VERSION = 2
+"""Of the objects that `--json` prints and of `result.json`; 1 had other keys and no version."""
+
+
+def versioned(content: Mapping[str, Any]) -> dict[str, Any]:
+    """An object for `--json`, its version first."""
+    return {"version": JSON_VERSION, **content}
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -60,8 +60,9 @@ class Outcome:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The one object on stdout."""
+        """The one object on stdout, without its version."""
         found: dict[str, Any] = json.loads(self.out)
+        assert found.pop("version") == 2
         return found
 
 

@@ -33,7 +33,7 @@ def test_the_findings_are_one_json_object(outcome):
 def test_the_list_has_a_line_for_each_photo(outcome, place):
     with (place.folder / "found.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
-    photos = [photo for finding in outcome.json["findings"] for photo in finding["photos"]]
+    photos = [photo for finding in outcome.json["findings"] for photo in finding["images"]]
     assert [line["photo"] for line in lines] == photos
     assert {line["action"] for line in lines} == {""}
 
@@ -81,7 +81,7 @@ def test_fixes_are_carried_out_told_and_harmless_when_repeated(outcome, place, p
     assert (removed / "red" / "twice.png").is_file()
     assert (removed / "blue" / "torn.png").is_file()
     assert len(list(photos.rglob("*.png"))) == number - 2
-    assert first.json["photos"] == number - 2
+    assert first.json["images"] == number - 2
     kinds = {finding["kind"] for finding in first.json["findings"]}
     assert not kinds & {"broken", "duplicate"}
 

@@ -70,7 +70,7 @@ def outcomes(place, awkward):
 
 def test_training_succeeds(outcomes):
     assert outcomes[0].code == 0
-    assert outcomes[0].json["test"]["photos"] == 9
+    assert outcomes[0].json["test"]["images"] == 9
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
@@ -89,7 +89,7 @@ def test_the_notes_are_in_the_json_too(outcomes):
     for problem in PROBLEMS:
         assert sum(problem in note for note in result["notes"]) == 1, problem
     assert result["classes"] == ["katze", "lonely", "rosé", "鸟"]
-    assert result["images"] == {"train": 40, "val": 0, "test": 9, "skipped": 4}
+    assert result["images"] == {"train": 40, "val": 0, "test": 9, "unreadable": 4}
 
 
 def test_sound_photos_with_junk_in_them_are_one_line(outcomes):

@@ -154,7 +154,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["train"] += [trained.json, *seen.pop("recipe run"), *seen.pop("train from a file")]
     (trusted,) = seen.pop("trusted")
     seen["train"].insert(0, trusted)
-    parts = ("calibration", "strange", "abstain", "kfold", "learning_curve")
+    parts = ("calibration", "ood", "abstain", "kfold", "learning_curve")
     seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
     seen["learning curve"].append(rising().to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()

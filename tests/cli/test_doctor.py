@@ -74,13 +74,13 @@ def test_json_is_one_object(outcomes):
     found = outcomes[2].json
     assert found["machine"]["cores"] >= 1
     assert found["libraries"].keys() >= {"torch", "openvino"}
-    assert found["photos"]["model"] == "lenet5"
-    assert found["photos"]["images"] == {"train": 55, "judged": 3}
-    for forecast in found["photos"]["forecasts"]:
+    assert found["dataset"]["model"] == "lenet5"
+    assert found["dataset"]["images"] == {"train": 55, "evaluated": 3}
+    for forecast in found["dataset"]["forecasts"]:
         assert forecast["seconds"] > 0
         assert forecast["memory_bytes"] > 0
         assert forecast["stored_bytes"] > 0
-    kinds = {problem["kind"] for problem in found["photos"]["problems"]}
+    kinds = {problem["kind"] for problem in found["dataset"]["problems"]}
     assert {"hidden", "few", "broken", "missing-class"} <= kinds
 
 

@@ -52,7 +52,7 @@ def test_bursts_of_random_labels_are_not_known_whether_the_list_names_them_or_no
     assert "60 photos" in note
     for outcome in (named, found):
         kfold = outcome.json["kfold"]
-        assert kfold["photos"] == 60
+        assert kfold["images"] == 60
         assert kfold["top1"] < 0.6  # 0.333 is true; torn bursts give 1.000
         assert kfold["interval"][0] < 0.34
         assert kfold["interval"][1] > 0.33

@@ -13,7 +13,7 @@ def test_it_trains_all_four_and_says_what_came_of_it(lesson):
     sizes = {network["parameters"] for network in result["networks"]}
     assert len(sizes) == 2  # shortcuts have no parameters
     assert result["finding"].startswith("Without shortcuts 56 layers end at a training loss of")
-    assert result["photos"] == 6
+    assert result["images"] == 6
 
 
 def test_chart_and_figures_are_where_they_should_be_and_nothing_else(lesson):
@@ -34,5 +34,5 @@ def test_progress_goes_to_stderr(lesson):
 def test_defaults_are_those_of_the_library():
     group = importlib.import_module("budwood.cli.lesson").command
     params = group.commands["degradation"].make_context("degradation", []).params
-    assert (params["epochs"], params["photos"]) == (EPOCHS, PHOTOS)
+    assert (params["epochs"], params["images"]) == (EPOCHS, PHOTOS)
     assert (params["data"], str(params["out"]), params["seed"]) == (None, "lessons", 0)

@@ -36,7 +36,7 @@ def test_stdout_is_one_object_with_every_key_of_the_contract(trained):
     assert result["classes"] == ["blue", "green", "red"]
     assert result["precision"] in ("fp32", "bf16")
     assert result["engine"] in ("openvino", "torch")
-    assert result["images"] == {"train": 24, "val": 0, "test": 6, "skipped": 0}
+    assert result["images"] == {"train": 24, "val": 0, "test": 6, "unreadable": 0}
     assert result["epochs"] == []
     assert result["frozen_unchanged"] is True
     assert result["warning"] is None
@@ -53,7 +53,7 @@ def test_accuracies_are_shares_and_lie_in_their_interval(trained):
     low, high = result["test"]["top1_interval"]
     assert 0 <= low <= result["test"]["top1"] <= high <= 1
     assert 0 <= result["train"]["top1"] <= 1
-    assert result["test"]["photos"] == result["images"]["test"]
+    assert result["test"]["images"] == result["images"]["test"]
     assert sum(map(sum, result["test"]["confusion"])) == result["images"]["test"]
 
 
@@ -71,7 +71,7 @@ def test_the_first_run_computes_every_row(trained):
 
 def test_the_probe_says_how_its_penalty_was_chosen(trained):
     probe = trained.json["probe"]
-    assert probe["penalty"] in [candidate["penalty"] for candidate in probe["candidates"]]
+    assert probe["l2_strength"] in [candidate["l2_strength"] for candidate in probe["candidates"]]
     assert 0 <= probe["cross_validated_top1"] <= 1
     assert probe["loss"] > 0
 
@@ -94,7 +94,7 @@ def test_the_run_holds_its_files(trained, run, place):
         "report.html",
         "result.json",
     ]
-    assert json.loads((folder / "result.json").read_text()) == trained.json
+    assert json.loads((folder / "result.json").read_text()) == {"version": 2, **trained.json}
     assert json.loads((folder / "history.json").read_text()) == []
     config = json.loads((folder / "config.json").read_text())
     assert (config["data"], config["head"], config["seed"]) == ("photos", "linear", 0)
@@ -153,5 +153,5 @@ def test_validation_photos_steer_and_the_best_epoch_is_starred(again):
 
 
 def test_another_test_folder_leaves_all_photos_for_training(again):
-    assert again[4].json["images"] == {"train": 30, "val": 0, "test": 4, "skipped": 0}
+    assert again[4].json["images"] == {"train": 30, "val": 0, "test": 4, "unreadable": 0}
     assert "The test part has no photo of class 'blue'." in again[4].json["notes"]

@@ -22,7 +22,7 @@ def test_the_trial_is_in_the_json_and_a_second_run_finds_everything(trained, pla
         "interval",
         "speed",
     }
-    assert trial["photos"] == 24
+    assert trial["images"] == 24
     assert first.json["precision"] == ("int8" if trial["accepted"] else trial["reference"])
     assert f"int8 is {'used' if trial['accepted'] else 'not used'}: top-1 on 24" in first.err
     assert second.json["int8"] == trial

@@ -49,29 +49,29 @@ def test_a_training_says_whether_its_probabilities_mean_what_they_say(told):
     low, high = said["overconfidence_interval"]
     assert low <= said["overconfidence"] <= high
     assert "a perfect classifier shows" in told["train text"].out
-    assert sum(part["photos"] for part in said["bins"]) == told["train"].json["images"]["test"]
+    assert sum(part["images"] for part in said["bins"]) == told["train"].json["images"]["test"]
     assert "Probabilities are calibrated (temperature" in told["train text"].out
 
 
 def test_a_training_says_what_abstaining_came_to(told):
     said = told["train"].json["abstain"]
     assert (said["target_error"], said["confidence"]) == (0.4, 0.9)
-    assert said["photos"] == told["train"].json["images"]["train"]
-    assert said["test"]["photos"] == 6
+    assert said["images"] == told["train"].json["images"]["train"]
+    assert said["test"]["images"] == 6
     assert "Abstaining, it answers" in told["train text"].out
 
 
 def test_what_a_run_says_is_kept_in_its_folder(told, place):
     kept = json.loads((place.folder / "runs/told/result.json").read_text())
-    assert kept == told["train"].json
+    assert kept == {"version": 2, **told["train"].json}
 
 
 def test_folds_take_the_test_photos_too_where_they_were_set_aside(told):
     said = told["train"].json["kfold"]
-    assert said["photos"] == 30
-    assert [fold["photos"] for fold in said["folds"]] == [6] * 5
+    assert said["images"] == 30
+    assert [fold["images"] for fold in said["folds"]] == [6] * 5
     assert said["interval"][0] < said["top1"] <= said["interval"][1]
-    folds = tuple(Fold(fold["photos"], round(6 * fold["top1"])) for fold in said["folds"])
+    folds = tuple(Fold(fold["images"], round(6 * fold["top1"])) for fold in said["folds"])
     assert str(CrossValidation(folds, tuple(said["interval"]))) in told["train text"].out
 
 
@@ -87,7 +87,7 @@ def test_a_test_part_of_its_own_takes_no_part_in_the_folds(place):
         )
     out = place.run("train", "photos", "--test", "photos-to-test", "--kfold", "2", "--json")
     assert out.json["kfold"]["photos"] == 30
-    assert out.json["images"] == {"train": 30, "val": 0, "test": 3, "skipped": 0}
+    assert out.json["images"] == {"train": 30, "val": 0, "test": 3, "unreadable": 0}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
@@ -103,7 +103,7 @@ def test_a_run_is_judged_again_as_it_was_judged_when_it_was_trained(place, preci
         ]
     )
     assert judged.json["precision"] == trained.json["precision"]
-    for name in ("test", "calibration", "strange"):
+    for name in ("test", "calibration", "ood"):
         assert judged.json[name] == trained.json[name]
 
 
@@ -115,15 +115,15 @@ def test_folds_of_a_head_that_is_trained_are_trained(told):
 
 
 def test_folds_change_nothing_of_the_training(told, trained):
-    same = ("test", "train", "probe", "calibration", "strange")
+    same = ("test", "train", "probe", "calibration", "ood")
     assert [told["train"].json[name] for name in same] == [trained.json[name] for name in same]
 
 
 def test_a_learning_curve_is_told(told):
     said = told["train"].json["learning_curve"]
-    photos = [point["photos"] for point in said["points"]]
+    photos = [point["images"] for point in said["points"]]
     assert photos == sorted(photos)
-    assert said["judged"] == 24
+    assert said["evaluated"] == 24
     low, high = said["naive"]["interval"]
     assert low <= said["naive"]["top1"] <= high
     assert said["forecast"] is None
@@ -140,8 +140,8 @@ def test_without_being_asked_neither_folds_nor_a_curve_nor_a_rule_are_told(train
 
 def test_evaluate_measures_the_target_error_on_its_photos(told):
     said = told["evaluate"].json["abstain"]
-    assert said["test"]["photos"] == 30
-    assert said["test"]["coverage"] == said["test"]["answered"] / 30
+    assert said["test"]["images"] == 30
+    assert said["test"]["coverage"] == said["test"]["covered"] / 30
     assert said["test"]["interval"][0] <= said["test"]["error"] <= said["test"]["interval"][1]
     assert "% of the answers are wrong" in told["evaluate text"].out
 
@@ -162,8 +162,8 @@ def test_train_evaluate_predict_and_both_pages_count_the_same_photos_as_unknown(
     )
     test = trained.json["abstain"]["test"]
     unknown = [p["unknown"] for p in torch_free.json["predictions"]]
-    assert test["answered"] == unknown.count(None) > 0
-    assert test["unsure"] == unknown.count("too unsure")
+    assert test["covered"] == unknown.count(None) > 0
+    assert test["low_confidence"] == unknown.count("too unsure")
     assert test["ood"] == unknown.count("out of distribution") > 0
     assert evaluated.json["abstain"] == trained.json["abstain"]
     rule = {name: value for name, value in trained.json["abstain"].items() if name != "test"}
@@ -184,10 +184,10 @@ def test_train_evaluate_predict_and_both_pages_count_the_same_photos_as_unknown(
 
 
 def test_out_of_distribution_photos_are_told_apart_from_unsure_ones(told):
-    said = told["evaluate"].json["strange"]
+    said = told["evaluate"].json["ood"]
     named = [p["unknown"] for p in told["predict"].json["predictions"]]
-    assert said["called"] == named.count("out of distribution")
-    assert said["share"] == said["called"] / 30
+    assert said["flagged"] == named.count("out of distribution")
+    assert said["share"] == said["flagged"] / 30
     assert "were called out of distribution" in told["evaluate text"].out
 
 
@@ -198,7 +198,7 @@ def test_a_target_that_cannot_be_shown_answers_nothing(told):
 
 def test_two_photos_are_trained_on_and_it_is_said_that_nothing_can_be_promised(told):
     said = told["two photos"].json
-    assert [said[name] for name in ("calibration", "strange", "abstain")] == [None] * 3
+    assert [said[name] for name in ("calibration", "ood", "abstain")] == [None] * 3
     assert said["learning_curve"]["points"] == []
     assert said["learning_curve"]["forecast"] is None
     assert "It cannot tell when to abstain: no photo was held out" in told["two photos"].err
@@ -217,8 +217,8 @@ def test_one_run_and_two_say_the_same_of_it(told):
     assert first["test"] == one["test"]
     assert first["calibration"] == one["calibration"]
     paired = told["two"].json["paired"]
-    for side, name in ((first, "first_only"), (second, "second_only")):
-        assert math.isclose(side["test"]["top1"], (paired["both"] + paired[name]) / 30)
+    for side, name in ((first, "only_first_correct"), (second, "only_second_correct")):
+        assert math.isclose(side["test"]["top1"], (paired["both_correct"] + paired[name]) / 30)
     assert told["two text"].out.count("Abstaining, it answers") == 2
 
 

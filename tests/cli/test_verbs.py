@@ -17,8 +17,8 @@ def test_evaluate_judges_every_photo_of_a_folder_without_parts(verbs):
 
 def test_evaluate_json_takes_the_capsule_itself_too(verbs):
     result = verbs["evaluate json"].json
-    assert result["images"] == {"test": 30, "skipped": 0}
-    assert result["test"]["photos"] == 30
+    assert result["images"] == {"test": 30, "unreadable": 0}
+    assert result["test"]["images"] == 30
     assert result["data"] == "photos"
     assert result["warning"] is None
     assert result["notes"] == []

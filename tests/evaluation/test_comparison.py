@@ -197,12 +197,15 @@ def test_json_tells_what_is_significant_non_inferior_and_pareto_optimal():
         stage("a", 200, 1.0), stage("b", 359, 2.0), stage("c", 361, 4.0), margin=0.02
     ).to_json()
     stages = {one["stage"]: one for one in found["models"][0]["stages"]}
-    assert [name for name, one in stages.items() if one["ties_with_best"]] == ["b", "c"]
+    assert [name for name, one in stages.items() if one["not_significantly_different"]] == [
+        "b",
+        "c",
+    ]
     assert [name for name, one in stages.items() if one["non_inferior"]] == ["b", "c"]
     assert stages["a"]["worst_case"] < -0.35 < -0.02 < stages["b"]["worst_case"] < -0.01
     assert found["margin"] == 0.02
     assert 0 <= found["optimism"] < 0.01
-    assert [name for name, one in stages.items() if one["on_front"]] == ["a", "b", "c"]
+    assert [name for name, one in stages.items() if one["pareto_optimal"]] == ["a", "b", "c"]
     assert stages["b"]["difference"] == pytest.approx(-0.005)
     assert found["best"] == {"model": "small", "weights": "imagenet", "stage": "c"}
     assert found["recommended"]["stage"] == "b"

@@ -17,13 +17,18 @@ OOD = np.arange(100) < 4
 def test_it_is_told_apart_how_sure_it_was_what_it_answered_and_what_was_far():
     said = honesty_of(None, LOGITS, LABELS, OOD, RULE).to_json()
     assert said["calibration"]["temperature"] is None
-    assert sum(b["photos"] for b in said["calibration"]["bins"]) == 100
-    assert said["strange"]["called"] == 4
-    assert said["strange"]["interval"][0] < 0.04 < said["strange"]["interval"][1]
+    assert sum(b["images"] for b in said["calibration"]["bins"]) == 100
+    assert said["ood"]["flagged"] == 4
+    assert said["ood"]["interval"][0] < 0.04 < said["ood"]["interval"][1]
     assert said["abstain"]["target_error"] == 0.1
     assert said["abstain"]["confidence"] == 0.9
     test = said["abstain"]["test"]
-    assert (test["photos"], test["answered"], test["unsure"], test["ood"]) == (100, 86, 10, 4)
+    assert (test["images"], test["covered"], test["low_confidence"], test["ood"]) == (
+        100,
+        86,
+        10,
+        4,
+    )
     assert (test["coverage"], test["error"]) == (0.86, 0.0)
     assert json.loads(json.dumps(said)) == said
 
@@ -42,7 +47,7 @@ def test_where_the_target_cannot_be_shown_that_is_said():
     honesty = honesty_of(None, LOGITS, LABELS, None, nothing)
     assert "it answers nothing, 20 held-out images are too few" in str(honesty)
     assert honesty.to_json()["abstain"]["test"]["error"] is None
-    assert honesty.to_json()["strange"] is None
+    assert honesty.to_json()["ood"] is None
 
 
 def test_groups_widen_what_is_said_of_the_gap():

@@ -150,7 +150,7 @@ def test_it_is_measured_on_rows(clusters):
     said = json.loads(json.dumps(made.to_json()))
     assert [p["share"] for p in said["points"]] == [0.125, 0.25, 0.5, 1.0]
     assert {p["draws"] for p in said["points"]} == {4}
-    assert said["forecast"]["photos"] == 1800
+    assert said["forecast"]["images"] == 1800
     assert said["reason"] is None
     assert said["naive"]["top1"] == said["points"][-1]["top1"]
     text = str(made)

@@ -38,9 +38,9 @@ def separate(n=60, k=12, seed=0):
 def test_confusion_sums_to_the_photos(case):
     result = evaluate_logits(*case)
     confusion = np.array(result.confusion)
-    assert confusion.sum() == result.photos == len(case[0])
-    assert confusion.trace() / result.photos == result.top1
-    assert confusion.sum(1).tolist() == [c.photos for c in result.classes]
+    assert confusion.sum() == result.images == len(case[0])
+    assert confusion.trace() / result.images == result.top1
+    assert confusion.sum(1).tolist() == [c.images for c in result.classes]
 
 
 @given(judged())
@@ -73,7 +73,7 @@ def test_agrees_with_scikit_learn(case):
     )
     for mine, *theirs in zip(result.classes, *columns, strict=True):
         none_is_nan = [np.nan if x is None else x for x in (mine.precision, mine.recall, mine.f1)]
-        np.testing.assert_allclose([*none_is_nan, mine.photos], theirs)
+        np.testing.assert_allclose([*none_is_nan, mine.images], theirs)
     probabilities = logits.double().softmax(1).numpy()
     expected = reference.log_loss(truth, probabilities, labels=every)
     np.testing.assert_allclose(result.loss, expected, rtol=1e-6)  # scikit-learn clips near 0 and 1
@@ -123,7 +123,7 @@ def test_most_wrong_are_the_confident_mistakes_by_confidence():
     result = evaluate_logits(logits, torch.zeros(4).long(), ["a", "b"], ["p", "z", "right", "y"])
     assert [m.path for m in result.most_wrong] == ["y", "z", "p"]
     assert result.most_wrong[0].probability == pytest.approx(1 / (1 + np.exp(-3)))
-    assert result.most_wrong[0].truth_probability == pytest.approx(1 / (1 + np.exp(3)))
+    assert result.most_wrong[0].label_probability == pytest.approx(1 / (1 + np.exp(3)))
 
 
 def test_most_unsure_are_the_closest_calls_right_or_wrong():

@@ -87,7 +87,7 @@ def test_reasons_and_counts_are_those_of_one_rule():
     found = applied(RULE, p, np.array([0, 0, 0, 1, 0]), ood)
     assert (found.photos, found.answered, found.wrong, found.ood) == (5, 2, 1, 2)
     test = found.to_json()["test"]
-    assert test["answered"] + test["unsure"] + test["ood"] == test["photos"]
+    assert test["covered"] + test["low_confidence"] + test["ood"] == test["images"]
     assert "1 are too unsure, 2 out of distribution" in str(found)
     assert "The target error is 5.0 %, with 90 % confidence." in str(found)
 

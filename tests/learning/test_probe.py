@@ -156,7 +156,7 @@ def test_a_given_penalty_is_used_and_nothing_is_cross_validated(clusters):
 
 def test_penalties_are_tried_strongest_first(clusters):
     probe = fit_probe(*clusters(60, 8, 3), 3)
-    penalties = [candidate["penalty"] for candidate in probe.candidates]
+    penalties = [candidate["l2_strength"] for candidate in probe.candidates]
     assert penalties == [8 * share for share in PENALTIES_PER_FEATURE][: len(penalties)]
     assert penalties == sorted(penalties, reverse=True)
     assert probe.penalty in penalties
@@ -171,7 +171,9 @@ def test_held_out_loss_is_that_of_folds_fitted_without_the_photos(clusters):
     losses = np.empty(60)
     for f in np.unique(fold):
         out = fold == f
-        model = LogisticRegression(C=60 / (~out).sum() / chosen["penalty"], tol=1e-8, max_iter=5000)
+        model = LogisticRegression(
+            C=60 / (~out).sum() / chosen["l2_strength"], tol=1e-8, max_iter=5000
+        )
         log_p = model.fit(z[~out], y.numpy()[~out]).predict_log_proba(z[out])
         losses[out] = -log_p[np.arange(out.sum()), y.numpy()[out]]
     assert chosen["loss"] == pytest.approx(losses.mean(), rel=1e-2)
@@ -182,7 +184,7 @@ def test_features_without_meaning_get_a_strong_penalty():
     random = torch.Generator().manual_seed(0)
     noise = torch.randn(100, 50, generator=random)
     probe = fit_probe(noise, torch.arange(100) % 2, 2)
-    assert probe.penalty == max(candidate["penalty"] for candidate in probe.candidates)
+    assert probe.penalty == max(candidate["l2_strength"] for candidate in probe.candidates)
 
 
 def tried(penalty, losses):

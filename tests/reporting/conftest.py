@@ -36,15 +36,15 @@ def result_of(classes, confusion, **changes):
         "classes": list(classes),
         "precision": "bf16",
         "engine": "openvino",
-        "images": {"train": 90, "val": 0, "test": len(labels), "skipped": 1},
+        "images": {"train": 90, "val": 0, "test": len(labels), "unreadable": 1},
         "parameters": {"total": 1000, "trainable": 30},
         "epochs": [],
         "probe": {
-            "penalty": 10.0,
+            "l2_strength": 10.0,
             "loss": 0.1,
             "cross_validated_top1": 0.9,
             "candidates": [
-                {"penalty": p, "loss": 0.3 + p / 500, "standard_error": 0.02, "top1": 0.9}
+                {"l2_strength": p, "loss": 0.3 + p / 500, "standard_error": 0.02, "top1": 0.9}
                 for p in (100.0, 10.0, 1.0)
             ],
         },
@@ -55,21 +55,21 @@ def result_of(classes, confusion, **changes):
         "frozen_unchanged": True,
         "notes": ["photos: a note"],
         "warning": None,
-        "kfold": {"top1": 0.8, "folds": [{"photos": 9, "top1": 0.8}]},
+        "kfold": {"top1": 0.8, "folds": [{"images": 9, "top1": 0.8}]},
         "abstain": {
             "target_error": 0.02,
             "confidence": 0.9,
             "test": {
-                "photos": 28,
-                "answered": 20,
-                "unsure": 6,
+                "images": 28,
+                "covered": 20,
+                "low_confidence": 6,
                 "ood": 2,
-                "error": 0.01,
+                "selective_error": 0.01,
                 "interval": [0.0, 0.05],
                 "coverage": 0.9,
             },
         },
-        "strange": {"called": 2, "photos": 28, "share": 0.07, "expected": 0.05},
+        "ood": {"flagged": 2, "images": 28, "share": 0.07, "expected": 0.05},
     } | changes
 
 

@@ -91,7 +91,7 @@ def test_every_chart_can_be_drawn(words):
         growth = Growth(points, ahead, 50, False)
         dots = list(drawn(growth_chart(growth, words)).iter("circle"))
         assert len(dots) == 2 + (ahead is not None)
-    candidates = [{"penalty": p, "loss": 1.0, "standard_error": 0.1} for p in (100.0, 1.0)]
+    candidates = [{"l2_strength": p, "loss": 1.0, "standard_error": 0.1} for p in (100.0, 1.0)]
     assert words["chosen"] in penalty_chart(candidates, 1.0, words)
     drawn(penalty_chart(candidates[:1], 5.0, words))
 

@@ -90,3 +90,24 @@ def test_names_with_commas_and_quotes_survive(tmp_path):
     photos = (ListedImage(tmp_path / 'a, "b".jpg', "c,d", "train"),)
     write_photos(tmp_path / "photos.csv", photos)
     assert photos_of(tmp_path, {}) == photos
+
+
+def test_a_result_of_version_1_is_read_with_todays_keys(folder):
+    old = {
+        "images": {"train": 4, "skipped": 1},
+        "probe": {"penalty": 2.0, "candidates": [{"penalty": 2.0, "top1": 1.0}]},
+        "test": {"photos": 5, "most_wrong": [{"truth": "a", "truth_probability": 0.1}]},
+        "abstain": {"answered": 3, "test": {"photos": 5, "answered": 3, "error": 0.2}},
+    }
+    (folder / "result.json").write_text(json.dumps(old))
+    assert read_record(folder, {}, None).result == {
+        "images": {"train": 4, "unreadable": 1},
+        "probe": {"l2_strength": 2.0, "candidates": [{"l2_strength": 2.0, "top1": 1.0}]},
+        "test": {"images": 5, "most_wrong": [{"label": "a", "label_probability": 0.1}]},
+        "abstain": {"covered": 3, "test": {"images": 5, "covered": 3, "selective_error": 0.2}},
+    }
+
+
+def test_a_result_with_a_version_is_read_as_it_is(folder):
+    (folder / "result.json").write_text(json.dumps({"version": 2, "test": {"photos": 5}}))
+    assert read_record(folder, {}, None).result == {"version": 2, "test": {"photos": 5}}

@@ -131,10 +131,10 @@ def test_the_suggested_class_is_what_it_was_drawn_as(found):
 
 def test_the_json_has_what_is_promised(found):
     plain = found.to_json()
-    assert set(plain) == {"data", "model", "photos", "findings", "leak", "fixed", "notes"}
-    assert plain["photos"] == 3 * 20 + 2 + 1 + 1 + 1 + 3 + 3
+    assert set(plain) == {"data", "model", "images", "findings", "leak", "fixed", "notes"}
+    assert plain["images"] == 3 * 20 + 2 + 1 + 1 + 1 + 3 + 3
     for finding in plain["findings"]:
-        assert set(finding) == {"id", "kind", "photos", "reason", "advice", "suggestion"}
+        assert set(finding) == {"id", "kind", "images", "reason", "advice", "suggestion"}
         assert finding["reason"].endswith(".")
         assert finding["advice"].endswith(".")
     assert len({finding["id"] for finding in plain["findings"]}) == len(plain["findings"])

@@ -209,7 +209,7 @@ def _figures(evaluation: "Evaluation | None", fit: "Fit | None") -> dict[str, An
         figures["train"] = {"top1": fit.train_top1}
     if evaluation is not None:
         figures["test"] = {
-            "photos": evaluation.photos,
+            "photos": evaluation.images,
             "top1": evaluation.top1,
             "top1_interval": list(evaluation.top1_interval),
         }

@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from budwood.errors import BudwoodError
+from budwood.files import versioned
 from budwood.reporter import Progress, Reporter
 from budwood.text import duration, visible
 
@@ -67,7 +68,7 @@ class Result(Protocol):
 
 def show(result: Result, as_json: bool) -> None:
     """A result on stdout: its text, or the object of its `to_json`."""
-    show_text(json.dumps(result.to_json()) if as_json else visible(str(result), KEPT))
+    show_text(json.dumps(versioned(result.to_json())) if as_json else visible(str(result), KEPT))
 
 
 def show_text(text: str) -> None:
@@ -172,7 +173,7 @@ def _say_problem(problem: BudwoodError, as_json: bool) -> None:
     line = f"budwood: {visible(' '.join(str(problem).split()))}"
     try:
         if as_json:
-            click.echo(json.dumps(problem.to_json()))
+            click.echo(json.dumps(versioned(problem.to_json())))
         else:
             click.echo(line, err=True)
     except BrokenPipeError:

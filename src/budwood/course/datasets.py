@@ -82,7 +82,7 @@ class Datasets:
                     "name": dataset.name,
                     "about": dataset.about,
                     "classes": list(dataset.classes),
-                    "photos": sum(dataset.photos.values()),
+                    "images": sum(dataset.photos.values()),
                     "url": dataset.url,
                     "bytes": dataset.bytes,
                     "sha256": dataset.sha256,
@@ -115,7 +115,7 @@ class PhotoFolder:
             "data": self.dataset.name,
             "folder": str(self.folder),
             "classes": classes,
-            "photos": sum(classes.values()),
+            "images": sum(classes.values()),
         }
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ from budwood.data.splitting import set_aside
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.gathering import Extraction
-from budwood.files import home, whole_file, write_json
+from budwood.files import home, versioned, whole_file, write_json
 from budwood.learning.training import Epoch, Training
 from budwood.models.building import build
 from budwood.models.info import set_depth
@@ -114,7 +114,7 @@ class Degradation:
             "lesson": "degradation",
             "data": self.data,
             "classes": list(self.classes),
-            "photos": self.photos,
+            "images": self.photos,
             "training": {
                 "epochs": training.epochs,
                 "steps": self.steps,
@@ -234,7 +234,7 @@ def show_degradation(
         mark(folder)
         with whole_file(result.chart) as file:
             draw_curves([_curve(network) for network in networks], result.chance, file)
-        write_json(folder / "degradation.json", result.to_json())
+        write_json(folder / "degradation.json", versioned(result.to_json()))
     return result
 
 

@@ -85,7 +85,7 @@ error 0.050, a perfect classifier shows 0.000 to 0.045 on as many images.
                 {
                     "low": b.low,
                     "high": b.high,
-                    "photos": b.photos,
+                    "images": b.photos,
                     "confidence": b.confidence,
                     "accuracy": b.accuracy,
                     "interval": list(b.interval),

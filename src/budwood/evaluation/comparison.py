@@ -262,10 +262,10 @@ class Comparison:
         """The object of `compare --json`; see docs/json.md."""
         by_stage = {place.stage: place for place in self.places}
         return {
-            "photos": self.photos,
+            "images": self.photos,
             "classes": list(self.classes),
             "folds": self.folds,
-            "largest_class": self.largest_class,
+            "majority_class_top1": self.largest_class,
             "models": [
                 {
                     "model": network.model,
@@ -291,21 +291,21 @@ class Comparison:
             "width": stage.width,
             "macs": stage.macs,
             "memory_bytes": stage.memory,
-            "seconds_a_photo": stage.seconds,
+            "seconds_per_image": stage.seconds,
             "top1": stage.top1,
             "interval": list(stage.interval),
             "balanced_accuracy": stage.balanced_accuracy,
             "logme": stage.logme,
             "h_score": stage.h_score,
-            "penalty": stage.penalty,
+            "l2_strength": stage.penalty,
             "fit_seconds": stage.fit_seconds,
             "difference": place.difference,
             "difference_interval": list(place.difference_interval),
             "p_value": place.p_value,
-            "ties_with_best": place.is_tie,
+            "not_significantly_different": place.is_tie,
             "worst_case": place.worst_case,
             "non_inferior": place.is_non_inferior(self.margin),
-            "on_front": place in self.front,
+            "pareto_optimal": place in self.front,
         }
 
     def __str__(self) -> str:

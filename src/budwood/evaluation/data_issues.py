@@ -62,7 +62,7 @@ class Finding:
         return {
             "id": self.id,
             "kind": self.kind,
-            "photos": [str(path) for path in self.photos],
+            "images": [str(path) for path in self.photos],
             "reason": self.reason,
             "advice": self.advice,
             "suggestion": self.suggestion,

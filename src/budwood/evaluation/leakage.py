@@ -38,7 +38,7 @@ class Leak:
     def to_json(self) -> dict[str, Any]:
         """As it stands in `audit --json`."""
         return {
-            "photos": self.photos,
+            "images": self.photos,
             "top1": self.top1,
             "interval": list(self.interval),
             "top1_without": self.top1_without,

@@ -155,19 +155,19 @@ class LearningCurve:
             "points": [
                 {
                     "share": point.share,
-                    "photos": point.photos,
+                    "images": point.photos,
                     "top1": point.top1,
                     "interval": list(point.interval),
                     "draws": point.draws,
                 }
                 for point in self.points
             ],
-            "judged": self.judged,
+            "evaluated": self.judged,
             "groups": self.groups,
             "naive": more and {"top1": more.naive.top1, "interval": list(more.naive.interval)},
             "forecast": {
                 "extra_per_class": MORE,
-                "photos": more.photos,
+                "images": more.photos,
                 "top1": more.top1,
                 "interval": list(more.interval),
             }

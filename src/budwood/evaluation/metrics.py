@@ -24,11 +24,11 @@ class Mistake:
     """One photo that a classifier gets wrong, or hardly gets right."""
 
     path: str
-    truth: str
+    label: str
     predicted: str
     probability: float
     """Of the predicted class."""
-    truth_probability: float
+    label_probability: float
 
 
 def judged_photos(
@@ -47,7 +47,7 @@ def judged_photos(
 
 def most_wrong(judged: Sequence[Mistake], worst: int) -> tuple[Mistake, ...]:
     """The wrong predictions, the most confident first; ties go by path."""
-    wrong = [photo for photo in judged if photo.predicted != photo.truth]
+    wrong = [photo for photo in judged if photo.predicted != photo.label]
     return tuple(sorted(wrong, key=_confidently_wrong)[:worst])
 
 
@@ -69,7 +69,7 @@ def mistake_table(title: str, mistakes: Sequence[Mistake]) -> str:
         return ""
     head = (title, "is", "predicted", "probability", "of the truth")
     rows = [
-        (m.path, m.truth, m.predicted, f"{m.probability:.3f}", f"{m.truth_probability:.3f}")
+        (m.path, m.label, m.predicted, f"{m.probability:.3f}", f"{m.label_probability:.3f}")
         for m in mistakes
     ]
     return aligned([head, *rows], words=3)
@@ -77,7 +77,7 @@ def mistake_table(title: str, mistakes: Sequence[Mistake]) -> str:
 
 def _confidently_wrong(mistake: Mistake) -> tuple[float, float, str, str, str]:
     m = mistake
-    return -m.probability, m.truth_probability, m.path, m.truth, m.predicted
+    return -m.probability, m.label_probability, m.path, m.label, m.predicted
 
 
 _ALL_UP_TO, _WORST = 30, 20
@@ -96,7 +96,7 @@ class ClassResult:
     recall: float | None
     """Share of this class's photos that are predicted as it."""
     f1: float | None
-    photos: int
+    images: int
     recall_interval: tuple[float, float] | None = None
     """The 95 % interval of the recall; each class by itself, whatever their number."""
 
@@ -106,7 +106,7 @@ class ClassResult:
 class Evaluation:
     """What a classifier reaches on labelled photos; printed, it is a table."""
 
-    photos: int
+    images: int
     top1: float
     top1_interval: tuple[float, float]
     """Wilson's 95 % interval, of as many independent photos as these are worth."""
@@ -141,7 +141,7 @@ class Evaluation:
         figures = f"{top5}balanced accuracy {_share(self.balanced_accuracy)}, loss {self.loss:.4f}."
         parts = [
             f"Top-1 accuracy {_share(self.top1)} "
-            f"(95 % interval {_share(low)} to {_share(high)}) on {self.photos} photos.\n"
+            f"(95 % interval {_share(low)} to {_share(high)}) on {self.images} photos.\n"
             f"{figures[0].upper()}{figures[1:]}",
             _class_table(self.classes),
             mistake_table("Most wrong", self.most_wrong),
@@ -197,7 +197,7 @@ def evaluate_logits(
     probabilities = np.exp(log_probabilities)
     judged = judged_photos(probabilities, truth, predicted, classes, names)
     return Evaluation(
-        photos=len(names),
+        images=len(names),
         top1=correct / len(names),
         top1_interval=accuracy_interval(right, groups),
         top5=_top5(scores, truth) if len(classes) >= _TOP5_FROM else None,
@@ -262,7 +262,7 @@ def _class_results(
             precision=_ratio(int(hits[i]), int(predictions[i])),
             recall=_ratio(int(hits[i]), int(photos[i])),
             f1=_ratio(2 * int(hits[i]), int(photos[i] + predictions[i])),
-            photos=int(photos[i]),
+            images=int(photos[i]),
             recall_interval=_recall_interval(truth == i, right, groups),
         )
         for i, name in enumerate(classes)
@@ -300,7 +300,7 @@ def _class_table(results: Sequence[ClassResult]) -> str:
     more = len(results) - len(shown)
     head = ("class", "precision", "recall", "f1", "photos")
     rows = [
-        (r.name, _share(r.precision), _share(r.recall), _share(r.f1), str(r.photos)) for r in shown
+        (r.name, _share(r.precision), _share(r.recall), _share(r.f1), str(r.images)) for r in shown
     ]
     table = aligned([head, *rows])
     return table + (

@@ -65,14 +65,14 @@ class PairedTest:
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {
-            "photos": self.photos,
-            "both": self.both,
-            "first_only": self.first_only,
-            "second_only": self.second_only,
+            "images": self.photos,
+            "both_correct": self.both,
+            "only_first_correct": self.first_only,
+            "only_second_correct": self.second_only,
             "difference": self.difference,
             "interval": list(self.interval),
             "p_value": self.p_value,
-            "is_tie": self.is_tie,
+            "not_significantly_different": self.is_tie,
             "groups": self.groups,
         }
 

@@ -67,7 +67,7 @@ many images.
         `evaluate --json`; see docs/json.md."""
         return {
             "calibration": {"temperature": self.temperature, **self.reliability.to_json()},
-            "strange": self._strange(),
+            "ood": self._strange(),
             "abstain": self.selective and self.selective.to_json(),
         }
 
@@ -92,8 +92,8 @@ many images.
         if self.strange is None or self.strange_interval is None:
             return None
         return {
-            "photos": self.photos,
-            "called": self.strange,
+            "images": self.photos,
+            "flagged": self.strange,
             "share": self.strange / self.photos,
             "interval": list(self.strange_interval),
             "expected": round(1 - COVERAGE, 6),
@@ -186,10 +186,10 @@ folds (0.900 to 0.940, standard deviation 0.028).
     def to_json(self) -> dict[str, Any]:
         """The object `kfold` of `train --json`; see docs/json.md."""
         return {
-            "photos": self.photos,
+            "images": self.photos,
             "top1": self.top1,
             "interval": list(self.interval),
-            "folds": [{"photos": fold.photos, "top1": fold.top1} for fold in self.folds],
+            "folds": [{"images": fold.photos, "top1": fold.top1} for fold in self.folds],
         }
 
     def __str__(self) -> str:
@@ -232,7 +232,7 @@ class Diagnostics:
 
     def to_json(self) -> dict[str, Any]:
         """Five keys of `train --json`; see docs/json.md."""
-        untold = {"calibration": None, "strange": None, "abstain": None}
+        untold = {"calibration": None, "ood": None, "abstain": None}
         return {
             **(untold if self.honesty is None else self.honesty.to_json()),
             "kfold": self.kfold and self.kfold.to_json(),

@@ -102,9 +102,9 @@ of 500 held-out images, 0.9 % of them wrong
             "target_error": self.target_error,
             "confidence": CONFIDENCE,
             "threshold": self.threshold,
-            "photos": self.photos,
-            "answered": self.answered,
-            "wrong": self.wrong,
+            "images": self.photos,
+            "covered": self.answered,
+            "errors": self.wrong,
         }
 
     def __str__(self) -> str:
@@ -147,13 +147,13 @@ class SelectiveResult:
         """The object `abstain` of `train --json` and `evaluate --json`; see docs/json.md."""
         return self.rule.to_json() | {
             "test": {
-                "photos": self.photos,
-                "answered": self.answered,
+                "images": self.photos,
+                "covered": self.answered,
                 "coverage": self.answered / self.photos if self.photos else None,
-                "unsure": self.photos - self.answered - self.ood,
+                "low_confidence": self.photos - self.answered - self.ood,
                 "ood": self.ood,
-                "wrong": self.wrong,
-                "error": self.error,
+                "errors": self.wrong,
+                "selective_error": self.error,
                 "interval": self.interval and list(self.interval),
             }
         }

@@ -214,7 +214,7 @@ class Trial:
         """The object `int8` of `train --json`; see docs/json.md."""
         return {
             "accepted": self.accepted,
-            "photos": self.photos,
+            "images": self.photos,
             "reference": self.reference,
             "reference_top1": self.reference_top1,
             "int8_top1": self.int8_top1,

@@ -86,7 +86,7 @@ class FittedProbe:
     @property
     def cross_validated_top1(self) -> float | None:
         """Top-1 of the chosen penalty on features it was not fitted to; None if none was tried."""
-        return next((c["top1"] for c in self.candidates if c["penalty"] == self.penalty), None)
+        return next((c["top1"] for c in self.candidates if c["l2_strength"] == self.penalty), None)
 
     def write_to(self, layer: nn.Linear) -> None:
         """Put the solution into a linear layer of a network."""

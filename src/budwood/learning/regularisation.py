@@ -91,7 +91,7 @@ def choose_penalty(
     settled = _tried(axes, labels, w, held_out, chosen.penalty)
     candidates = tuple(
         {
-            "penalty": tried.penalty,
+            "l2_strength": tried.penalty,
             "loss": float(tried.losses.mean()),
             "standard_error": standard_error(tried.losses, own),
             "top1": float(tried.hits.mean()),

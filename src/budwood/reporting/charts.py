@@ -240,8 +240,8 @@ def epoch_chart(history: Sequence[dict[str, Any]], words: Words) -> str:
 
 def penalty_chart(candidates: Sequence[dict[str, float]], chosen: float, words: Words) -> str:
     """Cross-validated loss over the penalty, with standard errors, and the one that was chosen."""
-    points = [(c["penalty"], c["loss"]) for c in candidates]
-    ends = [(c["penalty"], c["loss"] - c["standard_error"], c["loss"] + c["standard_error"])
+    points = [(c["l2_strength"], c["loss"]) for c in candidates]
+    ends = [(c["l2_strength"], c["loss"] - c["standard_error"], c["loss"] + c["standard_error"])
             for c in candidates]  # fmt: skip
     y = linear([0, *(high for _, _, high in ends)])
     chart = Chart(words["penalty.chart"], logarithmic([p for p, _ in points]), y,

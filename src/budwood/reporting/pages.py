@@ -105,7 +105,7 @@ def report_page(facts: ReportData, words: Words) -> str:
         "epochs_chart": result["epochs"] and Markup(epoch_chart(result["epochs"], words)),
         "penalty_chart": probe
         and probe["candidates"]
-        and Markup(penalty_chart(probe["candidates"], probe["penalty"], words)),
+        and Markup(penalty_chart(probe["candidates"], probe["l2_strength"], words)),
         "cross_validated": probe and _percent(probe["cross_validated_top1"]),
         "reliability_chart": facts.reliability
         and Markup(reliability_chart(facts.reliability.bins, words)),
@@ -176,7 +176,7 @@ def class_rows(test: dict[str, Any] | None) -> list[ClassRow]:
             c["name"],
             c["recall"],
             c["precision"],
-            c["photos"],
+            c["images"],
             *_interval(c),
         )
         for c in (test["classes"] if test else ())
@@ -188,12 +188,12 @@ def class_rows(test: dict[str, Any] | None) -> list[ClassRow]:
 
 def _interval(one: Mapping[str, Any]) -> tuple[float, float]:
     """The interval of a class's recall; runs of 0.1.0 did not write it down."""
-    if not one["photos"]:
+    if not one["images"]:
         return 0.0, 0.0
     known = one.get("recall_interval")
     if known is not None:
         return known[0], known[1]
-    return wilson_interval(round(one["recall"] * one["photos"]), one["photos"])
+    return wilson_interval(round(one["recall"] * one["images"]), one["images"])
 
 
 @cache
@@ -236,7 +236,7 @@ def _layers(facts: ReportData, words: Words) -> str:
 
 def _shares(test: dict[str, Any] | None) -> Any:
     """From a cell to how strong its colour is: the root of its share, so that few are seen too."""
-    photos = {c["name"]: c["photos"] for c in (test["classes"] if test else ())}
+    photos = {c["name"]: c["images"] for c in (test["classes"] if test else ())}
     return lambda cell: f"{sqrt(cell.photos / max(1, photos[cell.label])):.2f}"
 
 

@@ -20,6 +20,20 @@ from budwood.files import path_cell, write_list
 from budwood.run_folders import CONFIG, settings_of_run
 from budwood.settings import Settings
 
+_VERSION_1 = {
+    "photos": "images",
+    "skipped": "unreadable",
+    "penalty": "l2_strength",
+    "strange": "ood",
+    "called": "flagged",
+    "answered": "covered",
+    "wrong": "errors",
+    "unsure": "low_confidence",
+    "truth": "label",
+    "truth_probability": "label_probability",
+    "judged": "evaluated",
+}
+"""Keys of `result.json` before it had a version, and what they are called now."""
 PHOTOS = "photos.csv"
 """The photos of a run: path, label, split and group. `budwood train` takes such a list, too."""
 RESULT = "result.json"
@@ -125,10 +139,33 @@ def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | No
             file=folder,
         )
     try:
-        result = json.loads(file.read_text("utf-8"))
+        result = upgraded(json.loads(file.read_text("utf-8")))
     except ValueError:
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
     return RunRecord(folder, request, result, photos_of(folder, request), versions, fingerprint)
+
+
+def upgraded(result: dict[str, Any]) -> dict[str, Any]:
+    """A run's `result.json` with the keys of today, whatever version wrote it.
+
+    Example:
+        >>> upgraded({"test": {"photos": 5}, "strange": {"called": 1}})
+        {'test': {'images': 5}, 'ood': {'flagged': 1}}
+    """
+    return result if "version" in result else dict(_renamed(result))
+
+
+def _renamed(value: Any, within: str = "") -> Any:
+    if isinstance(value, list):
+        return [_renamed(each, within) for each in value]
+    if not isinstance(value, dict):
+        return value
+    names = _VERSION_1 | ({"error": "selective_error"} if within == "abstain" else {})
+    inner = "abstain" if within == "abstain" else ""
+    return {
+        names.get(key, key): _renamed(each, "abstain" if key == "abstain" else inner)
+        for key, each in value.items()
+    }
 
 
 def photos_of(folder: Path, request: Settings) -> tuple[ListedImage, ...]:

@@ -189,12 +189,12 @@ def told_growth(curve: Mapping[str, Any], is_stand_in: bool) -> Growth | None:
         is_stand_in: True if the run's own graft is no linear head.
     """
     points = tuple(
-        CurvePoint(p["photos"], p["top1"], tuple(p["interval"])) for p in curve["points"]
+        CurvePoint(p["images"], p["top1"], tuple(p["interval"])) for p in curve["points"]
     )
     if len(points) < 2:
         return None
     more = curve["forecast"]
-    forecast = more and CurvePoint(more["photos"], more["top1"], tuple(more["interval"]))
+    forecast = more and CurvePoint(more["images"], more["top1"], tuple(more["interval"]))
     return Growth(points, forecast, more["extra_per_class"] if more else 0, is_stand_in)
 
 

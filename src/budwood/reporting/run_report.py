@@ -249,7 +249,7 @@ class _Look:
             test = self.evaluation.to_json()
         wrong, unsure = (
             tuple(
-                Picture(str(m["path"]), m["truth"], m["predicted"], m["probability"])
+                Picture(str(m["path"]), m["label"], m["predicted"], m["probability"])
                 for m in test[name]
             )
             for name in ("most_wrong", "most_unsure")
@@ -333,7 +333,7 @@ class _Look:
             self.gaps["taught"] = "photos.changed"
         else:
             probe = self.record.result["probe"]
-            penalty = None if probe is None else probe["penalty"]
+            penalty = None if probe is None else probe["l2_strength"]
             seed = self.record.request.seed
             return taught(self.model, rows, self._labels(photos), groups_of(photos), penalty, seed)
         return None

@@ -47,7 +47,7 @@ class Audit:
         return {
             "data": str(self.data),
             "model": self.model,
-            "photos": self.photos,
+            "images": self.photos,
             "findings": [finding.to_json() for finding in self.findings],
             "leak": self.leak and self.leak.to_json(),
             "fixed": list(self.fixed),

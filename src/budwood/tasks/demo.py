@@ -33,7 +33,7 @@ class Demo:
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         return {
-            "photos": str(self.photos),
+            "data": str(self.photos),
             "train": self.run.to_json(),
             "raw_pixels": {"top1": self.raw_pixels},
             "predict": self.predictions.to_json(),
@@ -48,7 +48,7 @@ class Demo:
         folder = self.run.folder
         photo = self.predictions.photos[0].path
         return f"""\
-Ten surfaces, {len(self.run.photos.train)} patches to train on and {evaluation.photos} to test.
+Ten surfaces, {len(self.run.photos.train)} patches to train on and {evaluation.images} to test.
 Each class comes from one picture: its left side trains, its right side tests.
 
   a classifier of the raw pixels              {self.raw_pixels:.3f}

@@ -64,7 +64,7 @@ class PhotoCheck:
         return {
             "data": str(self.data),
             "model": self.model,
-            "images": {"train": self.training, "judged": self.judged},
+            "images": {"train": self.training, "evaluated": self.judged},
             "classes": list(self.classes),
             "forecasts": [forecast.to_json() for forecast in self.forecasts],
             "sampled": self.sampled,
@@ -109,7 +109,7 @@ class Diagnosis:
                 }
                 for one in self.weights
             ],
-            "photos": self.photos and self.photos.to_json(),
+            "dataset": self.photos and self.photos.to_json(),
         }
 
     def __str__(self) -> str:

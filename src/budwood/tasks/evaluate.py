@@ -45,7 +45,7 @@ class RunEvaluation:
             "test": self.evaluation.to_json(),
             **self.honesty.to_json(),
             "precision": self.precision,
-            "images": {"test": self.evaluation.photos, "skipped": self.skipped},
+            "images": {"test": self.evaluation.images, "unreadable": self.skipped},
             "notes": list(self.notes),
             "warning": self.warning,
         }

@@ -114,7 +114,7 @@ class Explanations:
     def to_json(self) -> dict[str, Any]:
         """The object of `explain --json`; see docs/json.md."""
         return {
-            "photos": [photo.to_json() for photo in self.photos],
+            "images": [photo.to_json() for photo in self.photos],
             "pictures": list(self.pictures),
             "note": self.note,
         }

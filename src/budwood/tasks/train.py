@@ -21,7 +21,7 @@ from budwood.evaluation.reliability import Assessment, Diagnostics
 from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.fields import require_all, settings_of, unknown_keys
-from budwood.files import CAPSULE, write_json
+from budwood.files import CAPSULE, versioned, write_json
 from budwood.learning.fitting import Fit
 from budwood.learning.kfold import require_folds
 from budwood.learning.precision import Trial
@@ -91,14 +91,15 @@ class Run:
                 "train": len(self.photos.train),
                 "val": len(self.photos.val or ()),
                 "test": len(self.photos.test or ()),
-                "skipped": len(self.gathered.broken),
+                "unreadable": len(self.gathered.broken),
             },
             "parameters": {"total": total, "trainable": trainable},
             "fit": self.algorithm.to_json(),
             "epochs": list(self.fit.history),
             "probe": probe
             and {
-                "penalty": probe.penalty,
+                "l2_strength": probe.penalty,
+                "C": 1 / probe.penalty,
                 "loss": probe.loss,
                 "cross_validated_top1": probe.cross_validated_top1,
                 "candidates": list(probe.candidates),
@@ -285,7 +286,7 @@ def run_training(
             run = replace(run, beside=beside(recipe, request, _reached(run)))
         write_json(folder / CONFIG, request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
-        write_json(folder / "result.json", run.to_json())
+        write_json(folder / "result.json", versioned(run.to_json()))
         leave_page(folder, request, run.to_json(), left, model, gathered)
     return run
 
