@@ -56,8 +56,8 @@ def photos_of(folder: Path, tests: str) -> Photos:
     budwood.unfreeze(budwood.freeze(network, "*"), HEAD)
     model = budwood.Classifier(network)
     gathered = model.gather(paths)
-    if gathered.broken:
-        raise RuntimeError(f"{len(gathered.broken)} photos cannot be read.")
+    if gathered.unreadable:
+        raise RuntimeError(f"{len(gathered.unreadable)} photos cannot be read.")
     rows = model.plan.features(gathered)
     counts = {k: len(list((folder / tests / name).iterdir())) for k, name in enumerate(names)}
     groups = np.array(together(paths).groups)

@@ -460,7 +460,9 @@ def test_a_broken_photo_is_named_when_fitting_and_judging(job, photos, tmp_path)
         "evaluate": lambda: model.evaluate(split),
         "val": lambda: model.fit(good, val=split),
     }
-    with pytest.raises(PhotoError, match=r"the first is .*0-3\.png.*leave_out_broken") as caught:
+    with pytest.raises(
+        PhotoError, match=r"the first is .*0-3\.png.*leave_out_unreadable"
+    ) as caught:
         jobs[job]()
     assert caught.value.file == str(split.paths[3])
 

@@ -525,7 +525,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         else:
             self._tell_of_depth(paths)
             gathered = plan.judging_rows(paths, keep=False)
-            rows, unreadable = gathered.rows, gathered.broken
+            rows, unreadable = gathered.rows, gathered.unreadable
         logits = plan.logits_of(rows) if len(rows) else torch.empty(0, k)
         probabilities: NDArray[np.float32] = (logits / temperature_of(trust)).softmax(1).numpy()
         return Answers(logits.numpy(), ood_of(trust, rows), unreadable), probabilities

@@ -33,7 +33,7 @@ def audited(n=40, seed=0, **changes):
         small=small,
         moments=(None,) * n,
         features=features.astype(np.float32),
-        broken={},
+        unreadable={},
     )
     return replace(photos, **changes)
 
@@ -156,7 +156,7 @@ def test_a_blank_photo_shows_nothing_and_is_no_copy_of_another():
 
 def test_a_photo_that_cannot_be_read_is_told_with_the_reason():
     broken = {Path("photos/roses/x.jpg"): "The photo ends too early (truncated). Copy it again."}
-    (finding,) = found(audited(broken=broken))
+    (finding,) = found(audited(unreadable=broken))
     assert (finding.kind, finding.reason) == ("broken", "The photo ends too early (truncated).")
     assert finding.photos == (Path("photos/roses/x.jpg"),)
 

@@ -91,8 +91,8 @@ def test_broken_photos_are_named_and_left_out(bench, draw, tmp_path):
     text.write_text("not a photo")
     gathered = bench().gather([good[0], text, good[1], gone, good[2]])
     assert list(gathered.paths) == good
-    assert set(gathered.broken) == {text, gone}
-    assert all(gathered.broken.values())
+    assert set(gathered.unreadable) == {text, gone}
+    assert all(gathered.unreadable.values())
     assert gathered.misses == 3
 
 
@@ -106,7 +106,7 @@ def test_an_engine_is_not_built_for_broken_photos_alone(bench, draw, tmp_path, m
 
     monkeypatch.setattr(verification, "build_engine", never)
     second = bench().gather([*draw(3), text])
-    assert second.broken == first.broken
+    assert second.unreadable == first.unreadable
     assert (second.hits, second.misses) == (3, 0)
 
 
@@ -127,7 +127,7 @@ def test_a_photo_that_changes_while_it_is_read_is_left_out(bench, draw, monkeypa
 
     monkeypatch.setattr(extraction, "_decode_one", decode)
     gathered = bench().gather(paths)
-    assert gathered.broken == {paths[1]: CHANGED}
+    assert gathered.unreadable == {paths[1]: CHANGED}
     assert len(gathered.rows.take([0, 1, 2])[0]) == 3
 
 
@@ -159,7 +159,7 @@ def test_what_is_odd_about_photos_is_a_note_a_kind(bench, draw):
         path.write_bytes(path.read_bytes()[:-2])
     told = bench()
     gathered = told.gather([*paths, *odd])
-    assert (len(gathered.paths), gathered.broken) == (9, {})
+    assert (len(gathered.paths), gathered.unreadable) == (9, {})
     notes = [note for note in told.notes if "no end marker" in note]
     assert len(notes) == 1
     assert notes[0].startswith("3 photos have no end marker, but all rows")
@@ -281,7 +281,7 @@ def test_rows_too_large_for_disk_and_memory_are_made_each_time(bench, draw, shar
     gathered = made.gather(paths)
     assert made.said("the trunk runs uncached")
     assert isinstance(gathered.rows, LiveRows)
-    assert (gathered.misses, gathered.bytes, list(gathered.broken)) == (6, 0, [paths[3]])
+    assert (gathered.misses, gathered.bytes, list(gathered.unreadable)) == (6, 0, [paths[3]])
     assert shards() == []
     stored = bench().gather(paths)
     for one, other in zip(everything(gathered), everything(stored), strict=True):
@@ -380,7 +380,7 @@ def test_one_more_photo_is_one_more_row_whatever_it_shows(bench, draw, rounding)
     more = bench()
     gathered = more.gather([*draw(12), *plain(draw(1, first=12))])
     assert (gathered.engine, gathered.hits, gathered.misses) == (FAST, 12, 1)
-    assert (gathered.broken, more.said("falling back")) == ({}, [])
+    assert (gathered.unreadable, more.said("falling back")) == ({}, [])
 
 
 def test_what_the_fallback_lacks_is_computed(bench, draw, rounding, monkeypatch):
@@ -395,7 +395,7 @@ def test_what_the_fallback_lacks_is_computed(bench, draw, rounding, monkeypatch)
     gathered = more.gather(draw(13))
     assert more.said("no memory")
     assert (gathered.engine, gathered.hits, gathered.misses) == (EXACT, 0, 13)
-    assert (gathered.broken, len(gathered.rows)) == ({}, 13)
+    assert (gathered.unreadable, len(gathered.rows)) == ({}, 13)
     expected = bench().gather(draw(13))
     assert (expected.engine, expected.misses) == (EXACT, 0)
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from budwood.data.folder import leave_out_broken, load_folder, said_of_broken
+from budwood.data.folder import leave_out_unreadable, load_folder, unreadable_lines
 from budwood.errors import DataError
 
 
@@ -20,14 +20,14 @@ def some(split, label, number):
 
 def test_broken_photos_are_left_out_of_their_splits(photos):
     broken = some(photos.train, 0, 2) | some(photos.test, 1, 1)
-    rest = leave_out_broken(photos, broken)
+    rest = leave_out_unreadable(photos, broken)
     assert (len(rest.train), len(rest.val), len(rest.test)) == (14, 8, 7)
     assert not broken.keys() & {*rest.train.paths, *rest.val.paths, *rest.test.paths}
 
 
 def test_each_is_named_with_its_reason(photos):
     broken = some(photos.train, 0, 2)
-    notes = leave_out_broken(photos, broken).notes[len(photos.notes) :]
+    notes = leave_out_unreadable(photos, broken).notes[len(photos.notes) :]
     assert [(note.kind, note.file) for note in notes] == [("broken", path) for path in broken]
     assert str(notes[0]).endswith("train/cats/000.jpg: Left out: The photo is empty.")
 
@@ -36,22 +36,22 @@ def test_of_many_one_note_is_said_and_each_is_kept(class_folders):
     photos = load_folder(
         class_folders("in {braces}", **{"train/cats": 40, "train/dogs": 40, "test/cats": 1})
     )
-    few = leave_out_broken(photos, some(photos.train, 0, 5))
-    assert said_of_broken(photos, few) == list(few.notes[-5:])
-    left = leave_out_broken(photos, some(photos.train, 0, 9))
+    few = leave_out_unreadable(photos, some(photos.train, 0, 5))
+    assert unreadable_lines(photos, few) == list(few.notes[-5:])
+    left = leave_out_unreadable(photos, some(photos.train, 0, 9))
     assert [note.kind for note in left.notes[-9:]] == ["broken"] * 9
-    (note,) = said_of_broken(photos, left)
+    (note,) = unreadable_lines(photos, left)
     assert note.text.startswith("9 photos cannot be read and are left out: ")
     assert note.text.endswith(f"and 6 more. `budwood audit '{photos.root}'` says why.")
 
 
 def test_nothing_broken_changes_nothing(photos):
-    assert leave_out_broken(photos, {}, strict=True) is photos
+    assert leave_out_unreadable(photos, {}, strict=True) is photos
 
 
 def test_a_folder_without_val_and_test_stays_without(class_folders):
     photos = load_folder(class_folders("single", cats=1, dogs=5), test_fraction=0.2)
-    rest = leave_out_broken(photos, some(photos.train, 1, 1))
+    rest = leave_out_unreadable(photos, some(photos.train, 1, 1))
     assert rest.val is None
     assert rest.classes == photos.classes
 
@@ -60,18 +60,18 @@ def test_a_folder_without_val_and_test_stays_without(class_folders):
 def test_more_than_a_quarter_of_a_class_is_an_error(photos, part):
     split = getattr(photos, part)
     quarter = len(split) // 8
-    assert len(leave_out_broken(photos, some(split, 1, quarter)).notes) == quarter
+    assert len(leave_out_unreadable(photos, some(split, 1, quarter)).notes) == quarter
     reason = (
         rf"{quarter + 1} of {quarter * 4} {part} photos of class 'dogs' cannot be read: .*000.jpg"
     )
     with pytest.raises(DataError, match=reason + ".*Copy the photos again") as caught:
-        leave_out_broken(photos, some(split, 1, quarter + 1))
+        leave_out_unreadable(photos, some(split, 1, quarter + 1))
     assert caught.value.file == str(photos.root)
 
 
 def test_a_class_must_keep_a_training_photo(photos):
     with pytest.raises(DataError, match=r"'cats' has no readable train photo left.*and 3 more"):
-        leave_out_broken(photos, some(photos.train, 0, 8))
+        leave_out_unreadable(photos, some(photos.train, 0, 8))
 
 
 def test_strict_allows_none_and_names_the_first_five(photos):
@@ -79,16 +79,16 @@ def test_strict_allows_none_and_names_the_first_five(photos):
     with pytest.raises(
         DataError, match=r"7 photos cannot be read: .*004\.jpg.*and 2 more.*--strict"
     ):
-        leave_out_broken(photos, broken, strict=True)
+        leave_out_unreadable(photos, broken, strict=True)
 
 
 def test_strict_minds_broken_photos_only(plant, class_folders):
     plant("cats/.hidden.jpg", "cats/notes.txt", "empty/")
     photos = load_folder(class_folders(cats=5, dogs=5))
     assert {"hidden", "not-a-photo", "empty-class"} <= {note.kind for note in photos.notes}
-    assert leave_out_broken(photos, {}, strict=True) == photos
+    assert leave_out_unreadable(photos, {}, strict=True) == photos
 
 
 def test_a_photo_of_no_split_is_named_all_the_same(photos):
-    rest = leave_out_broken(photos, {Path("elsewhere.jpg"): "The photo is empty."})
+    rest = leave_out_unreadable(photos, {Path("elsewhere.jpg"): "The photo is empty."})
     assert rest.notes[-1].file == Path("elsewhere.jpg")

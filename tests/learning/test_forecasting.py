@@ -34,7 +34,7 @@ def test_three_ways_of_training_are_forecast(photos):
     assert (head.unfreeze, whole.unfreeze) == ((), ("*",))
     assert last.unfreeze
     assert whole.stored_bytes == 25 * 32 * 32 * 3 * 4
-    assert times.broken == {}
+    assert times.unreadable == {}
     assert all(one.seconds > 0 and one.memory_bytes > 0 for one in found)
     assert seconds > 0
 
@@ -56,7 +56,7 @@ def test_a_network_without_stages_has_no_last_stage(photos, monkeypatch):
 def test_broken_photos_of_the_sample_are_named(photos):
     photos[3].write_bytes(b"no photo")
     _, times, _ = forecasts("lenet5", 2, photos, 0)
-    assert list(times.broken) == [photos[3]]
+    assert list(times.unreadable) == [photos[3]]
     for path in photos:
         path.write_bytes(b"no photo")
     with pytest.raises(PhotoError, match=r"None of 8 photos can be read.*Copy the photos again"):

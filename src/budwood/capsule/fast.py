@@ -50,7 +50,7 @@ class CompiledClassifier:
     ) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
-        broken: dict[Path, str] = {}
+        unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
         ood = [np.empty(0, np.bool_)]
         known = None if self.trust is None else self.trust.familiar
@@ -59,7 +59,7 @@ class CompiledClassifier:
         with closing(extract(images, self.engine)) as results:
             for result in counted(results, len(paths), reporter):
                 if isinstance(result, Unreadable):
-                    broken[result.path] = result.reason
+                    unreadable[result.path] = result.reason
                     continue
                 parts.append(self.head(result.rows[0]))
                 if known is not None:
@@ -67,7 +67,7 @@ class CompiledClassifier:
         for line in odd.lines():
             reporter.note(line)
         return Answers(
-            np.concatenate(parts), None if known is None else np.concatenate(ood), broken
+            np.concatenate(parts), None if known is None else np.concatenate(ood), unreadable
         )
 
     def head(self, rows: NDArray[Any]) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 from budwood.classifier import Classifier
 from budwood.course.curves import Curve, draw_curves
 from budwood.course.surfaces import draw_surfaces
-from budwood.data.folder import ImageFolder, leave_out_broken, load_folder, said_of_broken
+from budwood.data.folder import ImageFolder, leave_out_unreadable, load_folder, unreadable_lines
 from budwood.data.splits import Split
 from budwood.data.splitting import set_aside
 from budwood.display import displayed
@@ -269,8 +269,8 @@ def _train(
         extraction=Extraction(precision="fp32"),
         reporter=reporter,
     )
-    left = leave_out_broken(photos, model.gather(photos.train.paths).broken)
-    for note in said_of_broken(photos, left):
+    left = leave_out_unreadable(photos, model.gather(photos.train.paths).unreadable)
+    for note in unreadable_lines(photos, left):
         reporter.note(note)
     fit = model.fit(left.train).fit_
     assert fit is not None

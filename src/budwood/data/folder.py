@@ -269,43 +269,43 @@ TOLERATED_SHARE = 0.25
 """With more of a class broken something larger is wrong than a few photos."""
 
 
-def leave_out_broken(
-    folder: ImageFolder, broken: Mapping[Path, str], *, strict: bool = False
+def leave_out_unreadable(
+    folder: ImageFolder, unreadable: Mapping[Path, str], *, strict: bool = False
 ) -> ImageFolder:
     """The folder without its broken photos, each named in a note.
 
     Args:
         folder: The photos as they were found.
-        broken: Why each broken photo cannot be read.
+        unreadable: Why each broken photo cannot be read.
         strict: Whether a single broken photo is an error.
 
     Raises:
         DataError: If more than a quarter of a class is broken in a split, if a class loses all its
             training photos, or if `strict` and any is broken.
     """
-    if not broken:
+    if not unreadable:
         return folder
     if strict:
         raise DataError(
-            f"{count(len(broken), 'photo')} cannot be read: {_listed(broken)}",
+            f"{count(len(unreadable), 'photo')} cannot be read: {_listed(unreadable)}",
             expected="--strict allows none.",
             next="Repair or remove them, or go on without --strict.",
-            file=next(iter(broken)),
+            file=next(iter(unreadable)),
         )
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     for split in splits:
-        _check_losses(folder.root, split, broken)
-    notes = [Note("broken", f"Left out: {reason}", path) for path, reason in broken.items()]
+        _check_losses(folder.root, split, unreadable)
+    notes = [Note("broken", f"Left out: {reason}", path) for path, reason in unreadable.items()]
     return replace(
         folder,
-        train=folder.train.without(broken),
-        val=folder.val and folder.val.without(broken),
-        test=folder.test and folder.test.without(broken),
+        train=folder.train.without(unreadable),
+        val=folder.val and folder.val.without(unreadable),
+        test=folder.test and folder.test.without(unreadable),
         notes=(*folder.notes, *notes),
     )
 
 
-def said_of_broken(before: ImageFolder, left: ImageFolder) -> list[Note]:
+def unreadable_lines(before: ImageFolder, left: ImageFolder) -> list[Note]:
     """What to say of the photos that `leave_out_broken` left out; `left.notes` names each."""
     notes = list(left.notes[len(before.notes) :])
     paths = [str(note.file) for note in notes]
@@ -317,16 +317,16 @@ def said_of_broken(before: ImageFolder, left: ImageFolder) -> list[Note]:
     )
 
 
-def _check_losses(root: Path, split: Split, broken: Mapping[Path, str]) -> None:
-    left = split.without(broken).counts()
+def _check_losses(root: Path, split: Split, unreadable: Mapping[Path, str]) -> None:
+    left = split.without(unreadable).counts()
     for name, before in split.counts().items():
         lost = before - left[name]
         if lost <= TOLERATED_SHARE * before:
             continue
         of_class = {
-            path: broken[path]
+            path: unreadable[path]
             for path, label in zip(split.paths, split.labels, strict=True)
-            if path in broken and split.classes[label] == name
+            if path in unreadable and split.classes[label] == name
         }
         problem = (
             f"Class {name!r} has no readable {split.name} photo left"
@@ -341,5 +341,7 @@ def _check_losses(root: Path, split: Split, broken: Mapping[Path, str]) -> None:
         )
 
 
-def _listed(broken: Mapping[Path, str]) -> str:
-    return listed([f"{path} ({reason.rstrip('.')})" for path, reason in broken.items()], 5) + "."
+def _listed(unreadable: Mapping[Path, str]) -> str:
+    return (
+        listed([f"{path} ({reason.rstrip('.')})" for path, reason in unreadable.items()], 5) + "."
+    )

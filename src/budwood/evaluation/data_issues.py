@@ -119,7 +119,7 @@ class AuditedImages:
     moments: tuple[CaptureTime | None, ...]
     features: NDArray[np.floating]
     """`n d`."""
-    broken: dict[Path, str]
+    unreadable: dict[Path, str]
     """Photos that cannot be read, which have no row, with the reason."""
     given_groups: tuple[int | None, ...] = ()
     """The group that the user gave each photo; nothing where there is none."""
@@ -172,7 +172,7 @@ def findings(
     in_pairs = groups(len(audited.paths), [(p.first, p.second) for p in alikes.pairs])
     return in_order(
         [
-            *_broken(audited),
+            *_unreadable(audited),
             *_poor(audited),
             *(about.alike(photos, exact_of) for photos in members(in_pairs)),
             *about.bursts(alikes.bursts),
@@ -261,8 +261,8 @@ class _About:
         return self._audited.classes[int(self._audited.labels[photo])]
 
 
-def _broken(audited: AuditedImages) -> Iterator[Finding]:
-    for path, reason in audited.broken.items():
+def _unreadable(audited: AuditedImages) -> Iterator[Finding]:
+    for path, reason in audited.unreadable.items():
         said = reason.partition(" Copy")[0]
         yield Finding("broken", (path,), said, "Copy it again, or remove it.")
 

@@ -61,13 +61,13 @@ class Problem:
 
 
 def folder_problems(
-    photos: ImageFolder, broken: Mapping[Path, str], sampled: int
+    photos: ImageFolder, unreadable: Mapping[Path, str], sampled: int
 ) -> tuple[Problem, ...]:
     """All problems of a folder.
 
     Args:
         photos: What was found there.
-        broken: Photos of a sample that cannot be read, with the reason.
+        unreadable: Photos of a sample that cannot be read, with the reason.
         sampled: How many photos were tried.
     """
     noted = [
@@ -75,16 +75,16 @@ def folder_problems(
         for note in photos.notes
         if note.kind in FIXES
     ]
-    return (*noted, *_broken(broken, sampled), *_counts(photos))
+    return (*noted, *_unreadable(unreadable, sampled), *_counts(photos))
 
 
-def _broken(broken: Mapping[Path, str], sampled: int) -> Iterator[Problem]:
-    for path, reason in broken.items():
+def _unreadable(unreadable: Mapping[Path, str], sampled: int) -> Iterator[Problem]:
+    for path, reason in unreadable.items():
         yield Problem("broken", reason, "Copy it again, or remove it.", path)
-    if broken:
+    if unreadable:
         yield Problem(
             "broken-share",
-            f"{len(broken)} of {count(sampled, 'photo')} that were tried cannot be read.",
+            f"{len(unreadable)} of {count(sampled, 'photo')} that were tried cannot be read.",
             "`budwood audit` tries all.",
         )
 

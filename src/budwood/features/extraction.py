@@ -77,17 +77,17 @@ def identify(
 ) -> tuple[dict[Path, bytes], dict[Path, str]]:
     """The digest of each file's bytes, and the files that cannot be read with the reason."""
     digests: dict[Path, bytes] = {}
-    broken: dict[Path, str] = {}
+    unreadable: dict[Path, str] = {}
     contents = CONTENTS if contents is None else contents
     groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
     with _threads() as pool:
         results = chain.from_iterable(pool.map(partial(_identify_several, contents), groups))
         for path, result in zip(paths, results, strict=True):
             if isinstance(result, PhotoError):
-                broken[path] = str(result)
+                unreadable[path] = str(result)
             else:
                 digests[path] = result
-    return digests, broken
+    return digests, unreadable
 
 
 def decoded(

@@ -63,7 +63,7 @@ class FeatureSet:
     """The photos that could be read, in the order asked for."""
     photos: tuple[bytes, ...]
     """Their digests."""
-    broken: dict[Path, str]
+    unreadable: dict[Path, str]
     """The others, with the reason."""
     engine: EngineSpec
     """What made the rows."""
@@ -110,7 +110,7 @@ class FeatureExtractor:
             StoreError: If the disk is full; what was stored is kept.
             EngineError: If no engine can run the trunk.
         """
-        digests, broken = identify(paths)
+        digests, unreadable = identify(paths)
         made = self._made(set(digests.values())) if keep and self.choice.engine is None else {}
         self.choice.prefer(lambda spec: made.get(spec, 0))
         found = _RowIndex(self._shelves(), digests)
@@ -119,15 +119,15 @@ class FeatureExtractor:
             found = self._computed(digests, found, keep, is_known)
         CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in found.unreadable.items()}
-        broken |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
-        good = tuple(path for path in paths if path not in broken)
+        unreadable |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
+        good = tuple(path for path in paths if path not in unreadable)
         photos = tuple(digests[path] for path in good)
         computed = len(found.missing.keys() - bad.keys()) if found.is_stored else len(good)
         return FeatureSet(
             rows=self._stored(found.shelves, photos) if found.is_stored else self._live(good),
             paths=good,
             photos=photos,
-            broken=broken,
+            unreadable=unreadable,
             engine=self.choice.spec,
             hits=len(good) - computed,
             misses=computed,

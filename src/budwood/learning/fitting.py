@@ -141,11 +141,11 @@ def require_readable(gathered: FeatureSet) -> FeatureSet:
     Raises:
         PhotoError: If a photo is broken; `file` is the first.
     """
-    if not gathered.broken:
+    if not gathered.unreadable:
         return gathered
-    path, reason = next(iter(gathered.broken.items()))
+    path, reason = next(iter(gathered.unreadable.items()))
     raise PhotoError(
-        f"{len(gathered.broken)} photos cannot be read, the first is {path}: {reason}",
+        f"{len(gathered.unreadable)} photos cannot be read, the first is {path}: {reason}",
         next="Leave them out with budwood.data.folder.leave_out_broken.",
         file=path,
     )

@@ -59,7 +59,7 @@ class PhotoTimes:
     """Seconds, once, for the engine and its verification."""
     photos: int
     """That were decoded."""
-    broken: dict[Path, str]
+    unreadable: dict[Path, str]
     """Those of them that cannot be, with the reason."""
     measuring: float
     """Seconds that all of this took without the building."""
@@ -78,21 +78,21 @@ def photo_times(
     Raises:
         PhotoError: If none of the first can be read.
     """
-    broken: dict[Path, str] = {}
+    unreadable: dict[Path, str] = {}
     spread = _spread(paths)
     started = time.perf_counter()
-    first = list(_noting(decoded(spread[:PROBES], preprocessing), broken))
+    first = list(_noting(decoded(spread[:PROBES], preprocessing), unreadable))
     probe = [image.pixels for image in first if isinstance(image, Decoded)]
     if not probe:
-        path, reason = next(iter(broken.items()))
+        path, reason = next(iter(unreadable.items()))
         raise PhotoError(
-            f"None of {len(broken)} photos can be read, the first is {path}: {reason}",
+            f"None of {len(unreadable)} photos can be read, the first is {path}: {reason}",
             next="Copy the photos again.",
             file=path,
         )
     one = (time.perf_counter() - started) / len(probe)
     some = spread[PROBES:][: int(DECODING / one)] or spread
-    decoding = _seconds_each(_noting(decoded(some, preprocessing), broken), len(some))
+    decoding = _seconds_each(_noting(decoded(some, preprocessing), unreadable), len(some))
     began = time.perf_counter()
     specs = preferred_specs("auto", "cpu")
     engine, _ = trusted_engine(trunk, specs, np.stack(probe), SILENT)
@@ -100,9 +100,11 @@ def photo_times(
     sample = spread[: max(PROBES, count)]
     building = time.perf_counter() - began
     rows = extract(decoded(sample, preprocessing), engine)
-    running = _seconds_each(_noting(rows, broken), len(sample))
+    running = _seconds_each(_noting(rows, unreadable), len(sample))
     measuring = time.perf_counter() - started - building
-    return PhotoTimes(decoding, running, building, max(len(some), len(sample)), broken, measuring)
+    return PhotoTimes(
+        decoding, running, building, max(len(some), len(sample)), unreadable, measuring
+    )
 
 
 def _spread(paths: Sequence[Path]) -> list[Path]:
@@ -118,11 +120,11 @@ def _seconds_each(things: Iterable[object], count: int) -> float:
     return (time.perf_counter() - started) / count
 
 
-def _noting(things: Iterable[object], broken: dict[Path, str]) -> Iterator[object]:
+def _noting(things: Iterable[object], unreadable: dict[Path, str]) -> Iterator[object]:
     """The same, with what cannot be read taken down."""
     for thing in things:
         if isinstance(thing, Unreadable):
-            broken[thing.path] = thing.reason
+            unreadable[thing.path] = thing.reason
         yield thing
 
 

@@ -154,7 +154,7 @@ class Plan:
         self._now = self._plain
         sample = trial_sample(torch.from_numpy(train.targets))
         before = self._plain.judging_rows([train.paths[i] for i in sample])
-        readable = [i for i in sample if train.paths[i] not in before.broken]
+        readable = [i for i in sample if train.paths[i] not in before.unreadable]
         labels, groups = torch.from_numpy(train.targets[readable]), train.group_numbers
         chosen = trial_sample(labels, CALIBRATION)
         calibration = Calibration.of(

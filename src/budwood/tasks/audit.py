@@ -183,7 +183,7 @@ def _audited(
         small=np.array([look.small for look in looks], np.uint8).reshape(-1, SIDE, SIDE),
         moments=tuple(look.moment for look in looks),
         features=features[kept],
-        broken={**gathered.broken, **lost},
+        unreadable={**gathered.unreadable, **lost},
         given_groups=tuple(own.get(path) for path in paths),
         extents=extents_of(paths),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from budwood.data.folder import ImageFolder, leave_out_broken, load_folder, said_of_broken
+from budwood.data.folder import ImageFolder, leave_out_unreadable, load_folder, unreadable_lines
 from budwood.data.labels import Note, few_or_one
 from budwood.data.splits import Split
 from budwood.data.splitting import rare_classes
@@ -121,8 +121,8 @@ def _candidates(models: Sequence[str | Candidate] | None) -> list[Candidate]:
 
 def _readable(photos: ImageFolder, gathered: FeatureSet, strict: bool, reporter: Reporter) -> Split:
     """The training photos without the broken ones; what the user should know of them is told."""
-    left = leave_out_broken(photos, gathered.broken, strict=strict)
-    for note in said_of_broken(photos, left):
+    left = leave_out_unreadable(photos, gathered.unreadable, strict=strict)
+    for note in unreadable_lines(photos, left):
         reporter.note(note)
     folds_to_hold_out(left.train.targets, left.train.group_numbers)
     names, counts = left.train.classes, left.train.counts()
@@ -148,10 +148,10 @@ def _readable(photos: ImageFolder, gathered: FeatureSet, strict: bool, reporter:
 
 
 def _require_readable(train: Split, gathered: FeatureSet) -> None:
-    gone = [path for path in train.paths if path in gathered.broken]
+    gone = [path for path in train.paths if path in gathered.unreadable]
     if gone:
         raise PhotoError(
-            f"{gone[0]} can no longer be read: {gathered.broken[gone[0]]}",
+            f"{gone[0]} can no longer be read: {gathered.unreadable[gone[0]]}",
             next="Leave the photos in place while they are compared.",
             file=gone[0],
         )

@@ -192,7 +192,7 @@ def _checked(data: Path, model: str, starting: float) -> PhotoCheck:
         found,
         times.photos,
         seconds,
-        (*folder_problems(folder, times.broken, times.photos), *_shortages(found)),
+        (*folder_problems(folder, times.unreadable, times.photos), *_shortages(found)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from budwood.capsule.pack import read_capsule
-from budwood.data.folder import ImageFolder, leave_out_broken, load_test, said_of_broken
+from budwood.data.folder import ImageFolder, leave_out_unreadable, load_test, unreadable_lines
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.evaluation.metrics import Evaluation
@@ -149,8 +149,8 @@ def _judged(
     split, notes = load_test(data, model.class_names, None if asked is None else asked.group, depth)
     photos = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
-    before, photos = photos, leave_out_broken(photos, gathered.broken, strict=strict)
-    for note in (*notes, *said_of_broken(before, photos)):
+    before, photos = photos, leave_out_unreadable(photos, gathered.unreadable, strict=strict)
+    for note in (*notes, *unreadable_lines(before, photos)):
         reporter.note(note)
     said = tuple(str(note) for note in photos.notes)
     judged = model.judge(photos.train, abstain)
@@ -167,7 +167,7 @@ def _judged(
         judged.evaluation,
         judged.honesty,
         gathered.engine.precision,
-        len(gathered.broken),
+        len(gathered.unreadable),
         said,
         warning_of(model),
     )

@@ -12,7 +12,13 @@ from torch import nn
 from budwood.classifier import Classifier
 from budwood.course.recipe_comparison import ChapterComparison, RunFigures, beside
 from budwood.course.recipes import Recipe, load_recipe
-from budwood.data.folder import ImageFolder, Split, leave_out_broken, load_folder, said_of_broken
+from budwood.data.folder import (
+    ImageFolder,
+    Split,
+    leave_out_unreadable,
+    load_folder,
+    unreadable_lines,
+)
 from budwood.data.labels import Note, few_or_one
 from budwood.display import displayed
 from budwood.errors import ConfigError
@@ -91,7 +97,7 @@ class Run:
                 "train": len(self.photos.train),
                 "val": len(self.photos.val or ()),
                 "test": len(self.photos.test or ()),
-                "unreadable": len(self.gathered.broken),
+                "unreadable": len(self.gathered.unreadable),
             },
             "parameters": {"total": total, "trainable": trainable},
             "fit": self.algorithm.to_json(),
@@ -240,8 +246,8 @@ def run_training(
     splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
     trial = model.plan.settle_precision(photos.train)
     gathered = model.gather([path for split in splits for path in split.paths])
-    left = leave_out_broken(photos, gathered.broken, strict=request.strict)
-    for note in said_of_broken(photos, left):
+    left = leave_out_unreadable(photos, gathered.unreadable, strict=request.strict)
+    for note in unreadable_lines(photos, left):
         reporter.note(note)
     clock.lap("features")
     on_features()
