@@ -115,7 +115,7 @@ VALUES = {
     "summary": lambda: bw.summarize(untrained()),
     "predictions": lambda: predictions(None),
     "own classes": lambda: predictions("Not calibrated.", None, "resnet18"),
-    "architecture": lambda: bw.models("resnet50")[0],
+    "architecture": lambda: bw.list_models("resnet50")[0],
     "recipe": lambda: bw.load_recipe("resnet50-flowers"),
     "training": bw.Training,
     "preprocessing": lambda: bw.Preprocessing(size=(8, 8), resize=9, mean=(0.5,), std=(0.25,)),

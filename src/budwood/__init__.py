@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from budwood.learning.probe import fit_probe as fit_probe
     from budwood.learning.training import Training as Training
     from budwood.models.building import build as build
-    from budwood.models.catalog import models as models
+    from budwood.models.catalog import list_models as list_models
     from budwood.models.heads import replace_head as replace_head
     from budwood.models.info import info as info
     from budwood.models.info import set_info as set_info
@@ -77,7 +77,7 @@ _HOMES = {
     "build": "models.building",
     "info": "models.info",
     "set_info": "models.info",
-    "models": "models.catalog",
+    "list_models": "models.catalog",
     "load_recipe": "course.recipes",
     "Cut": "surgery.cutting",
     "cut": "surgery.cutting",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
 from budwood.files import CAPSULE, MARKER, file_name
-from budwood.models.catalog import find, models, nearest
+from budwood.models.catalog import find, list_models, nearest
 from budwood.settings import Settings
 from budwood.text import did_you_mean
 
@@ -37,7 +37,7 @@ def run_or_network(what: str | Path) -> Path | str:
     try:
         return find(str(what)).name
     except UnknownName:
-        is_plain = len(path.parts) == 1 or models(f"{path.parts[0]}/*")
+        is_plain = len(path.parts) == 1 or list_models(f"{path.parts[0]}/*")
         near = (_near(path), nearest(str(what)) if is_plain else None)
         guesses = [guess for guess in near if guess]
         raise DataError(

@@ -25,6 +25,7 @@ from budwood.fields import (
     setting,
     settings_of,
 )
+from budwood.head_kinds import head_examples, head_grammar, head_pattern
 
 Asked = Literal["auto", "logistic", "sgd"]
 Optimizer = Literal["adamw", "adam", "sgd"]
@@ -78,11 +79,11 @@ class Settings(Checked):
     head: str = setting(
         "linear",
         "Classification head: one linear layer, or an MLP with hidden layers of these widths.",
-        metavar="linear|mlp:2048,1024",
+        metavar=head_examples(),
         key="",
         not_in_graft=True,
-        pattern=r"linear|mlp:[1-9]\d*(,[1-9]\d*)*",
-        expected="It must be linear, or mlp: and the widths of hidden layers: mlp:2048,1024.",
+        pattern=head_pattern(),
+        expected=head_grammar(),
     )
     aux_heads: bool = setting(
         False,

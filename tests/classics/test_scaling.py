@@ -19,7 +19,7 @@ from budwood.classics.scaling import (
 )
 from budwood.errors import UnknownName
 from budwood.models.building import build, rebuild, structure
-from budwood.models.catalog import find, models
+from budwood.models.catalog import find, list_models
 from budwood.models.info import info
 
 
@@ -85,7 +85,7 @@ class TestNames:
 
     @pytest.mark.parametrize("name", ["efficientnet_phi(2)", "budwood/efficientnet_phi(2)"])
     def test_it_is_listed_when_asked_for(self, name):
-        (architecture,) = models(name)
+        (architecture,) = list_models(name)
         assert architecture == find(name)
         assert architecture.input == (3, 296, 296)
 

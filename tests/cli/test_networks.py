@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from budwood.models.catalog import models
+from budwood.models.catalog import list_models
 
 MEASURED = """\
 import json, pathlib, re, sys
@@ -40,7 +40,7 @@ def outcomes(place):
 
 def test_models_lists_the_whole_catalogue(outcomes):
     lines = outcomes["models"].out.splitlines()
-    assert len(lines) == len(models())
+    assert len(lines) == len(list_models())
     assert re.search(r"^vgg16 +138\.36 M +3x224x224  torchvision$", outcomes["models"].out, re.M)
 
 

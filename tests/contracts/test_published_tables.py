@@ -13,7 +13,7 @@ from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
 from budwood.inspection.summary import Summary
 from budwood.models.building import build
-from budwood.models.catalog import find, models
+from budwood.models.catalog import find, list_models
 
 
 def table(name: str, size: int | None = None) -> Summary:
@@ -87,7 +87,7 @@ def test_parameters_of_plain_networks(depth, projections):
 
 def test_every_classic_is_in_one_of_these_tables():
     listed = {*PARAMETERS, *(f"plain{depth}" for depth in PROJECTIONS)}
-    assert listed == {each.bare for each in models("budwood/*")}
+    assert listed == {each.bare for each in list_models("budwood/*")}
 
 
 @pytest.mark.parametrize(

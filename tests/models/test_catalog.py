@@ -8,11 +8,10 @@ import sys
 import pytest
 import timm
 import torchvision
-from torchvision.models import list_models
 
 from budwood.errors import UnknownName
 from budwood.models.building import structure
-from budwood.models.catalog import Architecture, find, models
+from budwood.models.catalog import Architecture, find, list_models
 from budwood.models.classics_source import CLASSICS
 
 STALE = "The table differs from the installed libraries: run tools/make_catalog.py"
@@ -34,22 +33,22 @@ PUBLISHED = {
 def drawn() -> list[Architecture]:
     """A dozen architectures for the parameter counts, or all with BUDWOOD_ALL_ARCHS=1."""
     if os.environ.get("BUDWOOD_ALL_ARCHS") == "1":
-        return list(models())
-    small = [architecture for architecture in models() if architecture.parameters < 50_000_000]
+        return list(list_models())
+    small = [architecture for architecture in list_models() if architecture.parameters < 50_000_000]
     return random.Random(0).sample(small, 12)
 
 
 def test_every_torchvision_classifier_is_there():
-    listed = {each.bare for each in models("torchvision/*")}
-    assert listed == set(list_models(module=torchvision.models)), STALE
+    listed = {each.bare for each in list_models("torchvision/*")}
+    assert listed == set(torchvision.models.list_models(module=torchvision.models)), STALE
 
 
 def test_every_timm_model_is_there():
-    assert {each.bare for each in models("timm/*")} == set(timm.list_models()), STALE
+    assert {each.bare for each in list_models("timm/*")} == set(timm.list_models()), STALE
 
 
 def test_every_classic_is_there():
-    assert {each.bare for each in models("budwood/*")} == set(CLASSICS), STALE
+    assert {each.bare for each in list_models("budwood/*")} == set(CLASSICS), STALE
 
 
 @pytest.mark.parametrize("architecture", drawn(), ids=lambda each: each.qualified)
@@ -98,21 +97,21 @@ def test_a_bare_name_is_torchvisions_else_timms(asked, source):
 
 
 def test_every_architecture_is_found_by_both_names():
-    assert all(find(each.name) is find(each.qualified) is each for each in models())
+    assert all(find(each.name) is find(each.qualified) is each for each in list_models())
 
 
 def test_names_are_unique_and_sorted():
-    names = [each.name for each in models()]
+    names = [each.name for each in list_models()]
     assert names == sorted(set(names))
 
 
 @pytest.mark.parametrize("pattern", ["resnet18", "RESNET18", "ResNet1[8]"])
 def test_patterns_match_whatever_the_case(pattern):
-    assert [each.qualified for each in models(pattern)] == ["torchvision/resnet18"]
+    assert [each.qualified for each in list_models(pattern)] == ["torchvision/resnet18"]
 
 
 def test_a_pattern_that_matches_nothing_gives_nothing():
-    assert models("no such thing") == ()
+    assert list_models("no such thing") == ()
 
 
 @pytest.mark.parametrize("wrong", ["resnet5O", "ResNet50", "resnet_50"])
@@ -129,7 +128,7 @@ def test_a_name_near_nothing_gets_the_list():
 def test_the_catalogue_answers_without_torch_and_reads_its_table_once():
     code = (
         "import sys; from budwood.models import catalog;"
-        "catalog.models('*resnet*'); catalog.find('resnet50'); catalog.find('resnet18');"
+        "catalog.list_models('*resnet*'); catalog.find('resnet50'); catalog.find('resnet18');"
         "loaded = {'torch', 'torchvision', 'timm', 'numpy'} & set(sys.modules);"
         "reads = catalog._table.cache_info().misses;"
         "sys.exit(f'{loaded} {reads}' if loaded or reads != 1 else 0)"

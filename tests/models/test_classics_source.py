@@ -10,7 +10,7 @@ from torch import Tensor
 
 from budwood.errors import WeightsError
 from budwood.models.building import build, structure
-from budwood.models.catalog import find, models
+from budwood.models.catalog import find, list_models
 from budwood.models.info import info
 from budwood.models.sources import source as named
 
@@ -33,7 +33,7 @@ DONORS = {
 }
 """The networks that are another library's in all but name."""
 
-NAMES = [each.bare for each in models("budwood/*")]
+NAMES = [each.bare for each in list_models("budwood/*")]
 
 
 def shapes(network) -> dict[str, torch.Size]:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from budwood.errors import ConfigError
+from budwood.head_kinds import head_of
 from budwood.models.building import structure
-from budwood.models.catalog import find, models
+from budwood.models.catalog import find, list_models
 from budwood.models.heads import (
     MLPHead,
     class_names,
     head_names,
-    hidden_widths,
     num_outputs,
     replace_head,
 )
@@ -68,7 +68,7 @@ FEATURES_ONLY = {
 
 def surveyed() -> list[str]:
     if os.environ.get("BUDWOOD_ALL_ARCHS") == "1":
-        return [each.name for each in models() if each.name not in FEATURES_ONLY]
+        return [each.name for each in list_models() if each.name not in FEATURES_ONLY]
     return list(HEADS)
 
 
@@ -110,7 +110,7 @@ def test_heads_are_where_the_library_has_them(name):
     assert head_names(structure(find(name), device="meta")) == HEADS[name]
 
 
-@pytest.mark.parametrize("name", sorted(FEATURES_ONLY & {each.name for each in models()})[:2])
+@pytest.mark.parametrize("name", sorted(FEATURES_ONLY & {each.name for each in list_models()})[:2])
 def test_an_encoder_without_a_place_for_a_head_is_refused(name):
     with pytest.raises(ConfigError, match="must have a linear layer or a 1x1 convolution"):
         replace_head(structure(find(name), device="meta"), 7)
@@ -241,7 +241,7 @@ def test_impossible_classes_change_nothing(classes, said):
 
 @given(st.lists(st.integers(1, 10**6), min_size=1))
 def test_widths_are_read_back(widths):
-    assert hidden_widths(f"mlp:{','.join(map(str, widths))}") == tuple(widths)
+    assert head_of(f"mlp:{','.join(map(str, widths))}")[1] == tuple(widths)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, unique=True))

@@ -5,14 +5,14 @@ import torch
 from torchvision.models import get_model, get_model_weights
 
 from budwood.models.building import build
-from budwood.models.catalog import models
+from budwood.models.catalog import list_models
 from budwood.models.sources import source as named
 
 source = named("torchvision")
 
 ALL = [
     (each.bare, weights)
-    for each in models("torchvision/*")
+    for each in list_models("torchvision/*")
     for weights in get_model_weights(each.bare)
 ]
 

@@ -16,6 +16,7 @@ from budwood.cli.options import (
 )
 from budwood.cli.output import common_options, note, show, show_text
 from budwood.errors import ConfigError
+from budwood.head_kinds import head_examples
 from budwood.models.catalog import find
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--head",
-    metavar="linear|mlp:2048,1024",
+    metavar=head_examples(),
     help="The new head. Needs --classes. [default: linear]",
 )
 @common_options

@@ -7,7 +7,7 @@ import click
 
 from budwood.cli.output import common_options, show
 from budwood.errors import UnknownName
-from budwood.models.catalog import Architecture, find, models
+from budwood.models.catalog import Architecture, find, list_models
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def command(pattern: str, as_json: bool, debug: bool) -> None:
       budwood models 'resnet*'
       budwood models 'timm/*'
     """
-    found = models(pattern)
+    found = list_models(pattern)
     if not found and not set("*?[") & set(pattern):
         find(pattern)  # raises, with the nearest name
     if not found:

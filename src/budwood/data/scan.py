@@ -8,7 +8,7 @@ from pathlib import Path
 
 from budwood.errors import DataError
 from budwood.files import MARKER
-from budwood.images.formats import SUFFIXES
+from budwood.images.formats import is_image_name
 from budwood.text import listed
 
 _OF_A_RUN = frozenset({"config.json", "result.json"})
@@ -17,7 +17,7 @@ _HIDDEN_NAMES = frozenset({"__macosx", "@eadir"})
 
 def is_photo_name(path: Path) -> bool:
     """Whether a file of that name is taken for a photo."""
-    return path.suffix.lower() in SUFFIXES
+    return is_image_name(path.name)
 
 
 def is_hidden_name(name: str) -> bool:

@@ -372,6 +372,13 @@ FORMATS = (
     Format("bmp", (".bmp",), "BM", _bmp, BmpImageFile),
     Format("tiff", (".tif", ".tiff"), "II[*+]\0|MM\0[*+]", _tiff, TiffImageFile),
 )
-OPENERS = {format.name: format.opener for format in FORMATS}
-SUFFIXES = frozenset(suffix for format in FORMATS for suffix in format.suffixes)
-"""The endings of images' names, in small letters."""
+
+
+def opener_of(name: str) -> Callable[[BytesIO], ImageFile]:
+    """Pillow's class for a format."""
+    return next(format.opener for format in FORMATS if format.name == name)
+
+
+def is_image_name(name: str) -> bool:
+    """True for the name of a file that ends as images of a format do."""
+    return name.lower().endswith(tuple(suffix for each in FORMATS for suffix in each.suffixes))

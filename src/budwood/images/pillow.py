@@ -17,7 +17,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from budwood.errors import PhotoError
 from budwood.images.depth import FULL_RANGES, Depth, Samples
-from budwood.images.formats import OPENERS, TRUNCATED, DecodedPhoto, Header, undecodable
+from budwood.images.formats import TRUNCATED, DecodedPhoto, Header, opener_of, undecodable
 from budwood.images.tiff import complaints, is_read_wrongly, read_tiff, tiff_samples
 
 _ORIENTATION = 0x0112
@@ -108,7 +108,7 @@ def _load(image: Image.Image, heard: list[str], header: Header) -> None:
 def _opened(data: bytes, header: Header) -> ImageFile | None:
     """The image, not decoded yet; None of a TIFF that Pillow does not read, or reads wrongly."""
     if header.format != "tiff":
-        return OPENERS[header.format](BytesIO(data))
+        return opener_of(header.format)(BytesIO(data))
     try:
         image = TiffImageFile(BytesIO(data))
     except Exception:  # it is no kind that Pillow knows, or damaged: tifffile tells
@@ -188,7 +188,7 @@ def _deep_colours(
     byte order it keeps the lower one.
     """
     if raw == "LA;16B":  # grey and alpha: four bytes, which pass for four samples of a byte
-        with OPENERS[format](BytesIO(data)) as other:
+        with opener_of(format)(BytesIO(data)) as other:
             other.tile = [_with_raw_mode(tile, "RGBA") for tile in other.tile]
             pairs = np.asarray(other).astype(np.uint16)
         grey = pairs[..., 0] << 8 | pairs[..., 1]
@@ -196,7 +196,7 @@ def _deep_colours(
     layout, _, order = raw.partition(";")
     if layout not in ("RGB", "RGBX", "RGBA") or order not in _SWAPPED:
         return None
-    with OPENERS[format](BytesIO(data)) as other:
+    with opener_of(format)(BytesIO(data)) as other:
         swapped = f"{layout};{_SWAPPED[order]}"
         other.tile = [_with_raw_mode(tile, swapped) for tile in other.tile]
         lower = np.asarray(other)[..., :3]

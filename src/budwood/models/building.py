@@ -12,10 +12,11 @@ from budwood.models.catalog import Architecture, find
 from budwood.models.constructing import ZerosForRandom, choose, structure_tag
 from budwood.models.constructing import structure as structure
 from budwood.models.downloads import Progress
-from budwood.models.heads import class_names, hidden_widths, num_outputs, replace_head
+from budwood.models.heads import class_names, num_outputs, replace_head
 from budwood.models.info import Origin, set_info
 from budwood.models.loading import weights_for
 from budwood.models.sources import source_of, with_aux_heads
+from budwood.settings import require_setting
 from budwood.threads import TRACING, settle_torch
 
 
@@ -124,7 +125,7 @@ def rebuild(origin: Origin) -> nn.Module:
 def _check_options(
     architecture: Architecture, classes: int | Sequence[str] | None, head: str, aux_heads: bool
 ) -> None:
-    hidden_widths(head)
+    require_setting("head", head)
     if classes is not None:
         class_names(classes)
     elif head != "linear":

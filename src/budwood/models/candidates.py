@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import UnknownName
-from budwood.models.catalog import Architecture, find, models
+from budwood.models.catalog import Architecture, find, list_models
 from budwood.models.sources import SOURCES, source, source_of
 from budwood.models.weights import folder
 
@@ -31,7 +31,7 @@ def candidates(asked: Sequence[str]) -> tuple[Candidate, ...]:
     found: dict[str, Candidate] = {}
     for text in asked:
         pattern, _, weights = text.partition("=")
-        matching = [a.name for a in models(pattern)]
+        matching = [a.name for a in list_models(pattern)]
         if not matching and not set("*?[") & set(pattern):
             matching = [find(pattern).name]  # or the nearest name is told
         if not matching:

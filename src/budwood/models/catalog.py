@@ -49,7 +49,7 @@ class Architecture:
         return f"{self.name} ({self.source}, {self.parameters:,} parameters, input {size})"
 
 
-def models(pattern: str = "*") -> tuple[Architecture, ...]:
+def list_models(pattern: str = "*") -> tuple[Architecture, ...]:
     """The architectures whose name matches a glob, whatever its case, sorted by name.
 
     The pattern is held against the name and against the name with its source, so `timm/*` gives
@@ -57,7 +57,7 @@ def models(pattern: str = "*") -> tuple[Architecture, ...]:
     list, matches itself.
 
     Example:
-        >>> [architecture.name for architecture in models("ResNet5?")]
+        >>> [architecture.name for architecture in list_models("ResNet5?")]
         ['resnet50']
     """
     pattern = pattern.lower()

@@ -10,13 +10,14 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from budwood.classics.lenet import EuclideanRBF
 from budwood.errors import ConfigError
+from budwood.head_kinds import head_of
 from budwood.models.info import info, set_info
 from budwood.settings import require_setting
 from budwood.threads import TRACING
 
 
 class MLPHead(nn.Sequential):
-    """Hidden layers and a last one; a type of its own, so that it can be found and replaced."""
+    """A head of several layers; a type of its own, so that it can be found and replaced."""
 
 
 def replace_head(
@@ -46,14 +47,14 @@ def replace_head(
     """
     names = class_names(classes)
     count = classes if isinstance(classes, int) else len(classes)
-    hidden = hidden_widths(head)
+    require_setting("head", head)
     main = _main_heads(network)
     auxiliary = _auxiliary_heads(network, main)
-    slots = [(path, _slot(network, path), hidden) for path in main]
-    slots += [(path, _slot(network, path), ()) for path in auxiliary]
+    slots = [(path, _slot(network, path), head) for path in main]
+    slots += [(path, _slot(network, path), "linear") for path in auxiliary]
     with TRACING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        layers = {path: slot.layers(widths, count) for path, slot, widths in slots}
+        layers = {path: slot.layers(kind, count) for path, slot, kind in slots}
     for path, layer in layers.items():
         _put(network, path, layer.train(network.training), count)
     if (origin := info(network).origin) is not None:
@@ -103,18 +104,6 @@ def class_names(classes: int | Sequence[str]) -> tuple[str, ...] | None:
     return names
 
 
-def hidden_widths(head: str) -> tuple[int, ...]:
-    """The widths of the hidden layers that a head is described by.
-
-    Example:
-        >>> hidden_widths("mlp:2048,1024"), hidden_widths("linear")
-        ((2048, 1024), ())
-    """
-    require_setting("head", head)
-    _, _, widths = head.partition(":")
-    return tuple(int(width) for width in widths.split(",") if width)
-
-
 @dataclass(frozen=True)
 class _Slot:
     """What new layers in the place of a head must be like."""
@@ -124,13 +113,10 @@ class _Slot:
     like: Tensor
     """A weight whose device and type the new ones share."""
 
-    def layers(self, hidden: tuple[int, ...], classes: int) -> nn.Module:
-        widths = (self.width, *hidden)
-        stack: list[nn.Module] = []
-        for entering, leaving in zip(widths, hidden, strict=False):
-            stack += [self._layer(entering, leaving), nn.ReLU(), nn.Dropout(0.5)]
-        stack.append(self._layer(widths[-1], classes))
-        return MLPHead(*stack) if hidden else stack[0]
+    def layers(self, head: str, classes: int) -> nn.Module:
+        kind, hidden = head_of(head)
+        stack = kind.layers(nn, self._layer, (self.width, *hidden, classes))
+        return MLPHead(*stack) if len(stack) > 1 else stack[0]
 
     def _layer(self, entering: int, leaving: int) -> nn.Module:
         # Initialised on the CPU, so that the same seed gives the same values on every device.
@@ -144,7 +130,9 @@ class _Slot:
 
 def _slot(network: nn.Module, path: str) -> _Slot:
     old = network.get_submodule(path)
-    first = old[0] if isinstance(old, MLPHead) else old
+    layers = (nn.Linear, nn.Conv2d)
+    made = (module for module in old.modules() if isinstance(module, layers))
+    first = next(made, old) if isinstance(old, MLPHead) else old
     if isinstance(first, nn.Linear | EuclideanRBF):
         return _Slot(first.in_features, False, first.weight)
     if isinstance(first, nn.Conv2d) and first.kernel_size == (1, 1) and first.groups == 1:

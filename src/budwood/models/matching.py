@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from budwood.data.labels import normalised
 from budwood.errors import ConfigError
-from budwood.models.catalog import models
+from budwood.models.catalog import list_models
 from budwood.models.checkpoints import Checkpoint, Names
 from budwood.models.heads import MLPHead, head_names
 from budwood.models.key_layouts import Layout
@@ -330,7 +330,7 @@ def namesakes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
         rows, width = state[heads[-1]].shape
         has_bias = f"{heads[-1].removesuffix('weight')}bias" in sizes
         possible.add(total + (1000 - rows) * (width + has_bias))
-    found = [each.name for each in models() if each.parameters in possible]
+    found = [each.name for each in list_models() if each.parameters in possible]
     return tuple(sorted(found, key=lambda name: ("/" in name, len(name), name))[:3])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from budwood.images.preprocessing import Preprocessing
-from budwood.models.catalog import Architecture, models
+from budwood.models.catalog import Architecture, list_models
 from budwood.models.downloads import Progress
 
 if TYPE_CHECKING:
@@ -123,6 +123,6 @@ def with_aux_heads() -> Iterator[str]:
     """The architectures that have auxiliary classifiers."""
     for name in SOURCES:
         library = source(name)
-        for architecture in models(f"{name}/*"):
+        for architecture in list_models(f"{name}/*"):
             if library.aux_heads(architecture.bare):
                 yield architecture.qualified

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from budwood.errors import ConfigError, WeightsError
 from budwood.images.preprocessing import Preprocessing
 from budwood.models import weights
-from budwood.models.catalog import models
+from budwood.models.catalog import list_models
 from budwood.models.downloads import Progress
 from budwood.models.sources import Source, among
 from budwood.models.torchvision_source import imagenet_classes
@@ -148,7 +148,7 @@ class TimmSource(Source):
         # They are kept as NAME.TAG.safetensors or .bin.
         kept = [file for file in files if file.suffix in (".safetensors", ".bin")]
         named = {file.name.partition(".")[0] for file in kept}
-        known = [each for each in models("timm/*") if each.bare in named]
+        known = [each for each in list_models("timm/*") if each.bare in named]
         return among(self, known, kept)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from budwood.images.preprocessing import Preprocessing
 from budwood.models import weights
-from budwood.models.catalog import models
+from budwood.models.catalog import list_models
 from budwood.models.downloads import Progress
 from budwood.models.sources import Source, among
 
@@ -101,7 +101,7 @@ class TorchvisionSource(Source):
                 )
 
     def at_hand(self, files: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
-        return among(self, models("torchvision/*"), files)
+        return among(self, list_models("torchvision/*"), files)
 
 
 SOURCE = TorchvisionSource()
