@@ -57,10 +57,6 @@ def as_html(value: object) -> str:
 def counted(counts: Mapping[str, Mapping[str, int]], most: int = 20) -> str:
     """How many photos of each class there are, a column for each split, with their sums.
 
-    Args:
-        counts: By the name of the split, then by class; all have the same classes.
-        most: Classes that are shown.
-
     Example:
         >>> print(counted({"train": {"cat": 10, "dog": 5}, "test": {"cat": 3, "dog": 1}}))
         class  train  test

@@ -45,10 +45,6 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     A reader sees the old file or the complete new one, never a part, also after a power cut or
     `kill -9` (then a `.partial` file stays behind, which nothing ever reads). A device or pipe is
     written to as it is.
-
-    Raises:
-        OSError: If the disk is full or the folder cannot be written; `path` is as it was. The error
-            names `path`.
     """
     if _is_no_file(path):
         with _naming(path, path), path.open("wb") as file:
@@ -76,12 +72,6 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A new folder beside `folder` to put files into; on success renamed to it, else removed.
 
     After `kill -9` a hidden `.partial` folder stays behind, which nothing ever reads.
-
-    Args:
-        folder: Not there yet, or empty.
-
-    Raises:
-        OSError: If it cannot be written.
     """
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -134,11 +124,7 @@ def csv_bytes(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def write_list(file: Path, rows: Iterable[Sequence[object]], mark: bytes = b"") -> None:
-    """Put rows into a CSV file, whole or not at all; `mark` comes before them.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
+    """Put rows into a CSV file, whole or not at all; `mark` comes before them."""
     content = mark + csv_bytes(rows)
     with whole_file(file) as made:
         made.write(content)

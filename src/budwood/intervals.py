@@ -106,10 +106,6 @@ def accuracy_interval(
         groups: `n`; None: each image stands for itself.
         confidence: How often such intervals hold the truth.
 
-    Raises:
-        DataError: If there are no images.
-        ConfigError: If `confidence` is not between 0 and 1.
-
     Example:
         >>> right = np.repeat(np.arange(60) % 10 > 0, 5)  # 60 bursts of 5, a tenth of them wrong
         >>> [round(end, 2) for end in accuracy_interval(right)]
@@ -124,11 +120,6 @@ def accuracy_interval(
 
 def paired_interval(gained: float, lost: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a difference of two accuracies on the same independent images.
-
-    Args:
-        gained: Images that only the second gets right.
-        lost: Images that only the first gets right.
-        n: Images in all.
 
     Example:
         >>> low, high = paired_interval(14, 12, 1000)
@@ -216,10 +207,6 @@ def sign_flip_p(sums: NDArray[np.integer]) -> float:
 
     With groups of one image it is McNemar's exact test. Larger groups swing as a whole, so that
     ten frames of one video are no ten witnesses.
-
-    Args:
-        sums: For each group, images that only the second gets right less those that only the
-            first does.
 
     Example:
         >>> round(sign_flip_p(np.array([1] * 20 + [-1] * 4)), 4)

@@ -24,9 +24,6 @@ def run_or_network(what: str | Path) -> Path | str:
 
     What exists wins: a folder called `resnet50` is a run.
 
-    Raises:
-        DataError: If it is neither; the nearest of both are named.
-
     Example:
         >>> run_or_network("resnet50")
         'resnet50'
@@ -72,11 +69,7 @@ def is_inside(folder: Path, data: Path) -> bool:
 
 
 def require_outside(folder: Path, *photos: Path | None) -> None:
-    """Raise unless a folder for output lies outside all folders of photos.
-
-    Raises:
-        ConfigError: If it lies in one.
-    """
+    """Raise unless a folder for output lies outside all folders of photos."""
     for data in photos:
         if data is not None and is_inside(folder, data):
             raise ConfigError(
@@ -88,15 +81,7 @@ def require_outside(folder: Path, *photos: Path | None) -> None:
 
 
 def require_new(folder: Path, replace: bool) -> None:
-    """Raise unless a folder is new or empty, or holds output of Budwood that may be replaced.
-
-    Args:
-        folder: For output.
-        replace: Whether what Budwood wrote there before may be replaced.
-
-    Raises:
-        ConfigError: If there is something else.
-    """
+    """Raise unless a folder is new or empty, or holds output of Budwood that may be replaced."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not _is_ours(folder):
@@ -115,11 +100,7 @@ def require_new(folder: Path, replace: bool) -> None:
 
 
 def require_no_file(file: Path, replace: bool) -> None:
-    """Raise unless a result may be written to a file.
-
-    Raises:
-        ConfigError: If something is there that is not to be replaced.
-    """
+    """Raise unless a result may be written to a file."""
     if os.path.lexists(file) and not replace:
         raise ConfigError(
             f"{file} is there already.",
@@ -135,11 +116,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def mark(folder: Path) -> None:
-    """Make a folder for output, with a file that says so; one that holds other files is not marked.
-
-    Raises:
-        OSError: If it cannot be made.
-    """
+    """Make a folder for output, with a file that says so; one that holds other files is not marked."""
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.iterdir()):
         (folder / MARKER).write_text("Budwood wrote what is here: no photos to learn from.\n")
@@ -164,11 +141,7 @@ def new_folder(data: Path, model: str) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Raise unless a folder can be written, or made.
-
-    Raises:
-        ConfigError: If it cannot.
-    """
+    """Raise unless a folder can be written, or made."""
     place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise _unwritable(folder, f"{place} is {'read-only' if place.is_dir() else 'a file'}")
@@ -176,12 +149,7 @@ def require_writable(folder: Path) -> None:
 
 @contextmanager
 def writing_to(folder: Path, next: str | None = None) -> Iterator[None]:
-    """Tell a full disk and the like as the run's problem; `next` is what to do then.
-
-    Raises:
-        ConfigError: If something cannot be written.
-        FileExistsError: If something is there already.
-    """
+    """Tell a full disk and the like as the run's problem; `next` is what to do then."""
     try:
         yield
     except (BudwoodError, FileExistsError):
@@ -199,14 +167,7 @@ def _unwritable(folder: Path, reason: str, next: str | None = None) -> ConfigErr
 
 
 def settings_of_run(run: Path) -> Settings | None:
-    """What a run was asked for, as it was written beside its capsule; None of a capsule alone.
-
-    Args:
-        run: Its folder or its capsule.
-
-    Raises:
-        ConfigError: If the file is damaged.
-    """
+    """What a run was asked for, as it was written beside its capsule; None of a capsule alone."""
     file = (run.parent if run.is_file() else run) / CONFIG
     if not file.is_file():
         return None

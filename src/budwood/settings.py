@@ -39,9 +39,6 @@ _of_sgd = partial(setting, None, key="training", sgd=True)
 class Settings(Checked):
     """What `budwood train` is asked for.
 
-    Raises:
-        ConfigError: If values are impossible or contradict each other; it tells them all.
-
     Example:
         >>> Settings(data=Path("photos"), epochs=0, lr=-1.0)
         Traceback (most recent call last):
@@ -284,14 +281,6 @@ def settled(asked: Asked, given: tuple[str, ...], *, is_linear: bool) -> Algorit
     """The algorithm that a network is fitted by.
 
     What is asked for by name is done, or is an error. `auto` decides and says why.
-
-    Args:
-        asked: The algorithm, or `auto`.
-        given: Options that only mini-batch training takes.
-        is_linear: Nothing but one linear layer trains, behind what is frozen.
-
-    Raises:
-        ConfigError: If what trains cannot be fitted as asked, or an option would have no effect.
 
     Example:
         >>> print(settled("auto", (), is_linear=True))

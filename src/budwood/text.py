@@ -19,10 +19,6 @@ def visible(text: str, keep: str = "") -> str:
     A name may hold what would clear a terminal, end a line of a table or turn what follows it
     around; as an escape it does no harm, and is seen.
 
-    Args:
-        text: A name, or text that holds names.
-        keep: Control characters that stay.
-
     Example:
         >>> print(visible("a\x1b[2Jb\nc.jpg"), visible("g\udce4ns.jpg"))
         a\x1b[2Jb\nc.jpg g\xe4ns.jpg

@@ -88,11 +88,6 @@ def compiled_classifier(
     None where that cannot be: the graft is no chain of layers, this machine has not compiled the
     trunk, no engine was trusted with it, or the capsule is not one that can be read like this;
     `classifier.load` then does it, or says what is wrong.
-
-    Args:
-        path: A capsule or the folder of a run.
-        photos: How many it will be asked about.
-        reporter: Told what the user should know, and how far the work is.
     """
     contents = read_answering(path)
     if contents is None or not contents.about.get("trunk"):

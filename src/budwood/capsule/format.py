@@ -72,11 +72,7 @@ def capsule_file(path: Path) -> Path:
 
 
 def about_in(metadata: Mapping[str, str]) -> dict[str, Any] | None:
-    """What a safetensors file says of itself, if it is a capsule.
-
-    Raises:
-        ValueError: If that makes no sense; also `LookupError`.
-    """
+    """What a safetensors file says of itself, if it is a capsule."""
     if metadata.get("format") != FORMAT:
         return None
     about = json.loads(metadata["about"])
@@ -92,18 +88,7 @@ def write(
     arrays: Mapping[str, NDArray[Any]],
     about: Mapping[str, Any],
 ) -> None:
-    """Put a capsule into a file, whole or not at all.
-
-    Args:
-        path: The file.
-        state: The network's tensors of torch.
-        golden: Images to prove it by.
-        arrays: Other tensors, by their full names.
-        about: All the rest, as JSON values.
-
-    Raises:
-        OSError: If the file cannot be written; an older one at that path is then untouched.
-    """
+    """Put a capsule into a file, whole or not at all."""
     import torch
     from safetensors.torch import save_file
 
@@ -122,11 +107,7 @@ def write(
 
 
 def read(path: Path) -> CapsuleContents:
-    """All that a capsule holds, with torch; every byte is checked.
-
-    Raises:
-        CapsuleError: If there is none, it is damaged or cut short, or is not one of ours.
-    """
+    """All that a capsule holds, with torch; every byte is checked."""
     path = capsule_file(path)
     if not path.is_file():
         raise CapsuleError(

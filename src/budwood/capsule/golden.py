@@ -17,9 +17,6 @@ def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:
 def only_pixels(photo: bytes) -> bytes:
     """A photo as PNG bytes, upright, without anything that its file says besides: no place, date,
     camera, thumbnail or comment.
-
-    Raises:
-        PhotoError: If it cannot be decoded.
     """
     out = io.BytesIO()
     Image.fromarray(decode(photo)).save(out, "PNG")

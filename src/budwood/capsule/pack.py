@@ -65,11 +65,7 @@ class Capsule:
 
 
 def write_capsule(path: Path, capsule: Capsule) -> None:
-    """Put a capsule into a file, whole or not at all.
-
-    Raises:
-        OSError: If the file cannot be written; an older one at that path is then untouched.
-    """
+    """Put a capsule into a file, whole or not at all."""
     about = {
         "origin": capsule.origin.to_json(),
         "preprocessing": capsule.preprocessing.to_json(),
@@ -88,11 +84,7 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
 
 
 def read_capsule(path: Path) -> Capsule:
-    """The capsule in a file, or in the folder of a run; every byte is checked.
-
-    Raises:
-        CapsuleError: If there is none, it is damaged or cut short, or is not one of ours.
-    """
+    """The capsule in a file, or in the folder of a run; every byte is checked."""
     contents = format.read(path)
     try:
         return _capsule(contents)
@@ -135,9 +127,6 @@ def packed(
         trust: How far its word can be taken.
         evaluation: What to say of its accuracy.
         golden: Photos to prove it by, of which only the pixels are kept; None draws some.
-
-    Raises:
-        CapsuleError: If nothing tells how the network is made.
     """
     network = plan.network
     origin = info(network).origin

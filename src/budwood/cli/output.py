@@ -72,11 +72,7 @@ def show(result: Result, as_json: bool) -> None:
 
 
 def show_text(text: str) -> None:
-    """Text on stdout, as it is.
-
-    Raises:
-        BudwoodError: If standard output leads to a file on a full disk, or the like.
-    """
+    """Text on stdout, as it is."""
     with _to_stdout():
         click.echo(text)
 
@@ -188,12 +184,7 @@ def _reason(problem: OSError) -> str:
 
 
 def console(what: str, keeps: str = "features") -> Reporter:
-    """A reporter to stderr.
-
-    Args:
-        what: What is done to the images: `extracting`.
-        keeps: What remains of it where it is stopped: `features` or `nothing`.
-    """
+    """A reporter to stderr."""
     epochs_keep = "training" if keeps == "features" else keeps
     return Reporter(note, ProgressLine(what, keeps), EpochTable(epochs_keep))
 

@@ -55,10 +55,6 @@ def chosen_columns(
         group: The column that tells which photos belong together; default `group`.
         is_needed: False if the list may do without that column.
 
-    Raises:
-        DataError: If a column is missing or there twice, if there is no first line with names, or
-            if it cannot be told which of several columns is meant.
-
     Example:
         >>> chosen = chosen_columns(Path("labels.csv"), ["id", "breed"])
         >>> chosen.path, chosen.label, chosen.split

@@ -74,12 +74,7 @@ class Extent:
 
 
 def extents_of(paths: Sequence[Path], *, keep: bool = False) -> dict[Path, Extent]:
-    """What the samples span, of those images that have more than 8 bits and can be read.
-
-    Args:
-        paths: Images of any kind.
-        keep: Whether what was found is kept, and found again as long as no file changes.
-    """
+    """What the samples span, of those images that have more than 8 bits and can be read."""
     place = home() / "depths" / f"{files_digest(paths, str(VERSION))}.json" if keep else None
     found = None if place is None else _kept(place)
     if found is None:
@@ -106,13 +101,7 @@ def depth_of(extents: Collection[Extent]) -> Depth:
 
 
 def depth_notes(depth: Depth, paths: Sequence[Path], extents: Mapping[Path, Extent]) -> list[Note]:
-    """What the user should know of the depth that was chosen for training images.
-
-    Args:
-        depth: Black and white.
-        paths: The training images, of any kind.
-        extents: Of those that have more than 8 bits.
-    """
+    """What the user should know of the depth that was chosen for training images."""
     of_kind: dict[str, list[Extent]] = {}
     for path in paths:
         if path in extents:
@@ -144,12 +133,7 @@ def depth_notes(depth: Depth, paths: Sequence[Path], extents: Mapping[Path, Exte
 
 
 def misfit_notes(depth: Depth, extents: Collection[Extent]) -> Iterator[Note]:
-    """What the user should know of images that were not trained on.
-
-    Args:
-        depth: That of the training images.
-        extents: Of the others.
-    """
+    """What the user should know of images that were not trained on."""
     for kind in FULL_RANGES:
         found = [extent for extent in extents if extent.kind == kind]
         if not found or kind == "uint12":

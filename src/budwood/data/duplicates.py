@@ -136,15 +136,7 @@ class Thumbnail:
 
 
 def glance(path: Path, depth: Depth | None = None) -> Thumbnail:
-    """What is seen of a photo.
-
-    Args:
-        path: The photo.
-        depth: What is black and white in photos of more than 8 bits.
-
-    Raises:
-        PhotoError: If it cannot be read.
-    """
+    """What is seen of a photo."""
     with turn_of(path):
         data = CONTENTS.read(path)
         with decoding(data, _reduction, depth=depth) as decoded:
@@ -157,13 +149,7 @@ def glances(
     depth: Depth | None = None,
     reporter: Reporter = SILENT,
 ) -> list[Thumbnail | None]:
-    """What is seen of each photo, by all cores; None of a photo that cannot be read.
-
-    Args:
-        paths: Photos.
-        depth: What is black and white in those of more than 8 bits.
-        reporter: Told what the user should know, and how far the work is.
-    """
+    """What is seen of each photo, by all cores; None of a photo that cannot be read."""
     with ThreadPoolExecutor(workers()) as pool:
         try:
             seen = [pool.submit(_glance_if_readable, depth, path) for path in paths]
@@ -261,11 +247,6 @@ def together(
     """Which photos belong together; those that cannot be read stand for themselves.
 
     What was found is kept, and found again as long as no file changes.
-
-    Args:
-        paths: Photos.
-        depth: What is black and white in those of more than 8 bits.
-        reporter: Told what the user should know, and how far the work is.
     """
     depth = depth or Depth()
     place = _place(paths, depth)

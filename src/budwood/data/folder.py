@@ -193,15 +193,6 @@ def load_test(
     Of a folder or CSV file with parts, that is the test part, or val if there is none; of one
     without, all photos. Classes are matched by name; a list may have the column `group`, and copies
     and bursts are found as by `load_folder`.
-
-    Args:
-        path: A folder or a CSV file.
-        classes: Those of the model, in its order.
-        group: Column of the CSV file to use instead of `group`.
-        depth: That of the model's training photos.
-
-    Raises:
-        DataError: If there is no photo of any of the classes.
     """
     found = _find(Path(path), group, is_needed=False)
     found = LabelledParts({"test": photos_to_test_on(found)}, found.notes)
@@ -272,17 +263,7 @@ TOLERATED_SHARE = 0.25
 def leave_out_unreadable(
     folder: ImageFolder, unreadable: Mapping[Path, str], *, strict: bool = False
 ) -> ImageFolder:
-    """The folder without its broken photos, each named in a note.
-
-    Args:
-        folder: The photos as they were found.
-        unreadable: Why each broken photo cannot be read.
-        strict: Whether a single broken photo is an error.
-
-    Raises:
-        DataError: If more than a quarter of a class is broken in a split, if a class loses all its
-            training photos, or if `strict` and any is broken.
-    """
+    """The folder without its broken photos, each named in a note."""
     if not unreadable:
         return folder
     if strict:

@@ -24,11 +24,7 @@ Photos: TypeAlias = (
 
 
 def listed(photos: Photos | Iterable[Any]) -> Photos:
-    """Photos one after the other; what can be gone through once only, as a list.
-
-    Raises:
-        DataError: If it is a single photo, or no list of any kind.
-    """
+    """Photos one after the other; what can be gone through once only, as a list."""
     is_one_array = isinstance(photos, np.ndarray) and photos.dtype == np.uint8 and photos.ndim < 4
     if isinstance(photos, str | Path | Image.Image) or is_one_array:
         raise DataError("This is one photo, not a list.", next="Pass [photo].")
@@ -43,11 +39,7 @@ def listed(photos: Photos | Iterable[Any]) -> Photos:
 
 
 def photo_files(photos: Photos) -> list[Path] | None:
-    """The paths of photos that are files; None if they are images in memory.
-
-    Raises:
-        DataError: If both kinds are mixed, or a single photo is not in a list.
-    """
+    """The paths of photos that are files; None if they are images in memory."""
     photos = listed(photos)
     if isinstance(photos, Split):
         return list(photos.paths)
@@ -60,11 +52,7 @@ def photo_files(photos: Photos) -> list[Path] | None:
 
 
 def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
-    """Images in memory as the network's input, `n h w c`: by the same path as files.
-
-    Raises:
-        DataError: If one is no photo.
-    """
+    """Images in memory as the network's input, `n h w c`: by the same path as files."""
     return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])  # type: ignore[union-attr]
 
 
@@ -84,9 +72,6 @@ def labelled(
         classes: Those of the network, in its order.
         groups: Of each photo, if `photos` are paths: photos of one group have one name.
         are_named: False if these are numbers for want of names: then a split names them.
-
-    Raises:
-        DataError: If there are no photos, or their classes are not the network's.
     """
     if not len(photos):
         raise DataError("There are no photos.", next="Pass at least one of each class.")
@@ -119,9 +104,6 @@ def are_numbers(labels: Sequence[Any]) -> bool:
 def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
     """Labels that are the numbers of classes, as scikit-learn's cross_val_predict passes them, as
     names; others as they are.
-
-    Raises:
-        DataError: If the names are numbers themselves, and of other classes.
     """
     if not are_numbers(labels):
         return labels

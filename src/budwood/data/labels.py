@@ -52,11 +52,6 @@ def left_out(pairs: int) -> str:
 def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[Note]:
     """Notes of one kind as they are, or one note in the stead of more than a few.
 
-    Args:
-        notes: One for each class or file.
-        names: What each is about.
-        text: Of the one note; `{number}` and `{names}` become how many and the first few.
-
     Example:
         >>> each = [Note("empty", f"{name} is empty.") for name in "abcdefg"]
         >>> print(*few_or_one(each, "abcdefg", "{number} are empty: {names}."))

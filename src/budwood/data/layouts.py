@@ -73,9 +73,6 @@ def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
         tree: The folder.
         is_learned: True if it is trained on: then a `test` or `val` folder of photos in no class
             folders, as competitions have it, is left out. Otherwise it is an error.
-
-    Raises:
-        DataError: If there is no photo, or photos lie where a class folder was expected.
     """
     if not tree.num_photos:
         raise DataError(

@@ -34,9 +34,6 @@ class ListedPaths:
         A path is absolute, or relative to the folder of the list. What is not there is looked for
         under the other Unicode form of its name, and then below that folder by the end of its path,
         with or without the ending.
-
-        Raises:
-            DataError: If a photo is not there, if several may be meant, or if one is named twice.
         """
         asked = [path.replace("\\", "/") for path in paths]  # lists come from Windows, too
         places = [self._file.parent / path for path in asked]
@@ -188,10 +185,6 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
         file: The list.
         group: Name of the column that tells which photos belong together; default `group`.
         is_needed: False if the list may do without that column.
-
-    Raises:
-        DataError: If it is no CSV, lacks a column or cells, names photos that are not there, or
-            describes another task than one class a photo.
     """
     table = _read(file)
     columns = chosen_columns(file, table.header, group, is_needed=is_needed)

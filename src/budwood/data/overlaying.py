@@ -69,13 +69,7 @@ def rough_agreement(first: Floats, second: Floats) -> tuple[Floats, Floats]:
 
 
 def overlay(first: Floats, second: Floats, starts: Floats) -> Overlay:
-    """How well pairs agree at the best place near a start.
-
-    Args:
-        first: `p 64 64`, mirrored already where that fits better.
-        second: `p 64 64`.
-        starts: `p 4`, as `rough_agreement` gives them.
-    """
+    """How well pairs agree at the best place near a start."""
     is_second_part = starts[:, 0].astype(bool)[:, None, None]
     part = np.where(is_second_part, second, first)
     whole = np.where(is_second_part, first, second)

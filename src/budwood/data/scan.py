@@ -66,9 +66,6 @@ def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
 
     (What such a link leads to is in the tree already.) Folders below that Budwood wrote are kept
     apart: those of runs, of pictures that `budwood explain` drew, and folders of nothing else.
-
-    Raises:
-        DataError: If a folder may not be read; `file` names it.
     """
     above |= {os.path.realpath(path)}
     folders: list[Tree] = []
@@ -130,11 +127,7 @@ _COCO_KEYS = (b'"images"', b'"annotations"', b'"bbox"')
 
 
 def refuse_detection(tree: Tree) -> None:
-    """Nothing for a folder of photos to classify.
-
-    Raises:
-        DataError: If it is laid out for object detection; the text says by which sign.
-    """
+    """Nothing for a folder of photos to classify."""
     for folder in tree.walk():
         sign = _pair(folder) or _annotations(folder) or _coco(folder) or _boxes(folder)
         if sign:
@@ -194,22 +187,14 @@ def _start(path: Path) -> bytes:
 
 
 def refuse_label_columns(file: Path, columns: Sequence[str]) -> None:
-    """Nothing for a list with one column of labels.
-
-    Raises:
-        DataError: If there are several.
-    """
+    """Nothing for a list with one column of labels."""
     several = [name for name in columns if _LABEL_COLUMN.fullmatch(name)]
     if len(several) > 1:
         raise _several_labels(file, f"the columns {listed(several)}")
 
 
 def refuse_labels(file: Path, labels: Sequence[str]) -> None:
-    """Nothing for a list of class names.
-
-    Raises:
-        DataError: If cells hold several labels, or numbers to predict.
-    """
+    """Nothing for a list of class names."""
     several = [label for label in labels if ";" in label or "|" in label]
     if several:
         raise _several_labels(file, f"labels such as {several[0]!r}")

@@ -98,11 +98,7 @@ class Split:
 
 
 def with_train(found: LabelledParts, root: Path) -> LabelledParts:
-    """Photos that are in no parts are the `train` part.
-
-    Raises:
-        DataError: If there are parts, but no train part.
-    """
+    """Photos that are in no parts are the `train` part."""
     parts = dict(found.parts)
     if WHOLE in parts:
         parts["train"] = parts.pop(WHOLE)
@@ -124,11 +120,7 @@ def photos_to_test_on(found: LabelledParts) -> list[LabelledPhoto]:
 
 
 def with_test(found: LabelledParts, photos: list[LabelledPhoto], test: Path) -> LabelledParts:
-    """The photos at another place as the `test` part.
-
-    Raises:
-        DataError: If some of them are training or validation photos, too.
-    """
+    """The photos at another place as the `test` part."""
     learned = {_where(photo) for part in found.parts.values() for photo in part}
     learned -= {_where(photo) for photo in found.parts.get("test", [])}
     both = [photo.path.as_posix() for photo in photos if _where(photo) in learned]
@@ -161,11 +153,7 @@ def with_val_as_test(found: LabelledParts, root: Path) -> LabelledParts:
 
 
 def with_known_classes(found: LabelledParts, classes: tuple[str, ...], root: Path) -> LabelledParts:
-    """Photos of classes that training lacks left out of the other parts; each difference noted.
-
-    Raises:
-        DataError: If the test part has none of the classes.
-    """
+    """Photos of classes that training lacks left out of the other parts; each difference noted."""
     known = {normalised(name): name for name in classes}
     parts, notes = {}, list(found.notes)
     for name, photos in found.parts.items():

@@ -29,9 +29,6 @@ def set_aside(
         seed: Another seed sets other photos aside; the same seed the same, on any platform.
         groups: The group of each photo; photos of one group share its name.
 
-    Raises:
-        ConfigError: If `fraction` or `seed` is out of range.
-
     Example:
         >>> set_aside(["cat", "cat", "cat", "cat", "dog"], 0.25).sum()
         np.int64(1)

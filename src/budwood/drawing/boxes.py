@@ -227,10 +227,6 @@ def boxes_of(steps: GraphSteps, apart: Collection[GraphStep] = ()) -> Boxes:
 
     A note joins the box before it if nothing else uses that box's value. Parameters make an
     exception: a normalisation cannot join the sign of an addition.
-
-    Args:
-        steps: What `steps_of` found.
-        apart: Notes that must have boxes of their own.
     """
     groups = _grouped(steps, apart)
     number = {step: i for i, group in enumerate(groups) for step in group}

@@ -48,16 +48,7 @@ def level_of(
     header: float,
     style: Style,
 ) -> Element:
-    """All that is in a block as one piece; lines enter and leave it where its first part is.
-
-    Args:
-        block: Whose parts they are.
-        pieces: Those parts that are on the main path, by number.
-        links: Those of the main path.
-        sides: What is beside it, each with what it leads through.
-        header: Height to keep free at the top.
-        style: Of the lines of the main path.
-    """
+    """All that is in a block as one piece; lines enter and leave it where its first part is."""
     return _Level(block, pieces, links, sides, header, style).piece()
 
 

@@ -37,11 +37,7 @@ class Drawing:
     """The picture: a complete SVG document that follows the reader's light or dark mode."""
 
     def save(self, path: Path | str) -> None:
-        """Write the picture to a file, whole or not at all.
-
-        Raises:
-            OSError: If the file cannot be written; what was there is as it was.
-        """
+        """Write the picture to a file, whole or not at all."""
         with whole_file(Path(path)) as file:
             file.write(self.svg.encode())
 
@@ -97,10 +93,6 @@ def draw(
 
 def blocks_in(network: nn.Module, input: Photo | None = None) -> BlockFrame:
     """The nested blocks that a drawing of the network shows, none of them folded.
-
-    Raises:
-        ConfigError: As `draw` does.
-        CutError: As `draw` does.
 
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())

@@ -179,13 +179,7 @@ def is_bar(box: Box) -> bool:
 
 
 def box_piece(box: Box, width: float, within: str) -> Element:
-    """A box with what is written in it.
-
-    Args:
-        box: What to show.
-        width: Of layers and bars.
-        within: The path of the frame around it; names are given from there.
-    """
+    """A box with what is written in it."""
     match box.kind:
         case "layer":
             return _layer(box, width, within)

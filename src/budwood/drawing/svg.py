@@ -31,13 +31,7 @@ _MEANINGS = {
 
 
 def svg_of(whole: Element, title: str, totals: Sequence[str]) -> str:
-    """A complete SVG document.
-
-    Args:
-        whole: The network, laid out.
-        title: The line at the top.
-        totals: The lines below it.
-    """
+    """A complete SVG document."""
     needed = [width_of(title, _HEAD, bold=True), *(width_of(line, _SMALL) for line in totals)]
     room = max(whole.left + whole.right, _SMALLEST, *needed)
     y = _MARGIN + _HEAD - 4.0

@@ -108,9 +108,6 @@ def last_map_layer(network: nn.Module, images: Images) -> str:
 
     Of tokens only the class's own may be read in the end; then an earlier layer is taken, whose
     other tokens still count.
-
-    Raises:
-        ConfigError: If there is none.
     """
     layers = map_layers(network, images)
     if layers and layers[-1].grid.kind == "n t d":
@@ -192,9 +189,6 @@ def where_it_looked(
 
     Returns:
         Maps `n h w` of the size of the images, 0 to 1; all 0 where nothing speaks for the class.
-
-    Raises:
-        ConfigError: If there is no such layer, or its output is no map.
     """
     shown = _layer(network, images, layer)
     # A caller's inference mode would leave nothing to take gradients of.
@@ -213,11 +207,7 @@ def where_it_looked(
 
 
 def feature_maps(network: nn.Module, image: Images, layer: str) -> Tensor:
-    """What a layer makes of one photo `1 c h w`: its maps `c h w`, each from 0 to 1.
-
-    Raises:
-        ConfigError: If there is no such layer, or its output is no map.
-    """
+    """What a layer makes of one photo `1 c h w`: its maps `c h w`, each from 0 to 1."""
     shown = _layer(network, image, layer)
     with _held(network, layer) as held, torch.no_grad():
         network.eval()(image[:1])
@@ -225,11 +215,7 @@ def feature_maps(network: nn.Module, image: Images, layer: str) -> Tensor:
 
 
 def first_filters(network: nn.Module) -> Tensor:
-    """The filters of the first convolution that sees the photo, `n 3 h w`, each from 0 to 1.
-
-    Raises:
-        ConfigError: If the network has no convolution of colours or greys.
-    """
+    """The filters of the first convolution that sees the photo, `n 3 h w`, each from 0 to 1."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and module.weight.shape[1] in (1, 3):
             filters = module.weight.detach()

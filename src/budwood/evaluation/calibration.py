@@ -130,9 +130,6 @@ def fit_temperature(
         labels: Their classes.
         groups: `n`; None: each image stands for itself.
 
-    Raises:
-        DataError: If there are no images.
-
     Example:
         >>> sure = np.array([[4.0, 0.0]] * 400)
         >>> round(fit_temperature(sure, np.array([0, 0, 0, 1] * 100)), 1)  # right 3 times in 4
@@ -190,9 +187,6 @@ def reliability(
         labels: `n`, the true classes.
         groups: `n`; None: each image stands for itself.
         seed: Of the draws that tell what a perfect classifier would show.
-
-    Raises:
-        DataError: If there are no images.
 
     Example:
         >>> p = np.array([[0.75, 0.25]] * 4)

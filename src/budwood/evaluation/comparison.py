@@ -119,11 +119,7 @@ class RankedStage:
 @displayed
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Networks and their stages on the same images; printed, it is a table and a sentence.
-
-    Raises:
-        ConfigError: If `margin` is not between 0 and 1.
-    """
+    """Networks and their stages on the same images; printed, it is a table and a sentence."""
 
     photos: int
     classes: tuple[str, ...]
@@ -314,11 +310,7 @@ class Comparison:
 
 
 def require_margin(margin: float) -> None:
-    """Raise unless it is a share of the images.
-
-    Raises:
-        ConfigError: If it is not between 0 and 1.
-    """
+    """Raise unless it is a share of the images."""
     if not 0 < margin < 1:
         raise ConfigError(
             f"margin is {margin}.",

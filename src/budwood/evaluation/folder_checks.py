@@ -63,13 +63,7 @@ class Problem:
 def folder_problems(
     photos: ImageFolder, unreadable: Mapping[Path, str], sampled: int
 ) -> tuple[Problem, ...]:
-    """All problems of a folder.
-
-    Args:
-        photos: What was found there.
-        unreadable: Photos of a sample that cannot be read, with the reason.
-        sampled: How many photos were tried.
-    """
+    """All problems of a folder."""
     noted = [
         Problem(note.kind, note.text, FIXES[note.kind], note.file)
         for note in photos.notes

@@ -52,9 +52,6 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
         probabilities: `n k`, of each photo by a classifier that has not seen it.
         labels: `n`, the labels given.
 
-    Raises:
-        DataError: If there are no photos, or fewer than two classes have any.
-
     Reference: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
     Labels", JAIR 2021, as the library cleanlab does it (`prune_by_class`).
     """

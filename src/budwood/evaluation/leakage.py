@@ -64,11 +64,6 @@ def leak_of(audited: AuditedImages, groups: NDArray[np.integer], seed: int = 0) 
     """What a leak is worth.
 
     None without a test split, or if fewer than two classes have training photos.
-
-    Args:
-        audited: The photos.
-        groups: The group of each.
-        seed: Of the folds in which penalties are chosen.
     """
     parts = np.array(audited.parts)
     train, test = parts == "train", parts == "test"

@@ -128,9 +128,6 @@ class LearningCurve:
             extra_per_class: Images to add; 0 asks for the accuracy with all that there are.
             judged_on: The interval is to hold what will be measured on so many images, and so is
                 wider; None: the accuracy on any number of them.
-
-        Raises:
-            DataError: If there is no point at all.
         """
         if not self.points:
             raise DataError(
@@ -289,9 +286,6 @@ def learning_curve(
         seed: Of folds and parts; another seed has unrelated ones.
         shares: Parts of what can be learned from, rising; parts of fewer than two images a class
             are passed over.
-
-    Raises:
-        DataError: As `fit_probe`.
     """
     fits = list(
         partial_fits(rows, labels, num_classes, shares, penalty=penalty, groups=groups, seed=seed)

@@ -171,11 +171,6 @@ def evaluate_logits(
         worst: How many photos these lists hold at most.
         groups: The group of each photo, by which intervals are wider; None: each stands for itself.
 
-    Raises:
-        DataError: If there are no photos or fewer than two classes, lengths differ, a label is no
-            class or a logit is no finite number.
-        ConfigError: If `worst` is negative.
-
     Example:
         >>> import torch
         >>> logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0]])

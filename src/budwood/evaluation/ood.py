@@ -113,9 +113,6 @@ def fit_familiar(
         groups: `n`; None: each photo stands for itself.
         coverage: The share of photos of the known classes that is not to be called strange.
 
-    Raises:
-        DataError: If there are fewer than two rows, or the lengths differ.
-
     Reference: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005 (the
     correction for few).
     """

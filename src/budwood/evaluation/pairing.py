@@ -110,9 +110,6 @@ def paired(
         first: `n`, whether each image is predicted correctly.
         second: `n`, likewise.
         groups: `n`, images of one group have one number; None: each image stands for itself.
-
-    Raises:
-        DataError: If there are no images, or not as many of both.
     """
     if len(first) != len(second) or not len(first):
         raise DataError(
@@ -218,10 +215,6 @@ def adjusted_p_values(pairs: PairwiseDifferences, best: int) -> NDArray[np.float
     5 % in 95 % of the cases, whichever came out best. (Hsu's comparisons with the best keep that
     promise only for one best stage: of several equal ones they may call all but one worse.)
 
-    Args:
-        pairs: All pairs of stages.
-        best: The stage that came out best.
-
     Example:
         >>> right = np.arange(100) < np.array([[90], [90], [60]])
         >>> adjusted_p_values(pairwise_differences(right), 0).round(1).tolist()
@@ -248,10 +241,6 @@ def optimism(pairs: PairwiseDifferences, contenders: NDArray[np.bool_]) -> float
     Accuracies of the contenders are drawn towards their mean until their spread is what is left
     of it without noise; those of the others are far enough from the best to be left where they
     are. Then noise is added again: how lucky is the winner?
-
-    Args:
-        pairs: All pairs of stages.
-        contenders: `s`, which are not significantly different from the best.
 
     Example:
         >>> hard, luck = np.random.default_rng(0).random((2, 20, 500))

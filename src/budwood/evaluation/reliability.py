@@ -128,9 +128,6 @@ def honesty_of(
         strange: `n`, which photos it calls out of distribution.
         rule: Which photos it answers, where abstaining is asked for.
         groups: `n`; None: each photo stands for itself.
-
-    Raises:
-        DataError: If there are no photos.
     """
     probabilities = softmax(logits, 1.0 if trust is None else trust.temperature)
     return CalibrationReport(

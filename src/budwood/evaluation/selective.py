@@ -192,10 +192,6 @@ def fit_rule(
         ood: `n`, whether an image is out of distribution: then it is not answered. None: none is.
         groups: `n`; None: each image stands for itself.
 
-    Raises:
-        ConfigError: If the target is not between 0 and 1.
-        DataError: If there are no images.
-
     Example:
         >>> confidence = np.array([0.99] * 300 + [0.6] * 9)
         >>> rule = fit_rule(0.02, confidence, np.array([False] * 300 + [True] * 9))
@@ -226,11 +222,7 @@ def fit_rule(
 
 
 def require_target(target_error: float) -> None:
-    """Raise unless this can be a target error rate.
-
-    Raises:
-        ConfigError: If it is not between 0 and 1.
-    """
+    """Raise unless this can be a target error rate."""
     if not 0 < target_error < 1:
         raise ConfigError(
             f"The target error rate is {target_error}.",

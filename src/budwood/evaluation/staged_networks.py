@@ -125,9 +125,6 @@ def judge_stage(
         classes: Outputs of the probe.
         config: Folds and seed.
         groups: `n`, images of one group are held out together; None: each stands for itself.
-
-    Raises:
-        DataError: If no probe can be held out, or a feature is not finite.
     """
     truth = labels.numpy()
     started = time.perf_counter()
@@ -169,19 +166,7 @@ class StagedNetwork:
         reporter: Reporter,
         depth: Depth | None = None,
     ) -> None:
-        """Build it and find its stages; no photo is read yet.
-
-        Args:
-            candidate: The network.
-            extraction: How its trunk is run.
-            reporter: Told what the user should know, and how far the work is.
-            depth: What is black and white in photos of more than 8 bits.
-
-        Raises:
-            UnknownName: If no architecture is called so.
-            WeightsError: If its weights cannot be had.
-            CutError: If it has no stages that can be found.
-        """
+        """Build it and find its stages; no photo is read yet."""
         architecture = find(candidate.model)
         choice = choose(architecture, candidate.weights)
         self._model = candidate.model

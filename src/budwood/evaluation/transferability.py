@@ -44,9 +44,6 @@ def spectrum(features: NDArray[np.floating], labels: NDArray[np.integer]) -> Spe
     Args:
         features: `n d`, as they are: no normalisation is needed.
         labels: `n`.
-
-    Raises:
-        DataError: If there are fewer than two photos or classes, or the lengths differ.
     """
     x, present = _checked(features, labels)
     is_class = (labels[:, None] == present).astype(np.float64)  # n k
@@ -72,9 +69,6 @@ def logme(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.integer]
         features: `n d`, or their spectrum.
         labels: `n`.
 
-    Raises:
-        DataError: As `spectrum`.
-
     Reference: You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer
     Learning", ICML 2021. Their fixed point is replaced by a search in one dimension, which also
     holds where the features can say every label exactly.
@@ -96,12 +90,6 @@ def _least(
 
     For each ratio of the two precisions (weights over noise) the best noise is known, which leaves
     one number to search. Directions without spread cancel.
-
-    Args:
-        squares: `m`, of the features.
-        along: `m`, the indicator's squared parts along their directions.
-        across: What lies along no direction, squared.
-        n: Photos.
     """
     from scipy.optimize import minimize_scalar
 
@@ -127,9 +115,6 @@ def h_score(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.intege
     Args:
         features: `n d`, or their spectrum.
         labels: `n`.
-
-    Raises:
-        DataError: As `spectrum`.
 
     Reference: Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer
     Learning", ICIP 2019.

@@ -68,11 +68,7 @@ class Trust:
         return softmax(logits, self.temperature)
 
     def rule(self, target_error: float) -> SelectiveRule:
-        """Which photos are answered, so that with 90 % confidence the error is at most the target.
-
-        Raises:
-            ConfigError: If the target is not between 0 and 1.
-        """
+        """Which photos are answered, so that with 90 % confidence the error is at most the target."""
         return fit_rule(target_error, self.confidence, self.wrong, self.ood, self.groups)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -150,9 +146,6 @@ def learned_trust(
         labels: `m`, the classes of the training photos.
         groups: `m`; None: each stands for itself.
         features_of: Of the training photos.
-
-    Raises:
-        DataError: If there are no photos, or fewer than two training photos.
     """
     temperature = fit_temperature(held_out.logits, held_out.labels, held_out.groups)
     kept = _spread(len(held_out.labels), MOST)
@@ -191,16 +184,7 @@ def _distances(
 def rule_of(
     trust: Trust | None, target_error: float, whose: str = "This classifier"
 ) -> SelectiveRule:
-    """Which images a classifier answers at a target error rate.
-
-    Args:
-        trust: What held-out photos said of it.
-        target_error: For example 0.02.
-        whose: What the error calls it.
-
-    Raises:
-        ConfigError: If it cannot abstain, or the target is not between 0 and 1.
-    """
+    """Which images a classifier answers at a target error rate."""
     if trust is None:
         raise ConfigError(
             f"{whose} cannot tell when to abstain: no photo was held out of its training.",

@@ -49,11 +49,7 @@ class EngineChoice:
         calibration: Calibration | None,
         reporter: Reporter,
     ) -> None:
-        """Nothing is built yet.
-
-        Raises:
-            ConfigError: If the precision or the device does not exist here.
-        """
+        """Nothing is built yet."""
         self._trunk, self._preprocessing = cut.trunk, preprocessing
         self._calibration, self._reporter = calibration, reporter
         self.keys = frontier_keys(cut)
@@ -112,9 +108,6 @@ class EngineChoice:
             is_known: Whether an engine has agreed before: it comes first, and is not judged anew.
             by_photos: False judges by drawn pictures alone: whoever asks first, and about what, it
                 is then the same engine.
-
-        Raises:
-            EngineError: If no engine can run the trunk.
         """
         with self._lock:
             if self.engine is not None:

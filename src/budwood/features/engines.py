@@ -130,10 +130,6 @@ def preferred_specs(precision: str, device: str, network_runs: bool = True) -> l
             the same: those are what int8 is held against, and what runs if it is refused.
         device: "cpu", "cuda", "cuda:1", "mps".
         network_runs: False if the trunk hands the pixels on untouched: nothing to speed up.
-
-    Raises:
-        ConfigError: If the precision or the device does not exist here, or int8 or a GPU has
-            nothing to run.
     """
     if precision not in ("auto", "fp32", "bf16", "int8"):
         raise ConfigError(
@@ -181,9 +177,6 @@ def build_engine(
         spec: Library, precision and device.
         example: One image, `1 h w c`.
         key: What the trunk computes, as a name; converted trunks are kept on disk under it.
-
-    Raises:
-        EngineError: If the library cannot take this trunk.
     """
     if spec.precision == "int8":
         raise EngineError(

@@ -176,9 +176,6 @@ def store_rows(
         shelves: One for each frontier tensor, in order.
         compact: Whether rows may be stored in float16.
         reporter: Told what the user should know, and how far the work is.
-
-    Raises:
-        StoreError: If the disk is full; what was stored is kept.
     """
     unreadable: dict[Path, str] = {}
     writer = _Writer(shelves, compact)

@@ -105,10 +105,6 @@ class FeatureExtractor:
         Args:
             paths: Photos; equal files are computed once.
             keep: False stores nothing that is computed now.
-
-        Raises:
-            StoreError: If the disk is full; what was stored is kept.
-            EngineError: If no engine can run the trunk.
         """
         digests, unreadable = identify(paths)
         made = self._made(set(digests.values())) if keep and self.choice.engine is None else {}

@@ -138,11 +138,7 @@ class ClearedStore:
 
 
 def list_store() -> StoreListing:
-    """What is stored, one entry for each frontier tensor; what cannot be read is left out.
-
-    Raises:
-        StoreError: If the store itself cannot be read.
-    """
+    """What is stored, one entry for each frontier tensor; what cannot be read is left out."""
     entries = tuple(map(_entry, stored_makers()))
     return StoreListing(store_folder(), entries, tuple(size for _, size in kept_trunks()))
 
@@ -151,9 +147,6 @@ def verify_store() -> StoreCheck:
     """Read every byte of the store; damaged and abandoned files are removed.
 
     A file that cannot be read is not damaged for all that is known: it is named and kept.
-
-    Raises:
-        StoreError: If the store itself cannot be read.
     """
     checking = _Checking()
     for folder in stored_makers():
@@ -166,10 +159,6 @@ def verify_store() -> StoreCheck:
 def clear_store(keys: Sequence[str] = ()) -> ClearedStore:
     """Remove the entries whose key begins so; without keys all of them, the kept trunks, and what
     killed processes have left.
-
-    Raises:
-        UnknownName: If a key is of none; nothing is removed then.
-        StoreError: If a file cannot be removed.
     """
     makers = list(stored_makers())
     for key in keys:

@@ -64,11 +64,7 @@ class Calibration:
     def of(
         cls, paths: Sequence[Path], photos: Sequence[bytes], depth: Depth | None = None
     ) -> "Calibration":
-        """From images that can be read, and their digests in the same order.
-
-        Raises:
-            ConfigError: If NNCF is not installed.
-        """
+        """From images that can be read, and their digests in the same order."""
         read_as = f" {depth}" if depth else ""
         return cls(tuple(paths), f"{calibration_key(photos)}{read_as} beside {beside_int8()}")
 
@@ -89,11 +85,7 @@ def calibrated_engine(
     calibration: Calibration,
     preprocessing: Preprocessing,
 ) -> Engine:
-    """An engine in int8; the images of its scales are read only if no trunk is kept.
-
-    Raises:
-        EngineError: If the trunk cannot be converted or quantised.
-    """
+    """An engine in int8; the images of its scales are read only if no trunk is kept."""
     int8_key = calibration.trunk_key(key)
     model = kept_model(int8_key)
     if model is None:
@@ -119,10 +111,6 @@ def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
 
     Weights have a scale for each channel, activations one for each tensor. Equal photos in the
     same order give an equal model. `model` stays as it was.
-
-    Raises:
-        ConfigError: If NNCF is not installed, or there are no photos, or of different shapes.
-        EngineError: If NNCF cannot quantise this trunk.
     """
     one_by_one = _checked(photos)
     with _quiet() as nncf:
@@ -143,11 +131,7 @@ def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
 
 
 def calibration_key(photos: Sequence[bytes]) -> str:
-    """What int8 rows depend on beside the trunk: NNCF's version and the photos of the scales.
-
-    Raises:
-        ConfigError: If NNCF is not installed.
-    """
+    """What int8 rows depend on beside the trunk: NNCF's version and the photos of the scales."""
     together = blake2b(b"".join(blake2b(photo).digest() for photo in photos), digest_size=16)
     return f"nncf {require_nncf()} {len(photos)} photos {together.hexdigest()}"
 
@@ -202,11 +186,7 @@ def _checked(photos: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
 
 
 def require_nncf() -> str:
-    """The version of NNCF.
-
-    Raises:
-        ConfigError: If it is not installed.
-    """
+    """The version of NNCF."""
     try:
         return version("nncf")
     except PackageNotFoundError:

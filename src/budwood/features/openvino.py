@@ -108,11 +108,7 @@ class OpenVINOEngine:
     def __init__(
         self, model: ov.Model, spec: EngineSpec, *, batch: int = BATCH, latency: bool = False
     ) -> None:
-        """Compile.
-
-        Raises:
-            EngineError: If OpenVINO cannot compile it.
-        """
+        """Compile."""
         self.spec, self.batch = spec, batch
         self._model, self._latency = model, latency
         self._lock = Lock()
@@ -233,11 +229,7 @@ class _Request:
 
 
 def converted(trunk: "nn.Module", example: Pixels, key: str | None = None) -> ov.Model:
-    """The trunk as an OpenVINO model, its batch size left open.
-
-    Raises:
-        EngineError: If OpenVINO's frontend cannot take it.
-    """
+    """The trunk as an OpenVINO model, its batch size left open."""
     if key is not None and (kept := kept_model(key)) is not None:
         return kept
     try:

@@ -100,11 +100,7 @@ class LiveRows:
         return len(self._paths)
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
-        """Rows by position, through decoder and trunk.
-
-        Raises:
-            PhotoError: If a photo that could be read before no longer can.
-        """
+        """Rows by position, through decoder and trunk."""
         paths = [self._paths[i] for i in positions]
         parts = []
         for result in extract(decoded(paths, self._preprocessing), self._engine):

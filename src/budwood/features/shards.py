@@ -72,11 +72,7 @@ class Shard:
 
     @property
     def rows(self) -> NDArray[Any]:
-        """`n ...`, a memory map that need not be kept.
-
-        Raises:
-            OSError: If the file has gone or cannot be read; `StoreError` if it has been cut short.
-        """
+        """`n ...`, a memory map that need not be kept."""
         return MAPS.of(self)
 
 
@@ -124,11 +120,7 @@ def with_descriptors(open_file: Callable[[], Opened]) -> Opened:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The shards in a folder, sorted; files that are named otherwise are none of the store's.
-
-    Raises:
-        OSError: If the folder is there and cannot be listed.
-    """
+    """The shards in a folder, sorted; files that are named otherwise are none of the store's."""
     try:
         names = with_descriptors(lambda: os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -137,12 +129,7 @@ def shard_paths(folder: Path) -> list[Path]:
 
 
 def open_shard(path: Path) -> Shard:
-    """A shard with its photos read, and its rows not.
-
-    Raises:
-        StoreError: If the file is cut short or is no shard of this folder; the error names it.
-        OSError: If it has gone or cannot be read, which does not make it a damaged one.
-    """
+    """A shard with its photos read, and its rows not."""
     try:
         with with_descriptors(lambda: path.open("rb")) as file:
             return _parsed(path, file)
@@ -153,11 +140,7 @@ def open_shard(path: Path) -> Shard:
 
 
 def is_intact(path: Path) -> bool:
-    """True if every byte of a shard is as it was written.
-
-    Raises:
-        OSError: If it has gone or cannot be read.
-    """
+    """True if every byte of a shard is as it was written."""
     try:
         open_shard(path)
     except StoreError:
@@ -207,11 +190,7 @@ def unreadable(path: Path, problem: OSError) -> StoreError:
 
 
 def merge(shards: Sequence[Shard], maker: str) -> None:
-    """Merge the small ones of a maker's shards, if there are many.
-
-    Raises:
-        OSError: If the disk is full or cannot be read or written; all rows are kept.
-    """
+    """Merge the small ones of a maker's shards, if there are many."""
     small = [shard for shard in shards if shard.bytes < SMALL_BYTES]
     if len(small) < MANY:
         return

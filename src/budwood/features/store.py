@@ -75,11 +75,7 @@ class RowCache(Protocol):
         """Tidy up after a pass over photos."""
 
     def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
-        """Where the rows of these photos are, a number each that only `at` understands.
-
-        Raises:
-            KeyError: If a photo has no row.
-        """
+        """Where the rows of these photos are, a number each that only `at` understands."""
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
         """The rows at these places, `n ...`; some may be in float16."""
@@ -123,11 +119,7 @@ class RowStore:
     """The stored rows of one frontier tensor: a mapping from photo digest to row."""
 
     def __init__(self, maker: str, about: Mapping[str, Any]) -> None:
-        """Open, or prepare, the rows of one maker.
-
-        Raises:
-            StoreError: If they are there and cannot be read.
-        """
+        """Open, or prepare, the rows of one maker."""
         self.folder = store_folder() / maker
         self.damaged: dict[Path, str] = {}
         """Shards that are damaged, with the reason. Their rows count as not stored."""
@@ -140,11 +132,7 @@ class RowStore:
         self.refresh()
 
     def refresh(self) -> None:
-        """Take in what other processes have written, merged or removed since.
-
-        Raises:
-            StoreError: If that cannot be read.
-        """
+        """Take in what other processes have written, merged or removed since."""
         there = self._listed()
         while not all(self._open(path) for path in there if self._is_new(path)):
             there = self._listed()  # a shard has been merged since it was listed
@@ -162,11 +150,7 @@ class RowStore:
         return len(self._places)
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
-        """Store the rows of these photos; once it returns they survive `kill -9`.
-
-        Raises:
-            StoreError: If the disk is full or cannot be written; all earlier rows are kept.
-        """
+        """Store the rows of these photos; once it returns they survive `kill -9`."""
         keys = np.frombuffer(b"".join(photos), np.uint8).reshape(-1, PHOTO_BYTES)
         content = shard_content(self._maker, keys, rows)
         path = shard_path(self.folder, content)
@@ -197,19 +181,11 @@ class RowStore:
         self.refresh()
 
     def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
-        """Where the rows of these photos are.
-
-        Raises:
-            KeyError: If a photo has no row.
-        """
+        """Where the rows of these photos are."""
         return np.fromiter((self._places[photo] for photo in photos), np.int64, len(photos))
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows at these places, `n ...`, in their order, copied.
-
-        Raises:
-            StoreError: If they have been removed, or cannot be read.
-        """
+        """The rows at these places, `n ...`, in their order, copied."""
         for _ in range(len(self._shards) + TRIES):  # each try in vain has seen a shard go
             try:
                 return self._read(self._moved(places))
@@ -288,11 +264,7 @@ class RowStore:
 
 
 def stored_makers() -> Iterator[Path]:
-    """The folders of the store, one a maker; folders with nothing of the store's are left out.
-
-    Raises:
-        StoreError: If the store is there and cannot be listed.
-    """
+    """The folders of the store, one a maker; folders with nothing of the store's are left out."""
     folder = store_folder()
     try:
         yield from (path for path in sorted(folder.iterdir()) if _is_maker(path))

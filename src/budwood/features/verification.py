@@ -85,9 +85,6 @@ def trusted_engine(
         key: What the trunk computes, as a name; see `build_engine`.
         is_known: Whether an engine has agreed before, so that it only has to run.
         slack: How many times the tolerance an error may be.
-
-    Raises:
-        EngineError: If the trunk gives values that are not finite, or no engine agrees.
     """
     reference = _Reference(trunk, varied(probe), slack)
     for spec in specs:

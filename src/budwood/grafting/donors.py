@@ -68,13 +68,7 @@ class Piece:
     def copy_into(
         self, graph: fx.Graph, value: fx.Node, names: Mapping[str, str] | None = None
     ) -> fx.Node:
-        """Write its steps into another graph, fed by `value`; gives back the last of them.
-
-        Args:
-            graph: Where they are appended.
-            value: What takes the place of `entry`.
-            names: What its paths are called there, if not as here.
-        """
+        """Write its steps into another graph, fed by `value`; gives back the last of them."""
         copies: dict[fx.Node, fx.Node] = {self.entry: value}
         for node in self.nodes:
             copy = graph.node_copy(node, copies.__getitem__)

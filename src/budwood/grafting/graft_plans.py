@@ -243,11 +243,7 @@ class _Names:
         return name if self._is_free(name) else self.of(kind)
 
     def given(self, name: str) -> str:
-        """A name that the user chose.
-
-        Raises:
-            ConfigError: If it is taken, or no name of a module.
-        """
+        """A name that the user chose."""
         if not name or "." in name or not self._is_free(name):
             raise ConfigError(
                 f"A new layer cannot be called {name!r}: "

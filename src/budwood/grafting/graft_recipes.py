@@ -98,12 +98,7 @@ class GraftRecipe:
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "GraftRecipe":
-        """What `to_json` gave, or the `[graft]` table of a recipe.
-
-        Raises:
-            ConfigError: If a key is unknown (the nearest is named) or a value impossible.
-            UnknownName: If a donor is unknown.
-        """
+        """What `to_json` gave, or the `[graft]` table of a recipe."""
         require_all(unknown_keys(table, ("layers", "input", "adapt", "classes"), "graft"))
         layers = table.get("layers")
         if not isinstance(layers, list) or not layers:

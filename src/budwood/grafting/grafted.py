@@ -90,12 +90,7 @@ def graft(
 
 
 def regraft(origin: Origin) -> nn.Module:
-    """The structure that a graft had, in eval mode, to load its saved state into.
-
-    Raises:
-        UnknownName: If a donor is not known any more.
-        ConfigError: If the origin is no graft's.
-    """
+    """The structure that a graft had, in eval mode, to load its saved state into."""
     if origin.graft is None:
         raise ConfigError(f"{origin.architecture} is no graft.")
     recipe = GraftRecipe.from_json(origin.graft)

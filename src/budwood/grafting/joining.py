@@ -44,11 +44,7 @@ class Socket:
     """True if it must not be fed with maps, though PyTorch would let it."""
 
     def gives(self, shape: Shape) -> Shape:
-        """The shape that it makes of another.
-
-        Raises:
-            CutError: If it cannot take it.
-        """
+        """The shape that it makes of another."""
         if self.vectors_only and len(shape) != 1:
             raise CutError("it takes rows of features, not maps")
         module = self.made_for(shape[0])
@@ -87,11 +83,7 @@ def on_shapes(module: nn.Module) -> nn.Module:
 
 
 def join(before: End, socket: Socket, adapt: bool) -> Joint:
-    """Join a layer to what comes before it, through adapters only if it does not fit.
-
-    Raises:
-        CutError: If it does not fit, and adapters are not wanted or do not help.
-    """
+    """Join a layer to what comes before it, through adapters only if it does not fit."""
     try:
         return Joint((), socket.gives(before.shape))
     except CutError as failure:

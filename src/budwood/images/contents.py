@@ -23,11 +23,7 @@ def workers() -> int:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of the file at `path`.
-
-    Raises:
-        PhotoError: If the file has vanished or may not be read; `file` names it.
-    """
+    """The bytes of the file at `path`."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -39,12 +35,7 @@ def read(path: Path) -> bytes:
 
 
 def files_digest(paths: Sequence[Path], about: str) -> str:
-    """A name for what is found out about these files; another once one of them changes.
-
-    Args:
-        paths: The files.
-        about: All else that it depends on.
-    """
+    """A name for what is found out about these files; another once one of them changes."""
     seen = hashlib.blake2b(about.encode())
     for path in paths:
         try:
@@ -96,33 +87,21 @@ class Contents:
         return path in self._files
 
     def digest_of(self, path: Path) -> bytes:
-        """The digest of a file, which is read only if it is new or has changed.
-
-        Raises:
-            PhotoError: If the file cannot be read.
-        """
+        """The digest of a file, which is read only if it is new or has changed."""
         known = self._digests.get(path)
         if known is not None and known[0] == _version(path):
             return known[1]
         return self._read(path, keep=True)[0]
 
     def read(self, path: Path) -> bytes:
-        """The bytes of a file, which are kept as far as there is room until they are taken.
-
-        Raises:
-            PhotoError: If the file cannot be read.
-        """
+        """The bytes of a file, which are kept as far as there is room until they are taken."""
         kept, known = self._files.get(path), self._digests.get(path)
         if kept is not None and known is not None and known[0] == _version(path):
             return kept[1]
         return self._read(path, keep=True)[1]
 
     def take(self, path: Path) -> tuple[bytes, bytes]:
-        """A file's digest and bytes: those that were kept, which are let go, or read now.
-
-        Raises:
-            PhotoError: If the file cannot be read.
-        """
+        """A file's digest and bytes: those that were kept, which are let go, or read now."""
         return self._released(path) or self._read(path, keep=False)
 
     def let_go(self, paths: Iterable[Path]) -> None:

@@ -188,10 +188,6 @@ def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
     Args:
         data: The bytes of the file.
         megapixels: The largest photo to accept.
-
-    Raises:
-        PhotoError: If the bytes are no photo, end too early, are damaged, or unfold to too many
-            pixels. The path is not known here: the caller adds `file`.
     """
     return decode_reduced(data, lambda height, width: 1, megapixels=megapixels).photo
 
@@ -213,20 +209,13 @@ def decode_reduced(
         megapixels: The largest photo to accept, at its full size.
         depth: What is black and white in samples of more than 8 bits; None: their full range.
         on_oddity: Told what is odd about a photo that can be read.
-
-    Raises:
-        PhotoError: As `decode`.
     """
     with decoding(data, reduce, megapixels=megapixels, depth=depth, on_oddity=on_oddity) as decoded:
         return decoded
 
 
 def deep_samples_of(data: bytes, *, megapixels: float = MEGAPIXELS) -> Samples | None:
-    """The samples of a photo of more than 8 bits, as they are stored; None of any other.
-
-    Raises:
-        PhotoError: As `decode`.
-    """
+    """The samples of a photo of more than 8 bits, as they are stored; None of any other."""
     with _one_boundary("photo"):
         header = read_header(data)
     if header.format not in ("png", "tiff"):

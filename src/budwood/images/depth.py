@@ -57,11 +57,7 @@ class Depth:
     """Kind, black and white, in the order of kinds."""
 
     def __init__(self, ranges: Mapping[str, Sequence[float]] | None = None) -> None:
-        """A range for each kind; the others have their full one.
-
-        Raises:
-            ConfigError: If a kind is unknown or a range is empty.
-        """
+        """A range for each kind; the others have their full one."""
         ranges = ranges or {}
         for kind, span in ranges.items():
             if kind not in FULL_RANGES:
@@ -102,9 +98,6 @@ class Depth:
 
 def eight_bits(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[np.uint8]:
     """Values as 0 (black or below) to 255 (white or above). NaN is black.
-
-    Raises:
-        PhotoError: If there is no number among the values.
 
     Example:
         >>> eight_bits(np.array([[0.0, 0.5, 7.0]]), 0, 1)

@@ -22,12 +22,7 @@ TRUNCATED = "The photo ends too early (truncated)."
 
 
 def undecodable(reason: str, kind: str = "photo") -> PhotoError:
-    """The error of a photo that looks like one but that no decoder reads.
-
-    Args:
-        reason: A decoder's word.
-        kind: What the file is, such as `TIFF (640 x 480, 12 bits a channel)`.
-    """
+    """The error of a photo that looks like one but that no decoder reads."""
     return PhotoError(
         f"The {kind} is damaged or of a rare kind: {reason.rstrip('.')}.",
         next="If other programs show it, convert it, for example: magick FILE out.png.",
@@ -70,12 +65,7 @@ _PIXEL_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Name, start and end of each chunk's content, up to `IEND` or where the bytes end.
-
-    Raises:
-        PhotoError: If the bytes end before or within the pixels. What is cut off after them is not
-            used; whether all rows are there is told when they are decoded.
-    """
+    """Name, start and end of each chunk's content, up to `IEND` or where the bytes end."""
     at, name, has_pixels = 8, b"", False
     while name != b"IEND":
         start, name = at + 8, data[at + 4 : at + 8]
@@ -112,9 +102,6 @@ def directory(data: bytes, at: int | None = None) -> tuple[dict[int, int], int]:
     Args:
         data: The bytes of the file.
         at: Where the page's directory is; None is the first page.
-
-    Raises:
-        struct.error: If the bytes end before.
     """
     order = "<" if data.startswith(b"II") else ">"
     is_big = data[2:4] in (b"+\0", b"\0+")
@@ -199,11 +186,7 @@ class DecodedPhoto:
 
 
 def read_header(data: bytes) -> Header:
-    """The photo's format, size and orientation, from its bytes.
-
-    Raises:
-        PhotoError: If the bytes are no photo, are cut off, or are of a format that is not read.
-    """
+    """The photo's format, size and orientation, from its bytes."""
     for format in FORMATS:
         if format.begins(data):
             return format.header(data)
@@ -214,9 +197,6 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment's content, up to the first scan or the end.
 
     What lies between two segments is skipped, as every decoder does.
-
-    Raises:
-        PhotoError: If the bytes end before a scan begins.
     """
     at = 2
     while True:

@@ -43,9 +43,6 @@ def decode_jpeg(
     """The photo `h w 3` as stored, at a fraction of its size, and what is odd about it.
 
     None if libjpeg-turbo will not judge it (an odd sampling of colours): that is no damage.
-
-    Raises:
-        PhotoError: If rows are missing or damaged.
     """
     if header.has_end:
         try:
@@ -69,11 +66,7 @@ def decode_jpeg(
 
 
 def in_order(data: bytes, header: Header) -> bytes:
-    """The JPEG with nothing but what decides its pixels, and with an end.
-
-    Raises:
-        PhotoError: If it has no end, and not all of its scans.
-    """
+    """The JPEG with nothing but what decides its pixels, and with an end."""
     parts = [b"\xff\xd8"]
     scan, rows = 0, len(data)
     for marker, start, end in jpeg_segments(data):

@@ -51,9 +51,6 @@ def decode_with_pillow(
         check_size: Called with height and width before any pixel is decoded.
         reduce: By how much a photo of that height and width, as stored, may be reduced.
         depth: What is black and white in samples of more than 8 bits.
-
-    Raises:
-        PhotoError: If Pillow cannot read it to its end.
     """
     with _in_plain_words(header):
         image = _opened(data, header)
@@ -77,11 +74,7 @@ def decode_with_pillow(
 def deep_samples(
     data: bytes, header: Header, check_size: Callable[[int, int], None]
 ) -> Samples | None:
-    """The samples of an image of more than 8 bits; None of any other.
-
-    Raises:
-        PhotoError: If it cannot be read to its end.
-    """
+    """The samples of an image of more than 8 bits; None of any other."""
     with _in_plain_words(header):
         image = _opened(data, header)
         if image is None:

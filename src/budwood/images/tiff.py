@@ -111,10 +111,6 @@ def read_tiff(
         data: The bytes of the file.
         check_size: Called with height and width before any pixel is decoded.
         depth: What is black and white in samples of more than 8 bits.
-
-    Raises:
-        PhotoError: If it is of a kind that is not read, or ends too early.
-        Exception: Whatever tifffile raises of a damaged file.
     """
     with _first_page(data, check_size) as page:
         orientation = page.tags.get(274)
@@ -124,9 +120,6 @@ def read_tiff(
 def tiff_samples(data: bytes, check_size: Callable[[int, int], None]) -> Samples | None:
     """The samples of the first page, if they have more than 8 bits and the file does not say what
     is black and white.
-
-    Raises:
-        PhotoError: As `read_tiff`.
     """
     with _first_page(data, check_size) as page:
         values, mode = _values(page), _MODES[page.photometric]

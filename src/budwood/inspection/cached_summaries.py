@@ -16,11 +16,7 @@ from budwood.machine import installed_version
 
 
 def cached_summary(about: object, make: Callable[[], Summary]) -> Summary:
-    """The summary of a network, made if it is not kept already, or not whole.
-
-    Args:
-        about: The network's name and all that changes it, as JSON can say it.
-    """
+    """The summary of a network, made if it is not kept already, or not whole."""
     file = home() / "summaries" / f"{_key(about)}.json"
     with suppress(OSError, ValueError):  # damaged: the digest is not that of the rest
         digest, content = file.read_bytes().split(b"\n", 1)

@@ -84,9 +84,6 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
 
     Layers are in the mode the network is in, except that normalisation keeps its statistics.
 
-    Raises:
-        ConfigError: If the network cannot run on this shape.
-
     Example:
         >>> visits = dry_run(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (1, 3, 5, 5))
         >>> visits["0"].input, visits["0"].output, visits["0"].macs

@@ -25,11 +25,6 @@ def size_formula(layer: nn.Module, input: Shape | None, output: Shape | None) ->
 
     One formula where both are the same, else two, height first, with a semicolon between them.
 
-    Args:
-        layer: A layer without others in it.
-        input: Shape of what it was given, the batch first.
-        output: Shape of what it gave back.
-
     Returns:
         None where the layer leaves the size as it is, or no formula comes to the output's.
 
@@ -80,10 +75,6 @@ def parameters_formula(
 
     Convolutions: channels out × channels in × kernel + bias. Linear layers: in × out + bias. With
     groups each channel sees a part of the channels in, and the division shows.
-
-    Args:
-        layer: A layer; what is in layers below it does not count.
-        counted: Those of its parameters that count; by default all.
 
     Returns:
         None if there are none.

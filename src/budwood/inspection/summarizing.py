@@ -129,10 +129,6 @@ def rows_of(network: nn.Module, visits: Mapping[str, Visit]) -> list[LayerRow]:
 
     What is shared is counted where it comes first.
 
-    Args:
-        network: Any network.
-        visits: What `dry_run` found.
-
     Example:
         >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
         >>> [row.operation for row in rows_of(net, {})]

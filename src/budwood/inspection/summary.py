@@ -57,10 +57,6 @@ class Summary:
 
         A leaf that neither runs nor holds parameters is left out.
 
-        Args:
-            width: Columns of the terminal. If the table is wider, each layer takes a few lines
-                instead; nothing is cut off.
-
         Example:
             >>> from torch import nn
             >>> from budwood import summarize

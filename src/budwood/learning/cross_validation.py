@@ -36,11 +36,7 @@ def folds_to_hold_out(
     folds: int | None = None,
     seed: int = 0,
 ) -> NDArray[np.int64]:
-    """The folds in which these photos are held out in turn, if they can be.
-
-    Raises:
-        DataError: If they cannot: whichever fold is held out, two classes must be left.
-    """
+    """The folds in which these photos are held out in turn, if they can be."""
     found = make_folds(labels, folds, groups=groups, seed=seed)
     if not can_be_held_out(labels, found):
         classes = len(np.unique(labels))
@@ -71,9 +67,6 @@ def cross_validated(
         k: Classes.
         config: Folds and seed, and the penalty, if it is not to be chosen.
         groups: `n`, photos of one group are held out together; None: each stands for itself.
-
-    Raises:
-        DataError: If two classes do not have two photos, or a feature is not finite.
 
     Example:
         >>> import torch

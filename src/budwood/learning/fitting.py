@@ -56,18 +56,6 @@ def fit_plan(
 
     With it come what such a network says of photos that it has not learned from, or None if that
     is not known, and the rows that the training photos are judged by.
-
-    Args:
-        plan: How the network is cut, and whether its head is solved.
-        train: Photos to learn from.
-        val: Photos that steer early stopping, and that probabilities are calibrated on where they
-            stopped nothing.
-        training: How a graft is trained.
-        probe: How a linear head is solved.
-
-    Raises:
-        PhotoError: If a photo is broken.
-        FrozenChanged: If a frozen tensor changed.
     """
     before = {name: digest_of(tensor) for name, tensor in frozen_tensors(plan.network).items()}
     gathered = require_readable(plan.training_rows(train.paths))
@@ -136,11 +124,7 @@ def _held_out(
 
 
 def require_readable(gathered: FeatureSet) -> FeatureSet:
-    """The same rows.
-
-    Raises:
-        PhotoError: If a photo is broken; `file` is the first.
-    """
+    """The same rows."""
     if not gathered.unreadable:
         return gathered
     path, reason = next(iter(gathered.unreadable.items()))

@@ -74,9 +74,6 @@ def photo_times(
         trunk: Pixels to a tuple of tensors.
         preprocessing: From file bytes to pixels.
         paths: Photos, of which evenly spread ones are taken.
-
-    Raises:
-        PhotoError: If none of the first can be read.
     """
     unreadable: dict[Path, str] = {}
     spread = _spread(paths)
@@ -369,21 +366,10 @@ def forecasts(
 
     The network has random weights: they take as long.
 
-    Args:
-        model: Name of the network.
-        classes: Of the photos.
-        training: Photos to train on.
-        judged: How many more are to be judged.
-
     Returns:
         The forecasts, without what a command takes before it builds a network, and without one of
         the last stage where the network has no stages; how the photos were; and the seconds that
         measuring took.
-
-    Raises:
-        UnknownName: If no network is called so.
-        CutError: If it cannot be cut.
-        PhotoError: If none of a sample of the photos can be read.
     """
     started = time.perf_counter()
     network = build(model, weights="none", classes=classes)

@@ -30,18 +30,6 @@ def hits_of_folds(
     Each fold's head is fitted as the whole one is, the choice of its penalty included; a graft that
     is trained starts from the plan's present weights each time, and without early stopping. The
     plan's network stays as it is.
-
-    Args:
-        plan: How the network is cut, and whether its head is solved.
-        photos: Every one is answered.
-        k: Folds; every class is spread evenly over them.
-        training: How a graft is trained.
-        probe: How a linear head is solved.
-        seed: Of the folds.
-
-    Raises:
-        ConfigError: If there cannot be so many folds.
-        PhotoError: If a photo is broken.
     """
     require_folds(photos, k)
     gathered = require_readable(plan.training_rows(photos.paths))
@@ -67,11 +55,7 @@ def hits_of_folds(
 
 
 def require_folds(photos: Split, k: int) -> list[str]:
-    """Check that photos can be put into so many folds; what the user should know of them.
-
-    Raises:
-        ConfigError: If they cannot.
-    """
+    """Check that photos can be put into so many folds; what the user should know of them."""
     if k < 2:
         raise ConfigError(f"{k} folds were asked for.", expected="There must be at least 2.")
     name, least = min(photos.counts().items(), key=lambda item: item[1])

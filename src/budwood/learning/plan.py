@@ -142,10 +142,6 @@ class Plan:
 
         A trial counts for the photos it was for, and for any part of them. Photos that cannot be
         read are passed over.
-
-        Raises:
-            EngineError: If the trunk cannot be quantised.
-            DataError: If no probe can be fitted to these photos.
         """
         if self._asked.precision != "int8":
             return None
@@ -204,11 +200,7 @@ class Plan:
         return top1(self._judged.graft, gathered.rows, self._judged.row_bytes, labels)
 
     def answers(self, pixels: Pixels, spec: EngineSpec) -> Logits:
-        """What the network answers to a few decoded photos through an engine, trusted or not.
-
-        Raises:
-            EngineError: If the engine cannot run this network.
-        """
+        """What the network answers to a few decoded photos through an engine, trusted or not."""
         key = trunk_key(frontier_keys(self._judged), pixels.shape[1:])
         engine = build_engine(self._judged.trunk, spec, pixels[:1], key)
         rows = tuple(torch.from_numpy(tensor) for tensor in engine.run(pixels))

@@ -69,13 +69,6 @@ def settle_precision(
     For auto: fp32 without convolutions, or for a few steps. Else both are tried on one batch, and
     the graft is left as it was: weights, running statistics, slopes, modes and random state. Which
     is faster is remembered, so that on one machine the same training always takes the same.
-
-    Args:
-        graft: What is trained.
-        loss: Of the first batch.
-        steps: How many the whole training has.
-        wanted: What was asked for.
-        reporter: Told what the user should know, and how far the work is.
     """
     if wanted != "auto":
         return wanted
@@ -259,9 +252,6 @@ def try_int8(
         config: How probes are fitted.
         groups: Of each photo: those of one group are held out together; None: each stands for
             itself.
-
-    Raises:
-        DataError: If the two are not of the same photos, or a probe cannot be fitted to them.
     """
     if not len(reference) == len(int8) == len(labels):
         raise DataError(

@@ -173,9 +173,6 @@ def held_out_logits(
         folds: `n`, a fold for each row, at least two; see `make_folds`.
         penalty: That of a probe fitted to all rows, or any other.
         bias: False for a layer without one.
-
-    Raises:
-        DataError: As `fit_probe`, and if there are not at least two folds.
     """
     y = labels.detach().cpu()
     blocks = blocks_for(features, y, num_classes, bias)
@@ -186,11 +183,7 @@ def held_out_logits(
 
 
 def blocks_for(features: Features | RowSource, y: Labels, k: int, bias: bool) -> Blocks:
-    """Standardised features in blocks of a size that suits `k` classes.
-
-    Raises:
-        DataError: As `fit_probe`.
-    """
+    """Standardised features in blocks of a size that suits `k` classes."""
     rows = FeatureRows(features) if isinstance(features, Tensor) else features
     _require_classes(len(rows), y, k)
     d = rows.take(range(1))[0].shape[1]
@@ -234,10 +227,6 @@ def probed_layer(graft: nn.Module, shapes: Sequence[tuple[int, ...]]) -> nn.Line
     """The layer that `fit_probe` can solve: the graft's only trainable one, linear, and its last.
 
     None if there is no such layer, or a part of it is frozen.
-
-    Args:
-        graft: The graft of a cut that was made in eval mode.
-        shapes: The shape of each frontier tensor for one photo.
     """
     layers = [m for m in graft.modules() if _trains_itself(m)]
     if len(layers) != 1 or not isinstance(layers[0], nn.Linear):

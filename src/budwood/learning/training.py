@@ -76,10 +76,6 @@ def train_graft(
         config: Epochs, optimizer and so on.
         validate: Gives loss and top-1 on photos that are not trained on.
         reporter: Told what the user should know, and how far the work is.
-
-    Raises:
-        ConfigError: If nothing in the graft trains, or patience has no validation photos.
-        DataError: If the loss is no longer finite.
     """
     parameters = [p for p in graft.parameters() if p.requires_grad]
     if not parameters:

@@ -81,9 +81,6 @@ def partial_fits(
         penalty: L2 penalty on standardised features of all rows; a part has its share of it.
         groups: `n`, images of one group have one number; None: each image stands for itself.
         seed: Of folds and parts; another seed has unrelated ones.
-
-    Raises:
-        DataError: As `fit_probe`.
     """
     y = labels.detach().cpu()
     axes = axes_of(blocks_for(rows, y, num_classes, True))

@@ -76,9 +76,6 @@ def find(name: str) -> Architecture:
 
     `efficientnet_phi(1.5)`, with any number from 0 to 20, is EfficientNet scaled by its rule.
 
-    Raises:
-        UnknownName: If there is none; the message names the nearest.
-
     Example:
         >>> find("timm/resnet50").source, find("resnet50").source
         ('timm', 'torchvision')

@@ -183,12 +183,7 @@ def _percents(values: Sequence[float]) -> AxisScale:
 
 
 def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
-    """Accuracy over confidence, with intervals, beside the diagonal of perfect calibration.
-
-    Args:
-        bins: Those that hold photos.
-        words: The reader's language.
-    """
+    """Accuracy over confidence, with intervals, beside the diagonal of perfect calibration."""
     whole = AxisScale(0, 1, _TENTHS, lambda share: percent(share, 0))
     chart = Chart(words["reliability.chart"], whole, whole, words["confidence"], words["accuracy"],
                   width=360, height=340)  # fmt: skip

@@ -131,11 +131,7 @@ def model_card(facts: ReportData, words: Words) -> str:
 
 
 def write_pages(facts: ReportData, folder: Path, words: Words) -> tuple[Path, Path]:
-    """Put the report and the card into a folder, each whole or not at all.
-
-    Raises:
-        OSError: If they cannot be written.
-    """
+    """Put the report and the card into a folder, each whole or not at all."""
     made = (folder / REPORT, report_page(facts, words)), (folder / CARD, model_card(facts, words))
     for path, text in made:
         with whole_file(path) as file:

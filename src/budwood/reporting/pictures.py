@@ -60,13 +60,7 @@ def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[n
 
 
 def tiled(tiles: NDArray[np.floating], most: int = 256, least: int = 32) -> NDArray[np.uint8]:
-    """Tiles `n c h w` of 0 to 1 side by side in one picture `h w 3`.
-
-    Args:
-        tiles: One or three channels each.
-        most: Tiles that are shown at most.
-        least: Pixels that each is wide at least.
-    """
+    """Tiles `n c h w` of 0 to 1 side by side in one picture `h w 3`."""
     n, _, height, width = tiles.shape
     n = min(n, most)
     across = int(np.ceil(np.sqrt(n)))
@@ -88,12 +82,7 @@ SMALL = Preprocessing(size=(SIDE, SIDE), resize=SIDE, mean=(0.5, 0.5, 0.5), std=
 
 
 def thumbnails(paths: Iterable[Path], depth: Depth | None = None) -> dict[Path, str]:
-    """The photos that can be read, as addresses to put into a page.
-
-    Args:
-        paths: Photos.
-        depth: What is black and white in those of more than 8 bits.
-    """
+    """The photos that can be read, as addresses to put into a page."""
     small = replace(SMALL, depth=depth or Depth())
     wanted = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(workers()) as pool:
@@ -128,17 +117,7 @@ AT_ONCE = 4
 def maps_of(
     model: Classifier, paths: Sequence[Path], classes: Sequence[int]
 ) -> tuple[str, dict[Path, str]]:
-    """The layer that is shown, and each photo with its map laid over it as an address.
-
-    Args:
-        model: A classifier.
-        paths: Photos that can be read.
-        classes: What each is taken for: the map shows what speaks for that.
-
-    Raises:
-        ConfigError: If no layer of the network gives a map.
-        PhotoError: If a photo can no longer be read.
-    """
+    """The layer that is shown, and each photo with its map laid over it as an address."""
     layer, found = "", {}
     for start in range(0, len(paths), AT_ONCE):
         some = paths[start : start + AT_ONCE]

@@ -121,16 +121,7 @@ def write_photos(file: Path, photos: Sequence[ListedImage]) -> None:
 
 
 def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | None) -> RunRecord:
-    """What is in the folder of a run, but for its capsule.
-
-    Args:
-        folder: That `budwood train` wrote.
-        versions: Of the capsule.
-        fingerprint: Likewise.
-
-    Raises:
-        ConfigError: If it is no folder of a run, or a file in it is damaged.
-    """
+    """What is in the folder of a run, but for its capsule."""
     request, file = settings_of_run(folder), folder / RESULT
     if request is None or not file.is_file():
         raise ConfigError(
@@ -172,9 +163,6 @@ def photos_of(folder: Path, request: Settings) -> tuple[ListedImage, ...]:
     """The photos that a run used, there or not; none if that is not known.
 
     Runs of before there was a list are split again, as they were then, if the folder is there.
-
-    Raises:
-        ConfigError: If the list is damaged.
     """
     file = folder / PHOTOS
     if file.is_file():

@@ -117,9 +117,6 @@ def facts_of(
         model: Its classifier, fitted or loaded.
         gathered: Rows for judging of the run's photos that are still there.
         is_full: False leaves out what takes seconds: maps, learning curve, probably wrong labels.
-
-    Raises:
-        PhotoError: If a photo vanishes while it is looked at.
     """
     look = _Look(record, model, gathered, is_full)
     wrong, unsure = look.worst()
@@ -362,11 +359,7 @@ def _trained(network: nn.Module) -> tuple[str, ...]:
 
 
 def remove_pages(folder: Path) -> None:
-    """Remove the pages of an earlier run that is being replaced: they tell of another classifier.
-
-    Raises:
-        OSError: If that is not possible.
-    """
+    """Remove the pages of an earlier run that is being replaced: they tell of another classifier."""
     for name in (REPORT, CARD):
         (folder / name).unlink(missing_ok=True)
 
@@ -388,9 +381,6 @@ def leave_page(
         photos: Those that were used.
         model: Fitted to them.
         gathered: Their rows for judging.
-
-    Raises:
-        OSError: If something cannot be written.
     """
     used = listed(photos)
     write_photos(folder / PHOTOS, used)

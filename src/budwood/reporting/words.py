@@ -36,11 +36,7 @@ class Words:
 
 @cache
 def words_of(language: str) -> Words:
-    """The words of a language.
-
-    Raises:
-        ConfigError: If it is not one of ours.
-    """
+    """The words of a language."""
     if language not in LANGUAGES:
         raise ConfigError(
             f"There is no report in the language {language!r}.",

@@ -38,9 +38,6 @@ def follow_overwritten_values(record: Record) -> None:
     """Let all that reads an overwritten value later read the result of the overwriting.
 
     The order of nodes alone then decides what each of them sees.
-
-    Raises:
-        UntraceableError: If a part of an overwritten value is read later, which no graph can say.
     """
     sharing = SharedMemory(record)
     for node, sources in record.overwrites.items():
@@ -263,12 +260,7 @@ class LastModuleCut:
 
 
 def split_at_last_module(network: nn.Module, example: Tensor, reason: str) -> LastModuleCut:
-    """The halves, if all that trains lies in the one module that runs last.
-
-    Raises:
-        CutError: If more than that module trains, the network does more with its output, or what
-            comes before it gives another value each time.
-    """
+    """The halves, if all that trains lies in the one module that runs last."""
     name = _largest_that_trains(network)
     trunk = _UpTo(network, name) if name else None
     if trunk is None or not (entering := _what_enters(network, name, example)):

@@ -39,11 +39,7 @@ class Flow:
     """
 
     def __init__(self, shapes: Shapes) -> None:
-        """Decide each node's side.
-
-        Raises:
-            UntraceableError: If something that trains runs where gradients are switched off.
-        """
+        """Decide each node's side."""
         self._shapes = shapes
         self._traced = shapes.traced
         self._record = shapes.record
@@ -58,11 +54,7 @@ class Flow:
         self._refuse_stopped_gradients()
 
     def frontier(self) -> tuple[fx.Node, ...]:
-        """The nodes whose values, one row a photo, are handed from trunk to graft.
-
-        Raises:
-            CutError: If the network's output does not depend on its input.
-        """
+        """The nodes whose values, one row a photo, are handed from trunk to graft."""
         shapes = self._shapes
         crossing = self._crossing()
         if not crossing:
@@ -226,9 +218,6 @@ def chain_of(graft: nn.Module) -> tuple[Step, ...] | None:
     """The layers of a graft in their order, if it is a row of linear layers and ReLUs.
 
     None of any other graft. What does nothing in eval mode, as dropout, is left out.
-
-    Args:
-        graft: The graft of a cut that was made in eval mode.
 
     Example:
         >>> import torch

@@ -243,11 +243,7 @@ class Shapes:
         return int(torch.Size(shape).numel()) * dtype.itemsize
 
     def growth(self, node: fx.Node) -> Any:
-        """A node's value that is no tensor, with every number that follows the batch marked.
-
-        Raises:
-            CutError: If it depends on the batch in a way other than as a multiple of it.
-        """
+        """A node's value that is no tensor, with every number that follows the batch marked."""
         return self._compare(self.record.values[node], self._other_values[node], node)
 
     @cached_property
@@ -290,9 +286,6 @@ def probe_shapes(traced: Traced, example: Tensor) -> Shapes:
     They are found on shapes alone. Only code that looks at values, and a network that runs in less
     time than PyTorch needs to import what that takes, is really run: as a copy, on a small batch of
     noise.
-
-    Raises:
-        CutError: If the network cannot be run on such an input at all.
     """
     ways = [(_run_on_shapes, BATCHES), (_run_for_real, REAL_BATCHES)]
     if is_light(traced.root, example):

@@ -102,9 +102,6 @@ def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
     Args:
         network: Takes pixels.
         photo: One input `1 h w c`, of which only shape and type matter.
-
-    Raises:
-        CutError: If its code cannot be traced, or nothing of it comes before its last layer.
     """
     trainable = [p for p in network.parameters() if p.requires_grad]
     network.eval()

@@ -115,11 +115,7 @@ def is_dropping_call(node: fx.Node) -> bool:
 
 
 def random_layer(node: fx.Node) -> nn.Module:
-    """The layer that does what a traced call of a dropout function does, in the mode it is in.
-
-    Raises:
-        CutError: If there is no such layer.
-    """
+    """The layer that does what a traced call of a dropout function does, in the mode it is in."""
     settings = _bound(node)
     kind = _LAYERS.get(_name(node).removesuffix("_"))
     if kind is None:
@@ -229,16 +225,7 @@ class Traced:
 
 
 def trace(network: nn.Module, steps_into: Callable[[str], bool] | None = None) -> Traced:
-    """The network's graph in its present mode.
-
-    Args:
-        network: Any module; it is not changed.
-        steps_into: Told the path of a module, whether the graph shows what is inside; all others
-            are one step each. By default every module is entered that is no layer.
-
-    Raises:
-        UntraceableError: If the network's own `forward` cannot be traced.
-    """
+    """The network's graph in its present mode."""
     settle_torch()
     with TRACING:
         for _ in range(TRIES):
