@@ -116,7 +116,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def mark(folder: Path) -> None:
-    """Make a folder for output, with a file that says so; one that holds other files is not marked."""
+    """Make a folder for output, with a file that says so; one that holds other files is not
+    marked."""
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.iterdir()):
         (folder / MARKER).write_text("Budwood wrote what is here: no photos to learn from.\n")

@@ -68,7 +68,8 @@ class Trust:
         return softmax(logits, self.temperature)
 
     def rule(self, target_error: float) -> SelectiveRule:
-        """Which photos are answered, so that with 90 % confidence the error is at most the target."""
+        """Which photos are answered, so that with 90 % confidence the error is at most the
+        target."""
         return fit_rule(target_error, self.confidence, self.wrong, self.ood, self.groups)
 
     def arrays(self) -> dict[str, NDArray[Any]]:

@@ -359,7 +359,8 @@ def _trained(network: nn.Module) -> tuple[str, ...]:
 
 
 def remove_pages(folder: Path) -> None:
-    """Remove the pages of an earlier run that is being replaced: they tell of another classifier."""
+    """Remove the pages of an earlier run that is being replaced: they tell of another
+    classifier."""
     for name in (REPORT, CARD):
         (folder / name).unlink(missing_ok=True)
 
