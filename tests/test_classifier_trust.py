@@ -191,7 +191,7 @@ def test_groups_reach_every_fold_of_a_fit(photos, monkeypatch):
         seen.append(groups)
         return make_folds(labels, folds, groups=groups, seed=seed)
 
-    for module in ("learning.probe", "learning.held_out", "judging.strangeness"):
+    for module in ("learning.probe", "learning.held_out", "evaluation.ood"):
         monkeypatch.setattr(f"budwood.{module}.make_folds", spy)
     model = built().fit(split.paths, names, groups=groups)
     assert len(seen) >= 3

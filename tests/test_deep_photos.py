@@ -14,7 +14,7 @@ from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import Probe
 from budwood.models.candidates import Candidate
-from budwood.models.info import info, set_depth, set_info
+from budwood.models.info import info, preprocessing_of, set_depth, set_info
 from budwood.reporter import Reporter
 from budwood.reporting.pictures import SMALL, address_of, thumbnails
 from budwood.settings import Settings
@@ -111,7 +111,7 @@ class TestAClassifier:
     def test_cross_validating_a_fresh_one_finds_it(self, deep):
         fresh = classifier()
         fresh.cross_validate(load_folder(deep).train, k=2)
-        assert fresh.plan.network.preprocessing.depth == TWELVE
+        assert preprocessing_of(fresh.plan.network).depth == TWELVE
 
     def test_cross_validating_a_fitted_one_leaves_it(self, fitted, bright):
         model = bw.load(fitted[2], probe=Probe(folds=2, penalty=1.0))

@@ -34,6 +34,7 @@ class Small(nn.Module):
 
     def __init__(self):
         super().__init__()
+        set_info(self, preprocessing=self.preprocessing)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.body = nn.Sequential(

@@ -89,7 +89,7 @@ def test_importing_the_light_side_loads_nothing_heavy(module):
 
 
 def test_the_catalogue_of_networks_needs_no_torch():
-    code = "import sys, budwood; n = len(budwood.models()); print(n, 'torch' in sys.modules)"
+    code = "import sys, budwood; n = len(budwood.list_models()); print(n, 'torch' in sys.modules)"
     count, loaded = python(code).split()
     assert int(count) > 1000
     assert loaded == "False"

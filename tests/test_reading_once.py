@@ -16,6 +16,7 @@ from budwood.images import contents
 from budwood.images.contents import Contents, digest
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.probe import Probe
+from budwood.models.info import set_info
 
 LONG_AGO = 1_600_000_000_123_456_789
 
@@ -25,6 +26,7 @@ class Small(nn.Module):
 
     def __init__(self):
         super().__init__()
+        set_info(self, preprocessing=self.preprocessing)
         torch.manual_seed(0)
         self.body = nn.Sequential(nn.Conv2d(3, 6, 5, 2), nn.ReLU())
         self.head = nn.Linear(6, 2)

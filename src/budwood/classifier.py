@@ -79,7 +79,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     and gives the fitted network as `network_`.
 
     Args:
-        network: From `build`, frozen as it should be; or any module with a `preprocessing`.
+        network: From `build`, frozen as it should be; or any module with a preprocessing
+            (`set_info`).
         training: Epochs, optimizer and so on of mini-batch training; asks for it where it is given.
         probe: How a linear head is fitted.
         extraction: Precision, device and store limit of the frozen part.

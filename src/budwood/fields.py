@@ -181,14 +181,16 @@ def listed(problems: Iterable[str]) -> str:
     return f"{len(numbered)} problems: {' '.join(numbered)}"
 
 
-def unknown_keys(table: Mapping[str, Any], known: Sequence[str], where: str) -> list[ConfigError]:
+def unknown_keys(
+    table: Mapping[str, Any], known: Sequence[str], where: str, noun: str = "key"
+) -> list[ConfigError]:
     """An error for each key that a table should not have; the nearest known one is named."""
     found = []
     for key in table:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
             hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}."
-            found.append(ConfigError(f"{where} has no key {key!r}.", expected=hint))
+            found.append(ConfigError(f"{where} has no {noun} {key!r}.", expected=hint))
     return found
 
 

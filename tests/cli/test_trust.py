@@ -86,7 +86,7 @@ def test_a_test_part_of_its_own_takes_no_part_in_the_folds(place):
             (place.folder / f"photos/{name}/{name}-00.png").read_bytes()
         )
     out = place.run("train", "photos", "--test", "photos-to-test", "--kfold", "2", "--json")
-    assert out.json["kfold"]["photos"] == 30
+    assert out.json["kfold"]["images"] == 30
     assert out.json["images"] == {"train": 30, "val": 0, "test": 3, "unreadable": 0}
 
 
@@ -109,7 +109,7 @@ def test_a_run_is_judged_again_as_it_was_judged_when_it_was_trained(place, preci
 
 def test_folds_of_a_head_that_is_trained_are_trained(told):
     said = told["mlp"].json
-    assert said["kfold"]["photos"] == 30
+    assert said["kfold"]["images"] == 30
     assert said["probe"] is None
     assert said["seconds"]["kfold"] > 0
 
@@ -142,7 +142,7 @@ def test_evaluate_measures_the_target_error_on_its_photos(told):
     said = told["evaluate"].json["abstain"]
     assert said["test"]["images"] == 30
     assert said["test"]["coverage"] == said["test"]["covered"] / 30
-    assert said["test"]["interval"][0] <= said["test"]["error"] <= said["test"]["interval"][1]
+    assert said["test"]["interval"][0] <= said["test"]["selective_error"] <= said["test"]["interval"][1]
     assert "% of the answers are wrong" in told["evaluate text"].out
 
 
@@ -171,8 +171,8 @@ def test_train_evaluate_predict_and_both_pages_count_the_same_photos_as_unknown(
     assert report.code == 0
     page = (place.folder / "runs/unknowns/report.html").read_text()
     assert (
-        f"it answers {test['answered']} of the 27 test photos and says unknown to the others: "
-        f"{test['unsure']} are too unsure, {test['ood']} out of distribution"
+        f"it answers {test['covered']} of the 27 test photos and says unknown to the others: "
+        f"{test['low_confidence']} are too unsure, {test['ood']} out of distribution"
     ) in page
     with_torch = place.python(
         "import budwood as bw, pathlib;"

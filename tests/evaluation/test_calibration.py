@@ -95,7 +95,7 @@ def test_a_temperature_changes_no_prediction_and_lowers_the_loss():
 def test_reliability_by_hand():
     p = np.array([[0.95, 0.05], [0.95, 0.05], [0.35, 0.65], [0.45, 0.55]])
     found = reliability(p, np.array([0, 1, 1, 1]))
-    assert [(b.low, b.photos, b.accuracy) for b in found.bins] == [
+    assert [(b.low, b.images, b.accuracy) for b in found.bins] == [
         (0.5, 1, 1.0),
         (0.6, 1, 1.0),
         (0.9, 2, 0.5),

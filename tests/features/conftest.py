@@ -14,7 +14,7 @@ from budwood.features.extraction import Progress
 from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
 from budwood.features.store import stored_makers
 from budwood.images.preprocessing import Preprocessing
-from budwood.models.info import info
+from budwood.models.info import info, set_info
 from budwood.models.prepared import Prepared
 from budwood.reporter import Reporter
 from budwood.surgery.cutting import Cut, cut
@@ -33,6 +33,7 @@ class Tiny(nn.Module):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
+        set_info(self, preprocessing=self.preprocessing)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.features = nn.Sequential(

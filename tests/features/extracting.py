@@ -22,7 +22,7 @@ from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction, FeatureExtractor
 from budwood.features.torch_engine import TorchEngine
 from budwood.images.preprocessing import Preprocessing
-from budwood.models.info import info
+from budwood.models.info import info, set_info
 from budwood.models.prepared import Prepared
 from budwood.reporter import SILENT
 from budwood.surgery.cutting import cut
@@ -33,6 +33,7 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__()
+        set_info(self, preprocessing=self.preprocessing)
         torch.manual_seed(0)
         self.conv = nn.Conv2d(3, 16, 3).requires_grad_(False)
         self.classifier = nn.Linear(16, 2)

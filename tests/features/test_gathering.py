@@ -19,7 +19,7 @@ from budwood.features.rows import LiveRows
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.verification import spread_error
 from budwood.images import contents
-from budwood.models.info import info
+from budwood.models.info import info, set_info
 from budwood.models.prepared import Prepared
 from budwood.reporter import SILENT
 
@@ -171,7 +171,7 @@ def test_another_engine_preprocessing_or_weight_is_another_row(bench, draw, tiny
     assert bench().gather(paths).misses == 3
     assert bench(tiny(seed=1)).gather(paths).misses == 3
     other = tiny()
-    other.preprocessing = tiny.preprocessing.at_size(24)
+    set_info(other, preprocessing=tiny.preprocessing.at_size(24))
     assert bench(other).gather(paths).misses == 3
     assert bench(tiny()).gather(paths).misses == 0
 

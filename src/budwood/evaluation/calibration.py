@@ -43,7 +43,7 @@ class Bin:
 
     low: float
     high: float
-    photos: int
+    images: int
     confidence: float
     """Mean probability of the predicted class."""
     accuracy: float
@@ -85,7 +85,7 @@ error 0.050, a perfect classifier shows 0.000 to 0.045 on as many images.
                 {
                     "low": b.low,
                     "high": b.high,
-                    "images": b.photos,
+                    "images": b.images,
                     "confidence": b.confidence,
                     "accuracy": b.accuracy,
                     "interval": list(b.interval),
@@ -206,7 +206,7 @@ def reliability(
         Bin(
             low=i / BINS,
             high=(i + 1) / BINS,
-            photos=int(photos[i]),
+            images=int(photos[i]),
             confidence=float(sure[i] / photos[i]),
             accuracy=float(hits[i] / photos[i]),
             interval=accuracy_interval(

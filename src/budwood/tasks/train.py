@@ -163,7 +163,8 @@ def train(
     Raises:
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
     """
-    require_all(unknown_keys(settings, [*settings_of(Settings)], "A training"))
+    known = [name for name in settings_of(Settings) if name not in ("data", "recipe")]
+    require_all(unknown_keys(settings, known, "A training", "setting"))
     for name in ("test", "out"):
         if settings.get(name) is not None:
             settings[name] = Path(settings[name])
