@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check catalog bench clean help
+.PHONY: demo test test-all check catalog bench clean help
 
 help:
 	@echo "make demo    install, then train, judge and verify on embedded pictures, offline (about 20 s)"
-	@echo "make test    install with the test tools, then run every test"
+	@echo "make test    install with the test tools, then run the quick tests"
+	@echo "make test-all  every test, as continuous integration does"
 	@echo "make check   format, lint, types, import layers"
 	@echo "make catalog rewrite the catalogue of networks, the CLI reference and the pages on networks"
 	@echo "make bench   the short benchmarks, as JSON and a table (about ten minutes on 2 cores)"
@@ -16,8 +17,12 @@ demo: .venv/.installed
 	@$(BIN)/budwood demo
 
 test: .venv/.installed-dev
-	@echo "== tests (many minutes on 2 cores; tests that need real photos say so when they skip)"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	@echo "== quick tests; make test-all runs the others too (tests that need real photos say so when they skip)"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: .venv/.installed-dev
+	@echo "== all tests (about 20 minutes on 2 cores; tests that need real photos say so when they skip)"
+	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=full $(BIN)/pytest -n 2 --dist loadfile
 
 check: .venv/.installed-dev
 	$(BIN)/ruff format --check src tests benchmarks tools

@@ -8,10 +8,21 @@ import torch
 from hypothesis import settings
 
 # Machines are shared: how long an example takes says nothing.
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("full", deadline=None, max_examples=100)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 ROOT = Path(__file__).parent.parent
+SLOW = ("cli", "contracts", "simulations")
+"""Folders of tests that start processes, build many networks or draw much data; a file or a test
+elsewhere is marked by itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves to `make test-all`."""
+    for item in items:
+        if any(ROOT / "tests" / folder in item.path.parents for folder in SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

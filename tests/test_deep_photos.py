@@ -23,6 +23,8 @@ from budwood.tasks.compare import compare
 from budwood.tasks.evaluate import evaluate
 from budwood.tasks.predict import predict_run
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("dark", "light")
 TWELVE, SIXTEEN = Depth({"uint16": (0, 4095)}), Depth({"uint16": (0, 65535)})
 CLIPPED = (

@@ -10,7 +10,10 @@ import pytest
 
 from budwood.threads import Lock
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+]
 
 SCRIPT = """
 import multiprocessing, os, signal, sys, time

@@ -23,6 +23,8 @@ from budwood.learning.training import Training
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter
 
+pytestmark = pytest.mark.slow
+
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 CLASSES = ("blue", "green", "red")
 

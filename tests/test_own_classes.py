@@ -15,6 +15,8 @@ from budwood.models.torchvision_source import imagenet_classes
 from budwood.run_folders import run_or_network
 from budwood.tasks import preparing
 
+pytestmark = pytest.mark.slow
+
 DOGS, CATS = slice(151, 269), slice(281, 286)
 """Rows of ImageNet's breeds."""
 

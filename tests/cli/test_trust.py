@@ -142,7 +142,11 @@ def test_evaluate_measures_the_target_error_on_its_photos(told):
     said = told["evaluate"].json["abstain"]
     assert said["test"]["images"] == 30
     assert said["test"]["coverage"] == said["test"]["covered"] / 30
-    assert said["test"]["interval"][0] <= said["test"]["selective_error"] <= said["test"]["interval"][1]
+    assert (
+        said["test"]["interval"][0]
+        <= said["test"]["selective_error"]
+        <= said["test"]["interval"][1]
+    )
     assert "% of the answers are wrong" in told["evaluate text"].out
 
 

@@ -7,6 +7,8 @@ from budwood.evaluation.comparison import ComparedNetwork, ComparedStage, Compar
 from budwood.evaluation.pairing import optimism, pairwise_differences
 from budwood.intervals import accuracy_interval, difference_interval
 
+pytestmark = pytest.mark.slow
+
 
 def comparison(right, groups=None):
     """Stages that are right where the rows say so, the quickest first."""

@@ -9,6 +9,8 @@ import torch
 from budwood.evaluation.learning_curve import Forecast, learning_curve
 from budwood.learning.probe import FittedProbe, Probe, fit_probe
 
+pytestmark = pytest.mark.slow
+
 CLASSES, WIDTH = 3, 60
 FRESH = 20_000
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
 from PIL import Image
 from torch import nn
 
@@ -19,9 +18,6 @@ from budwood.models.prepared import Prepared
 from budwood.reporter import Reporter
 from budwood.surgery.cutting import Cut, cut
 from budwood.surgery.freezing import freeze, unfreeze
-
-settings.register_profile("busy machine", deadline=None)  # the first example loads libraries
-settings.load_profile("busy machine")
 
 
 class Tiny(nn.Module):

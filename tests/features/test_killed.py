@@ -16,7 +16,7 @@ import pytest
 from budwood.features.shards import is_intact
 from budwood.features.store import RowStore, stored_makers
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
 PHOTOS, BATCH = 80, 2
 

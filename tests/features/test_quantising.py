@@ -22,6 +22,8 @@ from budwood.images.preprocessing import Preprocessing
 from budwood.models.prepared import Prepared
 from budwood.surgery.cutting import cut
 
+pytestmark = pytest.mark.slow
+
 has_nncf = pytest.mark.skipif(find_spec("nncf") is None, reason="needs the extra int8")
 SIZE = 64
 

@@ -5,11 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 from PIL import Image
-
-settings.register_profile("busy machine", deadline=None)  # the first decoding loads libraries
-settings.load_profile("busy machine")
 
 
 def scene(height=120, width=160, seed=0):

@@ -15,6 +15,8 @@ from budwood.errors import PhotoError
 from budwood.images.decode import decode
 from budwood.images.pillow import rgb
 
+pytestmark = pytest.mark.slow
+
 _spec = importlib.util.spec_from_file_location("corpus", Path(__file__).with_name("corpus.py"))
 corpus = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(corpus)

@@ -9,6 +9,8 @@ from sklearn.preprocessing import StandardScaler
 import budwood as bw
 from budwood.data.splits import Split
 
+pytestmark = pytest.mark.slow
+
 PER_CLASS = 40
 
 

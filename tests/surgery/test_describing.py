@@ -35,6 +35,8 @@ from budwood.surgery import fingerprints as describing
 from budwood.surgery.fingerprints import described, graph_keys, module_key, module_words
 from budwood.surgery.tracing import trace
 
+pytestmark = pytest.mark.slow
+
 
 class Mode(enum.Enum):
     ONE = 1

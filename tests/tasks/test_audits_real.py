@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 from budwood.features.gathering import Extraction
 from budwood.tasks.audit import audit
 
+pytestmark = pytest.mark.slow
+
 COPIES = (
     lambda image: image,
     lambda image: image.resize((image.width // 2, image.height // 2)),
