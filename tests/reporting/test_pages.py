@@ -30,7 +30,7 @@ def test_a_page_is_whole_and_asks_nothing_of_the_network(facts, language):
 
 def test_the_result_is_one_sentence_with_its_interval(facts):
     assert (
-        "Of 28 test photos, resnet50 names the right one of 3 classes for 85.7\N{NO-BREAK SPACE}%. "
+        "resnet50 classifies 85.7\N{NO-BREAK SPACE}% of 28 test photos correctly (3 classes). "
         "95 % interval: 68.5\N{NO-BREAK SPACE}% to 94.3\N{NO-BREAK SPACE}%."
     ).replace("\N{NO-BREAK SPACE}", " ") in said(facts).replace("\N{NO-BREAK SPACE}", " ")
 
@@ -45,8 +45,8 @@ def test_cells_open_their_photos_without_a_script(facts):
     elements = check_page(report_page(facts, EN)).elements
     opening = [a for t, a in elements if t == "button" and "cell" in (a.get("class") or "")]
     assert [a["aria-label"] for a in opening[:2]] == [
-        "daisy taken for daisy: 8 photos",
-        "daisy taken for dog & <b>cat</b>: 1 photos",
+        "daisy predicted as daisy: 8 photos",
+        "daisy predicted as dog & <b>cat</b>: 1 photos",
     ]
     panels = {a["id"] for _, a in elements if "popover" in a}
     assert {a["popovertarget"] for a in opening} == panels

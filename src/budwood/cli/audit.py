@@ -52,7 +52,8 @@ def command(
 ) -> None:
     """Find what is wrong with the photos in DATA.
 
-    Broken, double, leaking, mislabelled, strange and lopsided ones are looked for.
+    Finds unreadable files, duplicates, train/test leaks, label errors, outliers and
+    class imbalance.
 
     Nothing is changed without --fix. Each finding has a reason and says what to do.
 

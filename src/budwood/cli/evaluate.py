@@ -22,9 +22,9 @@ def command(
     as_json: bool,
     debug: bool,
 ) -> None:
-    """Judge the classifier in RUN on the photos in DATA.
+    """Evaluate the classifier in RUN on the photos in DATA.
 
-    Of two runs it says which is better, if these photos tell.
+    With two runs, it tests which one is better on these photos.
 
     DATA is a folder with one subfolder per class; where it has train, val and test folders its
     test photos are taken. Classes are matched by name.

@@ -24,8 +24,8 @@ def command(run: Path, language: str, as_json: bool, debug: bool) -> None:
 
     It is one HTML file with everything in it; a model card lies beside it.
 
-    The page shows the result with its interval, the network, what is taken for what, the photos
-    worth a look and where the network looked on them, how far its probabilities can be trusted,
+    The page shows the result with its interval, the network, the confusion matrix, the photos
+    worth a look and where the network looked on them, its calibration,
     what more photos would bring, and all that is needed to repeat it. It needs no network; photos
     in it are small copies.
 

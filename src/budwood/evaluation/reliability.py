@@ -207,7 +207,7 @@ def crossed(
     """Hits by fold.
 
     Args:
-        right: `n`, whether each photo was named rightly.
+        right: `n`, whether each photo was classified correctly.
         folds: `n`, the fold of each.
         groups: `n`; None: each photo stands for itself.
     """

@@ -56,7 +56,7 @@ class Audit:
 
     def __str__(self) -> str:
         if not self.findings:
-            return f"{count(self.photos, 'photo')}: nothing to complain of."
+            return f"{count(self.photos, 'photo')}: no problems found."
         classes = [f for f in self.findings if f.kind == "imbalance"]  # they come last
         shown = self.findings[: len(self.findings) - max(0, len(classes) - FEW)]
         lines = [f"{f.kind:<10} {f}" for f in shown]
