@@ -25,7 +25,7 @@ ANSWERED_AT_ONCE = 4096
 def hits_of_folds(
     plan: Plan, photos: Split, k: int, training: Training, probe: Probe, seed: int = 0
 ) -> tuple[NDArray[np.bool_], NDArray[np.integer]]:
-    """Which photos are classified correctly by a head that was fitted to the other folds, and the folds.
+    """Which photos a head that was fitted to the other folds classifies correctly, and the folds.
 
     Each fold's head is fitted as the whole one is, the choice of its penalty included; a graft that
     is trained starts from the plan's present weights each time, and without early stopping. The
