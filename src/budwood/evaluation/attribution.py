@@ -138,7 +138,7 @@ def _that_count(network: nn.Module, images: Images, layers: list[Layer]) -> list
         with torch.inference_mode(False), torch.enable_grad():
             answer = network.eval()(images[:1].clone().requires_grad_())
             logits = answer if isinstance(answer, Tensor) else answer[0]
-            slopes = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 logits.amax(), [outputs[layer.name] for layer in wide], materialize_grads=True
             )
     finally:
@@ -146,8 +146,8 @@ def _that_count(network: nn.Module, images: Images, layers: list[Layer]) -> list
             handle.remove()
     return [
         layer
-        for layer, slope in zip(wide, slopes, strict=True)
-        if bool((layer.grid.as_map(slope) != 0).any())
+        for layer, gradient in zip(wide, gradients, strict=True)
+        if bool((layer.grid.as_map(gradient) != 0).any())
     ]
 
 
@@ -197,9 +197,9 @@ def where_it_looked(
         logits = output if isinstance(output, Tensor) else output[0]
         chosen = logits.argmax(1) if classes is None else torch.tensor(list(classes))
         asked = logits.gather(1, chosen[:, None]).sum()
-        (slope,) = torch.autograd.grad(asked, held[0], materialize_grads=True)
-    slope, features = shown.grid.as_map(slope), shown.grid.as_map(held[0].detach())
-    weights = slope.mean((2, 3), keepdim=True)
+        (gradient,) = torch.autograd.grad(asked, held[0], materialize_grads=True)
+    gradient, features = shown.grid.as_map(gradient), shown.grid.as_map(held[0].detach())
+    weights = gradient.mean((2, 3), keepdim=True)
     maps = (weights * features).sum(1, keepdim=True).clamp(min=0)
     maps = interpolate(maps, images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
     highest = maps.amax((1, 2), keepdim=True)

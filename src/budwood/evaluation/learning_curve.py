@@ -42,7 +42,7 @@ from budwood.text import aligned
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Parts of the training images: each twice the one before."""
 POWER = 0.5
-"""With which the part of the error falls that more images take away: the usual rate of what is
+"""With which the part of the error falls that more images take residual: the usual rate of what is
 estimated from a sample. With so few sizes no power can be told from a floor."""
 FALLING, SPREAD, DRIFT = 0.4, 0.3, 0.1
 """Mean and standard deviation of the share of the error that falls, before anything is measured: on
@@ -347,8 +347,8 @@ def _power_law(points: Sequence[Point], covariance: NDArray[np.float64], judged:
     measured, trust, relative = 0.0, 0.0, -last
     if len(n) > 1:
         height = (n / n[-1]) ** -POWER
-        away = height - np.average(height, weights=n)
-        slope = n * away / (n @ away**2)
+        residual = height - np.average(height, weights=n)
+        slope = n * residual / (n @ residual**2)
         measured = float(slope @ errors) / float(errors[-1])
         relative = (slope - measured * last) / errors[-1]
         trust = SPREAD**2 / (SPREAD**2 + float(relative @ covariance @ relative))
@@ -373,12 +373,14 @@ def _image_covariance(
     misses: NDArray[np.float64], groups: NDArray[np.integer] | None
 ) -> NDArray[np.float64]:
     """Of the mean over images, `p p`, where groups are sampled as wholes."""
-    away = misses - misses.mean(1, keepdims=True)
+    residual = misses - misses.mean(1, keepdims=True)
     if groups is not None:
         _, own = np.unique(groups, return_inverse=True)
-        away = np.stack([np.bincount(own, row) for row in away])
-    m = away.shape[1]
-    covariance: NDArray[np.float64] = away @ away.T * m / max(1, m - 1) / misses.shape[1] ** 2
+        residual = np.stack([np.bincount(own, row) for row in residual])
+    m = residual.shape[1]
+    covariance: NDArray[np.float64] = (
+        residual @ residual.T * m / max(1, m - 1) / misses.shape[1] ** 2
+    )
     return covariance
 
 

@@ -227,10 +227,10 @@ def adjusted_p_values(pairs: PairwiseDifferences, best: int) -> NDArray[np.float
     middle = (pairs.high + pairs.low)[best] / 2
     errors = (pairs.high - pairs.low)[best] / (2 * Z)
     # If the two are equal, what they differ by is chance, and its square belongs to the variance.
-    away = np.abs(middle) / np.sqrt(errors**2 + middle**2 / pairs.units)
-    away[best] = 0.0
+    deviation = np.abs(middle) / np.sqrt(errors**2 + middle**2 / pairs.units)
+    deviation[best] = 0.0
     largest = _largest_differences(pairs)
-    reached = len(largest) - np.searchsorted(np.sort(largest), away, side="left")
+    reached = len(largest) - np.searchsorted(np.sort(largest), deviation, side="left")
     p: NDArray[np.float64] = (reached + 1) / (len(largest) + 1)
     return p
 
@@ -276,8 +276,8 @@ def _largest_differences(pairs: PairwiseDifferences) -> NDArray[np.float64]:
     scale = np.where(differ, 1 / np.sqrt(np.where(differ, of_pairs, 1.0)), 0.0).astype(np.float32)
     largest = np.zeros(DRAWS, np.float32)
     for i in range(1, len(variances)):
-        away = np.abs(pairs.noise[:i] - pairs.noise[i]) * scale[i, :i, None]
-        np.maximum(largest, away.max(0), out=largest)
+        deviation = np.abs(pairs.noise[:i] - pairs.noise[i]) * scale[i, :i, None]
+        np.maximum(largest, deviation.max(0), out=largest)
     # Variances of few groups are themselves uncertain: a multivariate t distribution.
     freedom = max(1, pairs.units - 1)
     squares = np.random.default_rng(1).chisquare(freedom, DRAWS)

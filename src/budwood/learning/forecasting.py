@@ -441,7 +441,7 @@ class _Forecaster:
             + self._all * (running + step.forward)
             + loop
         )
-        # Rows are copied a few times, and slopes of values come beside the values.
+        # Rows are copied a few times, and gradients come beside the values.
         rows = 2 * min(this.row_bytes * self._training, IN_MEMORY)
         answered = min(self._training, 1024, EVALUATION_BYTES // this.row_bytes)
         values = max(1.25 * usual.batch_size * step.kept, 1.2 * answered * step.alive)

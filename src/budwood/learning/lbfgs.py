@@ -52,7 +52,7 @@ class Basis:
         return along if self.directions is None else along @ self.directions.T
 
     def along(self, columns: Tensor) -> Tensor:
-        """From slopes of columns to slopes along the axes, `... m`."""
+        """From gradients of columns to gradients along the axes, `... m`."""
         return columns if self.directions is None else columns @ self.directions
 
     def weights(self, columns: Tensor) -> Tensor:
@@ -85,8 +85,8 @@ def _axes_in_span(blocks: Blocks) -> Basis:
     keep = values > values[-1] * 1e-12
     values, left = values[keep], left[:, keep]
     lengths = values.sqrt()
-    flat, one = torch.zeros_like(lengths), torch.ones_like(lengths)
-    coordinates = Blocks(FeatureRows(left * lengths), flat, one, blocks.size)
+    zero, one = torch.zeros_like(lengths), torch.ones_like(lengths)
+    coordinates = Blocks(FeatureRows(left * lengths), zero, one, blocks.size)
     return Basis(coordinates, None, values, z.T @ (left / lengths))
 
 
@@ -102,12 +102,12 @@ def _eigenvectors(products: Tensor) -> tuple[Tensor, Tensor]:
 
 
 MEMORY = 10
-"""Pairs of steps and slopes that are remembered."""
+"""Pairs of steps and gradients that are remembered."""
 ENOUGH = 1e-4
 """Share of the expected decrease that a step must achieve (Armijo)."""
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From variables `p k m+1` to the value `p` and the slope of each problem."""
+"""From variables `p k m+1` to the value `p` and the gradient of each problem."""
 Memory = deque[tuple[Tensor, Tensor, Tensor]]
 
 
@@ -139,13 +139,15 @@ class Regressions:
         self._even = (1 - 1 / k) / k  # curvature of cross entropy where all classes are as likely
         self.shape = (len(shares), k, axes.blocks.width + 1)
 
-    def minimise(self, penalty: float, start: Tensor | None, close: float, steps: int) -> Tensor:
+    def minimise(
+        self, penalty: float, start: Tensor | None, tolerance: float, steps: int
+    ) -> Tensor:
         """The optimum of each problem.
 
         Args:
             penalty: L2 penalty on the columns, of all rows.
             start: Where to begin; None: at zero.
-            close: Stop where every slope is this small a part of that at zero.
+            tolerance: Stop where every gradient is this small a part of that at zero.
             steps: At most this many.
         """
         scale = self._scale(penalty)
@@ -153,16 +155,18 @@ class Regressions:
         begin = begin.to(self._dtype)
 
         def objective(moved: Tensor) -> tuple[Tensor, Tensor]:
-            values, slope = self.value_and_slope(begin + self._columns(moved * scale), penalty)
-            return values, self._along(slope) * scale
+            values, gradient = self.value_and_gradient(
+                begin + self._columns(moved * scale), penalty
+            )
+            return values, self._along(gradient) * scale
 
-        flat = close * _length(self._along(self._slope_at_zero) * scale)
-        return begin + self._columns(_lbfgs(objective, begin, flat, steps) * scale)
+        least_gradient = tolerance * _length(self._along(self._gradient_at_zero) * scale)
+        return begin + self._columns(_lbfgs(objective, begin, least_gradient, steps) * scale)
 
-    def value_and_slope(self, w: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-        """The value of each problem, `p` float64, and its slope: one pass over the rows."""
+    def value_and_gradient(self, w: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+        """The value of each problem, `p` float64, and its gradient: one pass over the rows."""
         p, k, _ = self.shape
-        values, slope = torch.zeros(p, dtype=torch.float64), torch.zeros_like(w)
+        values, gradient = torch.zeros(p, dtype=torch.float64), torch.zeros_like(w)
         for part, rows in self._axes.blocks.each(self._dtype):
             truth = self._labels[part].expand(p, 1, -1)
             shares = self._shares[:, part]
@@ -171,18 +175,18 @@ class Regressions:
             error = log_p.exp_()
             error.scatter_add_(1, truth, error.new_full((1, 1, 1), -1.0).expand_as(truth))
             error *= shares.unsqueeze(1)
-            slope[..., :-1] += (error.view(p * k, -1) @ rows).view(p, k, -1)
-            slope[..., -1] += error.sum(2)
+            gradient[..., :-1] += (error.view(p * k, -1) @ rows).view(p, k, -1)
+            gradient[..., -1] += error.sum(2)
         columns = w[..., :-1]
         own = penalty * self._part
         values += 0.5 * own.view(-1).double() * (columns.double() ** 2).sum((1, 2))
-        slope[..., :-1] += own * columns
-        slope[..., -1] *= self._bias
-        return values, slope
+        gradient[..., :-1] += own * columns
+        gradient[..., -1] *= self._bias
+        return values, gradient
 
     @cached_property
-    def _slope_at_zero(self) -> Tensor:
-        return self.value_and_slope(torch.zeros(self.shape, dtype=self._dtype), 0.0)[1]
+    def _gradient_at_zero(self) -> Tensor:
+        return self.value_and_gradient(torch.zeros(self.shape, dtype=self._dtype), 0.0)[1]
 
     def _scale(self, penalty: float) -> Tensor:
         """`p 1 m+1`: one over the root of the curvature that is expected."""
@@ -203,57 +207,57 @@ def log_probabilities(w: Tensor, rows: Tensor) -> Tensor:
     return torch.addmm(flat[:, -1:], flat[:, :-1], rows.T).view(p, k, -1).log_softmax(1)
 
 
-def _lbfgs(objective: Objective, like: Tensor, flat: Tensor, steps: int) -> Tensor:
-    """How far to move from where each problem is, until every slope is at most `flat` long."""
+def _lbfgs(objective: Objective, like: Tensor, least_gradient: Tensor, steps: int) -> Tensor:
+    """How far to move from where each problem is, until no gradient is longer than the least."""
     at = torch.zeros_like(like)
-    values, slope = objective(at)
+    values, gradient = objective(at)
     memory: Memory = deque(maxlen=MEMORY)
     for _ in range(steps):
-        if bool((_length(slope) <= flat).all()):
+        if bool((_length(gradient) <= least_gradient).all()):
             break
-        direction = -_times_inverse_curvature(slope, memory)
-        step, new_values, new_slope = _line_search(objective, at, values, slope, direction)
+        direction = -_times_inverse_curvature(gradient, memory)
+        step, new_values, new_gradient = _line_search(objective, at, values, gradient, direction)
         if not bool(step.any()):
             break
-        moved, bent = step * direction, new_slope - slope
-        product = _dot(moved, bent)
+        moved, gradient_change = step * direction, new_gradient - gradient
+        product = _dot(moved, gradient_change)
         useful = product > 0
         inverse = torch.where(useful, 1 / torch.where(useful, product, 1), 0)
-        memory.append((moved, bent, inverse))
-        at, values, slope = at + moved, new_values, new_slope
+        memory.append((moved, gradient_change, inverse))
+        at, values, gradient = at + moved, new_values, new_gradient
     return at
 
 
-def _times_inverse_curvature(slope: Tensor, memory: Memory) -> Tensor:
+def _times_inverse_curvature(gradient: Tensor, memory: Memory) -> Tensor:
     """The two-loop recursion, for all problems at once."""
-    q = slope
+    q = gradient
     shares = []
-    for moved, bent, inverse in reversed(memory):
+    for moved, gradient_change, inverse in reversed(memory):
         share = inverse * _dot(moved, q)
-        q = q - share * bent
+        q = q - share * gradient_change
         shares.append(share)
     if memory:
-        moved, bent, inverse = memory[-1]
-        squared = _dot(bent, bent)
+        moved, gradient_change, inverse = memory[-1]
+        squared = _dot(gradient_change, gradient_change)
         q = q * torch.where(inverse > 0, 1 / (inverse * squared).clamp(min=1e-30), 1)
-    for (moved, bent, inverse), share in zip(memory, reversed(shares), strict=True):
-        q = q + (share - inverse * _dot(bent, q)) * moved
+    for (moved, gradient_change, inverse), share in zip(memory, reversed(shares), strict=True):
+        q = q + (share - inverse * _dot(gradient_change, q)) * moved
     return q
 
 
 def _line_search(
-    objective: Objective, at: Tensor, values: Tensor, slope: Tensor, direction: Tensor
+    objective: Objective, at: Tensor, values: Tensor, gradient: Tensor, direction: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A step for each problem that decreases its value enough; 0 where none does."""
-    expected = _dot(slope, direction)
+    expected = _dot(gradient, direction)
     step = torch.ones_like(expected)
     for _ in range(20):
-        new_values, new_slope = objective(at + step * direction)
+        new_values, new_gradient = objective(at + step * direction)
         rounding = 1e-7 if at.dtype == torch.float32 else 1e-14
         limit = values + ENOUGH * (step * expected).view(-1).double() + rounding * values.abs()
         good = new_values <= limit
         if bool(good.all()):
-            return step, new_values, new_slope
+            return step, new_values, new_gradient
         step = torch.where(good.view(-1, 1, 1), step, step * 0.5)
     step = torch.where(good.view(-1, 1, 1), step, torch.zeros_like(step))
     return step, *objective(at + step * direction)

@@ -36,8 +36,8 @@ from budwood.tensors import Features, Labels
 Precision = Literal["fp32", "bf16"]
 
 AGREES = 0.1
-"""Distance of the slopes, as a part of their length, up to which bf16 agrees. A step then points
-less than 6 degrees away, which costs half a percent of the descent; the slope of one batch of
+"""Distance of the gradients, as a part of their length, up to which bf16 agrees. A step then points
+less than 6 degrees away, which costs half a percent of the descent; the gradient of one batch of
 photos is many times farther from that of the next batch."""
 LOSS_AGREES = 0.01
 """The same for the loss."""
@@ -67,7 +67,7 @@ def settle_precision(
     """The precision a graft is trained in; weights and optimizer are float32 either way.
 
     For auto: fp32 without convolutions, or for a few steps. Else both are tried on one batch, and
-    the graft is left as it was: weights, running statistics, slopes, modes and random state. Which
+    the graft is left as it was: weights, running statistics, gradients, modes, random state. Which
     is faster is remembered, so that on one machine the same training always takes the same.
     """
     if wanted != "auto":
@@ -77,10 +77,10 @@ def settle_precision(
     ):
         return "fp32"
     with _restored(graft):
-        exact, slope, slow = _try(graft, loss, "fp32")
-        near, near_slope, fast = _try(graft, loss, "bf16")
+        exact, gradient, slow = _try(graft, loss, "fp32")
+        near, near_gradient, fast = _try(graft, loss, "bf16")
     ratio = _remembered(_key(graft), fast / slow)
-    apart = float((near_slope - slope).norm() / slope.norm().clamp(min=1e-30))
+    apart = float((near_gradient - gradient).norm() / gradient.norm().clamp(min=1e-30))
     agrees = apart <= AGREES and abs(near - exact) <= LOSS_AGREES * abs(exact)
     chosen: Precision = "bf16" if agrees and ratio <= FASTER else "fp32"
     reporter.note(
@@ -112,7 +112,7 @@ def _remembered(key: str, measured: float) -> float:
 
 
 def _try(graft: nn.Module, loss: Loss, precision: Precision) -> tuple[float, Tensor, float]:
-    """Loss, slope of all that trains, and the seconds of a step."""
+    """Loss, gradient of all that trains, and the seconds of a step."""
     seconds = []
     for _ in range(1 + TIMED):
         graft.zero_grad()
@@ -120,8 +120,8 @@ def _try(graft: nn.Module, loss: Loss, precision: Precision) -> tuple[float, Ten
         value = loss(precision)
         value.backward()  # type: ignore[no-untyped-call]
         seconds.append(time.perf_counter() - started)
-    slopes = [p.grad.flatten() for p in graft.parameters() if p.grad is not None]
-    return float(value.detach()), torch.cat(slopes).clone(), min(seconds[1:])
+    gradients = [p.grad.flatten() for p in graft.parameters() if p.grad is not None]
+    return float(value.detach()), torch.cat(gradients).clone(), min(seconds[1:])
 
 
 @contextmanager

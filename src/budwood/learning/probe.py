@@ -199,11 +199,11 @@ def _optimum(
     """The columns `k m+1` of all photos, and the mean cross entropy."""
     everyone = torch.ones(1, len(y))
     w = None if start is None else start.unsqueeze(0)
-    for dtype, close in ((torch.float32, 1e-4), (torch.float64, 3e-7)):
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 3e-7)):
         problem = Regressions(axes, y, k, everyone, bias, dtype)
-        w = problem.minimise(penalty, w, close, steps=300)
+        w = problem.minimise(penalty, w, tolerance, steps=300)
     assert w is not None
-    values, _ = problem.value_and_slope(w, 0.0)
+    values, _ = problem.value_and_gradient(w, 0.0)
     return w[0], float(values) / len(y)
 
 

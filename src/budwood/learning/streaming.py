@@ -95,9 +95,9 @@ def standardised(rows: RowSource, bias: bool, size: int) -> Blocks:
     for part in spans(len(rows), size):
         block = rows.take(range(part.start, part.stop))[0].double()
         variance, own = torch.var_mean(block, 0, correction=0)
-        n, away = len(block), own - mean
-        squares = squares + n * variance + away**2 * (count * n / (count + n))
-        mean = mean + away * (n / (count + n))
+        n, offset = len(block), own - mean
+        squares = squares + n * variance + offset**2 * (count * n / (count + n))
+        mean = mean + offset * (n / (count + n))
         count += n
     scale = (squares / count).sqrt()
     scale[scale <= 1e-6 * mean.abs()] = 1.0
