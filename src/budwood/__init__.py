@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from budwood.models.info import info as info
     from budwood.models.info import set_info as set_info
     from budwood.models.loading import load_weights as load_weights
+    from budwood.reporter import Reporter as Reporter
     from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
@@ -64,6 +65,7 @@ _HOMES = {
     "Probe": "learning.probe",
     "Extraction": "features.gathering",
     "predict": "tasks.predict",
+    "Reporter": "reporter",
     "verify": "capsule.verify",
     "BudwoodError": "errors",
     "ImageFolder": "data.folder",
