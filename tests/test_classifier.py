@@ -163,7 +163,7 @@ def test_a_split_need_not_have_photos_of_every_class_to_be_judged(photos):
     model = Classifier(built()).fit(photos())
     split = photos(4, seed=2)
     part = Split("test", split.paths[1:2], split.labels[1:2], CLASSES)
-    assert model.evaluate(part).photos == 1
+    assert model.evaluate(part).images == 1
 
 
 def test_validation_photos_steer_early_stopping(photos):

@@ -206,7 +206,7 @@ def test_a_graph_that_disagrees_is_said_and_not_used(saved, photos, monkeypatch)
 
     monkeypatch.setattr("budwood.features.openvino.OpenVINOEngine", Wrong)
     for _ in range(2):  # it is not taken for one that agreed
-        found = compiled_classifier(path, 4, notes.append)
+        found = compiled_classifier(path, 4, Reporter(note=notes.append))
         answers = found.answers(photos.paths).logits
         np.testing.assert_allclose(answers, expected, atol=0.05 * expected.std())
     assert len(notes) == 2

@@ -23,10 +23,10 @@ def outcomes(place):
         "only offline": ["compare", "photos", "--models", "squeezenet1_1"],
         "no match": ["compare", "photos", "--models", "resnot*"],
         "unknown": ["compare", "photos", "--models", "resnet81", "--json"],
-        "two photos": ["compare", "two", "--models", SMALL],
+        "two photos": ["compare", "one-each", "--models", SMALL],
     }
     for name in ("red", "blue"):
-        folder = place.folder / "two" / name
+        folder = place.folder / "one-each" / name
         folder.mkdir(parents=True)
         photo = place.folder / "photos" / name / f"{name}-00.png"
         (folder / "only.png").write_bytes(photo.read_bytes())

@@ -40,9 +40,9 @@ def explained(place, run):
 
 def test_each_photo_gets_a_picture_and_evidence(explained, place):
     found = explained["json"].json
-    assert [photo["class"] for photo in found["photos"]] == ["red", "blue"]
+    assert [photo["class"] for photo in found["images"]] == ["red", "blue"]
     assert found["note"] is None
-    for photo in found["photos"]:
+    for photo in found["images"]:
         picture = np.asarray(Image.open(place.folder / photo["picture"]))
         assert picture.shape == (224, 224, 3)
         assert [near["class"] for near in photo["neighbours"]] == [photo["class"]] * 3
@@ -59,7 +59,7 @@ def test_the_text_names_the_picture(explained):
 
 def test_a_class_a_layer_filters_and_maps_can_be_asked_for(explained, place):
     found = explained["asked"].json
-    (photo,) = found["photos"]
+    (photo,) = found["images"]
     assert (photo["class"], photo["layer"]) == ("green", "blocks.4")
     assert photo["probability"] < 0.5
     names = [Path(picture).name for picture in found["pictures"]]
@@ -93,4 +93,4 @@ def test_without_training_photos_there_is_no_evidence_and_a_note(explained, name
     found = explained[name].json
     assert explained[name].code == 0
     assert note in found["note"]
-    assert found["photos"][0]["neighbours"] == []
+    assert found["images"][0]["neighbours"] == []

@@ -34,5 +34,5 @@ def test_progress_goes_to_stderr(lesson):
 def test_defaults_are_those_of_the_library():
     group = importlib.import_module("budwood.cli.lesson").command
     params = group.commands["degradation"].make_context("degradation", []).params
-    assert (params["epochs"], params["images"]) == (EPOCHS, PHOTOS)
+    assert (params["epochs"], params["photos"]) == (EPOCHS, PHOTOS)
     assert (params["data"], str(params["out"]), params["seed"]) == (None, "lessons", 0)

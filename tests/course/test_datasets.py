@@ -46,7 +46,7 @@ def test_an_archive_becomes_a_folder_of_classes(archive):
         "data": "flowers",
         "folder": "flowers",
         "classes": {"daisy": 2, "roses": 3},
-        "photos": 5,
+        "images": 5,
     }
     assert here() == ["flowers"]
     assert load_folder("flowers").classes == ("daisy", "roses")

@@ -80,7 +80,7 @@ def test_a_broken_photo_is_named_once_and_left_out_for_all(shown):
 def test_figures_and_chart_are_written(shown):
     result, _, _ = shown
     written = json.loads((result.chart.parent / "degradation.json").read_text("utf-8"))
-    assert written == json.loads(json.dumps(result.to_json()))
+    assert written == {"version": 2, **json.loads(json.dumps(result.to_json()))}
     assert "residual, 56 layers" in result.chart.read_text("utf-8")
     assert sorted(path.name for path in result.chart.parent.iterdir()) == [
         ".budwood",

@@ -29,7 +29,7 @@ def test_it_is_told_apart_how_sure_it_was_what_it_answered_and_what_was_far():
         10,
         4,
     )
-    assert (test["coverage"], test["error"]) == (0.86, 0.0)
+    assert (test["coverage"], test["selective_error"]) == (0.86, 0.0)
     assert json.loads(json.dumps(said)) == said
 
 
@@ -46,7 +46,7 @@ def test_where_the_target_cannot_be_shown_that_is_said():
     nothing = SelectiveRule(0.01, threshold=NEVER, photos=20, answered=0, wrong=0)
     honesty = honesty_of(None, LOGITS, LABELS, None, nothing)
     assert "it answers nothing, 20 held-out images are too few" in str(honesty)
-    assert honesty.to_json()["abstain"]["test"]["error"] is None
+    assert honesty.to_json()["abstain"]["test"]["selective_error"] is None
     assert honesty.to_json()["ood"] is None
 
 

@@ -130,7 +130,7 @@ def require_readable(gathered: FeatureSet) -> FeatureSet:
     path, reason = next(iter(gathered.unreadable.items()))
     raise PhotoError(
         f"{len(gathered.unreadable)} photos cannot be read, the first is {path}: {reason}",
-        next="Leave them out with budwood.data.folder.leave_out_broken.",
+        next="Leave them out with budwood.data.folder.leave_out_unreadable.",
         file=path,
     )
 

@@ -29,7 +29,7 @@ class TensorReceipt:
     """What became of one tensor.
 
     Example:
-        >>> print(Line(name="fc.weight", status="shape differs", shape=(5, 9), given=(7, 9)))
+        >>> print(TensorReceipt(name="fc.w", status="shape differs", shape=(5, 9), given=(7, 9)))
         fc.weight [7, 9] in the file, [5, 9] here
     """
 
@@ -88,8 +88,8 @@ class Receipt:
 
     Example:
         >>> lines = (
-        ...     Line(name="conv.weight", status="loaded", shape=(8, 3, 3, 3), given=(8, 3, 3, 3)),
-        ...     Line(name="fc.weight", status="shape differs", shape=(5, 8), given=(7, 8)),
+        ...     TensorReceipt(name="conv.weight", status="loaded", shape=(8, 3), given=(8, 3)),
+        ...     TensorReceipt(name="fc.weight", status="shape differs", shape=(5, 8), given=(7, 8)),
         ... )
         >>> print(Receipt(lines, share=0.8437, file=Path("mine.pth")))
         mine.pth: loaded 1 of 2 tensors, 84.3 % of the parameters; 1 differs in shape: fc.weight \
