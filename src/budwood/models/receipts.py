@@ -30,7 +30,7 @@ class TensorReceipt:
 
     Example:
         >>> print(TensorReceipt(name="fc.w", status="shape differs", shape=(5, 9), given=(7, 9)))
-        fc.weight [7, 9] in the file, [5, 9] here
+        fc.w [7, 9] in the file, [5, 9] here
     """
 
     name: str
