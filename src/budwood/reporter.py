@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from budwood.display import displayed
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -28,6 +30,7 @@ def _keep_silent(event: object) -> None:
     """Nobody listens. A function, because a lambda could not be pickled."""
 
 
+@displayed
 @dataclass(frozen=True)
 class Reporter:
     """Functions that are told what happens; what is left out keeps silent.
