@@ -4,7 +4,6 @@ whether it can be.
 Needs no torch, no numpy and no click.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,6 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from budwood.errors import BudwoodError, ConfigError
+from budwood.text import did_you_mean
 
 Steps = tuple[tuple[str, str], ...]
 """("freeze" or "unfreeze", glob) pairs."""
@@ -188,8 +188,8 @@ def unknown_keys(
     found = []
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, cutoff=0.5)
-            hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known)}."
+            near = did_you_mean(key, known, 0.5)
+            hint = f"Did you mean {near!r}?" if near else f"It has {', '.join(known)}."
             found.append(ConfigError(f"{where} has no {noun} {key!r}.", expected=hint))
     return found
 
