@@ -16,9 +16,9 @@ from budwood.evaluation.pairing import PairedTest, paired
 from budwood.evaluation.reliability import CalibrationReport
 from budwood.evaluation.trust import rule_of
 from budwood.features.gathering import Extraction
+from budwood.image_classifier import ImageClassifier
 from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import settings_of_run
-from budwood.saved import unpacked
 from budwood.tasks.train import warning_of
 
 
@@ -141,7 +141,7 @@ def _judged(
     capsule = read_capsule(run)
     # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
     exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
-    model = unpacked(capsule, extraction=exact, reporter=reporter)
+    model = ImageClassifier.of_capsule(capsule, extraction=exact, reporter=reporter)
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes

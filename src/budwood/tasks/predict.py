@@ -225,20 +225,20 @@ def _saved(
             compiled.trust,
             lambda part: _answers_of(compiled, part, reporter),
         )
-    from budwood.saved import load  # torch is loaded here
+    from budwood.image_classifier import ImageClassifier  # torch is loaded here
     from budwood.tasks.train import warning_of
 
-    model = load(run, reporter=reporter)
+    model = ImageClassifier.load(run, reporter=reporter)
     return _Saved(model.class_names, warning_of(model), model.trust_, model.answers)
 
 
 def _published(name: str, reporter: Reporter) -> _Saved:
     """A network of the catalogue, which answers with its own classes."""
-    from budwood.classifier import fitted_classifier  # torch is loaded here
+    from budwood.image_classifier import ImageClassifier  # torch is loaded here
     from budwood.tasks.preparing import published_network
 
     network = published_network(name)
-    model = fitted_classifier(network, reporter=reporter)
+    model = ImageClassifier.of_fitted(network, reporter=reporter)
     warning = (
         f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
         f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from budwood.classifier import Classifier
 from budwood.course.recipe_comparison import ChapterComparison, RunFigures, beside
 from budwood.course.recipes import Recipe, load_recipe
 from budwood.data.folder import (
@@ -28,6 +27,7 @@ from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.files import CAPSULE, versioned, write_json
+from budwood.image_classifier import ImageClassifier
 from budwood.learning.fitting import Fit
 from budwood.learning.kfold import require_folds
 from budwood.learning.precision import Trial
@@ -221,7 +221,7 @@ def run_training(
         reporter.note(note)
     network = prepared_network(request, photos.classes)
     set_depth(network, photos.depth)
-    model = Classifier(
+    model = ImageClassifier(
         network,
         training=None if request.may_be_fitted else training,
         probe=Probe(seed=request.seed),
@@ -299,7 +299,7 @@ def run_training(
 
 
 def _verdict(
-    model: Classifier,
+    model: ImageClassifier,
     test: Split | None,
     abstain: float | None,
     reporter: Reporter,
@@ -371,7 +371,7 @@ def _count(network: nn.Module) -> tuple[int, int]:
     return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
 
 
-def warning_of(model: Classifier) -> str | None:
+def warning_of(model: ImageClassifier) -> str | None:
     """What must be said with every result of a classifier whose frozen weights are random."""
     origin = info(model.network_).origin
     is_random = origin is not None and origin.weights == "none"
