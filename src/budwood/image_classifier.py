@@ -42,7 +42,7 @@ from budwood.learning.streaming import FeatureRows
 from budwood.learning.training import Training
 from budwood.models.building import rebuild
 from budwood.models.heads import num_outputs
-from budwood.models.info import info, preprocessing_of, set_depth, set_info
+from budwood.models.info import RANDOM_WEIGHTS, info, preprocessing_of, set_depth, set_info
 from budwood.models.states import load_state
 from budwood.reporter import SILENT, Reporter
 from budwood.settings import Asked, require_setting, settled
@@ -178,6 +178,14 @@ class ImageClassifier:
     def temperature(self) -> float:
         """What logits are divided by before they become probabilities; 1 if that is not known."""
         return temperature_of(self.trust_)
+
+    @property
+    def warning(self) -> str | None:
+        """What must be said with every result: that the frozen weights are random."""
+        origin = info(self._network).origin
+        is_random = origin is not None and origin.weights == "none"
+        trains_all = all(parameter.requires_grad for parameter in self._network.parameters())
+        return RANDOM_WEIGHTS if is_random and not trains_all else None
 
     @property
     def plan(self) -> Plan:
