@@ -10,7 +10,7 @@ from PIL import Image
 from budwood.data import deep_images
 from budwood.data.deep_images import Extent, depth_of, extents_of, misfit_notes
 from budwood.data.folder import load_folder, load_test
-from budwood.data.given import fitted_images
+from budwood.data.inputs import fitted_images
 from budwood.images.decode import decoding
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing

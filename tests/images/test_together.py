@@ -8,9 +8,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from budwood.data import duplicates as module
 from budwood.data.duplicates import together
-from budwood.data.layouts import LabelledParts, LabelledPhoto
-from budwood.data.likeness import Copies, SimilarPair
-from budwood.data.splits import with_groups
+from budwood.data.near_duplicates import Copies, SimilarPair
+from budwood.data.parts import LabelledParts, LabelledPhoto, join_groups
 
 
 def picture(seed, size=(150, 200)):
@@ -126,6 +125,7 @@ def test_pairs_that_were_not_compared_are_told(photos, monkeypatch):
     seen = together(photos)
     assert not seen.is_complete
     assert together(photos).left_out == 12_000  # what is kept tells it, too
-    found = LabelledParts({"train": [LabelledPhoto(path, "a") for path in photos]}, ())
-    notes = [str(note) for note in with_groups(found, photos[0].parent).notes]
-    assert any("12,000 pairs of photos that are alike at a glance" in note for note in notes)
+    found = LabelledParts({"train": [LabelledPhoto(path, "a") for path in photos]}, [])
+    join_groups(found, photos[0].parent)
+    text = "12,000 pairs of photos that are alike at a glance"
+    assert any(text in str(note) for note in found.notes)

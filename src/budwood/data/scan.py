@@ -1,23 +1,17 @@
-"""What lies in a folder, read once; and data made for other tasks, refused in one clear line."""
+"""What lies in a folder, read once; and data made for object detection, refused in one line."""
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.errors import DataError
 from budwood.files import MARKER
 from budwood.images.formats import is_image_name
-from budwood.text import listed
 
 _OF_A_RUN = frozenset({"config.json", "result.json"})
 _HIDDEN_NAMES = frozenset({"__macosx", "@eadir"})
-
-
-def is_photo_name(path: Path) -> bool:
-    """Whether a file of that name is taken for a photo."""
-    return is_image_name(path.name)
 
 
 def is_hidden_name(name: str) -> bool:
@@ -81,7 +75,7 @@ def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
                 (own if _is_own(below) else folders).append(below)
         elif is_hidden:
             hidden_files.append(here)
-        elif is_photo_name(here) and (entry.is_file() or entry.is_symlink()):
+        elif is_image_name(entry.name) and (entry.is_file() or entry.is_symlink()):
             photos.append(here)  # a link that leads nowhere is a photo that cannot be read
         else:
             others.append(here)
@@ -112,24 +106,27 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(
-            f"The folder {path} cannot be read: {(error.strerror or str(error)).lower()}.",
-            next="Check that you may read it.",
-            file=path,
-        ) from None
+        raise _unreadable(f"The folder {path}", path, error) from None
+
+
+def _unreadable(what: str, path: Path, error: OSError) -> DataError:
+    return DataError(
+        f"{what} cannot be read: {(error.strerror or str(error)).lower()}.",
+        next="Check that you may read it.",
+        file=path,
+    )
 
 
 ONE_CLASS_EACH = "Budwood classifies whole photos, one class each."
 
-_LABEL_COLUMN = re.compile(r"(label|class|tag|category)e?s?[ _.-]?\d*|categories")
 _YOLO_LINE = re.compile(rb"^\s*\d+(\s+[-+\d.e]+){4,}\s*$", re.MULTILINE)
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"bbox"')
 
 
 def refuse_detection(tree: Tree) -> None:
-    """Nothing for a folder of photos to classify."""
+    """Raise unless a folder holds photos to classify."""
     for folder in tree.walk():
-        sign = _pair(folder) or _annotations(folder) or _coco(folder) or _boxes(folder)
+        sign = _folders(folder) or _coco(folder) or _boxes(folder)
         if sign:
             raise DataError(
                 f"{folder.path} is laid out for object detection ({sign}).",
@@ -139,18 +136,13 @@ def refuse_detection(tree: Tree) -> None:
             )
 
 
-def _pair(folder: Tree) -> str | None:
-    names = {below.name.lower(): below for below in folder.folders}
-    if {"images", "labels"} <= names.keys() and not names["labels"].num_photos:
+def _folders(folder: Tree) -> str | None:
+    without_photos = [below.name for below in folder.folders if not below.num_photos]
+    has_images = any(below.name.lower() == "images" for below in folder.folders)
+    if has_images and "labels" in map(str.lower, without_photos):
         return "the folders images and labels"
-    return None
-
-
-def _annotations(folder: Tree) -> str | None:
-    for below in folder.folders:
-        if below.name.lower() in ("annotation", "annotations") and not below.num_photos:
-            return f"the folder {below.name}"
-    return None
+    names = [name for name in without_photos if name.lower() in ("annotation", "annotations")]
+    return f"the folder {names[0]}" if names else None
 
 
 def _coco(folder: Tree) -> str | None:
@@ -165,11 +157,10 @@ def _coco(folder: Tree) -> str | None:
 def _boxes(folder: Tree) -> str | None:
     """YOLO's .txt or Pascal VOC's .xml of the same name as a photo."""
     photos = {photo.stem for photo in folder.photos}
-    beside = [path for path in folder.others if path.stem in photos]
-    for path in beside[:10]:
-        if path.suffix.lower() == ".txt" and _YOLO_LINE.search(_start(path)):
-            return f"boxes in {path.name} beside the photo"
-        if path.suffix.lower() == ".xml" and b"<object" in _start(path):
+    for path in [path for path in folder.others if path.stem in photos][:10]:
+        kind = path.suffix.lower()
+        is_yolo = kind == ".txt" and _YOLO_LINE.search(_start(path))
+        if is_yolo or (kind == ".xml" and b"<object" in _start(path)):
             return f"boxes in {path.name} beside the photo"
     return None
 
@@ -179,47 +170,4 @@ def _start(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(65536)
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
-            next="Check that you may read it.",
-            file=path,
-        ) from None
-
-
-def refuse_label_columns(file: Path, columns: Sequence[str]) -> None:
-    """Nothing for a list with one column of labels."""
-    several = [name for name in columns if _LABEL_COLUMN.fullmatch(name)]
-    if len(several) > 1:
-        raise _several_labels(file, f"the columns {listed(several)}")
-
-
-def refuse_labels(file: Path, labels: Sequence[str]) -> None:
-    """Nothing for a list of class names."""
-    several = [label for label in labels if ";" in label or "|" in label]
-    if several:
-        raise _several_labels(file, f"labels such as {several[0]!r}")
-    if len(labels) >= 5 and all(map(_is_number, labels)) and len(set(labels)) >= 0.8 * len(labels):
-        raise DataError(
-            f"The labels in {file} are numbers, nearly all different ({listed(list(labels))}): "
-            "that is regression.",
-            expected=ONE_CLASS_EACH,
-            next="Sort the numbers into a few named classes.",
-            file=file,
-        )
-
-
-def _several_labels(file: Path, sign: str) -> DataError:
-    return DataError(
-        f"{file} gives a photo several labels ({sign}).",
-        expected=ONE_CLASS_EACH,
-        next="Keep one column `label` with one class in each cell.",
-        file=file,
-    )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        raise _unreadable(str(path), path, error) from None

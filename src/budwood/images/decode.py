@@ -79,14 +79,7 @@ class Oddities:
 
 
 class Gate:
-    """Lets in as many as there is room for, in order of arrival; the largest alone.
-
-    Example:
-        >>> gate = Gate(100)
-        >>> with gate.hold(60), gate.hold(40):
-        ...     gate.free
-        0
-    """
+    """Lets in as many as there is room for, in order of arrival; the largest alone."""
 
     def __init__(self, room: int) -> None:
         self.free = room
@@ -254,12 +247,7 @@ def _turned(decoded: DecodedPhoto, orientation: int) -> DecodedPhoto:
 
 
 def upright(photo: Photo, orientation: int) -> Photo:
-    """The photo turned and mirrored as its EXIF orientation asks.
-
-    Example:
-        >>> upright(np.zeros((20, 10, 3), np.uint8), 6).shape  # stored lying on its side
-        (10, 20, 3)
-    """
+    """The photo turned and mirrored as its EXIF orientation asks."""
     if orientation >= 5:
         photo = photo.transpose(1, 0, 2)
     flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation)

@@ -146,8 +146,8 @@ def _directory(data: bytes, at: int | None = None) -> tuple[dict[int, int], int]
     tags = {}
     for place in range(first, first + entries * entry, entry):
         tag, kind = struct.unpack_from(order + "HH", data, place)
-        if number := {3: "H", 4: "I", 16: "Q"}.get(kind):
-            (tags[tag],) = struct.unpack_from(order + number, data, place + (12 if is_big else 8))
+        if letter := {3: "H", 4: "I", 16: "Q"}.get(kind):
+            (tags[tag],) = struct.unpack_from(order + letter, data, place + (12 if is_big else 8))
     (following,) = struct.unpack_from(order + offset, data, first + entries * entry)
     return tags, following
 
