@@ -161,17 +161,13 @@ def _check(
 def _unused(file: Path, header: Sequence[str], used: set[int]) -> tuple[Note, ...]:
     """The one note of all columns that are not used."""
     others = [name.strip() for i, name in enumerate(header) if i not in used]
-    named = [_guessed(name, header) for name in others if name]
-    nameless = len(others) - len(named)
-    if nameless:
+    free = [what for what in USUAL if what not in [cell.strip().lower() for cell in header]]
+    named = []
+    for name in filter(None, others):
+        near = did_you_mean(name.lower(), free, _LIKE)
+        named.append(f"{name!r}" + (f" (did you mean {near!r}?)" if near else ""))
+    if nameless := len(others) - len(named):
         named.append(f"{nameless:,} without a name")
     if not named:
         return ()
     return (Note("columns", f"Columns that are not used: {listed(named, 10)}.", file),)
-
-
-def _guessed(name: str, header: Sequence[str]) -> str:
-    """A column's name, and what it may be meant to be."""
-    free = [what for what in USUAL if what not in [cell.strip().lower() for cell in header]]
-    near = did_you_mean(name.lower(), free, _LIKE)
-    return f"{name!r}" + (f" (did you mean {near!r}?)" if near else "")

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -71,16 +71,13 @@ def moment_of(data: bytes) -> CaptureTime | None:
 
 def bursts(moments: Sequence[CaptureTime | None], pause: float = PAUSE) -> list[list[int]]:
     """Photos of one camera that follow each other within `pause` seconds, by position, in order."""
-    known = [(m.camera, m.seconds, i) for i, m in enumerate(moments) if m is not None]
+    known = sorted((m.camera, m.seconds, i) for i, m in enumerate(moments) if m is not None)
     found: list[list[int]] = []
-    before: tuple[str, float] | None = None
-    for camera, seconds, i in sorted(known):
-        is_next = before is not None and before[0] == camera and seconds - before[1] <= pause
-        if is_next:
+    for before, (camera, seconds, i) in zip([None, *known], known, strict=False):
+        if before is not None and before[0] == camera and seconds - before[1] <= pause:
             found[-1].append(i)
         else:
             found.append([i])
-        before = camera, seconds
     return [burst for burst in found if len(burst) > 1]
 
 
@@ -121,6 +118,11 @@ class Thumbnail:
     """None where the photo does not say when it was taken."""
 
 
+def _reduction(height: int, width: int) -> int:
+    spare = min(height, width) / SIDE / ENOUGH
+    return next((reduction for reduction in (8, 4, 2) if reduction <= spare), 1)
+
+
 def glance(path: Path, depth: Depth | None = None) -> Thumbnail:
     """What is seen of a photo."""
     with turn_of(path):
@@ -139,19 +141,14 @@ def glances(
     with ThreadPoolExecutor(workers()) as pool:
         try:
             seen = [pool.submit(_glance_if_readable, depth, path) for path in paths]
-            _say_how_far(seen, reporter)
+            pause = FIRST_WORD
+            while left := wait(seen, timeout=pause).not_done:
+                pause = OTHER_WORDS
+                far = f"{len(seen) - len(left):,} of {len(seen):,} photos so far"
+                reporter.note(f"Looking for copies of a picture: {far}.")
             return [one.result() for one in seen]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _say_how_far(seen: Sequence[Future[Thumbnail | None]], reporter: Reporter) -> None:
-    """Say it after a second, and now and then until all are done."""
-    pause = FIRST_WORD
-    while left := wait(seen, timeout=pause).not_done:
-        pause = OTHER_WORDS
-        done = len(seen) - len(left)
-        reporter.note(f"Looking for copies of a picture: {done:,} of {len(seen):,} photos so far.")
 
 
 def moments_of(paths: Sequence[Path]) -> list[CaptureTime | None]:
@@ -170,11 +167,6 @@ def _glance_if_readable(depth: Depth | None, path: Path) -> Thumbnail | None:
         return glance(path, depth)
     except PhotoError:
         return None
-
-
-def _reduction(height: int, width: int) -> int:
-    spare = min(height, width) / SIDE / ENOUGH
-    return next((reduction for reduction in (8, 4, 2) if reduction <= spare), 1)
 
 
 MOST_BYTES = 400 * 2**20
@@ -202,11 +194,6 @@ class DuplicateGroups:
     """False if the files were too many or too large to look for copies of a picture."""
     left_out: int = 0
     """Pairs with like hashes that were too many to be compared."""
-
-    @property
-    def is_complete(self) -> bool:
-        """True if every copy of a picture was looked for."""
-        return self.was_searched and not self.left_out
 
     @property
     def is_empty(self) -> bool:

@@ -114,8 +114,7 @@ def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str
 def join_groups(
     found: LabelledParts, root: Path, depth: Depth | None = None, reporter: Reporter = SILENT
 ) -> None:
-    """Put photos of all parts that show one picture or moment into one group, besides groups
-    given."""
+    """Put photos of all parts that show one picture or moment into one group."""
     photos = [photo for part in found.parts.values() for photo in part]
     seen = together([photo.path for photo in photos], depth, reporter)
     if not seen.was_searched:

@@ -58,8 +58,8 @@ class Tree:
 def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
     """The tree of a folder. Links to folders are followed, but not back to a folder above.
 
-    (What such a link leads to is in the tree already.) Folders below that Budwood wrote are kept
-    apart: those of runs, of pictures that `budwood explain` drew, and folders of nothing else.
+    Folders below that Budwood wrote are kept apart: those of runs, of pictures that `budwood
+    explain` drew, and folders of nothing else.
     """
     above |= {os.path.realpath(path)}
     folders: list[Tree] = []

@@ -30,15 +30,17 @@ def set_aside(
         )
     if seed < 0:
         raise ConfigError(f"The seed is {seed}.", expected="It must be 0 or more.")
-    members = _members(groups if groups is not None else range(len(labels)))
+    members: dict[Hashable, list[int]] = {}
+    for photo, group in enumerate(groups if groups is not None else range(len(labels))):
+        members.setdefault(group, []).append(photo)
     total = Counter(labels)
-    missing = {label: _wanted(number, fraction) for label, number in total.items()}
+    missing = {k: min(n - 1, max(1, round(n * fraction))) for k, n in total.items()}
     spare = {label: number - 1 for label, number in total.items()}
     aside = np.zeros(len(labels), dtype=bool)
     # Doubles are the part of numpy's random stream that never changed; its shuffles have.
     order = np.random.default_rng(seed).random(len(members))
     # Not the largest group first: it would always be tested on, and never be trained on.
-    for photos, _ in sorted(zip(members, order, strict=True), key=lambda m: m[1]):
+    for photos, _ in sorted(zip(members.values(), order, strict=True), key=lambda m: m[1]):
         counts = Counter(labels[photo] for photo in photos)
         gain = sum(abs(missing[k]) - abs(missing[k] - number) for k, number in counts.items())
         if gain > 0 and all(number <= spare[k] for k, number in counts.items()):
@@ -47,18 +49,6 @@ def set_aside(
                 missing[label] -= number
                 spare[label] -= number
     return aside
-
-
-def _members(groups: Sequence[Hashable]) -> list[list[int]]:
-    """The photos of each group, groups in order of first appearance."""
-    members: dict[Hashable, list[int]] = {}
-    for photo, group in enumerate(groups):
-        members.setdefault(group, []).append(photo)
-    return list(members.values())
-
-
-def _wanted(number: int, fraction: float) -> int:
-    return min(number - 1, max(1, round(number * fraction)))
 
 
 FOLDS, FEW, FOLDS_OF_FEW = 5, 500, 10

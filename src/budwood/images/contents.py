@@ -90,10 +90,8 @@ Version = tuple[int, int, int, int]
 
 
 class Contents:
-    """Digests of files that have been read, and the bytes of those that will be wanted once more.
-
-    Many threads may use one.
-    """
+    """Digests of files that have been read, and the bytes of those that will be wanted once more;
+    for many threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()

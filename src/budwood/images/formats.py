@@ -183,9 +183,8 @@ class Header:
     format: str
     """`jpeg`, `png`, `webp`, `gif`, `bmp` or `tiff`."""
     height: int | None = None
-    """Stored rows, before the photo is turned upright; None of a TIFF that does not say."""
     width: int | None = None
-    """Stored columns, likewise."""
+    """As stored, before the photo is turned upright; None of a TIFF that does not say."""
     orientation: int = 1
     """The EXIF orientation, 1 to 8; 1 is upright."""
     components: int = 3
@@ -208,9 +207,8 @@ class DecodedPhoto:
 
     photo: Photo
     height: int
-    """Of the photo at its full size, upright."""
     width: int
-    """Likewise."""
+    """Of the photo at its full size, upright."""
     reduction: int = 1
     """How many pixels of the full size lie along one of `photo`; the last may be cut off."""
 

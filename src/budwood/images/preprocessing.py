@@ -1,6 +1,6 @@
-"""Resizing a photo and cropping its middle as one step: only what the crop shows is computed.
+"""The one way from a photo's file to what a network is fed, bound to the network's weights.
 
-The one way from a photo's file to what a network is fed, bound to the network's weights.
+Resizing a photo and cropping its middle are one step: only what the crop shows is computed.
 """
 
 import math
@@ -42,10 +42,8 @@ _TYPES = {1: PixelType.U8, 3: PixelType.U8x3}
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a photo, how long it would become, and how much of that is wanted.
-
-    The middle is that of torchvision's `center_crop`.
-    """
+    """One side of a photo, how long it would become, and how much of its middle is wanted, which is
+    that of torchvision's `center_crop`."""
 
     pixels: int
     """How many there are to read."""
