@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.data.labels import Note
-from budwood.data.scan import ONE_CLASS_EACH
+from budwood.data.layouts import ONE_CLASS_EACH
 from budwood.errors import DataError
 from budwood.images.formats import is_image_name
 from budwood.text import did_you_mean, listed

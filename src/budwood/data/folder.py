@@ -12,7 +12,7 @@ from pathlib import Path
 from budwood.data.deep_images import Extent, depth_notes, depth_of, extents_of, misfit_notes
 from budwood.data.labels import Note as Note
 from budwood.data.labels import names_alike, names_taken
-from budwood.data.layouts import classes_in_names, find_in_tree
+from budwood.data.layouts import classes_in_names, find_in_tree, refuse_detection
 from budwood.data.lists import find_in_list
 from budwood.data.parts import (
     WHOLE,
@@ -25,7 +25,7 @@ from budwood.data.parts import (
     set_test_aside,
     set_val_aside,
 )
-from budwood.data.scan import grow, refuse_detection
+from budwood.data.scan import grow
 from budwood.data.splits import ImageFolder as ImageFolder
 from budwood.data.splits import Split as Split
 from budwood.data.splits import leave_out_unreadable as leave_out_unreadable

@@ -1,4 +1,7 @@
-"""How photos are laid out in class folders, with or without a folder for each part."""
+"""How photos are laid out in class folders, with or without a folder for each part.
+
+Folders laid out for object detection are refused in one line.
+"""
 
 import re
 import shlex
@@ -8,12 +11,17 @@ from pathlib import Path
 
 from budwood.data.labels import FEW, Note, few_or_one, normalised, not_photos, path_notes
 from budwood.data.parts import WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
-from budwood.data.scan import Tree
+from budwood.data.scan import Tree, unreadable
 from budwood.errors import DataError
 from budwood.text import count, listed
 
 LISTS = (".csv", ".tsv")
 """Names of lists of photos end like this."""
+
+ONE_CLASS_EACH = "Budwood classifies whole photos, one class each."
+
+_YOLO_LINE = re.compile(rb"^\s*\d+(\s+[-+\d.e]+){4,}\s*$", re.MULTILINE)
+_COCO_KEYS = (b'"images"', b'"annotations"', b'"bbox"')
 
 
 def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
@@ -227,3 +235,53 @@ def _nested(parts: dict[str, Tree]) -> Iterator[Note]:
         f"{text} If these are the classes, move them up, or list the photos in a CSV file "
         f"path,label{more}.",
     )
+
+
+def refuse_detection(tree: Tree) -> None:
+    """Raise unless a folder holds photos to classify."""
+    for folder in tree.walk():
+        sign = _folders(folder) or _coco(folder) or _boxes(folder)
+        if sign:
+            raise DataError(
+                f"{folder.path} is laid out for object detection ({sign}).",
+                expected=ONE_CLASS_EACH,
+                next="If the photos also lie in class folders, name the folder that holds these.",
+                file=folder.path,
+            )
+
+
+def _folders(folder: Tree) -> str | None:
+    without_photos = [below.name for below in folder.folders if not below.num_photos]
+    has_images = any(below.name.lower() == "images" for below in folder.folders)
+    if has_images and "labels" in map(str.lower, without_photos):
+        return "the folders images and labels"
+    names = [name for name in without_photos if name.lower() in ("annotation", "annotations")]
+    return f"the folder {names[0]}" if names else None
+
+
+def _coco(folder: Tree) -> str | None:
+    for path in folder.others:
+        if path.suffix.lower() == ".json":
+            start = _start(path)
+            if sum(key in start for key in _COCO_KEYS) >= 2:
+                return f"the COCO file {path.name}"
+    return None
+
+
+def _boxes(folder: Tree) -> str | None:
+    """YOLO's .txt or Pascal VOC's .xml of the same name as a photo."""
+    photos = {photo.stem for photo in folder.photos}
+    for path in [path for path in folder.others if path.stem in photos][:10]:
+        kind = path.suffix.lower()
+        is_yolo = kind == ".txt" and _YOLO_LINE.search(_start(path))
+        if is_yolo or (kind == ".xml" and b"<object" in _start(path)):
+            return f"boxes in {path.name} beside the photo"
+    return None
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(65536)
+    except OSError as error:
+        raise unreadable(str(path), path, error) from None

@@ -2,21 +2,15 @@
 
 import csv
 import io
-import os
-import posixpath
-import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from budwood.data.columns import Columns, chosen_columns, several_labels
 from budwood.data.labels import MISSING, Note, normalised, not_photos
-from budwood.data.layouts import LISTS
+from budwood.data.layouts import LISTS, ONE_CLASS_EACH
 from budwood.data.parts import WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
-from budwood.data.scan import ONE_CLASS_EACH, grow
+from budwood.data.scan import find_listed
 from budwood.errors import DataError
 from budwood.files import is_text
 from budwood.images.formats import is_image_name
@@ -65,7 +59,7 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
         )
     _check_cells(file, rows, columns)
     refuse_labels(file, [row.label for row in rows])
-    paths, moved = _found_paths(file, [row.path for row in rows])
+    paths, moved = find_listed(file, [row.path for row in rows])
     others = [path for path in paths if not is_image_name(path.name)]
     found = LabelledParts({}, [*columns.notes, *moved, *_trimmed(file, rows)])
     for row, path in sorted(zip(rows, paths, strict=True), key=lambda pair: pair[1].as_posix()):
@@ -237,114 +231,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _found_paths(file: Path, asked: Sequence[str]) -> tuple[list[Path], list[Note]]:
-    """The file of each path, in the same order; with a note on those found by name.
-
-    A path is absolute, or relative to the folder of the list. What is not there is looked for
-    under the other Unicode form of its name, and then below that folder by the end of its path,
-    with or without the ending.
-    """
-    asked = [path.replace("\\", "/") for path in asked]  # lists come from Windows, too
-    places = [file.parent / path for path in asked]
-    several: dict[str, list[Path]] = {}
-    missing: list[str] = []
-    moved: list[int] = []
-    names = cache(_names)  # of this list only: folders change
-    photos = cache(_photos_by_name)
-    for i, place in enumerate(places):
-        if os.path.isfile(place):
-            continue
-        if (same := _on_disk(place, names)) is not None:
-            places[i] = same
-            continue
-        end = _composed(posixpath.normpath(asked[i]))
-        known = photos(file.parent).get(posixpath.basename(end), ())
-        below = [photo for whole, photo in known if f"/{whole}".endswith(f"/{end}")]
-        if len(below) == 1:
-            places[i] = below[0]
-            moved.append(i)
-        elif below:
-            several[asked[i]] = below
-        else:
-            missing.append(place.as_posix())
-    _refuse_missing(file, missing, several)
-    _refuse_twice(file, places)
-    if not moved:
-        return places, []
-    example = f"{asked[moved[0]]} is {places[moved[0]]}"
-    text = f"{count(len(moved), 'photo')} of the list were found by name: {example}."
-    return places, [Note("found-by-name", text, file)]
-
-
-def _photos_by_name(root: Path) -> dict[str, list[tuple[str, Path]]]:
-    """The paths of photos below a folder, with and without ending, by the names they end in."""
-    found = defaultdict(list)
-    for photo in grow(root).all_photos():
-        whole = _composed(photo.relative_to(root).as_posix())
-        for path in (whole, posixpath.splitext(whole)[0]):
-            found[posixpath.basename(path)].append((path, photo))
-    return found
-
-
-def _refuse_missing(file: Path, missing: list[str], several: dict[str, list[Path]]) -> None:
-    if several:
-        name, photos = next(iter(several.items()))
-        raise DataError(
-            f"{count(len(several), 'path')} in {file} may each mean several photos: "
-            f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
-            next="Write the whole path there, with folder and ending.",
-            file=file,
-        )
-    if missing:
-        is_web = any(re.search(r"https?:/", path) for path in missing)
-        raise DataError(
-            f"{file} names {count(len(missing), 'file')} that are not there: {listed(missing)}.",
-            expected=f"Paths are relative to {file.parent}.",
-            next="Download the photos first: addresses are not read."
-            if is_web
-            else "Correct the paths or remove the lines.",
-            file=file,
-        )
-
-
-def _refuse_twice(file: Path, places: Sequence[Path]) -> None:
-    numbers = Counter(os.path.normpath(place) for place in places)
-    twice = [Path(path).as_posix() for path, number in numbers.items() if number > 1]
-    if twice:
-        raise DataError(
-            f"{file} names {count(len(twice), 'photo')} more than once: {listed(twice)}.",
-            expected="Each photo has one line, with its one class.",
-            next="Remove the other lines.",
-            file=file,
-        )
-
-
-def _on_disk(path: Path, names: Callable[[Path], dict[str, str]]) -> Path | None:
-    """The file of a path whose names are written in another Unicode form there; None if none is.
-
-    macOS lists decomposed names, others composed ones, and Linux takes them for two.
-    """
-    real = Path(path.anchor)
-    for name in path.parts[1:] if path.anchor else path.parts:
-        here = real / name
-        if name != ".." and not os.path.lexists(here):
-            other = names(real).get(_composed(name))
-            if other is None:
-                return None
-            here = real / other
-        real = here
-    return real if real.is_file() else None
-
-
-def _names(folder: Path) -> dict[str, str]:
-    """The names in a folder, by their composed forms."""
-    try:
-        return {_composed(name): name for name in os.listdir(folder)}
-    except OSError:  # no folder, or a closed one: what is in it is not there for us
-        return {}
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

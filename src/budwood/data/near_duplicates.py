@@ -178,14 +178,10 @@ def alike(
     candidates: Iterable[tuple[int, int]] = (),
     bits: int = DIFFERENT_BITS,
 ) -> Copies:
-    """Photos of one picture among small grey copies.
+    """Photos of one picture among small grey copies `n 64 64`, made by `SMALL`.
 
-    Equal copies are looked at as one, and those that show nothing not at all.
-
-    Args:
-        small: `n 64 64`, made by `SMALL`.
-        candidates: Further pairs to look at, for example of photos with like features.
-        bits: By how many bits hashes of pairs that are looked at may differ.
+    Pairs are looked at whose hashes differ in `bits` or fewer, and further `candidates`. Equal
+    copies are looked at as one, and those that show nothing not at all.
     """
     first = _first_equal([copy.tobytes() for copy in small])
     shows_something = spread(small) >= FLAT
@@ -199,11 +195,8 @@ def alike(
         if first[a] in place and first[b] in place
     )
     found = [SimilarPair(kept[a], kept[b], edges) for (a, b), edges in search.found.items()]
-    found += [
-        SimilarPair(one, i, _BELOW_ONE)
-        for i, one in enumerate(first)
-        if one != i and shows_something[i]
-    ]
+    equal = [(one, i) for i, one in enumerate(first) if one != i and shows_something[i]]
+    found += [SimilarPair(one, i, _BELOW_ONE) for one, i in equal]
     return Copies(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), search.left_out)
 
 

@@ -1,14 +1,20 @@
-"""What lies in a folder, read once; and data made for object detection, refused in one line."""
+"""What lies in a folder, read once; and where the files lie that a list names."""
 
 import os
+import posixpath
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from budwood.data.labels import Note
 from budwood.errors import DataError
 from budwood.files import MARKER
 from budwood.images.formats import is_image_name
+from budwood.text import count, listed
 
 _OF_A_RUN = frozenset({"config.json", "result.json"})
 _HIDDEN_NAMES = frozenset({"__macosx", "@eadir"})
@@ -106,10 +112,11 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise _unreadable(f"The folder {path}", path, error) from None
+        raise unreadable(f"The folder {path}", path, error) from None
 
 
-def _unreadable(what: str, path: Path, error: OSError) -> DataError:
+def unreadable(what: str, path: Path, error: OSError) -> DataError:
+    """The error of a file or folder that the system does not let us read."""
     return DataError(
         f"{what} cannot be read: {(error.strerror or str(error)).lower()}.",
         next="Check that you may read it.",
@@ -117,57 +124,112 @@ def _unreadable(what: str, path: Path, error: OSError) -> DataError:
     )
 
 
-ONE_CLASS_EACH = "Budwood classifies whole photos, one class each."
+def find_listed(file: Path, asked: Sequence[str]) -> tuple[list[Path], list[Note]]:
+    """The file of each path, in the same order; with a note on those found by name.
 
-_YOLO_LINE = re.compile(rb"^\s*\d+(\s+[-+\d.e]+){4,}\s*$", re.MULTILINE)
-_COCO_KEYS = (b'"images"', b'"annotations"', b'"bbox"')
-
-
-def refuse_detection(tree: Tree) -> None:
-    """Raise unless a folder holds photos to classify."""
-    for folder in tree.walk():
-        sign = _folders(folder) or _coco(folder) or _boxes(folder)
-        if sign:
-            raise DataError(
-                f"{folder.path} is laid out for object detection ({sign}).",
-                expected=ONE_CLASS_EACH,
-                next="If the photos also lie in class folders, name the folder that holds these.",
-                file=folder.path,
-            )
-
-
-def _folders(folder: Tree) -> str | None:
-    without_photos = [below.name for below in folder.folders if not below.num_photos]
-    has_images = any(below.name.lower() == "images" for below in folder.folders)
-    if has_images and "labels" in map(str.lower, without_photos):
-        return "the folders images and labels"
-    names = [name for name in without_photos if name.lower() in ("annotation", "annotations")]
-    return f"the folder {names[0]}" if names else None
-
-
-def _coco(folder: Tree) -> str | None:
-    for path in folder.others:
-        if path.suffix.lower() == ".json":
-            start = _start(path)
-            if sum(key in start for key in _COCO_KEYS) >= 2:
-                return f"the COCO file {path.name}"
-    return None
-
-
-def _boxes(folder: Tree) -> str | None:
-    """YOLO's .txt or Pascal VOC's .xml of the same name as a photo."""
-    photos = {photo.stem for photo in folder.photos}
-    for path in [path for path in folder.others if path.stem in photos][:10]:
-        kind = path.suffix.lower()
-        is_yolo = kind == ".txt" and _YOLO_LINE.search(_start(path))
-        if is_yolo or (kind == ".xml" and b"<object" in _start(path)):
-            return f"boxes in {path.name} beside the photo"
-    return None
+    A path is absolute, or relative to the folder of the list. What is not there is looked for
+    under the other Unicode form of its name, and then below that folder by the end of its path,
+    with or without the ending.
+    """
+    asked = [path.replace("\\", "/") for path in asked]  # lists come from Windows, too
+    places = [file.parent / path for path in asked]
+    several: dict[str, list[Path]] = {}
+    missing: list[str] = []
+    moved: list[int] = []
+    names = cache(_names)  # of this list only: folders change
+    photos = cache(_photos_by_name)
+    for i, place in enumerate(places):
+        if os.path.isfile(place):
+            continue
+        if (same := _on_disk(place, names)) is not None:
+            places[i] = same
+            continue
+        end = _composed(posixpath.normpath(asked[i]))
+        known = photos(file.parent).get(posixpath.basename(end), ())
+        below = [photo for whole, photo in known if f"/{whole}".endswith(f"/{end}")]
+        if len(below) == 1:
+            places[i] = below[0]
+            moved.append(i)
+        elif below:
+            several[asked[i]] = below
+        else:
+            missing.append(place.as_posix())
+    _refuse_missing(file, missing, several)
+    _refuse_twice(file, places)
+    if not moved:
+        return places, []
+    example = f"{asked[moved[0]]} is {places[moved[0]]}"
+    text = f"{count(len(moved), 'photo')} of the list were found by name: {example}."
+    return places, [Note("found-by-name", text, file)]
 
 
-def _start(path: Path) -> bytes:
+def _photos_by_name(root: Path) -> dict[str, list[tuple[str, Path]]]:
+    """The paths of photos below a folder, with and without ending, by the names they end in."""
+    found = defaultdict(list)
+    for photo in grow(root).all_photos():
+        whole = _composed(photo.relative_to(root).as_posix())
+        for path in (whole, posixpath.splitext(whole)[0]):
+            found[posixpath.basename(path)].append((path, photo))
+    return found
+
+
+def _refuse_missing(file: Path, missing: list[str], several: dict[str, list[Path]]) -> None:
+    if several:
+        name, photos = next(iter(several.items()))
+        raise DataError(
+            f"{count(len(several), 'path')} in {file} may each mean several photos: "
+            f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
+            next="Write the whole path there, with folder and ending.",
+            file=file,
+        )
+    if missing:
+        is_web = any(re.search(r"https?:/", path) for path in missing)
+        raise DataError(
+            f"{file} names {count(len(missing), 'file')} that are not there: {listed(missing)}.",
+            expected=f"Paths are relative to {file.parent}.",
+            next="Download the photos first: addresses are not read."
+            if is_web
+            else "Correct the paths or remove the lines.",
+            file=file,
+        )
+
+
+def _refuse_twice(file: Path, places: Sequence[Path]) -> None:
+    numbers = Counter(os.path.normpath(place) for place in places)
+    twice = [Path(path).as_posix() for path, number in numbers.items() if number > 1]
+    if twice:
+        raise DataError(
+            f"{file} names {count(len(twice), 'photo')} more than once: {listed(twice)}.",
+            expected="Each photo has one line, with its one class.",
+            next="Remove the other lines.",
+            file=file,
+        )
+
+
+def _on_disk(path: Path, names: Callable[[Path], dict[str, str]]) -> Path | None:
+    """The file of a path whose names are written in another Unicode form there; None if none is.
+
+    macOS lists decomposed names, others composed ones, and Linux takes them for two.
+    """
+    real = Path(path.anchor)
+    for name in path.parts[1:] if path.anchor else path.parts:
+        here = real / name
+        if name != ".." and not os.path.lexists(here):
+            other = names(real).get(_composed(name))
+            if other is None:
+                return None
+            here = real / other
+        real = here
+    return real if real.is_file() else None
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """The names in a folder, by their composed forms."""
     try:
-        with path.open("rb") as file:
-            return file.read(65536)
-    except OSError as error:
-        raise _unreadable(str(path), path, error) from None
+        return {_composed(name): name for name in os.listdir(folder)}
+    except OSError:  # no folder, or a closed one: what is in it is not there for us
+        return {}
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -84,12 +85,12 @@ class Split:
     def without(self, paths: Collection[Path]) -> "Split":
         """The same split less the photos at `paths`."""
         left_out = frozenset(paths)
-        kept = [i for i, path in enumerate(self.paths) if path not in left_out]
+        kept = [path not in left_out for path in self.paths]
         return replace(
             self,
-            paths=tuple(self.paths[i] for i in kept),
-            labels=tuple(self.labels[i] for i in kept),
-            groups=None if self.groups is None else tuple(self.groups[i] for i in kept),
+            paths=tuple(compress(self.paths, kept)),
+            labels=tuple(compress(self.labels, kept)),
+            groups=None if self.groups is None else tuple(compress(self.groups, kept)),
         )
 
 
