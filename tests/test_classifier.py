@@ -422,6 +422,20 @@ def test_what_is_no_photo_is_refused(array, text, fitted):
         fitted.predict(array if array.ndim == 2 else [array])
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((2, 4, 4, 3), np.uint8),
+        np.zeros((2, 7)),
+        [Image.new("RGB", (9, 9)), Image.new("RGB", (9, 9))],
+    ],
+)
+def test_photos_with_labels_are_files(images, fitted):
+    for learn_or_judge in (fitted.fit, fitted.score):
+        with pytest.raises(DataError, match=r"Photos with labels are files.*Save images in memory"):
+            learn_or_judge(images, ["red", "blue"])
+
+
 def test_a_single_photo_is_no_list(fitted, photos):
     path = photos(1).paths[0]
     image = Image.new("RGB", (50, 50))

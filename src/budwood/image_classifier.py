@@ -12,7 +12,7 @@ from torch import nn
 
 from budwood.capsule.pack import Capsule, packed, read_capsule, write_capsule
 from budwood.data.deep_images import depth_notes, depth_of, extents_of, misfit_notes
-from budwood.data.given import Photos, are_numbers, fitted_images, labelled, listed, photo_files
+from budwood.data.inputs import Photos, are_numbers, fitted_images, labelled, listed, photo_files
 from budwood.data.splits import Split
 from budwood.display import as_html
 from budwood.errors import ConfigError, PhotoError

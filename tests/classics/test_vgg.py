@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from budwood.classics.initialising import initialise_he
-from budwood.classics.vgg import CONFIGURATIONS, VGG
+from budwood.classics.vgg import CONFIGURATIONS, VGG, initialise_he
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from PIL import Image
 from budwood.data import deep_images
 from budwood.data.deep_images import Extent, depth_of, extents_of, misfit_notes
 from budwood.data.folder import load_folder, load_test
-from budwood.data.given import fitted_images
-from budwood.images.decode import decode_reduced
+from budwood.data.inputs import fitted_images
+from budwood.images.decode import decoding
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 
@@ -145,7 +145,8 @@ class TestAFolder:
         dark = root / "a" / "0.png"
         Image.fromarray(np.full((60, 80), 800, np.uint16)).save(dark)
         depth = load_folder(root, test_fraction=None).depth
-        assert decode_reduced(dark.read_bytes(), lambda h, w: 1, depth=depth).photo.max() == 50
+        with decoding(dark.read_bytes(), lambda h, w: 1, depth=depth) as decoded:
+            assert decoded.photo.max() == 50
 
     def test_photos_of_8_bits_have_no_depth(self, deep_folder):
         folder = load_folder(deep_folder(lambda picture: picture, ".png"))
@@ -278,8 +279,8 @@ class TestColours:
     def check(self, path, colours, bits):
         depth = depth_of(extents_of([path]).values())
         assert depth == Depth({"uint16": (0, 2**bits - 1)})
-        photo = decode_reduced(path.read_bytes(), lambda h, w: 1, depth=depth).photo
-        assert np.abs(photo.astype(int) - colours).max() <= 1
+        with decoding(path.read_bytes(), lambda h, w: 1, depth=depth) as decoded:
+            assert np.abs(decoded.photo.astype(int) - colours).max() <= 1
 
     def test_alpha_is_laid_over_white(self, tmp_path):
         colours = np.full((8, 8, 4), 1000)
@@ -287,9 +288,9 @@ class TestColours:
         colours[0, 0] = 4095, 0, 0, 65535
         write_png(tmp_path / "a.png", colours)
         data = (tmp_path / "a.png").read_bytes()
-        photo = decode_reduced(data, lambda h, w: 1, depth=Depth({"uint16": (0, 4095)})).photo
-        assert photo[0, 0].tolist() == [255, 0, 0]
-        assert (photo[1:] == 255).all()
+        with decoding(data, lambda h, w: 1, depth=Depth({"uint16": (0, 4095)})) as decoded:
+            assert decoded.photo[0, 0].tolist() == [255, 0, 0]
+            assert (decoded.photo[1:] == 255).all()
 
 
 class TestOtherPhotos:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from budwood.data import duplicates as glances_module
 from budwood.data.duplicates import glance, glances, moments_of
-from budwood.data.likeness import SMALL
+from budwood.data.near_duplicates import SMALL
 from budwood.errors import PhotoError
 from budwood.reporter import Reporter
 

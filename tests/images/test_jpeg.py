@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from budwood.errors import PhotoError
-from budwood.images.decode import decode, decode_reduced
+from budwood.images.decode import decode, decoding
 from budwood.images.jpeg import JUNK, NO_END, TRAILING
 
 
@@ -75,8 +75,8 @@ SOUND = {
 def test_what_no_pixel_depends_on_is_no_damage(kind, fault):
     data, (change, expected) = KINDS[kind], SOUND[fault]
     changed, odd = change(data), []
-    found = decode_reduced(changed, lambda height, width: 1, on_oddity=odd.append)
-    assert np.array_equal(found.photo, decode(data))
+    with decoding(changed, lambda height, width: 1, on_oddity=odd.append) as found:
+        assert np.array_equal(found.photo, decode(data))
     assert odd == [expected] * (changed != data and expected is not None)
 
 

@@ -2,7 +2,8 @@ import unicodedata
 
 import pytest
 
-from budwood.data.layouts import find_in_tree, part_of
+from budwood.data.layouts import find_in_tree
+from budwood.data.parts import part_of
 from budwood.data.scan import grow
 from budwood.errors import DataError
 
@@ -34,7 +35,7 @@ def test_class_folders(class_folders):
     assert {part: labels(photos) for part, photos in found.parts.items()} == {
         "photos": ["cats", "cats", "dogs"]
     }
-    assert found.notes == ()
+    assert found.notes == []
 
 
 def test_photos_of_a_class_may_lie_deeper(plant):

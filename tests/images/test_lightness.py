@@ -14,7 +14,7 @@ for room in (budwood.data, budwood.images):
 
 from PIL import Image
 
-from budwood.data.given import fitted_images
+from budwood.data.inputs import fitted_images
 from budwood.images.preprocessing import Preprocessing
 
 preprocessing = Preprocessing(size=(8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3)

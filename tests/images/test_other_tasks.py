@@ -2,7 +2,10 @@ import json
 
 import pytest
 
-from budwood.data.scan import grow, refuse_detection, refuse_label_columns, refuse_labels
+from budwood.data.columns import refuse_label_columns
+from budwood.data.layouts import refuse_detection
+from budwood.data.lists import refuse_labels
+from budwood.data.scan import grow
 from budwood.errors import DataError
 
 DETECTION = r"object detection \({}\).*Budwood classifies whole photos, one class each"

@@ -162,7 +162,7 @@ class TestColumns:
     def test_usual_names_are_known(self, write_list, path, label):
         found = find_in_list(write_list(f"{label.upper()}, {path}\ncat,a.jpg\n"))
         assert [(p.path.name, p.label) for p in found.parts["photos"]] == [("a.jpg", "cat")]
-        assert found.notes == ()
+        assert found.notes == []
 
     @pytest.mark.parametrize("split", ["split", "set", "subset", "partition"])
     def test_usual_names_of_the_split_are_known(self, write_list, split):
@@ -225,7 +225,7 @@ class TestPathsOnDisk:
         asked = unicodedata.normalize(written, name)
         found = find_in_list(write_list(f"path,label\n{asked},x\n"))
         assert found.parts["photos"][0].path == photo
-        assert found.notes == ()
+        assert found.notes == []
 
     def test_numbers_without_ending_find_their_photos(self, write_list, plant):
         root = plant("train/00a.JPG", "train/00b.jpg", "test/00c.jpg")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from budwood.errors import PhotoError
 from budwood.images import tiff as libtiff
-from budwood.images.decode import decode, decode_reduced
+from budwood.images.decode import decode, decoding
 from budwood.images.formats import MULTI_PAGE
 from budwood.images.tiff import complaints
 
@@ -70,10 +70,11 @@ class TestSeparatePlanes:
         with pytest.raises(PhotoError, match="truncated"):
             decode(data[:-5000])
 
-    def test_too_large(self, deep):
+    def test_too_large(self, deep, monkeypatch):
+        monkeypatch.setattr("budwood.images.formats.MEGAPIXELS", 0.01)
         data = written(deep.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
         with pytest.raises(PhotoError, match="megapixels"):
-            decode(data, megapixels=0.01)
+            decode(data)
 
 
 class TestKindsThatPillowDoesNotKnow:
@@ -128,8 +129,8 @@ class TestKindsThatPillowDoesNotKnow:
 def test_of_several_pages_the_first_is_read_with_a_word(scene, encoded):
     data = encoded(scene(), "TIFF", save_all=True, append_images=[scene(seed=1)])
     odd = []
-    found = decode_reduced(data, lambda *sides: 1, on_oddity=odd.append)
-    assert np.array_equal(found.photo, np.asarray(scene()))
+    with decoding(data, lambda *sides: 1, on_oddity=odd.append) as found:
+        assert np.array_equal(found.photo, np.asarray(scene()))
     assert odd == [MULTI_PAGE]
 
 

@@ -8,9 +8,8 @@ from PIL import ExifTags, Image, ImageOps
 
 from budwood.data import duplicates as module
 from budwood.data.duplicates import together
-from budwood.data.layouts import LabelledParts, LabelledPhoto
-from budwood.data.likeness import Copies, SimilarPair
-from budwood.data.splits import with_groups
+from budwood.data.near_duplicates import Copies, SimilarPair
+from budwood.data.parts import LabelledParts, LabelledPhoto, join_groups
 
 
 def picture(seed, size=(150, 200)):
@@ -43,7 +42,7 @@ def photos(tmp_path):
 def test_photos_of_their_own_stand_for_themselves(photos):
     seen = together(photos)
     assert seen.is_empty
-    assert seen.is_complete
+    assert seen.was_searched
 
 
 def test_equal_files_copies_and_bursts_are_each_one_group(photos, tmp_path):
@@ -85,7 +84,7 @@ def test_of_too_many_bytes_only_equal_files_and_bursts_are_looked_for(
         save(picture(100 + i), tmp_path / f"b{i}.jpg", f"2024:05:01 12:00:0{i}") for i in (0, 4)
     ]
     seen = together([*photos, tmp_path / "equal.jpg", tmp_path / "mirrored.jpg", *burst])
-    assert not seen.is_complete
+    assert not seen.was_searched
     assert (seen.equal, seen.alike, seen.bursts) == (2, 0, 2)
 
 
@@ -124,8 +123,9 @@ def test_pairs_that_were_not_compared_are_told(photos, monkeypatch):
         module, "alike", lambda small, bits: Copies((SimilarPair(0, 1, 0.95),), 12_000)
     )
     seen = together(photos)
-    assert not seen.is_complete
+    assert seen.left_out == 12_000
     assert together(photos).left_out == 12_000  # what is kept tells it, too
-    found = LabelledParts({"train": [LabelledPhoto(path, "a") for path in photos]}, ())
-    notes = [str(note) for note in with_groups(found, photos[0].parent).notes]
-    assert any("12,000 pairs of photos that are alike at a glance" in note for note in notes)
+    found = LabelledParts({"train": [LabelledPhoto(path, "a") for path in photos]}, [])
+    join_groups(found, photos[0].parent)
+    text = "12,000 pairs of photos that are alike at a glance"
+    assert any(text in str(note) for note in found.notes)

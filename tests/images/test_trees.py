@@ -1,22 +1,22 @@
 import os
-from pathlib import Path
 
 import pytest
 
-from budwood.data.scan import grow, is_photo_name
+from budwood.data.scan import grow
 from budwood.errors import DataError
+from budwood.images.formats import is_image_name
 
 
 @pytest.mark.parametrize(
     "suffix", ["jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff", "JPG"]
 )
 def test_photos_are_known_by_their_names(suffix):
-    assert is_photo_name(Path(f"a.{suffix}"))
+    assert is_image_name(f"a.{suffix}")
 
 
 @pytest.mark.parametrize("name", ["Thumbs.db", "notes.txt", "jpg", "a.jpg.part", "a.heic"])
 def test_other_files_are_no_photos(name):
-    assert not is_photo_name(Path(name))
+    assert not is_image_name(name)
 
 
 def test_photos_lie_in_nested_folders(plant):

@@ -81,10 +81,6 @@ def response_norm() -> nn.Module:
     """Local response normalisation with the paper's constants: n = 5, k = 2, beta = 0.75.
 
     The paper multiplies alpha = 1e-4 by a sum over the five maps, torch by their mean.
-
-    Example:
-        >>> response_norm()
-        LocalResponseNorm(5, alpha=0.0005, beta=0.75, k=2.0)
     """
     return nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0)
 

@@ -38,13 +38,7 @@ _Norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
 class EfficientNet(nn.Module):
-    """EfficientNet of any size: photos `n 3 h w` to logits `n k`.
-
-    Example:
-        >>> network = EfficientNet(ModelScale(width=1.0, depth=1.0, resolution=224, dropout=0.2))
-        >>> sum(parameter.numel() for parameter in network.parameters())
-        5288548
-    """
+    """EfficientNet of any size: photos `n 3 h w` to logits `n k`."""
 
     def __init__(self, scale: ModelScale, num_classes: int = 1000) -> None:
         super().__init__()

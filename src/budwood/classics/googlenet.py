@@ -12,18 +12,13 @@ training; their losses count 0.3 each, and they are left out of the finished net
   and, by a slip of TensorFlow's that was kept, 3x3 kernels for the 5x5: its weights do not fit.
 - `googlenet_naive`: the same with naive modules, to see what the 1x1 convolutions save.
 
-The modules, and their later versions, are in `inception.py`.
+What became of the module is here, too (`InceptionV2`, `InceptionV3`). Each takes the same six
+widths, so what they cost can be compared.
 
-Reference: Szegedy et al., "Going Deeper with Convolutions", CVPR 2015. (Its table of parameters
-has misprints, and it counts a twelfth of AlexNet's.)
-
-The Inception module and what became of it: naive, v1, v2 and v3.
-
-Each takes the same six widths, so what they cost can be compared; `googlenet.py` stacks them.
-
-References: Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (naive, v1); Ioffe and
-Szegedy, "Batch Normalization", ICML 2015 (v2); Szegedy et al., "Rethinking the Inception
-Architecture for Computer Vision", CVPR 2016 (v3).
+References: Szegedy et al., "Going Deeper with Convolutions", CVPR 2015 (naive, v1; its table of
+parameters has misprints, and it counts a twelfth of AlexNet's); Ioffe and Szegedy, "Batch
+Normalization", ICML 2015 (v2); Szegedy et al., "Rethinking the Inception Architecture for Computer
+Vision", CVPR 2016 (v3).
 """
 
 from dataclasses import dataclass
@@ -33,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from budwood.classics.alexnet import response_norm
-from budwood.classics.initialising import initialise_he
+from budwood.classics.vgg import initialise_he
 
 
 @dataclass(frozen=True)
@@ -74,12 +69,7 @@ WIDTHS = {
 
 
 def entering(position: str) -> tuple[int, int]:
-    """Maps that GoogLeNet's module of that name reads, and their side for photos of 224 pixels.
-
-    Example:
-        >>> entering("3a"), entering("5b")
-        ((192, 28), (832, 7))
-    """
+    """Maps that GoogLeNet's module of that name reads, and their side for photos of 224 pixels."""
     names = list(WIDTHS)
     before = names[: names.index(position)]
     sides = {"3": 28, "4": 14, "5": 7}
@@ -100,12 +90,7 @@ class _Inception(nn.Module):
 
 
 class NaiveInception(_Inception):
-    """The module as first thought of: 1x1, 3x3, 5x5 and pooling, each on all maps.
-
-    Example:
-        >>> NaiveInception(192, WIDTHS["3a"]).out_channels
-        416
-    """
+    """The module as first thought of: 1x1, 3x3, 5x5 and pooling, each on all maps."""
 
     def __init__(self, in_channels: int, widths: Widths) -> None:
         super().__init__(
@@ -118,12 +103,7 @@ class NaiveInception(_Inception):
 
 
 class InceptionV1(_Inception):
-    """The module of GoogLeNet: 1x1 convolutions reduce the maps before 3x3 and 5x5.
-
-    Example:
-        >>> InceptionV1(192, WIDTHS["3a"]).out_channels
-        256
-    """
+    """The module of GoogLeNet: 1x1 convolutions reduce the maps before 3x3 and 5x5."""
 
     def __init__(self, in_channels: int, widths: Widths) -> None:
         super().__init__(
@@ -145,10 +125,6 @@ class InceptionV2(_Inception):
     """The module with two 3x3 for the 5x5, and batch normalisation.
 
     Two 3x3 see the same 5x5 pixels with 18 weights for 25, and with a ReLU between them.
-
-    Example:
-        >>> InceptionV2(192, WIDTHS["3a"]).out_channels
-        256
     """
 
     def __init__(self, in_channels: int, widths: Widths) -> None:
@@ -173,10 +149,6 @@ class InceptionV3(_Inception):
 
     A 1x7 and a 7x1 see 7x7 pixels with 14 weights for 49. `threes` and `fives` are the widths of
     the branches with one and with two such pairs.
-
-    Example:
-        >>> InceptionV3(768, Widths(192, 128, 192, 128, 192, 192)).out_channels
-        768
     """
 
     def __init__(self, in_channels: int, widths: Widths, n: int = 7) -> None:

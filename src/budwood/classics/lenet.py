@@ -55,12 +55,7 @@ class LeNet5(nn.Module):
 
 
 def lenet5(num_classes: int = 10) -> LeNet5:
-    """LeNet-5 as it is built today: average pooling, C3 reads everything, a linear head.
-
-    Example:
-        >>> sum(parameter.numel() for parameter in lenet5().parameters())
-        61706
-    """
+    """LeNet-5 as it is built today: average pooling, C3 reads everything, a linear head."""
     return LeNet5(
         squash=nn.Tanh(),
         s2=nn.AvgPool2d(2),
@@ -74,13 +69,6 @@ def lenet5_1998(num_classes: int = 10) -> LeNet5:
     """LeNet-5 as the paper has it.
 
     Weights start evenly spread over 2.4 divided by the number of inputs of a unit, to both sides.
-
-    Example:
-        >>> network = lenet5_1998()
-        >>> sum(parameter.numel() for parameter in network.parameters())
-        60000
-        >>> sum(parameter.numel() for parameter in network.c3.parameters())
-        1516
     """
     network = LeNet5(
         squash=ScaledTanh(),
@@ -139,11 +127,6 @@ class EuclideanRBF(nn.Module):
     that look alike get codes alike, and says that they could as well be drawn by lot. Here they
     are: from the seed that the network is built with. They are a buffer, so they are saved and
     loaded but never trained; it is called `weight`, with a row for each class as in `nn.Linear`.
-
-    Example:
-        >>> layer = EuclideanRBF(84, 10)
-        >>> layer(layer.weight).argmax(1).tolist()
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     """
 
     weight: Tensor

@@ -22,13 +22,13 @@ References: He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognitio
 (arXiv 1512.03385, 2015); Goyal et al., "Accurate, Large Minibatch SGD", 2017, for the v1.5 stride.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, pad
 
-from budwood.classics.initialising import initialise_he
+from budwood.classics.vgg import initialise_he
 
 BLOCKS = {
     18: (2, 2, 2, 2),
@@ -143,70 +143,61 @@ class Subsample(nn.Module):
 def resnet(
     depth: int, num_classes: int = 1000, *, shortcuts: bool = True, v15: bool = False
 ) -> ResNet:
-    """The ImageNet network with that many layers, as the paper has it.
+    """The ImageNet network with 18, 34, 50, 101 or 152 layers, as the paper has it.
 
-    Args:
-        depth: 18, 34, 50, 101 or 152.
-        num_classes: Outputs of the last layer.
-        shortcuts: False gives the plain network.
-        v15: Halve the size in the 3x3 convolution of a bottleneck, as torchvision does.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = resnet(50)
-        >>> network.layer2[0].conv1.stride, network.layer2[0].conv2.stride
-        ((2, 2), (1, 1))
+    Without `shortcuts` it is the plain network. `v15` halves the size in the 3x3 convolution of a
+    bottleneck, as torchvision does.
     """
-    stages, channels = [], 64
-    for number, blocks in enumerate(BLOCKS[depth]):
-        width = 64 * 2**number * (4 if depth >= 50 else 1)
-        stage: list[nn.Module] = []
-        for _ in range(blocks):
-            stride = 2 if number and not stage else 1
-            way = _projection(channels, width, stride) if shortcuts else None
-            if depth >= 50:
-                stage.append(Bottleneck(channels, width, (1, stride) if v15 else (stride, 1), way))
-            else:
-                stage.append(BasicBlock(channels, width, stride, way))
-            channels = width
-        stages.append(nn.Sequential(*stage))
+
+    def block(channels: int, width: int, stride: int) -> nn.Module:
+        way = _shortcut("B", channels, width, stride) if shortcuts else None
+        if depth >= 50:
+            return Bottleneck(channels, width, (1, stride) if v15 else (stride, 1), way)
+        return BasicBlock(channels, width, stride, way)
+
+    widths = [64 * 2**number * (4 if depth >= 50 else 1) for number in range(4)]
+    stages = _stages(64, widths, BLOCKS[depth], block)
     conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-    return ResNet(conv1, nn.MaxPool2d(3, stride=2, padding=1), stages, channels, num_classes)
+    maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+    return ResNet(conv1, maxpool, stages, widths[-1], num_classes)
 
 
 def resnet_cifar(depth: int, num_classes: int = 10, *, shortcuts: bool = True) -> ResNet:
     """The network of the paper's section 4.2 with that many layers, for photos of 32 x 32.
 
     Three stages of 16, 32 and 64 maps, each of `(depth - 2) / 6` blocks.
-
-    Example:
-        >>> network = resnet_cifar(20)
-        >>> sum(parameter.numel() for parameter in network.parameters())
-        269722
     """
-    stages, channels = [], 16
-    for number, width in enumerate((16, 32, 64)):
-        stage: list[nn.Module] = []
-        for _ in range((depth - 2) // 6):
-            stride = 2 if number and not stage else 1
-            way = _subsampling(channels, width, stride) if shortcuts else None
-            stage.append(BasicBlock(channels, width, stride, way))
-            channels = width
-        stages.append(nn.Sequential(*stage))
+
+    def block(channels: int, width: int, stride: int) -> nn.Module:
+        way = _shortcut("A", channels, width, stride) if shortcuts else None
+        return BasicBlock(channels, width, stride, way)
+
+    stages = _stages(16, (16, 32, 64), [(depth - 2) // 6] * 3, block)
     conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
-    return ResNet(conv1, nn.Identity(), stages, channels, num_classes)
+    return ResNet(conv1, nn.Identity(), stages, 64, num_classes)
 
 
-def _projection(in_channels: int, channels: int, stride: int) -> nn.Module:
-    """Shortcut of option B: the input itself, or its 1x1 convolution where the shape changes."""
+def _stages(
+    channels: int,
+    widths: Sequence[int],
+    blocks: Sequence[int],
+    block: Callable[[int, int, int], nn.Module],
+) -> list[nn.Module]:
+    """Blocks of each width; the first of each stage but the first halves the size."""
+    stages: list[nn.Module] = []
+    for width, number in zip(widths, blocks, strict=True):
+        stage = [block(channels, width, 2 if stages else 1)]
+        stage += [block(width, width, 1) for _ in range(number - 1)]
+        stages.append(nn.Sequential(*stage))
+        channels = width
+    return stages
+
+
+def _shortcut(option: str, in_channels: int, channels: int, stride: int) -> nn.Module:
+    """The input itself; where the shape changes, a part of it (A) or its 1x1 convolution (B)."""
     if stride == 1 and in_channels == channels:
         return nn.Identity()
+    if option == "A":
+        return Subsample(stride, channels - in_channels)
     convolution = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels))
-
-
-def _subsampling(in_channels: int, channels: int, stride: int) -> nn.Module:
-    """Shortcut of option A: the input itself, or a part of it where the shape changes."""
-    if stride == 1 and in_channels == channels:
-        return nn.Identity()
-    return Subsample(stride, channels - in_channels)

@@ -125,10 +125,6 @@ def scale_by(phi: float) -> ModelScale:
 
     The resolution is the multiple of 8 nearest to `224 * 1.15 ** phi`, since the paper rounds, too,
     and does not say how. Dropout rises in a line from 0.2 at B0 to 0.5 at B7 (phi 7), and stays.
-
-    Example:
-        >>> scale_by(1)
-        ModelScale(width=1.1, depth=1.2, resolution=256, dropout=0.243, lite=False)
     """
     return ModelScale(
         width=BETA**phi,
@@ -142,10 +138,6 @@ def phis(scale: ModelScale) -> tuple[float, float, float]:
     """The `phi` that would give this width, this depth and this resolution.
 
     Where the rule was followed the three agree. In the published networks they do not.
-
-    Example:
-        >>> [round(phi, 1) for phi in phis(PUBLISHED["b4"])]
-        [3.5, 3.2, 3.8]
     """
     resolution = scale.resolution / PUBLISHED["b0"].resolution
     grown = ((scale.width, BETA), (scale.depth, ALPHA), (resolution, GAMMA))
@@ -154,12 +146,7 @@ def phis(scale: ModelScale) -> tuple[float, float, float]:
 
 
 def phi_of(name: str) -> float | None:
-    """The number in `efficientnet_phi(1.5)`; None for any other name, and beyond 20.
-
-    Example:
-        >>> phi_of("efficientnet_phi(1.5)"), phi_of("efficientnet_b1")
-        (1.5, None)
-    """
+    """The number in `efficientnet_phi(1.5)`; None for any other name, and beyond 20."""
     written = re.fullmatch(r"efficientnet_phi\(([0-9]{1,9}(?:\.[0-9]{1,9})?)\)", name)
     if written is None or (phi := float(written[1])) > LARGEST_PHI:
         return None
@@ -167,44 +154,24 @@ def phi_of(name: str) -> float | None:
 
 
 def round_width(channels: int, width: float) -> int:
-    """Channels times `width`, to the nearest multiple of 8; never more than a tenth below.
-
-    Example:
-        >>> round_width(32, 1.1), round_width(16, 1.2)
-        (32, 24)
-    """
+    """Channels times `width`, to the nearest multiple of 8; never more than a tenth below."""
     scaled = channels * width
     rounded = max(8, int(scaled + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * scaled else rounded
 
 
 def end_width(channels: int, scale: ModelScale) -> int:
-    """Channels of the first or the last convolution in a network of that size.
-
-    Example:
-        >>> end_width(STEM, PUBLISHED["b4"]), end_width(STEM, LITE["lite2"])
-        (48, 32)
-    """
+    """Channels of the first or the last convolution in a network of that size."""
     return channels if scale.lite else round_width(channels, scale.width)
 
 
 def round_depth(blocks: int, depth: float) -> int:
-    """Blocks times `depth`, rounded up.
-
-    Example:
-        >>> round_depth(3, 1.1)
-        4
-    """
+    """Blocks times `depth`, rounded up."""
     return math.ceil(blocks * depth)
 
 
 def stages(scale: ModelScale) -> Iterator[tuple[BlockSize, ...]]:
-    """The blocks of every stage of a network of that size.
-
-    Example:
-        >>> [len(blocks) for blocks in stages(PUBLISHED["b0"])]
-        [1, 2, 2, 3, 3, 4, 1]
-    """
+    """The blocks of every stage of a network of that size."""
     channels = end_width(STEM, scale)
     for number, stage in enumerate(BASELINE, start=1):
         out = round_width(stage.channels, scale.width)
@@ -217,12 +184,7 @@ def stages(scale: ModelScale) -> Iterator[tuple[BlockSize, ...]]:
 
 
 def count_parameters(scale: ModelScale, classes: int = 1000) -> int:
-    """All weights of a network of that size, head included.
-
-    Example:
-        >>> count_parameters(PUBLISHED["b0"])
-        5288548
-    """
+    """All weights of a network of that size, head included."""
     blocks = [block for stage in stages(scale) for block in stage]
     stem, top = blocks[0].in_channels, end_width(TOP, scale)
     head = (blocks[-1].out_channels + 2) * top + (top + 1) * classes

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor, nn
 
 from budwood.classics.alexnet import response_norm
-from budwood.classics.initialising import initialise_he
 
 CONFIGURATIONS = {
     "a": "64 | 128 | 256 256 | 512 512 | 512 512",
@@ -37,14 +36,7 @@ CONFIGURATIONS = {
 
 
 class VGG(nn.Module):
-    """A network of the table: photos `n 3 h w` to logits `n k`.
-
-    Example:
-        >>> with torch.device("meta"):
-        ...     network = VGG("d")
-        >>> network.features[28]
-        Conv2d(512, 512, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
-    """
+    """A network of the table: photos `n 3 h w` to logits `n k`."""
 
     def __init__(self, configuration: str, num_classes: int = 1000) -> None:
         super().__init__()
@@ -66,6 +58,22 @@ class VGG(nn.Module):
         x = self.avgpool(self.features(images))  # n 512 7 7
         logits: Tensor = self.classifier(torch.flatten(x, 1))
         return logits
+
+
+def initialise_he(network: nn.Module) -> None:
+    """Give convolutions and linear layers weights that keep the scale of what passes through ReLUs.
+
+    Biases become 0. Without this the signal fades on its way through 16 layers and training does
+    not begin. AlexNet and the first VGG networks got by with normal weights of 0.01 and much
+    patience; this came after them.
+
+    Reference: He et al., "Delving Deep into Rectifiers", ICCV 2015.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _features(configuration: str) -> Iterator[nn.Module]:

@@ -1,13 +1,15 @@
 """Which column of a list holds what: path, label, split and group, under their usual names."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.data.labels import Note
-from budwood.data.scan import is_photo_name, refuse_label_columns
+from budwood.data.layouts import ONE_CLASS_EACH
 from budwood.errors import DataError
+from budwood.images.formats import is_image_name
 from budwood.text import did_you_mean, listed
 
 USUAL = {
@@ -24,6 +26,7 @@ over a later one; two names of one row are an error."""
 
 _LIKE = 0.8
 """`site` is not meant to be `split`; `lable` is meant to be `label`."""
+_LABEL_COLUMN = re.compile(r"(label|class|tag|category)e?s?[ _.-]?\d*|categories")
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,8 @@ def chosen_columns(
 ) -> Columns:
     """The columns to use of those that the first line of a list names.
 
-    Args:
-        file: The list.
-        header: The cells of its first line.
-        group: The column that tells which photos belong together; default `group`.
-        is_needed: False if the list may do without that column.
-
-    Example:
-        >>> chosen = chosen_columns(Path("labels.csv"), ["id", "breed"])
-        >>> chosen.path, chosen.label, chosen.split
-        (0, 1, None)
+    `group` names the one that tells which photos belong together (default `group`); unless it is
+    needed the list may do without.
     """
     names = [name.strip().lower() for name in header]
     grouping = "group" if group is None else group.strip().lower()
@@ -80,9 +75,26 @@ def chosen_columns(
     )
 
 
+def refuse_label_columns(file: Path, columns: Sequence[str]) -> None:
+    """Raise unless a list has one column of labels."""
+    several = [name for name in columns if _LABEL_COLUMN.fullmatch(name)]
+    if len(several) > 1:
+        raise several_labels(file, f"the columns {listed(several)}")
+
+
+def several_labels(file: Path, sign: str) -> DataError:
+    """The error of a list whose photos have several labels, as `sign` shows."""
+    return DataError(
+        f"{file} gives a photo several labels ({sign}).",
+        expected=ONE_CLASS_EACH,
+        next="Keep one column `label` with one class in each cell.",
+        file=file,
+    )
+
+
 def _refuse_no_header(file: Path, header: Sequence[str], names: Sequence[str]) -> None:
     known = {name for what, rows in USUAL.items() for name in (what, *(n for r in rows for n in r))}
-    if known & set(names) or not any(is_photo_name(Path(cell.strip())) for cell in header):
+    if known & set(names) or not any(is_image_name(cell.strip()) for cell in header):
         return
     raise DataError(
         f"{file} does not begin with a line that names its columns: its first line is "
@@ -149,17 +161,13 @@ def _check(
 def _unused(file: Path, header: Sequence[str], used: set[int]) -> tuple[Note, ...]:
     """The one note of all columns that are not used."""
     others = [name.strip() for i, name in enumerate(header) if i not in used]
-    named = [_guessed(name, header) for name in others if name]
-    nameless = len(others) - len(named)
-    if nameless:
+    free = [what for what in USUAL if what not in [cell.strip().lower() for cell in header]]
+    named = []
+    for name in filter(None, others):
+        near = did_you_mean(name.lower(), free, _LIKE)
+        named.append(f"{name!r}" + (f" (did you mean {near!r}?)" if near else ""))
+    if nameless := len(others) - len(named):
         named.append(f"{nameless:,} without a name")
     if not named:
         return ()
     return (Note("columns", f"Columns that are not used: {listed(named, 10)}.", file),)
-
-
-def _guessed(name: str, header: Sequence[str]) -> str:
-    """A column's name, and what it may be meant to be."""
-    free = [what for what in USUAL if what not in [cell.strip().lower() for cell in header]]
-    near = did_you_mean(name.lower(), free, _LIKE)
-    return f"{name!r}" + (f" (did you mean {near!r}?)" if near else "")

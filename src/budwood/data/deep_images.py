@@ -6,10 +6,8 @@ largest value says nothing (a dark scene), nor do tags that state it file by fil
 whose values were then stretched to 16. What all training images together say is believed.
 """
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
 from math import ceil, floor, log10
@@ -19,8 +17,7 @@ import numpy as np
 
 from budwood.data.labels import Note
 from budwood.errors import PhotoError
-from budwood.files import home, whole_file
-from budwood.images.contents import CONTENTS, files_digest, workers
+from budwood.images.contents import CONTENTS, found_once, workers
 from budwood.images.decode import deep_samples_of
 from budwood.images.depth import FULL_RANGES, Depth, Samples
 from budwood.text import count
@@ -75,26 +72,32 @@ class Extent:
 
 def extents_of(paths: Sequence[Path], *, keep: bool = False) -> dict[Path, Extent]:
     """What the samples span, of those images that have more than 8 bits and can be read."""
-    place = home() / "depths" / f"{files_digest(paths, str(VERSION))}.json" if keep else None
-    found = None if place is None else _kept(place)
-    if found is None:
+
+    def find() -> dict[int, Extent]:
         groups = [paths[i : i + GROUP] for i in range(0, len(paths), GROUP)]
         with ThreadPoolExecutor(workers()) as pool:
             measured = chain.from_iterable(pool.map(_extents, groups))
-            found = {i: extent for i, extent in enumerate(measured) if extent is not None}
-        if place is not None:
-            with suppress(OSError), whole_file(place) as file:  # it only saves time
-                file.write(json.dumps({i: asdict(e) for i, e in found.items()}).encode())
+            return {i: extent for i, extent in enumerate(measured) if extent is not None}
+
+    if not keep:
+        return {paths[i]: extent for i, extent in find().items()}
+    found = found_once(
+        "depths",
+        paths,
+        str(VERSION),
+        find,
+        lambda found: {i: asdict(extent) for i, extent in found.items()},
+        lambda kept: {int(i): Extent(**extent) for i, extent in kept.items()},
+    )
     return {paths[i]: extent for i, extent in found.items()}
 
 
 def depth_of(extents: Collection[Extent]) -> Depth:
     """Black and white of each kind of sample, from all training images of that kind.
 
-    Integers span the next usual number of bits (8, 10, 12, 14, 16), or what the tags of all files
-    alike state. Floats are 0 to 1 where nearly all values of all images are; otherwise, as signed
-    integers below 0, they span the percentiles 0.1 and 99.9 of the images with the lowest and the
-    highest, from 0 where none is below.
+    Integers span the next of 8, 10, 12, 14, 16 bits, or what the tags of all files alike state.
+    Floats are 0 to 1 where nearly all values are; otherwise, as signed integers below 0, they span
+    the lowest and the highest of the percentiles 0.1 and 99.9, from 0 where none is below.
     """
     kinds = {extent.kind for extent in extents} - {"uint12"}  # as it says, 12 bits
     return Depth({k: _range_of(k, [e for e in extents if e.kind == k]) for k in kinds})
@@ -194,14 +197,6 @@ def _measured(samples: Samples) -> Extent | None:
     low, high = float(values.min()), float(values.max())
     dark, bright = (float(value) for value in np.percentile(values, TAILS))
     return Extent(samples.kind, low, high, dark, bright, samples.stated)
-
-
-def _kept(place: Path) -> dict[int, Extent] | None:
-    try:
-        found = json.loads(place.read_bytes())
-        return {int(i): Extent(**extent) for i, extent in found.items()}
-    except (OSError, ValueError, TypeError, AttributeError):  # not there, or damaged: made anew
-        return None
 
 
 def _range_of(kind: str, found: Sequence[Extent]) -> tuple[float, float]:

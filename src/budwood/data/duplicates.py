@@ -1,13 +1,14 @@
 """Images that must lie on one side of a split: of one file, of one picture, of one burst."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from budwood.data.likeness import EDGES, SIDE, SMALL, SURE_BITS, alike, equal_files, groups
+from budwood.data.near_duplicates import EDGES, SIDE, SMALL, SURE_BITS, alike, equal_files, groups
 from budwood.errors import PhotoError
-from budwood.files import home, whole_file
-from budwood.images.contents import CONTENTS, files_digest, workers
+from budwood.images.contents import CONTENTS, found_once, workers
 from budwood.images.decode import decoding, turn_of
 from budwood.images.depth import Depth
 from budwood.images.pillow import without_pillow_warnings
@@ -44,11 +44,7 @@ class CaptureTime:
 
 
 def moment_of(data: bytes) -> CaptureTime | None:
-    """What the EXIF data of a photo's file say; None if they do not name a time.
-
-    Args:
-        data: The bytes of the file.
-    """
+    """When a photo was taken, by the EXIF data in its file's bytes; None if they do not say."""
     try:
         exif, details = _exif(data)
     except Exception:  # Pillow's readers raise nearly every class there is
@@ -74,27 +70,14 @@ def moment_of(data: bytes) -> CaptureTime | None:
 
 
 def bursts(moments: Sequence[CaptureTime | None], pause: float = PAUSE) -> list[list[int]]:
-    """Photos of one camera that follow each other closely, by position, in order of time.
-
-    Args:
-        moments: Of each photo; None where it is not known.
-        pause: Seconds without a photo that end a burst.
-
-    Example:
-        >>> clock = [CaptureTime("a", 0.0), CaptureTime("a", 100.0), CaptureTime("a", 2.0), None]
-        >>> bursts(clock)
-        [[0, 2]]
-    """
-    known = [(m.camera, m.seconds, i) for i, m in enumerate(moments) if m is not None]
+    """Photos of one camera that follow each other within `pause` seconds, by position, in order."""
+    known = sorted((m.camera, m.seconds, i) for i, m in enumerate(moments) if m is not None)
     found: list[list[int]] = []
-    before: tuple[str, float] | None = None
-    for camera, seconds, i in sorted(known):
-        is_next = before is not None and before[0] == camera and seconds - before[1] <= pause
-        if is_next:
+    for before, (camera, seconds, i) in zip([None, *known], known, strict=False):
+        if before is not None and before[0] == camera and seconds - before[1] <= pause:
             found[-1].append(i)
         else:
             found.append([i])
-        before = camera, seconds
     return [burst for burst in found if len(burst) > 1]
 
 
@@ -135,6 +118,11 @@ class Thumbnail:
     """None where the photo does not say when it was taken."""
 
 
+def _reduction(height: int, width: int) -> int:
+    spare = min(height, width) / SIDE / ENOUGH
+    return next((reduction for reduction in (8, 4, 2) if reduction <= spare), 1)
+
+
 def glance(path: Path, depth: Depth | None = None) -> Thumbnail:
     """What is seen of a photo."""
     with turn_of(path):
@@ -153,32 +141,25 @@ def glances(
     with ThreadPoolExecutor(workers()) as pool:
         try:
             seen = [pool.submit(_glance_if_readable, depth, path) for path in paths]
-            _say_how_far(seen, reporter)
+            pause = FIRST_WORD
+            while left := wait(seen, timeout=pause).not_done:
+                pause = OTHER_WORDS
+                far = f"{len(seen) - len(left):,} of {len(seen):,} photos so far"
+                reporter.note(f"Looking for copies of a picture: {far}.")
             return [one.result() for one in seen]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _say_how_far(seen: Sequence[Future[Thumbnail | None]], reporter: Reporter) -> None:
-    """Say it after a second, and now and then until all are done."""
-    pause = FIRST_WORD
-    while left := wait(seen, timeout=pause).not_done:
-        pause = OTHER_WORDS
-        done = len(seen) - len(left)
-        reporter.note(f"Looking for copies of a picture: {done:,} of {len(seen):,} photos so far.")
-
-
 def moments_of(paths: Sequence[Path]) -> list[CaptureTime | None]:
     """When each photo was taken, from the first bytes of its file; None where that is not told."""
-    return [_moment_if_readable(path) for path in paths]
-
-
-def _moment_if_readable(path: Path) -> CaptureTime | None:
-    try:
-        with path.open("rb") as file:
-            return moment_of(file.read(HEAD))
-    except OSError:
-        return None
+    moments: list[CaptureTime | None] = []
+    for path in paths:
+        head = b""
+        with suppress(OSError), path.open("rb") as file:
+            head = file.read(HEAD)
+        moments.append(moment_of(head))
+    return moments
 
 
 def _glance_if_readable(depth: Depth | None, path: Path) -> Thumbnail | None:
@@ -186,11 +167,6 @@ def _glance_if_readable(depth: Depth | None, path: Path) -> Thumbnail | None:
         return glance(path, depth)
     except PhotoError:
         return None
-
-
-def _reduction(height: int, width: int) -> int:
-    spare = min(height, width) / SIDE / ENOUGH
-    return next((reduction for reduction in (8, 4, 2) if reduction <= spare), 1)
 
 
 MOST_BYTES = 400 * 2**20
@@ -220,11 +196,6 @@ class DuplicateGroups:
     """Pairs with like hashes that were too many to be compared."""
 
     @property
-    def is_complete(self) -> bool:
-        """True if every copy of a picture was looked for."""
-        return self.was_searched and not self.left_out
-
-    @property
     def is_empty(self) -> bool:
         """True if every photo stands for itself."""
         return len(set(self.groups)) == len(self.groups)
@@ -244,37 +215,34 @@ def together(
     depth: Depth | None = None,
     reporter: Reporter = SILENT,
 ) -> DuplicateGroups:
-    """Which photos belong together; those that cannot be read stand for themselves.
+    """Which photos belong together; those that cannot be read stand for themselves."""
 
-    What was found is kept, and found again as long as no file changes.
-    """
+    def from_json(kept: Any) -> DuplicateGroups:
+        found = DuplicateGroups(**kept | {"groups": tuple(kept["groups"])})
+        if len(found.groups) != len(paths):
+            raise ValueError
+        return found
+
     depth = depth or Depth()
-    place = _place(paths, depth)
-    kept = _kept(place, len(paths))
-    if kept is None:
-        kept = _looked_at(paths, depth, reporter)
-        with suppress(OSError), whole_file(place) as file:  # it only saves time
-            file.write(json.dumps(asdict(kept)).encode())
-    return kept
+    about = f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {SURE_BITS} {EDGES} {PAUSE}"
+    about += f" {depth}" if depth else ""
+    find = partial(_looked_at, paths, depth, reporter)
+    return found_once("groups", paths, about, find, asdict, from_json)
 
 
 def _looked_at(paths: Sequence[Path], depth: Depth, reporter: Reporter) -> DuplicateGroups:
     sizes = [_size(path) for path in paths]
     is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
-    equal = _equal(paths, sizes)
-    copies: list[tuple[int, int]] = []
-    left_out = 0
-    moments: list[CaptureTime | None]
+    copies, left_out = list[tuple[int, int]](), 0
     if is_searched:
         seen = glances(paths, depth, reporter)
         moments = [None if one is None else one.moment for one in seen]
         copies, left_out = _copies(seen)
     else:
         moments = moments_of(paths)
-    runs = bursts(moments)
-    taken = [(run[0], other) for run in runs for other in run[1:]]
-    in_equal, in_copies, in_bursts = ({i for pair in pairs for i in pair}
-                                      for pairs in (equal, copies, taken))  # fmt: skip
+    equal = _equal(paths, sizes)
+    taken = [(first, other) for first, *others in bursts(moments) for other in others]
+    in_equal, in_copies, in_bursts = (set(chain(*pairs)) for pairs in (equal, copies, taken))
     return DuplicateGroups(
         tuple(groups(len(paths), [*equal, *copies, *taken])),
         len(in_equal),
@@ -283,22 +251,6 @@ def _looked_at(paths: Sequence[Path], depth: Depth, reporter: Reporter) -> Dupli
         is_searched,
         left_out,
     )
-
-
-def _place(paths: Sequence[Path], depth: Depth) -> Path:
-    """Where it is kept what these files are found to be; another place once one of them changes."""
-    about = f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {SURE_BITS} {EDGES} {PAUSE}"
-    about += f" {depth}" if depth else ""
-    return home() / "groups" / f"{files_digest(paths, about)}.json"
-
-
-def _kept(place: Path, photos: int) -> DuplicateGroups | None:
-    try:
-        found = json.loads(place.read_bytes())
-        kept = DuplicateGroups(**found | {"groups": tuple(found["groups"])})
-    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged: it is made anew
-        return None
-    return kept if len(kept.groups) == photos else None
 
 
 def _size(path: Path) -> int:

@@ -37,12 +37,7 @@ class Note:
 
 
 def left_out(pairs: int) -> str:
-    """The sentence on pairs that the search for copies of a picture left out.
-
-    Example:
-        >>> left_out(12_000)[:52]
-        'Not all copies of a picture may have been found: 12,'
-    """
+    """The sentence on pairs that the search for copies of a picture left out."""
     return (
         f"Not all copies of a picture may have been found: {count(pairs, 'pair')} of photos that "
         "are alike at a glance were too many to be compared, only the most alike were."
@@ -50,17 +45,17 @@ def left_out(pairs: int) -> str:
 
 
 def few_or_one(notes: Sequence[Note], names: Sequence[str], text: str) -> list[Note]:
-    """Notes of one kind as they are, or one note in the stead of more than a few.
-
-    Example:
-        >>> each = [Note("empty", f"{name} is empty.") for name in "abcdefg"]
-        >>> print(*few_or_one(each, "abcdefg", "{number} are empty: {names}."))
-        7 are empty: a, b, c and 4 more.
-    """
+    """Notes of one kind as they are, or one note in the stead of more than a few."""
     if len(notes) <= FEW:
         return list(notes)
     said = text.replace("{number}", f"{len(notes):,}").replace("{names}", listed(list(names)))
     return [Note(notes[0].kind, said, about=tuple(name for note in notes for name in note.about))]
+
+
+def path_notes(kind: str, text: str, paths: Sequence[Path], summary: str) -> list[Note]:
+    """The same sentence on each path, or one note in the stead of more than a few."""
+    notes = [Note(kind, text, path) for path in paths]
+    return few_or_one(notes, [path.as_posix() for path in paths], summary)
 
 
 def not_photos(files: list[Path]) -> Note:
@@ -83,23 +78,13 @@ _OF_NO_WEIGHT = re.compile(r"[\s_\-\u200b\ufeff]+")
 def normalised(name: str) -> str:
     """A name in Unicode's composed form (NFC), without blanks around it.
 
-    macOS decomposes what others compose (Apple TN1150, "HFS Plus"): the names look the same and
-    are not equal.
-
-    Example:
-        >>> normalised(" rose\u0301") == "ros\u00e9"
-        True
+    macOS decomposes what others compose (Apple TN1150): the names look the same and are not equal.
     """
     return unicodedata.normalize("NFC", name).strip()
 
 
 def folded(name: str) -> str:
-    """The same for names that differ in case, blanks, hyphens or underscores only.
-
-    Example:
-        >>> folded("Sea-Lion") == folded("sea lion")
-        True
-    """
+    """The same for names that differ in case, blanks, hyphens or underscores only."""
     return _OF_NO_WEIGHT.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 

@@ -1,78 +1,34 @@
-"""How photos are laid out in class folders, with or without a folder for each part."""
+"""How photos are laid out in class folders, with or without a folder for each part.
+
+Folders laid out for object detection are refused in one line.
+"""
 
 import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from budwood.data.labels import FEW, Note, few_or_one, normalised, not_photos
-from budwood.data.scan import Tree
+from budwood.data.labels import FEW, Note, few_or_one, normalised, not_photos, path_notes
+from budwood.data.parts import WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
+from budwood.data.scan import Tree, unreadable
 from budwood.errors import DataError
 from budwood.text import count, listed
-
-WHOLE = "photos"
-"""The part's name where photos are not in parts."""
 
 LISTS = (".csv", ".tsv")
 """Names of lists of photos end like this."""
 
-_ALIASES = {
-    "train": "train",
-    "training": "train",
-    "training_set": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-    "test_set": "test",
-    "eval": "test",
-}
+ONE_CLASS_EACH = "Budwood classifies whole photos, one class each."
 
-
-@dataclass(frozen=True)
-class LabelledPhoto:
-    """A photo and the name of its class."""
-
-    path: Path
-    label: str
-    group: str | None = None
-    """Photos of one group never lie on two sides of a split."""
-
-
-@dataclass(frozen=True)
-class LabelledParts:
-    """The labelled photos of each part (`photos`, or `train`, `val`, `test`), and what to say."""
-
-    parts: dict[str, list[LabelledPhoto]]
-    notes: tuple[Note, ...]
-
-
-def part_of(name: str) -> str | None:
-    """The part that a folder or a CSV cell names, None if it names none.
-
-    Example:
-        >>> part_of("Training_Set"), part_of("valid"), part_of("roses")
-        ('train', 'val', None)
-    """
-    return _ALIASES.get(name.strip().lower())
-
-
-def part_names() -> str:
-    """All names of parts, for messages."""
-    return ", ".join(_ALIASES)
+_YOLO_LINE = re.compile(rb"^\s*\d+(\s+[-+\d.e]+){4,}\s*$", re.MULTILINE)
+_COCO_KEYS = (b'"images"', b'"annotations"', b'"bbox"')
 
 
 def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
     """The photos of a folder of class folders, or of `train`, `val` and `test` folders of them.
 
-    Args:
-        tree: The folder.
-        is_learned: True if it is trained on: then a `test` or `val` folder of photos in no class
-            folders, as competitions have it, is left out. Otherwise it is an error.
+    If it is trained on, a `test` or `val` folder of photos in no class folders, as competitions
+    have it, is left out; otherwise it is an error.
     """
     if not tree.num_photos:
         raise DataError(
@@ -80,23 +36,30 @@ def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
             expected="One folder a class, with its photos in it, was expected.",
             file=tree.path,
         )
-    folders = _part_folders(tree) or {WHOLE: tree}
+    parts = _part_folders(tree)
+    folders = parts or {WHOLE: tree}
     notes = [*_hidden(tree), *_own(tree), *_other_files(tree)]
-    if WHOLE not in folders:
-        notes += _unused(tree, folders)
-    if is_learned and "train" in folders:
-        notes += [_without_labels(part) for part in folders.values() if _is_unlabelled(part)]
-        folders = {
-            name: part
-            for name, part in folders.items()
-            if name == "train" or not _is_unlabelled(part)
-        }
-    notes += _loose(tree) if WHOLE not in folders else ()
-    notes += _empty([below for folder in folders.values() for below in folder.folders])
-    notes += [note for folder in folders.values() for note in _loose(folder)]
-    parts = {part: _labelled(folder) for part, folder in folders.items()}
+    if parts:
+        notes += _unused(tree, parts)
+    if is_learned and "train" in parts:
+        without = [name for name in parts if name != "train" and _is_unlabelled(parts[name])]
+        notes += [_without_labels(folders.pop(name)) for name in without]
+    if parts:
+        notes += _loose(tree)
+    notes += path_notes(
+        "empty-class",
+        "This class folder holds no photo and is ignored.",
+        [below.path for part in folders.values() for below in part.folders if not below.num_photos],
+        "{number} class folders hold no photo and are ignored: {names}.",
+    )
+    notes += [note for part in folders.values() for note in _loose(part)]
+    labelled = {name: _labelled(part) for name, part in folders.items()}
     notes += [*_trimmed(folders.values()), *_nested(folders)]
-    return LabelledParts(parts, tuple(notes))
+    return LabelledParts(labelled, notes)
+
+
+def _class_folders(part: Tree) -> list[Tree]:
+    return [folder for folder in part.folders if folder.num_photos]
 
 
 def _part_folders(tree: Tree) -> dict[str, Tree]:
@@ -105,9 +68,9 @@ def _part_folders(tree: Tree) -> dict[str, Tree]:
     A class may be called `train` (beside `bus`), so the name alone does not decide: a part's
     folder holds folders.
     """
-    named = [(part_of(folder.name), folder) for folder in tree.folders if folder.num_photos]
+    named = [(part_of(folder.name), folder) for folder in _class_folders(tree)]
     parts = [(part, folder) for part, folder in named if part]
-    of_classes = {part for part, folder in parts if _holds_classes(folder)}
+    of_classes = {part for part, folder in parts if folder.num_photos > 2 * len(folder.photos)}
     if not of_classes or (len(parts) < len(named) and "train" not in of_classes):
         return {}
     folders: dict[str, Tree] = {}
@@ -122,23 +85,20 @@ def _part_folders(tree: Tree) -> dict[str, Tree]:
     return folders
 
 
-def _holds_classes(folder: Tree) -> bool:
-    return folder.num_photos > 2 * len(folder.photos)
-
-
-def _labelled(folder: Tree) -> list[LabelledPhoto]:
-    if not any(below.num_photos for below in folder.folders):
-        raise _no_classes(folder)
+def _labelled(part: Tree) -> list[LabelledPhoto]:
+    classes = _class_folders(part)
+    if not classes:
+        raise _no_classes(part)
     photos = [
-        LabelledPhoto(photo, normalised(below.name))
-        for below in folder.folders
-        for photo in below.all_photos()
+        LabelledPhoto(photo, normalised(folder.name))
+        for folder in classes
+        for photo in folder.all_photos()
     ]
     return sorted(photos, key=lambda photo: photo.path.as_posix())
 
 
-def _is_unlabelled(folder: Tree) -> bool:
-    return bool(folder.photos) and not any(below.num_photos for below in folder.folders)
+def _is_unlabelled(part: Tree) -> bool:
+    return bool(part.photos) and not _class_folders(part)
 
 
 def _without_labels(folder: Tree) -> Note:
@@ -168,12 +128,7 @@ def _no_classes(folder: Tree) -> DataError:
 
 
 def classes_in_names(photos: Sequence[Path]) -> str | None:
-    """What to do if the names of photos begin with their classes (`cat.0.jpg`, `dog_17.jpg`).
-
-    Example:
-        >>> classes_in_names([Path(f"{name}.{n}.jpg") for name in ("cat", "dog") for n in (1, 2)])
-        "The names begin with 'cat', 'dog': make a folder for each and move its photos into it."
-    """
+    """What to do if the names of photos begin with their classes (`cat.0.jpg`, `dog_17.jpg`)."""
     begins = [re.match(r"([^\W\d_]+)[ ._-]*\d+$", photo.stem) for photo in photos]
     numbers = Counter(found[1] for found in begins if found)
     if len(numbers) < 2 or not all(begins) or min(numbers.values()) < 2:
@@ -183,11 +138,10 @@ def classes_in_names(photos: Sequence[Path]) -> str | None:
 
 
 def _own(tree: Tree) -> list[Note]:
-    paths = [path for folder in tree.walk() for path in folder.own_folders]
-    text = "Budwood wrote this folder: it is no class and is ignored."
-    return few_or_one(
-        [Note("own-folder", text, path) for path in paths],
-        [path.as_posix() for path in paths],
+    return path_notes(
+        "own-folder",
+        "Budwood wrote this folder: it is no class and is ignored.",
+        [path for folder in tree.walk() for path in folder.own_folders],
         "{number} folders that Budwood wrote are no classes and are ignored: {names}.",
     )
 
@@ -219,7 +173,7 @@ def _other_files(tree: Tree) -> Iterator[Note]:
 
 def _unused(tree: Tree, parts: dict[str, Tree]) -> Iterator[Note]:
     used = [folder.path for folder in parts.values()]
-    others = [folder for folder in tree.folders if folder.path not in used and folder.num_photos]
+    others = [folder for folder in _class_folders(tree) if folder.path not in used]
     notes = [
         Note(
             "not-a-split",
@@ -239,16 +193,6 @@ def _unused(tree: Tree, parts: dict[str, Tree]) -> Iterator[Note]:
             yield Note("empty-class", "This folder holds no photo and is ignored.", folder.path)
 
 
-def _empty(folders: Sequence[Tree]) -> list[Note]:
-    empty = [folder.path for folder in folders if not folder.num_photos]
-    text = "This class folder holds no photo and is ignored."
-    return few_or_one(
-        [Note("empty-class", text, path) for path in empty],
-        [path.as_posix() for path in empty],
-        "{number} class folders hold no photo and are ignored: {names}.",
-    )
-
-
 def _loose(folder: Tree) -> Iterator[Note]:
     if folder.photos:
         names = listed([path.name for path in folder.photos])
@@ -256,29 +200,22 @@ def _loose(folder: Tree) -> Iterator[Note]:
         yield Note("no-class", text, folder.path)
 
 
-def _trimmed(folders: Iterable[Tree]) -> Iterator[Note]:
+def _trimmed(parts: Iterable[Tree]) -> Iterator[Note]:
     """A note if names of class folders have blanks around them."""
-    names = {
-        below.name
-        for folder in folders
-        for below in folder.folders
-        if below.num_photos and below.name != below.name.strip()
-    }
-    if names:
-        shown = listed([repr(name) for name in sorted(names)])
+    names = {folder.name for part in parts for folder in _class_folders(part)}
+    if blank := sorted(name for name in names if name != name.strip()):
+        shown = listed([repr(name) for name in blank])
         yield Note("blanks", f"Blanks around the names of classes are not part of them: {shown}.")
 
 
 def _nested(parts: dict[str, Tree]) -> Iterator[Note]:
     """A note if class folders hold folders of photos, which are all of the one class."""
-    classes = [below for part in parts.values() for below in part.folders if below.num_photos]
-    inner = [[folder.name for folder in below.folders if folder.num_photos] for below in classes]
-    nested = [below for below, names in zip(classes, inner, strict=True) if names]
+    classes = [folder for part in parts.values() for folder in _class_folders(part)]
+    nested = [folder for folder in classes if _class_folders(folder)]
     if not nested:
         return
-    shown = listed(
-        [f"{c.name} ({listed(names)})" for c, names in zip(classes, inner, strict=True) if names]
-    )
+    inner = [[below.name for below in _class_folders(folder)] for folder in nested]
+    shown = listed([f"{c.name} ({listed(names)})" for c, names in zip(nested, inner, strict=True)])
     often = max(Counter(name for names in inner for name in names).values())
     # Folders of one name in several classes are sessions or sites; a class has its name to itself.
     looks_wrong = not any(below.photos for below in classes) and (often == 1 or len(classes) == 1)
@@ -298,3 +235,53 @@ def _nested(parts: dict[str, Tree]) -> Iterator[Note]:
         f"{text} If these are the classes, move them up, or list the photos in a CSV file "
         f"path,label{more}.",
     )
+
+
+def refuse_detection(tree: Tree) -> None:
+    """Raise unless a folder holds photos to classify."""
+    for folder in tree.walk():
+        sign = _folders(folder) or _coco(folder) or _boxes(folder)
+        if sign:
+            raise DataError(
+                f"{folder.path} is laid out for object detection ({sign}).",
+                expected=ONE_CLASS_EACH,
+                next="If the photos also lie in class folders, name the folder that holds these.",
+                file=folder.path,
+            )
+
+
+def _folders(folder: Tree) -> str | None:
+    without_photos = [below.name for below in folder.folders if not below.num_photos]
+    has_images = any(below.name.lower() == "images" for below in folder.folders)
+    if has_images and "labels" in map(str.lower, without_photos):
+        return "the folders images and labels"
+    names = [name for name in without_photos if name.lower() in ("annotation", "annotations")]
+    return f"the folder {names[0]}" if names else None
+
+
+def _coco(folder: Tree) -> str | None:
+    for path in folder.others:
+        if path.suffix.lower() == ".json":
+            start = _start(path)
+            if sum(key in start for key in _COCO_KEYS) >= 2:
+                return f"the COCO file {path.name}"
+    return None
+
+
+def _boxes(folder: Tree) -> str | None:
+    """YOLO's .txt or Pascal VOC's .xml of the same name as a photo."""
+    photos = {photo.stem for photo in folder.photos}
+    for path in [path for path in folder.others if path.stem in photos][:10]:
+        kind = path.suffix.lower()
+        is_yolo = kind == ".txt" and _YOLO_LINE.search(_start(path))
+        if is_yolo or (kind == ".xml" and b"<object" in _start(path)):
+            return f"boxes in {path.name} beside the photo"
+    return None
+
+
+def _start(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(65536)
+    except OSError as error:
+        raise unreadable(str(path), path, error) from None

@@ -2,151 +2,19 @@
 
 import csv
 import io
-import os
-import posixpath
-import re
-import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
 
-from budwood.data.columns import Columns, chosen_columns
+from budwood.data.columns import Columns, chosen_columns, several_labels
 from budwood.data.labels import MISSING, Note, normalised, not_photos
-from budwood.data.layouts import LISTS, WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
-from budwood.data.scan import grow, is_photo_name, refuse_labels
+from budwood.data.layouts import LISTS, ONE_CLASS_EACH
+from budwood.data.parts import WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
+from budwood.data.scan import find_listed
 from budwood.errors import DataError
 from budwood.files import is_text
+from budwood.images.formats import is_image_name
 from budwood.text import count, listed
-
-
-class ListedPaths:
-    """Finds the photos of a list; `notes` then says which were not where the list has them."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self.notes: tuple[Note, ...] = ()
-
-    def found(self, paths: Sequence[str]) -> list[Path]:
-        """The file of each path, in the same order.
-
-        A path is absolute, or relative to the folder of the list. What is not there is looked for
-        under the other Unicode form of its name, and then below that folder by the end of its path,
-        with or without the ending.
-        """
-        asked = [path.replace("\\", "/") for path in paths]  # lists come from Windows, too
-        places = [self._file.parent / path for path in asked]
-        several: dict[str, list[Path]] = {}
-        missing: list[str] = []
-        moved: list[int] = []
-        names = cache(_names)  # of this list only: folders change
-        for i, place in enumerate(places):
-            if os.path.isfile(place):
-                continue
-            same = on_disk(place, names)
-            below = [] if same is not None else self._below(asked[i])
-            if same is not None:
-                places[i] = same
-            elif len(below) == 1:
-                places[i] = below[0]
-                moved.append(i)
-            elif below:
-                several[asked[i]] = below
-            else:
-                missing.append(place.as_posix())
-        self._refuse(missing, several)
-        self._refuse_twice(places)
-        if moved:
-            example = f"{asked[moved[0]]} is {places[moved[0]]}"
-            text = f"{count(len(moved), 'photo')} of the list were found by name: {example}."
-            self.notes = (Note("found-by-name", text, self._file),)
-        return places
-
-    def _below(self, path: str) -> list[Path]:
-        """The photos below the folder of the list whose paths end like this one."""
-        end = _composed(posixpath.normpath(path))
-        return [
-            photo
-            for whole, photo in self._photos.get(posixpath.basename(end), ())
-            if f"/{whole}".endswith(f"/{end}")
-        ]
-
-    @cached_property
-    def _photos(self) -> dict[str, list[tuple[str, Path]]]:
-        """All photos there, by their names with ending and without: the path, so written, too."""
-        root = self._file.parent
-        found = defaultdict(list)
-        for photo in grow(root).all_photos():
-            whole = _composed(photo.relative_to(root).as_posix())
-            for path in (whole, posixpath.splitext(whole)[0]):
-                found[posixpath.basename(path)].append((path, photo))
-        return found
-
-    def _refuse(self, missing: Sequence[str], several: dict[str, list[Path]]) -> None:
-        if several:
-            name, photos = next(iter(several.items()))
-            raise DataError(
-                f"{count(len(several), 'path')} in {self._file} may each mean several photos: "
-                f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
-                next="Write the whole path there, with folder and ending.",
-                file=self._file,
-            )
-        if not missing:
-            return
-        is_web = any(re.search(r"https?:/", path) for path in missing)
-        raise DataError(
-            f"{self._file} names {count(len(missing), 'file')} that are not there: "
-            f"{listed(list(missing))}.",
-            expected=f"Paths are relative to {self._file.parent}.",
-            next="Download the photos first: addresses are not read."
-            if is_web
-            else "Correct the paths or remove the lines.",
-            file=self._file,
-        )
-
-    def _refuse_twice(self, places: Sequence[Path]) -> None:
-        numbers = Counter(os.path.normpath(place) for place in places)
-        twice = [Path(path).as_posix() for path, number in numbers.items() if number > 1]
-        if twice:
-            raise DataError(
-                f"{self._file} names {count(len(twice), 'photo')} more than once: {listed(twice)}.",
-                expected="Each photo has one line, with its one class.",
-                next="Remove the other lines.",
-                file=self._file,
-            )
-
-
-def on_disk(path: Path, names: Callable[[Path], dict[str, str]] | None = None) -> Path | None:
-    """The file of a path whose names are written in another Unicode form there; None if none is.
-
-    macOS lists decomposed names, others composed ones, and Linux takes them for two. `names` gives
-    the names in a folder by their composed forms.
-    """
-    names = names or _names
-    real = Path(path.anchor)
-    for name in path.parts[1:] if path.anchor else path.parts:
-        here = real / name
-        if name != ".." and not os.path.lexists(here):
-            other = names(real).get(_composed(name))
-            if other is None:
-                return None
-            here = real / other
-        real = here
-    return real if real.is_file() else None
-
-
-def _names(folder: Path) -> dict[str, str]:
-    """The names in a folder, by their composed forms."""
-    try:
-        return {_composed(name): name for name in os.listdir(folder)}
-    except OSError:  # no folder, or a closed one: what is in it is not there for us
-        return {}
-
-
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
-
 
 _SIGNS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
@@ -177,14 +45,8 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
     """The photos a CSV file lists; their paths are relative to the folder of the file.
 
     Columns have the names `path`, `label`, `split` and `group`, or other usual ones (`columns.py`);
-    further columns are not used, which is said. Paths are taken as they are. A photo that is not
-    there by its path, also one named without ending as competitions do (`id,breed`), is looked for
-    below the folder of the list.
-
-    Args:
-        file: The list.
-        group: Name of the column that tells which photos belong together; default `group`.
-        is_needed: False if the list may do without that column.
+    further columns are not used, which is said. `group` names the column that tells which photos
+    belong together; unless it is needed the list may do without.
     """
     table = _read(file)
     columns = chosen_columns(file, table.header, group, is_needed=is_needed)
@@ -197,17 +59,16 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
         )
     _check_cells(file, rows, columns)
     refuse_labels(file, [row.label for row in rows])
-    places = ListedPaths(file)
-    paths = places.found([row.path for row in rows])
-    others = [path for path in paths if not is_photo_name(path)]
-    parts: dict[str, list[LabelledPhoto]] = {}
+    paths, moved = find_listed(file, [row.path for row in rows])
+    others = [path for path in paths if not is_image_name(path.name)]
+    found = LabelledParts({}, [*columns.notes, *moved, *_trimmed(file, rows)])
     for row, path in sorted(zip(rows, paths, strict=True), key=lambda pair: pair[1].as_posix()):
-        if is_photo_name(path):
-            group_name = normalised(row.group) or None
-            photo = LabelledPhoto(path, normalised(row.label), group_name)
-            parts.setdefault(part_of(row.split) or WHOLE, []).append(photo)
-    notes = [*columns.notes, *places.notes, *_trimmed(file, rows)]
-    return LabelledParts(parts, (*notes, *([not_photos(others)] if others else [])))
+        if is_image_name(path.name):
+            photo = LabelledPhoto(path, normalised(row.label), normalised(row.group) or None)
+            found.parts.setdefault(part_of(row.split) or WHOLE, []).append(photo)
+    if others:
+        found.notes.append(not_photos(others))
+    return found
 
 
 def _read(file: Path) -> _Table:
@@ -271,7 +132,7 @@ def _check_lengths(file: Path, table: _Table, columns: Columns) -> None:
         at = min(columns.label, max(0, len(cells) - 2))
         quoted = table.delimiter.join(cells[at : at + 2]).strip()
         raise DataError(
-            f"{file} has {what} cells than columns in {_numbered([n for n, _ in odd])}: "
+            f"{file} has {what} cells than columns in {_lines([n for n, _ in odd])}: "
             f"{table.delimiter.join(cells)!r}.",
             expected=f"The first line names {count(width, 'column')}.",
             next=f"A cell with a {_SIGNS[table.delimiter]} in it stands in quotes: "
@@ -296,24 +157,24 @@ def _row(line: int, cells: list[str], columns: Columns) -> _Row:
     )
 
 
-def _lines(rows: Sequence[_Row]) -> str:
-    return _numbered([row.line for row in rows])
-
-
-def _numbered(lines: Sequence[int]) -> str:
+def _lines(lines: Sequence[int]) -> str:
     return f"line{'s' if len(lines) > 1 else ''} {listed([str(line) for line in lines], 10)}"
 
 
 def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
     nameless = [row for row in rows if not row.path]
     if nameless:
-        raise DataError(f"{file} has no path in {_lines(nameless)}.", next="Fill it in.", file=file)
+        raise DataError(
+            f"{file} has no path in {_lines([row.line for row in nameless])}.",
+            next="Fill it in.",
+            file=file,
+        )
     missing = [row for row in rows if not row.label.strip() or row.label.strip() in MISSING]
     if missing:
         said = sorted({row.label.strip() for row in missing} - {""})
         written = f" (written as {listed(said)})" if said else ""
         raise DataError(
-            f"{file} has no label{written} in {_lines(missing)}.",
+            f"{file} has no label{written} in {_lines([row.line for row in missing])}.",
             expected=f"Each photo has its class; {count(len(missing), 'line')} of {len(rows):,} "
             "lack it.",
             next="Fill it in, or take these lines out (in pandas: "
@@ -333,7 +194,7 @@ def _check_cells(file: Path, rows: list[_Row], columns: Columns) -> None:
     without = [row for row in rows if not row.split]
     if without and len(without) < len(rows):
         raise DataError(
-            f"{file} has no split in {_lines(without)}, but in others.",
+            f"{file} has no split in {_lines([row.line for row in without])}, but in others.",
             next="Fill it in everywhere or nowhere.",
             file=file,
         )
@@ -347,3 +208,26 @@ def _trimmed(file: Path, rows: Sequence[_Row]) -> list[Note]:
     number = count(len(trimmed), "line")
     text = f"Blanks around labels are not part of them ({number}: {shown})."
     return [Note("blanks", text, file)]
+
+
+def refuse_labels(file: Path, labels: Sequence[str]) -> None:
+    """Raise unless these are names of classes, one each."""
+    several = [label for label in labels if ";" in label or "|" in label]
+    if several:
+        raise several_labels(file, f"labels such as {several[0]!r}")
+    if len(labels) >= 5 and all(map(_is_number, labels)) and len(set(labels)) >= 0.8 * len(labels):
+        raise DataError(
+            f"The labels in {file} are numbers, nearly all different ({listed(list(labels))}): "
+            "that is regression.",
+            expected=ONE_CLASS_EACH,
+            next="Sort the numbers into a few named classes.",
+            file=file,
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

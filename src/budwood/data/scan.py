@@ -1,23 +1,23 @@
-"""What lies in a folder, read once; and data made for other tasks, refused in one clear line."""
+"""What lies in a folder, read once; and where the files lie that a list names."""
 
 import os
+import posixpath
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from budwood.data.labels import Note
 from budwood.errors import DataError
 from budwood.files import MARKER
 from budwood.images.formats import is_image_name
-from budwood.text import listed
+from budwood.text import count, listed
 
 _OF_A_RUN = frozenset({"config.json", "result.json"})
 _HIDDEN_NAMES = frozenset({"__macosx", "@eadir"})
-
-
-def is_photo_name(path: Path) -> bool:
-    """Whether a file of that name is taken for a photo."""
-    return is_image_name(path.name)
 
 
 def is_hidden_name(name: str) -> bool:
@@ -64,8 +64,8 @@ class Tree:
 def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
     """The tree of a folder. Links to folders are followed, but not back to a folder above.
 
-    (What such a link leads to is in the tree already.) Folders below that Budwood wrote are kept
-    apart: those of runs, of pictures that `budwood explain` drew, and folders of nothing else.
+    Folders below that Budwood wrote are kept apart: those of runs, of pictures that `budwood
+    explain` drew, and folders of nothing else.
     """
     above |= {os.path.realpath(path)}
     folders: list[Tree] = []
@@ -81,7 +81,7 @@ def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
                 (own if _is_own(below) else folders).append(below)
         elif is_hidden:
             hidden_files.append(here)
-        elif is_photo_name(here) and (entry.is_file() or entry.is_symlink()):
+        elif is_image_name(entry.name) and (entry.is_file() or entry.is_symlink()):
             photos.append(here)  # a link that leads nowhere is a photo that cannot be read
         else:
             others.append(here)
@@ -112,114 +112,124 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
         with os.scandir(path) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(
-            f"The folder {path} cannot be read: {(error.strerror or str(error)).lower()}.",
-            next="Check that you may read it.",
-            file=path,
-        ) from None
+        raise unreadable(f"The folder {path}", path, error) from None
 
 
-ONE_CLASS_EACH = "Budwood classifies whole photos, one class each."
-
-_LABEL_COLUMN = re.compile(r"(label|class|tag|category)e?s?[ _.-]?\d*|categories")
-_YOLO_LINE = re.compile(rb"^\s*\d+(\s+[-+\d.e]+){4,}\s*$", re.MULTILINE)
-_COCO_KEYS = (b'"images"', b'"annotations"', b'"bbox"')
-
-
-def refuse_detection(tree: Tree) -> None:
-    """Nothing for a folder of photos to classify."""
-    for folder in tree.walk():
-        sign = _pair(folder) or _annotations(folder) or _coco(folder) or _boxes(folder)
-        if sign:
-            raise DataError(
-                f"{folder.path} is laid out for object detection ({sign}).",
-                expected=ONE_CLASS_EACH,
-                next="If the photos also lie in class folders, name the folder that holds these.",
-                file=folder.path,
-            )
+def unreadable(what: str, path: Path, error: OSError) -> DataError:
+    """The error of a file or folder that the system does not let us read."""
+    return DataError(
+        f"{what} cannot be read: {(error.strerror or str(error)).lower()}.",
+        next="Check that you may read it.",
+        file=path,
+    )
 
 
-def _pair(folder: Tree) -> str | None:
-    names = {below.name.lower(): below for below in folder.folders}
-    if {"images", "labels"} <= names.keys() and not names["labels"].num_photos:
-        return "the folders images and labels"
-    return None
+def find_listed(file: Path, asked: Sequence[str]) -> tuple[list[Path], list[Note]]:
+    """The file of each path, in the same order; with a note on those found by name.
+
+    A path is absolute, or relative to the folder of the list. What is not there is looked for
+    under the other Unicode form of its name, and then below that folder by the end of its path,
+    with or without the ending.
+    """
+    asked = [path.replace("\\", "/") for path in asked]  # lists come from Windows, too
+    places = [file.parent / path for path in asked]
+    several: dict[str, list[Path]] = {}
+    missing: list[str] = []
+    moved: list[int] = []
+    names = cache(_names)  # of this list only: folders change
+    photos = cache(_photos_by_name)
+    for i, place in enumerate(places):
+        if os.path.isfile(place):
+            continue
+        if (same := _on_disk(place, names)) is not None:
+            places[i] = same
+            continue
+        end = _composed(posixpath.normpath(asked[i]))
+        known = photos(file.parent).get(posixpath.basename(end), ())
+        below = [photo for whole, photo in known if f"/{whole}".endswith(f"/{end}")]
+        if len(below) == 1:
+            places[i] = below[0]
+            moved.append(i)
+        elif below:
+            several[asked[i]] = below
+        else:
+            missing.append(place.as_posix())
+    _refuse_missing(file, missing, several)
+    _refuse_twice(file, places)
+    if not moved:
+        return places, []
+    example = f"{asked[moved[0]]} is {places[moved[0]]}"
+    text = f"{count(len(moved), 'photo')} of the list were found by name: {example}."
+    return places, [Note("found-by-name", text, file)]
 
 
-def _annotations(folder: Tree) -> str | None:
-    for below in folder.folders:
-        if below.name.lower() in ("annotation", "annotations") and not below.num_photos:
-            return f"the folder {below.name}"
-    return None
+def _photos_by_name(root: Path) -> dict[str, list[tuple[str, Path]]]:
+    """The paths of photos below a folder, with and without ending, by the names they end in."""
+    found = defaultdict(list)
+    for photo in grow(root).all_photos():
+        whole = _composed(photo.relative_to(root).as_posix())
+        for path in (whole, posixpath.splitext(whole)[0]):
+            found[posixpath.basename(path)].append((path, photo))
+    return found
 
 
-def _coco(folder: Tree) -> str | None:
-    for path in folder.others:
-        if path.suffix.lower() == ".json":
-            start = _start(path)
-            if sum(key in start for key in _COCO_KEYS) >= 2:
-                return f"the COCO file {path.name}"
-    return None
-
-
-def _boxes(folder: Tree) -> str | None:
-    """YOLO's .txt or Pascal VOC's .xml of the same name as a photo."""
-    photos = {photo.stem for photo in folder.photos}
-    beside = [path for path in folder.others if path.stem in photos]
-    for path in beside[:10]:
-        if path.suffix.lower() == ".txt" and _YOLO_LINE.search(_start(path)):
-            return f"boxes in {path.name} beside the photo"
-        if path.suffix.lower() == ".xml" and b"<object" in _start(path):
-            return f"boxes in {path.name} beside the photo"
-    return None
-
-
-def _start(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(65536)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {(error.strerror or str(error)).lower()}.",
-            next="Check that you may read it.",
-            file=path,
-        ) from None
-
-
-def refuse_label_columns(file: Path, columns: Sequence[str]) -> None:
-    """Nothing for a list with one column of labels."""
-    several = [name for name in columns if _LABEL_COLUMN.fullmatch(name)]
-    if len(several) > 1:
-        raise _several_labels(file, f"the columns {listed(several)}")
-
-
-def refuse_labels(file: Path, labels: Sequence[str]) -> None:
-    """Nothing for a list of class names."""
-    several = [label for label in labels if ";" in label or "|" in label]
+def _refuse_missing(file: Path, missing: list[str], several: dict[str, list[Path]]) -> None:
     if several:
-        raise _several_labels(file, f"labels such as {several[0]!r}")
-    if len(labels) >= 5 and all(map(_is_number, labels)) and len(set(labels)) >= 0.8 * len(labels):
+        name, photos = next(iter(several.items()))
         raise DataError(
-            f"The labels in {file} are numbers, nearly all different ({listed(list(labels))}): "
-            "that is regression.",
-            expected=ONE_CLASS_EACH,
-            next="Sort the numbers into a few named classes.",
+            f"{count(len(several), 'path')} in {file} may each mean several photos: "
+            f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
+            next="Write the whole path there, with folder and ending.",
+            file=file,
+        )
+    if missing:
+        is_web = any(re.search(r"https?:/", path) for path in missing)
+        raise DataError(
+            f"{file} names {count(len(missing), 'file')} that are not there: {listed(missing)}.",
+            expected=f"Paths are relative to {file.parent}.",
+            next="Download the photos first: addresses are not read."
+            if is_web
+            else "Correct the paths or remove the lines.",
             file=file,
         )
 
 
-def _several_labels(file: Path, sign: str) -> DataError:
-    return DataError(
-        f"{file} gives a photo several labels ({sign}).",
-        expected=ONE_CLASS_EACH,
-        next="Keep one column `label` with one class in each cell.",
-        file=file,
-    )
+def _refuse_twice(file: Path, places: Sequence[Path]) -> None:
+    numbers = Counter(os.path.normpath(place) for place in places)
+    twice = [Path(path).as_posix() for path, number in numbers.items() if number > 1]
+    if twice:
+        raise DataError(
+            f"{file} names {count(len(twice), 'photo')} more than once: {listed(twice)}.",
+            expected="Each photo has one line, with its one class.",
+            next="Remove the other lines.",
+            file=file,
+        )
 
 
-def _is_number(text: str) -> bool:
+def _on_disk(path: Path, names: Callable[[Path], dict[str, str]]) -> Path | None:
+    """The file of a path whose names are written in another Unicode form there; None if none is.
+
+    macOS lists decomposed names, others composed ones, and Linux takes them for two.
+    """
+    real = Path(path.anchor)
+    for name in path.parts[1:] if path.anchor else path.parts:
+        here = real / name
+        if name != ".." and not os.path.lexists(here):
+            other = names(real).get(_composed(name))
+            if other is None:
+                return None
+            here = real / other
+        real = here
+    return real if real.is_file() else None
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """The names in a folder, by their composed forms."""
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        return {_composed(name): name for name in os.listdir(folder)}
+    except OSError:  # no folder, or a closed one: what is in it is not there for us
+        return {}
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)

@@ -1,8 +1,7 @@
-"""A split, images with their classes; and from the parts found to splits with one class list."""
+"""Splits: images with their classes and groups, and the splits of one folder or list."""
 
-import os
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
@@ -10,16 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from budwood.data.duplicates import together
-from budwood.data.labels import Note, few_or_one, folded, left_out, normalised
-from budwood.data.layouts import WHOLE, LabelledParts, LabelledPhoto
-from budwood.data.likeness import groups
-from budwood.data.splitting import set_aside
+from budwood.data.labels import Note, few_or_one
 from budwood.display import counted, displayed
 from budwood.errors import ConfigError, DataError
 from budwood.images.depth import Depth
-from budwood.reporter import SILENT, Reporter
 from budwood.text import count, listed
+
+TOLERATED_SHARE = 0.25
+"""With more of a class broken something larger is wrong than a few photos."""
 
 
 @displayed
@@ -88,278 +85,119 @@ class Split:
     def without(self, paths: Collection[Path]) -> "Split":
         """The same split less the photos at `paths`."""
         left_out = frozenset(paths)
-        kept = [i for i, path in enumerate(self.paths) if path not in left_out]
+        kept = [path not in left_out for path in self.paths]
         return replace(
             self,
-            paths=tuple(self.paths[i] for i in kept),
-            labels=tuple(self.labels[i] for i in kept),
-            groups=None if self.groups is None else tuple(self.groups[i] for i in kept),
+            paths=tuple(compress(self.paths, kept)),
+            labels=tuple(compress(self.labels, kept)),
+            groups=None if self.groups is None else tuple(compress(self.groups, kept)),
         )
 
 
-def with_train(found: LabelledParts, root: Path) -> LabelledParts:
-    """Photos that are in no parts are the `train` part."""
-    parts = dict(found.parts)
-    if WHOLE in parts:
-        parts["train"] = parts.pop(WHOLE)
-    if "train" not in parts:
+@displayed
+@dataclass(frozen=True)
+class ImageFolder:
+    """Photos to learn from and to be judged on, and what the user should know about them."""
+
+    root: Path
+    classes: tuple[str, ...]
+    """The training photos' classes, in the order of Python's `sorted`; every split has them."""
+    train: Split
+    val: Split | None
+    """Steers early stopping, and nothing else."""
+    test: Split | None
+    notes: tuple[Note, ...]
+    """What was left out or set aside, and how splits differ."""
+    has_own_test: bool = True
+    """False if the test photos were set aside here: they might as well have been trained on."""
+
+    def __str__(self) -> str:
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        table = counted({name: split.counts() for name, split in splits.items() if split})
+        return "\n".join((table, *map(str, self.notes)))
+
+    @property
+    def depth(self) -> Depth:
+        """What is black and white in photos of more than 8 bits, according to the training photos;
+        that of their type where they were not measured."""
+        return self.train.depth or Depth()
+
+    def all_but_own_test(self) -> Split:
+        """The photos of every split, less those of a test part that was there already."""
+        splits = [self.train, self.val, None if self.has_own_test else self.test]
+        kept = [split for split in splits if split is not None]
+        groups = [group for split in kept for group in split.groups or ()]
+        return Split(
+            "photos",
+            tuple(path for split in kept for path in split.paths),
+            tuple(label for split in kept for label in split.labels),
+            self.classes,
+            tuple(groups) or None,
+            self.train.depth,
+        )
+
+
+def leave_out_unreadable(
+    folder: ImageFolder, unreadable: Mapping[Path, str], *, strict: bool = False
+) -> ImageFolder:
+    """The folder without its broken photos, each named in a note."""
+    if not unreadable:
+        return folder
+    if strict:
         raise DataError(
-            f"{root} has {listed(sorted(parts))}, but no train part.",
-            next="Add a folder train/ with one folder a class (in a CSV: lines with split train).",
-            file=root,
+            f"{count(len(unreadable), 'photo')} cannot be read: {_listed(unreadable)}",
+            expected="--strict allows none.",
+            next="Repair or remove them, or go on without --strict.",
+            file=next(iter(unreadable)),
         )
-    return replace(found, parts=parts)
-
-
-def photos_to_test_on(found: LabelledParts) -> list[LabelledPhoto]:
-    """The photos to test on: the test part if there is one, else the val part, else all."""
-    for part in ("test", "val", WHOLE, "train"):
-        if part in found.parts:
-            return found.parts[part]
-    return []
-
-
-def with_test(found: LabelledParts, photos: list[LabelledPhoto], test: Path) -> LabelledParts:
-    """The photos at another place as the `test` part."""
-    learned = {_where(photo) for part in found.parts.values() for photo in part}
-    learned -= {_where(photo) for photo in found.parts.get("test", [])}
-    both = [photo.path.as_posix() for photo in photos if _where(photo) in learned]
-    if both:
-        raise DataError(
-            f"{count(len(both), 'photo')} of the test set {test} are training photos, too: "
-            f"{listed(both)}.",
-            next="Move the test set out of the folder of training photos.",
-            file=test,
-        )
-    notes = list(found.notes)
-    if "test" in found.parts:
-        number = count(len(found.parts["test"]), "photo")
-        notes.append(Note("split", f"Its own test part ({number}) is not used: {test} is.", None))
-    return LabelledParts({**found.parts, "test": photos}, tuple(notes))
-
-
-def _where(photo: LabelledPhoto) -> str:
-    return os.path.abspath(photo.path)
-
-
-def with_val_as_test(found: LabelledParts, root: Path) -> LabelledParts:
-    """Where there is a val part and no test part, the val part is the test part."""
-    if "test" in found.parts or "val" not in found.parts:
-        return found
-    parts = {"train": found.parts["train"], "test": found.parts["val"]}
-    number = count(len(parts["test"]), "photo")
-    text = f"There is no test part: val ({number}) is the test set and steers nothing."
-    return LabelledParts(parts, (*found.notes, Note("split", text, root)))
-
-
-def with_known_classes(found: LabelledParts, classes: tuple[str, ...], root: Path) -> LabelledParts:
-    """Photos of classes that training lacks left out of the other parts; each difference noted."""
-    known = {normalised(name): name for name in classes}
-    parts, notes = {}, list(found.notes)
-    for name, photos in found.parts.items():
-        parts[name] = [photo for photo in photos if photo.label in known]
-        notes += _differences(name, photos, known)
-    if "test" in parts and not parts["test"]:
-        labels = sorted({photo.label for photo in found.parts["test"]})
-        raise DataError(
-            f"The test set has none of the classes: it has {listed(labels)}.",
-            expected=f"The training photos have {listed(list(classes))}.",
-            next="Name the class folders of both alike.",
-            file=root,
-        )
-    return LabelledParts(parts, tuple(notes))
-
-
-def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str]) -> list[Note]:
-    numbers = Counter(photo.label for photo in photos)
-    missing = sorted(known[name] for name in known.keys() - numbers.keys())
-    extra = sorted(numbers.keys() - known.keys())
-    like = {folded(name): name for name in known}
-    lacking = [
-        Note("missing-class", f"The {part} part has no photo of class {name!r}.")
-        for name in missing
-    ]
-    left_out = [
-        Note(
-            "extra-class",
-            f"The {part} part has {count(numbers[name], 'photo')} of class {name!r}, which "
-            "training lacks: left out."
-            + (f" Is it {like[folded(name)]!r}?" if folded(name) in like else ""),
-        )
-        for name in extra
-    ]
-    return [
-        *few_or_one(
-            lacking,
-            [repr(name) for name in missing],
-            f"The {part} part has no photo of {{number}} classes: {{names}}.",
-        ),
-        *few_or_one(
-            left_out,
-            [f"{name!r} ({numbers[name]:,})" for name in extra],
-            f"The {part} part has {count(sum(numbers[name] for name in extra), 'photo')} of "
-            "{number} classes that training lacks: left out. They are {names}.",
-        ),
-    ]
-
-
-def with_groups(
-    found: LabelledParts,
-    root: Path,
-    depth: Depth | None = None,
-    reporter: Reporter = SILENT,
-) -> LabelledParts:
-    """Photos that show one picture or moment are of one group, besides groups given; photos of all
-    parts are looked at together."""
-    photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos], depth, reporter)
-    notes = list(found.notes)
-    if not seen.was_searched:
-        text = (
-            "The photos are too many or too large to look for copies of a picture: only equal "
-            "files and bursts are kept together. `budwood audit` finds more."
-        )
-        notes.append(Note("together", text, root))
-    if seen.left_out:
-        notes.append(Note("together", left_out(seen.left_out), root))
-    if seen.is_empty:
-        return replace(found, notes=tuple(notes))
-    text = f"Kept together wherever photos are held out: {seen}."
-    notes.append(Note("together", text, root))
-    named = iter(_joined(photos, seen.groups))
-    parts = {
-        name: [replace(photo, group=next(named)) for photo in part]
-        for name, part in found.parts.items()
-    }
-    return LabelledParts(parts, tuple(notes))
-
-
-def _joined(photos: Sequence[LabelledPhoto], of: Sequence[int]) -> list[str | None]:
-    """The group of each photo: photos are in one if they are in a given one or belong together."""
-    first_of: dict[object, int] = {}
-    keys = [(key, i) for i, photo in enumerate(photos) for key in (of[i], photo.group)]
-    linked = [(first_of.setdefault(key, i), i) for key, i in keys if key is not None]
-    numbers = groups(len(photos), linked)
-    names = {
-        number: photo.group
-        for number, photo in reversed(list(zip(numbers, photos, strict=True)))
-        if photo.group
-    }
-    sizes = Counter(numbers)
-    return [
-        names.get(number) or (photos[number].path.as_posix() if sizes[number] > 1 else None)
-        for number in numbers
-    ]
-
-
-def with_test_set_aside(
-    found: LabelledParts, fraction: float, seed: int, root: Path
-) -> LabelledParts:
-    """A stratified part of the training photos set aside as the `test` part."""
-    if "test" in found.parts:
-        return found
-    train, test = _set_aside(found.parts["train"], fraction, seed)
-    text = f"There is no test part: {count(len(test), 'photo')} of {len(train) + len(test):,} " + (
-        f"are set aside for testing, {len(train):,} are for training "
-        f"(fraction {fraction:g}, seed {seed})."
-        if test
-        else "can be set aside for testing, because each class is one photo, or photos that belong "
-        "together. Add photos taken on other occasions, or name a test set with --test."
+    splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
+    for split in splits:
+        _check_losses(folder.root, split, unreadable)
+    notes = [Note("broken", f"Left out: {reason}", path) for path, reason in unreadable.items()]
+    return replace(
+        folder,
+        train=folder.train.without(unreadable),
+        val=folder.val and folder.val.without(unreadable),
+        test=folder.test and folder.test.without(unreadable),
+        notes=(*folder.notes, *notes),
     )
-    notes = [Note("split", text, root), *_undivided(train, test)]
-    parts = {**found.parts, "train": train} | ({"test": test} if test else {})
-    return LabelledParts(parts, (*found.notes, *notes))
 
 
-def _undivided(train: list[LabelledPhoto], test: list[LabelledPhoto]) -> list[Note]:
-    """Notes on the classes of which no photo could be set aside, and why."""
-    of_class: dict[str, list[LabelledPhoto]] = {}
-    for photo in train:
-        of_class.setdefault(photo.label, []).append(photo)
-    names = sorted(of_class.keys() - {photo.label for photo in test})
-    notes = [
-        Note(
-            "small-class",
-            f"Class {name!r} cannot be divided ({_why_undivided(of_class[name])}): it trains, and "
-            "nothing tests it.",
-            about=(name,),
-        )
-        for name in names
-    ]
+def unreadable_lines(before: ImageFolder, left: ImageFolder) -> list[Note]:
+    """What to say of the photos that `leave_out_unreadable` left out; `left.notes` names each."""
+    notes = list(left.notes[len(before.notes) :])
     return few_or_one(
         notes,
-        [f"{name!r} ({_why_undivided(of_class[name])})" for name in names],
-        "{number} classes cannot be divided: they train, and nothing tests them. They are {names}.",
+        [str(note.file) for note in notes],
+        f"{{number}} photos cannot be read and are left out: {{names}}. `budwood audit "
+        f"{shlex.quote(str(before.root))}` says why.",
     )
 
 
-def _why_undivided(photos: list[LabelledPhoto]) -> str:
-    number = count(len(photos), "photo")
-    if len(photos) == 1:
-        return number
-    groups = len({photo.group or f"\0{i}" for i, photo in enumerate(photos)})
-    if groups == 1:
-        return f"{number}, which all belong together"
-    return f"{number} in {count(groups, 'group')} that reach into other classes or are too large"
-
-
-def with_val_set_aside(
-    found: LabelledParts, fraction: float, seed: int, root: Path
-) -> LabelledParts:
-    """A stratified part of the training photos set aside as the `val` part."""
-    if "val" in found.parts:
-        text = f"The val part is used; a fraction of {fraction:g} is not set aside."
-        return replace(found, notes=(*found.notes, Note("split", text, root)))
-    train, val = _set_aside(found.parts["train"], fraction, seed)
-    text = (
-        f"{count(len(val), 'training photo')} are set aside for early stopping, "
-        f"{len(train):,} are for training (fraction {fraction:g}, seed {seed})."
-    )
-    parts = {**found.parts, "train": train} | ({"val": val} if val else {})
-    return LabelledParts(parts, (*found.notes, Note("split", text, root)))
-
-
-def _set_aside(
-    photos: list[LabelledPhoto], fraction: float, seed: int
-) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
-    groups = [photo.group or f"\0{index}" for index, photo in enumerate(photos)]
-    aside = set_aside([photo.label for photo in photos], fraction, seed=seed, groups=groups)
-    return list(compress(photos, ~aside)), list(compress(photos, aside))
-
-
-def straddling_groups(found: LabelledParts, root: Path) -> Iterator[Note]:
-    """A note if photos of one group lie in several parts, which makes results look too good."""
-    parts_of: dict[str, set[str]] = {}
-    for name, photos in found.parts.items():
-        for photo in photos:
-            if photo.group:
-                parts_of.setdefault(photo.group, set()).add(name)
-    torn = sorted(group for group, parts in parts_of.items() if len(parts) > 1)
-    if torn:
-        number = count(len(torn), "group")
-        text = (
-            f"Photos of {number} lie in more than one part, which flatters results: {listed(torn)}."
+def _check_losses(root: Path, split: Split, unreadable: Mapping[Path, str]) -> None:
+    left = split.without(unreadable).counts()
+    for name, before in split.counts().items():
+        lost = before - left[name]
+        if lost <= TOLERATED_SHARE * before:
+            continue
+        of_class = {
+            path: unreadable[path]
+            for path, label in zip(split.paths, split.labels, strict=True)
+            if path in unreadable and split.classes[label] == name
+        }
+        problem = (
+            f"Class {name!r} has no readable {split.name} photo left"
+            if lost == before
+            else f"{lost} of {before} {split.name} photos of class {name!r} cannot be read"
         )
-        yield Note("torn-group", text, root)
-
-
-def as_splits(found: LabelledParts, classes: tuple[str, ...]) -> dict[str, Split]:
-    """The photos of each part with the indices of their classes and the numbers of their groups,
-    which all parts share."""
-    index = {normalised(label): number for number, label in enumerate(classes)}
-    photos = [photo for part in found.parts.values() for photo in part]
-    has_groups = any(photo.group for photo in photos)
-    number: dict[str, int] = {}
-    splits = {}
-    for name, part in found.parts.items():
-        groups = [
-            number.setdefault(photo.group or f"\0{photo.path}", len(number)) for photo in part
-        ]
-        splits[name] = Split(
-            name,
-            paths=tuple(photo.path for photo in part),
-            labels=tuple(index[photo.label] for photo in part),
-            classes=classes,
-            groups=tuple(groups) if has_groups else None,
+        raise DataError(
+            f"{problem}: {_listed(of_class)}",
+            expected="At most a quarter of a class may be broken.",
+            next="Copy the photos again, or remove the broken ones to go on without them.",
+            file=root,
         )
-    return splits
+
+
+def _listed(unreadable: Mapping[Path, str]) -> str:
+    named = [f"{path} ({reason.rstrip('.')})" for path, reason in unreadable.items()]
+    return f"{listed(named, 5)}."

@@ -20,18 +20,8 @@ def set_aside(
     """Which photos to set aside: of every class the same fraction, to within one photo.
 
     A class of two or more photos gives at least one and keeps at least one; a class of one keeps
-    it. With `groups` (bursts of one scene, photos of one animal) a group is set aside as a whole or
-    not at all, and class shares are as close as groups allow: to within the largest.
-
-    Args:
-        labels: The class of each photo.
-        fraction: The share to set aside, between 0 and 1.
-        seed: Another seed sets other photos aside; the same seed the same, on any platform.
-        groups: The group of each photo; photos of one group share its name.
-
-    Example:
-        >>> set_aside(["cat", "cat", "cat", "cat", "dog"], 0.25).sum()
-        np.int64(1)
+    it. A group is set aside as a whole or not at all, and class shares are as close as groups
+    allow: to within the largest. The same seed sets the same photos aside, on any platform.
     """
     if not 0 < fraction < 1:
         raise ConfigError(
@@ -40,15 +30,17 @@ def set_aside(
         )
     if seed < 0:
         raise ConfigError(f"The seed is {seed}.", expected="It must be 0 or more.")
-    members = _members(groups if groups is not None else range(len(labels)))
+    members: dict[Hashable, list[int]] = {}
+    for photo, group in enumerate(groups if groups is not None else range(len(labels))):
+        members.setdefault(group, []).append(photo)
     total = Counter(labels)
-    missing = {label: _wanted(number, fraction) for label, number in total.items()}
+    missing = {k: min(n - 1, max(1, round(n * fraction))) for k, n in total.items()}
     spare = {label: number - 1 for label, number in total.items()}
     aside = np.zeros(len(labels), dtype=bool)
     # Doubles are the part of numpy's random stream that never changed; its shuffles have.
     order = np.random.default_rng(seed).random(len(members))
     # Not the largest group first: it would always be tested on, and never be trained on.
-    for photos, _ in sorted(zip(members, order, strict=True), key=lambda m: m[1]):
+    for photos, _ in sorted(zip(members.values(), order, strict=True), key=lambda m: m[1]):
         counts = Counter(labels[photo] for photo in photos)
         gain = sum(abs(missing[k]) - abs(missing[k] - number) for k, number in counts.items())
         if gain > 0 and all(number <= spare[k] for k, number in counts.items()):
@@ -57,18 +49,6 @@ def set_aside(
                 missing[label] -= number
                 spare[label] -= number
     return aside
-
-
-def _members(groups: Sequence[Hashable]) -> list[list[int]]:
-    """The photos of each group, groups in order of first appearance."""
-    members: dict[Hashable, list[int]] = {}
-    for photo, group in enumerate(groups):
-        members.setdefault(group, []).append(photo)
-    return list(members.values())
-
-
-def _wanted(number: int, fraction: float) -> int:
-    return min(number - 1, max(1, round(number * fraction)))
 
 
 FOLDS, FEW, FOLDS_OF_FEW = 5, 500, 10
@@ -87,18 +67,13 @@ def make_folds(
 
     Groups of several images choose first, the largest before the others, each the fold that has
     fewest images of its classes. Single images then fill every class up. There are fewer folds if
-    there are fewer groups.
+    there are fewer groups. The same seed spreads alike, on any platform.
 
     Args:
         labels: `n`, the class of each image.
         folds: Their number; None: five, or ten of at most 500 images.
         groups: `n`, images of one group have one number; None: each image stands for itself.
-        seed: Another seed spreads otherwise; the same seed the same, on any platform.
-
-    Example:
-        >>> labels, groups = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 2, 3])
-        >>> make_folds(labels, 2, groups=groups).tolist()
-        [0, 0, 1, 1, 0]
+        seed: Another seed spreads otherwise.
     """
     n = len(labels)
     folds = folds or (FOLDS if n > FEW else FOLDS_OF_FEW)
@@ -136,10 +111,6 @@ def rare_classes(
 
     No group is torn for them: some folds hold none of their images out, and a class of one group
     has no image to learn from while that group is held out.
-
-    Example:
-        >>> rare_classes(np.array([0, 0, 0, 1, 1]), 2, np.array([0, 0, 1, 2, 2]))
-        {1: 1}
     """
     found = {}
     for k in np.unique(labels).tolist():
@@ -151,23 +122,13 @@ def rare_classes(
 
 
 def can_be_held_out(labels: NDArray[np.integer], folds: NDArray[np.integer]) -> bool:
-    """True if there are two folds or more, and two classes besides each.
-
-    Example:
-        >>> can_be_held_out(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
-        True
-    """
+    """True if there are two folds or more, and two classes besides each."""
     numbers = np.unique(folds)
     return len(numbers) > 1 and all(len(np.unique(labels[folds != f])) > 1 for f in numbers)
 
 
 def as_groups(groups: Sequence[object]) -> NDArray[np.int64]:
-    """Names of groups as numbers, in order of first appearance.
-
-    Example:
-        >>> as_groups(["plant 7", "plant 2", "plant 7"]).tolist()
-        [0, 1, 0]
-    """
+    """Names of groups as numbers, in order of first appearance."""
     number: dict[object, int] = {}
     return np.array([number.setdefault(group, len(number)) for group in groups], np.int64)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from budwood.data.deep_images import Extent
 from budwood.data.duplicates import CaptureTime, bursts
-from budwood.data.likeness import SimilarPair, alike, equal_files, groups, members, spread
+from budwood.data.near_duplicates import SimilarPair, alike, equal_files, groups, members, spread
 from budwood.evaluation.label_errors import Suspect, neighbours, suspects
 from budwood.evaluation.ood import outliers
 from budwood.text import aligned, count, shown

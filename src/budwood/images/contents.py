@@ -7,14 +7,20 @@ cannot tell, because it was written a moment ago, it is read again too.
 """
 
 import hashlib
+import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any, TypeVar
 
 from budwood.errors import PhotoError
+from budwood.files import home, whole_file
 from budwood.machine import cores
+
+Found = TypeVar("Found")
 
 
 def workers() -> int:
@@ -34,8 +40,25 @@ def read(path: Path) -> bytes:
         ) from None
 
 
-def files_digest(paths: Sequence[Path], about: str) -> str:
-    """A name for what is found out about these files; another once one of them changes."""
+def found_once(
+    kind: str,
+    paths: Sequence[Path],
+    about: str,
+    find: Callable[[], Found],
+    to_json: Callable[[Found], Any],
+    from_json: Callable[[Any], Found],
+) -> Found:
+    """What `find` finds out about these files; kept, and found again until one of them changes."""
+    place = home() / kind / f"{_files_digest(paths, about)}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return from_json(json.loads(place.read_bytes()))
+    found = find()  # it is not there yet, or damaged
+    with suppress(OSError), whole_file(place) as file:  # it only saves time
+        file.write(json.dumps(to_json(found)).encode())
+    return found
+
+
+def _files_digest(paths: Sequence[Path], about: str) -> str:
     seen = hashlib.blake2b(about.encode())
     for path in paths:
         try:
@@ -49,12 +72,7 @@ def files_digest(paths: Sequence[Path], about: str) -> str:
 
 
 def digest(data: bytes) -> bytes:
-    """The identity of a photo: 16 bytes that depend on nothing but the bytes of its file.
-
-    Example:
-        >>> digest(b"the same bytes") == digest(b"the same bytes")
-        True
-    """
+    """The identity of a photo: 16 bytes that depend on nothing but the bytes of its file."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
@@ -72,10 +90,8 @@ Version = tuple[int, int, int, int]
 
 
 class Contents:
-    """Digests of files that have been read, and the bytes of those that will be wanted once more.
-
-    Many threads may use one.
-    """
+    """Digests of files that have been read, and the bytes of those that will be wanted once more;
+    for many threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()

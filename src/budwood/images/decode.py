@@ -1,15 +1,10 @@
-"""Photos that can be read and of which there is something to say: a line a kind, not a photo.
+"""From the bytes of a photo's file to its pixels: upright, RGB, 8 bits, whatever it was.
 
-How much may be decoded at the same time, by all threads and for whatever purpose.
-
-A photo takes the memory of its pixels, however few of them are wanted. Where photos are large there
-are fewer under way; the largest go alone.
-
-From the bytes of a photo's file to its pixels: upright, RGB, 8 bits, whatever it was.
+A photo takes the memory of its pixels, however few of them are wanted. One gate lets in as many as
+there is room for, by all threads and for whatever purpose.
 """
 
 import ctypes
-import logging
 import math
 import os
 import threading
@@ -26,12 +21,13 @@ from budwood.errors import PhotoError
 from budwood.images.depth import Depth, Samples
 from budwood.images.formats import (
     SIDE_CHUNKS,
+    DecodedPhoto,
     Header,
+    check_size,
+    photo_errors,
     read_header,
-    undecodable,
     without_side_chunks,
 )
-from budwood.images.formats import DecodedPhoto as DecodedPhoto
 from budwood.images.jpeg import decode_jpeg
 from budwood.images.pillow import decode_with_pillow, deep_samples
 from budwood.text import count
@@ -39,9 +35,16 @@ from budwood.text import count
 OnOddity = Callable[[str], None]
 """Told what is odd about a photo that is decoded."""
 
+ROOM = 512 * 2**20
+"""Bytes of pixels that may be there at once; more only if it is one photo."""
+LARGE_FILE = 32 * 2**20
+"""Bytes; of larger files one at a time is read and decoded."""
+LARGE_PHOTO = 64 * 2**20
+"""Bytes of pixels; after more, memory is given back at once."""
+
 
 class Oddities:
-    """What is odd about photos, gathered by many threads.
+    """What is odd about photos that can be read, gathered by many threads: a line a kind.
 
     Example:
         >>> odd = Oddities()
@@ -69,30 +72,14 @@ class Oddities:
         with self._lock:
             known, self._paths = sorted(self._paths.items()), {}
         for kind, paths in known:
-            has, are = ("has", "it is read as it is") if len(paths) == 1 else _MANY
-            yield f"{count(len(paths), 'photo')} {has} {kind}; {are} (the first is {min(paths)})."
-
-
-_MANY = "have", "they are read as they are"
-
-
-ROOM = 512 * 2**20
-"""Bytes of pixels that may be there at once; more only if it is one photo."""
-LARGE_FILE = 32 * 2**20
-"""Bytes; of larger files one at a time is read and decoded."""
-LARGE_PHOTO = 64 * 2**20
-"""Bytes of pixels; after more, memory is given back at once."""
+            is_one = len(paths) == 1
+            has, are = ("has", "it is") if is_one else ("have", "they are")
+            photos = count(len(paths), "photo")
+            yield f"{photos} {has} {kind}; {are} read as {are} (the first is {min(paths)})."
 
 
 class Gate:
-    """Lets in as many as there is room for, in order of arrival; the largest alone.
-
-    Example:
-        >>> gate = Gate(100)
-        >>> with gate.hold(60), gate.hold(40):
-        ...     gate.free
-        0
-    """
+    """Lets in as many as there is room for, in order of arrival; the largest alone."""
 
     def __init__(self, room: int) -> None:
         self.free = room
@@ -136,24 +123,21 @@ def _c_library() -> ctypes.CDLL | None:
     return ctypes.CDLL(None) if os.name == "posix" else None
 
 
-PIXELS = Gate(ROOM)
+def _open_gates() -> None:
+    global PIXELS, _one_large_file
+    PIXELS, _one_large_file = Gate(ROOM), threading.Lock()
+
+
+PIXELS: Gate
 """The one gate of the process."""
-_one_large_file = threading.Lock()
-
-
-def _open_anew() -> None:
-    """In a forked process: the threads that had room, or the lock, are not here to give it back."""
-    global _one_large_file
-    PIXELS.__init__(ROOM)  # type: ignore[misc]
-    _one_large_file = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_open_anew)
+_one_large_file: threading.Lock
+_open_gates()
+if hasattr(os, "register_at_fork"):  # not on Windows; who held them is not there to give them back
+    os.register_at_fork(after_in_child=_open_gates)
 
 
 def pixel_bytes(header: Header, reduction: int) -> int:
-    """About how much a photo takes while it is decoded."""
+    """About how much memory a photo takes while it is decoded."""
     pixels = (header.height or 0) * (header.width or 0)
     if header.format != "jpeg":
         return 4 * pixels  # Pillow has four bytes for each
@@ -172,56 +156,15 @@ def turn_of(path: Path) -> AbstractContextManager[object]:
     return _one_large_file if is_large else nullcontext()
 
 
-log = logging.getLogger("budwood")
-
-MEGAPIXELS = 200
-"""Photos with more are refused before they are decoded: a few kilobytes can unfold to terabytes."""
-
-
-def decode(data: bytes, *, megapixels: float = MEGAPIXELS) -> Photo:
+def decode(data: bytes) -> Photo:
     """The photo as `h w 3`, 0 to 255: upright (EXIF), RGB, alpha laid over white.
 
     JPEG goes through libjpeg-turbo, the rest through Pillow, and through tifffile what Pillow does
     not read. Of an animation the first frame counts, of a TIFF the first page.
     Safe to call from many threads.
-
-    Args:
-        data: The bytes of the file.
-        megapixels: The largest photo to accept.
     """
-    return decode_reduced(data, lambda height, width: 1, megapixels=megapixels).photo
-
-
-def decode_reduced(
-    data: bytes,
-    reduce: Callable[[int, int], int],
-    *,
-    megapixels: float = MEGAPIXELS,
-    depth: Depth | None = None,
-    on_oddity: OnOddity = lambda kind: None,
-) -> DecodedPhoto:
-    """What `decode` gives, in less time at a fraction of its size: if `reduce` allows it.
-
-    Args:
-        data: The bytes of the file.
-        reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
-            JPEG is, and a very large photo.
-        megapixels: The largest photo to accept, at its full size.
-        depth: What is black and white in samples of more than 8 bits; None: their full range.
-        on_oddity: Told what is odd about a photo that can be read.
-    """
-    with decoding(data, reduce, megapixels=megapixels, depth=depth, on_oddity=on_oddity) as decoded:
-        return decoded
-
-
-def deep_samples_of(data: bytes, *, megapixels: float = MEGAPIXELS) -> Samples | None:
-    """The samples of a photo of more than 8 bits, as they are stored; None of any other."""
-    with _one_boundary("photo"):
-        header = read_header(data)
-    if header.format not in ("png", "tiff"):
-        return None
-    with PIXELS.hold(pixel_bytes(header, 1)), _one_boundary(str(header)):
-        return deep_samples(data, header, partial(_check_size, megapixels))
+    with decoding(data, lambda height, width: 1) as decoded:
+        return decoded.photo
 
 
 @contextmanager
@@ -229,84 +172,60 @@ def decoding(
     data: bytes,
     reduce: Callable[[int, int], int],
     *,
-    megapixels: float = MEGAPIXELS,
     depth: Depth | None = None,
     on_oddity: OnOddity = lambda kind: None,
 ) -> Iterator[DecodedPhoto]:
-    """What `decode_reduced` gives, to be used within: until then no more photos are decoded in
-    other threads than there is room for."""
+    """What `decode` gives, in less time at a fraction of its size, if `reduce` allows it.
 
-    check_size = partial(_check_size, megapixels)
-    with _one_boundary("photo"):
+    It is to be used within: until then no more photos are decoded than there is room for.
+
+    Args:
+        data: The bytes of the file.
+        reduce: By how much a photo of that height and width may be reduced: 1, 2, 4 or 8. Only a
+            JPEG is, and a very large photo.
+        depth: What is black and white in samples of more than 8 bits; None: their full range.
+        on_oddity: Told what is odd about a photo that can be read.
+    """
+    with photo_errors("photo"):
         header = read_header(data)
         if header.height is not None and header.width is not None:
             check_size(header.height, header.width)
-    reduction = 1
-    if header.format == "jpeg":
-        reduction = _stored_reduction(header, reduce, header.height or 0, header.width or 0)
+    reduce = partial(_stored_reduction, header, reduce)
+    is_jpeg = header.format == "jpeg"
+    reduction = reduce(header.height or 0, header.width or 0) if is_jpeg else 1
     with PIXELS.hold(pixel_bytes(header, reduction)):
-        with _one_boundary(str(header)):
-            decoded = _decoded(
-                data, header, reduction, check_size, reduce, depth or Depth(), on_oddity
-            )
-        yield decoded
+        with photo_errors(str(header)):
+            decoded, oddity = _decoded(data, header, reduction, reduce, depth or Depth())
+        if oddity is not None:
+            on_oddity(oddity)
+        yield _turned(decoded, header.orientation)
 
 
-def _check_size(megapixels: float, height: int, width: int) -> None:
-    if height < 1 or width < 1:
-        raise PhotoError(
-            f"The header of the photo says that it has {width} x {height} pixels.",
-            next="Open it in an image program and save it again, or copy the file again.",
-        )
-    if height * width > megapixels * 1e6:
-        raise PhotoError(
-            f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
-            expected=f"At most {megapixels:,.0f} megapixels are accepted.",
-            next="Scale it down.",
-        )
-
-
-@contextmanager
-def _one_boundary(kind: str) -> Iterator[None]:
-    """Whatever a decoder raises says that this photo cannot be read, and ends nothing else."""
-    try:
-        yield
-    except (PhotoError, MemoryError):
-        raise
-    except Exception as error:
-        log.debug("A photo cannot be decoded", exc_info=True)
-        raise undecodable(f"{str(error).rstrip('.')} ({type(error).__name__})", kind) from None
+def deep_samples_of(data: bytes) -> Samples | None:
+    """The samples of a photo of more than 8 bits, as they are stored; None of any other."""
+    with photo_errors("photo"):
+        header = read_header(data)
+    if header.format not in ("png", "tiff"):
+        return None
+    with PIXELS.hold(pixel_bytes(header, 1)):
+        return deep_samples(data, header)
 
 
 def _decoded(
-    data: bytes,
-    header: Header,
-    reduction: int,
-    check_size: Callable[[int, int], None],
-    reduce: Callable[[int, int], int],
-    depth: Depth,
-    on_oddity: OnOddity,
-) -> DecodedPhoto:
-    """The photo upright, by the decoder that it is for."""
-    decoded = None
-    oddity = header.oddity
+    data: bytes, header: Header, reduction: int, reduce: Callable[[int, int], int], depth: Depth
+) -> tuple[DecodedPhoto, str | None]:
+    """The photo as stored, by the decoder that it is for, and what is odd about it."""
     if header.format == "jpeg" and header.components in (1, 3, 4):
         found = decode_jpeg(data, header, reduction)
         if found is not None:
             photo, oddity = found
-            decoded = DecodedPhoto(photo, header.height or 0, header.width or 0, reduction)
-    if decoded is None:
-        reduce_stored = partial(_stored_reduction, header, reduce)
-        try:
-            decoded = decode_with_pillow(data, header, check_size, reduce_stored, depth)
-        except PhotoError:
-            if header.format != "png" or (plain := without_side_chunks(data)) is None:
-                raise
-            decoded = decode_with_pillow(plain, header, check_size, reduce_stored, depth)
-            oddity = SIDE_CHUNKS
-    if oddity is not None:
-        on_oddity(oddity)
-    return _turned(decoded, header.orientation)
+            return DecodedPhoto(photo, header.height or 0, header.width or 0, reduction), oddity
+    try:
+        return decode_with_pillow(data, header, reduce, depth), header.oddity
+    except PhotoError:
+        if header.format != "png" or (plain := without_side_chunks(data)) is None:
+            raise
+        return decode_with_pillow(plain, header, reduce, depth), SIDE_CHUNKS
 
 
 def _stored_reduction(
@@ -328,12 +247,7 @@ def _turned(decoded: DecodedPhoto, orientation: int) -> DecodedPhoto:
 
 
 def upright(photo: Photo, orientation: int) -> Photo:
-    """The photo turned and mirrored as its EXIF orientation asks.
-
-    Example:
-        >>> upright(np.zeros((20, 10, 3), np.uint8), 6).shape  # stored lying on its side
-        (10, 20, 3)
-    """
+    """The photo turned and mirrored as its EXIF orientation asks."""
     if orientation >= 5:
         photo = photo.transpose(1, 0, 2)
     flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation)

@@ -97,12 +97,7 @@ class Depth:
 
 
 def eight_bits(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[np.uint8]:
-    """Values as 0 (black or below) to 255 (white or above). NaN is black.
-
-    Example:
-        >>> eight_bits(np.array([[0.0, 0.5, 7.0]]), 0, 1)
-        array([[  0, 128, 255]], dtype=uint8)
-    """
+    """Values as 0 (black or below) to 255 (white or above). NaN is black."""
     if values.dtype.kind == "f" and not np.isfinite(values).any():
         raise PhotoError("The photo holds no number, only NaN or infinity.")
     known: npt.NDArray[Any] = values.astype(np.float32 if values.itemsize <= 2 else np.float64)

@@ -1,9 +1,11 @@
 """What the first bytes of an image say: its format, size and orientation; and what is wrong."""
 
+import logging
 import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -19,6 +21,44 @@ from budwood.arrays import Photo
 from budwood.errors import PhotoError
 
 TRUNCATED = "The photo ends too early (truncated)."
+MEGAPIXELS = 200
+"""Photos with more are refused before they are decoded: a few kilobytes can unfold to terabytes."""
+_NO_REASON = r"decoder error -?\d+|broken data stream when reading image file"
+log = logging.getLogger("budwood")
+
+
+def check_size(height: int, width: int) -> None:
+    """Raise unless a photo has pixels, and not too many of them."""
+    if height < 1 or width < 1:
+        raise PhotoError(
+            f"The header of the photo says that it has {width} x {height} pixels.",
+            next="Open it in an image program and save it again, or copy the file again.",
+        )
+    if height * width > MEGAPIXELS * 1e6:
+        raise PhotoError(
+            f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
+            expected=f"At most {MEGAPIXELS:,.0f} megapixels are accepted.",
+            next="Scale it down.",
+        )
+
+
+@contextmanager
+def photo_errors(kind: str) -> Iterator[None]:
+    """Whatever a decoder raises within says that this photo cannot be read, and ends nothing else.
+
+    Decoders, and Pillow's plugins above all, raise nearly every class there is.
+    """
+    try:
+        yield
+    except (PhotoError, MemoryError):
+        raise
+    except Exception as error:
+        text = str(error) or type(error).__name__
+        if isinstance(error, EOFError) or "truncated" in text.lower():
+            raise PhotoError(TRUNCATED) from None
+        log.debug("A photo cannot be decoded", exc_info=error)
+        text = re.sub(_NO_REASON, "its pixels cannot be decoded", text.rstrip("."))
+        raise undecodable(f"{text} ({type(error).__name__})", kind) from None
 
 
 def undecodable(reason: str, kind: str = "photo") -> PhotoError:
@@ -31,11 +71,10 @@ def undecodable(reason: str, kind: str = "photo") -> PhotoError:
 
 def not_a_photo(data: bytes) -> PhotoError:
     """What a file is that does not begin as a photo does."""
-    if not data:
-        return PhotoError("The photo is empty.", next="Copy the file again.")
-    start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not any(data):
-        return PhotoError("The photo holds nothing but zeros.", next="Copy the file again.")
+        what = "holds nothing but zeros" if data else "is empty"
+        return PhotoError(f"The photo {what}.", next="Copy the file again.")
+    start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return PhotoError(
             "The file is a web page (HTML), not a photo.",
@@ -46,17 +85,13 @@ def not_a_photo(data: bytes) -> PhotoError:
             "The file is a HEIC or AVIF photo or a film, which is not read.",
             next="Save it as JPEG.",
         )
-    if _is_text(data[:4096]):
+    controls = set(range(32)) - set(b"\t\n\r\f\x1b") | {0x7F}
+    if controls.isdisjoint(data[:4096]):
         return PhotoError("The file is text, not a photo.", next="Remove it or fetch the photo.")
     return PhotoError(
         f"The file is not a photo: it begins with the bytes {data[:4].hex(' ')}.",
         expected="JPEG, PNG, WebP, GIF, BMP and TIFF are read.",
     )
-
-
-def _is_text(start: bytes) -> bool:
-    controls = bytes(set(range(32)) - set(b"\t\n\r\f\x1b"))
-    return not set(start) & set(controls) and b"\x7f" not in start
 
 
 SIDE_CHUNKS = "chunks beside the pixels that are damaged or too large"
@@ -92,17 +127,13 @@ def without_side_chunks(data: bytes) -> bytes | None:
     return data[:8] + b"".join(data[start - 8 : end + 4] for _, start, end in kept)
 
 
-SUBFILE, COLUMNS, ROWS = 254, 256, 257
+_SUBFILE, _COLUMNS, _ROWS = 254, 256, 257
 """Tags: whether a page is a smaller copy (bit 0) or a mask (bit 2), and its size."""
 
 
-def directory(data: bytes, at: int | None = None) -> tuple[dict[int, int], int]:
-    """The tags of a TIFF's page that hold one whole number, and where the next page is, or 0.
-
-    Args:
-        data: The bytes of the file.
-        at: Where the page's directory is; None is the first page.
-    """
+def _directory(data: bytes, at: int | None = None) -> tuple[dict[int, int], int]:
+    """The tags of a TIFF's page (the first, or that at `at`) that hold one whole number, and where
+    the next page is, or 0."""
     order = "<" if data.startswith(b"II") else ">"
     is_big = data[2:4] in (b"+\0", b"\0+")
     offset, number, entry = ("Q", "Q", 20) if is_big else ("I", "H", 12)
@@ -115,9 +146,8 @@ def directory(data: bytes, at: int | None = None) -> tuple[dict[int, int], int]:
     tags = {}
     for place in range(first, first + entries * entry, entry):
         tag, kind = struct.unpack_from(order + "HH", data, place)
-        if kind in (3, 4, 16):
-            value = place + (12 if is_big else 8)
-            (tags[tag],) = struct.unpack_from(order + {3: "H", 4: "I", 16: "Q"}[kind], data, value)
+        if letter := {3: "H", 4: "I", 16: "Q"}.get(kind):
+            (tags[tag],) = struct.unpack_from(order + letter, data, place + (12 if is_big else 8))
     (following,) = struct.unpack_from(order + offset, data, first + entries * entry)
     return tags, following
 
@@ -153,9 +183,8 @@ class Header:
     format: str
     """`jpeg`, `png`, `webp`, `gif`, `bmp` or `tiff`."""
     height: int | None = None
-    """Stored rows, before the photo is turned upright; None of a TIFF that does not say."""
     width: int | None = None
-    """Stored columns, likewise."""
+    """As stored, before the photo is turned upright; None of a TIFF that does not say."""
     orientation: int = 1
     """The EXIF orientation, 1 to 8; 1 is upright."""
     components: int = 3
@@ -168,8 +197,8 @@ class Header:
     """What the user should know of a photo that can be read."""
 
     def __str__(self) -> str:
-        size = "" if self.height is None else f" ({self.width} x {self.height})"
-        return f"{self.format.upper() if self.format != 'webp' else 'WebP'}{size}"
+        name = "WebP" if self.format == "webp" else self.format.upper()
+        return name if self.height is None else f"{name} ({self.width} x {self.height})"
 
 
 @dataclass(frozen=True)
@@ -178,9 +207,8 @@ class DecodedPhoto:
 
     photo: Photo
     height: int
-    """Of the photo at its full size, upright."""
     width: int
-    """Likewise."""
+    """Of the photo at its full size, upright."""
     reduction: int = 1
     """How many pixels of the full size lie along one of `photo`; the last may be cut off."""
 
@@ -260,7 +288,8 @@ def _png(data: bytes) -> Header:
     for name, start, end in png_chunks(data):
         if name == b"eXIf":
             orientation = exif_orientation(data[start:end])
-        if name == b"IDAT" and zlib.crc32(view[start - 4 : end]) != _number(view, end):
+        checksum = int.from_bytes(view[end : end + 4], "big")
+        if name == b"IDAT" and zlib.crc32(view[start - 4 : end]) != checksum:
             raise undecodable("the checksum of its pixels is wrong", "PNG")
     if data[12:16] != b"IHDR":
         raise undecodable("a PNG that does not begin with its header")
@@ -268,19 +297,13 @@ def _png(data: bytes) -> Header:
     return Header("png", height, width, orientation)
 
 
-def _number(data: memoryview, at: int) -> int:
-    return int.from_bytes(data[at : at + 4], "big")
-
-
 def _webp(data: bytes) -> Header:
     if len(data) < 25 or 8 + int.from_bytes(data[4:8], "little") > len(data):
         raise PhotoError(TRUNCATED)
     kind = data[12:16]
     if kind == b"VP8 ":
-        width, height = (
-            value & 0x3FFF for value in struct.unpack("<HH", data[26:30].ljust(4, b"\0"))
-        )
-        return Header("webp", height, width)
+        width, height = struct.unpack("<HH", data[26:30].ljust(4, b"\0"))
+        return Header("webp", height & 0x3FFF, width & 0x3FFF)
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         return Header("webp", (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1)
@@ -318,12 +341,12 @@ def _bmp(data: bytes) -> Header:
 def _tiff(data: bytes) -> Header:
     """Its size, and whether there are further pages but smaller copies and masks."""
     try:
-        tags, following = directory(data)
-        further = directory(data, following)[0] if following else {SUBFILE: 1}
+        tags, following = _directory(data)
+        further = _directory(data, following)[0] if following else {_SUBFILE: 1}
     except struct.error:  # cut off, or damaged: the decoder will say
         return Header("tiff")
-    oddity = MULTI_PAGE if not further.get(SUBFILE, 0) & 0b101 else None
-    return Header("tiff", tags.get(ROWS), tags.get(COLUMNS), oddity=oddity)
+    oddity = MULTI_PAGE if not further.get(_SUBFILE, 0) & 0b101 else None
+    return Header("tiff", tags.get(_ROWS), tags.get(_COLUMNS), oddity=oddity)
 
 
 @dataclass(frozen=True)
@@ -354,9 +377,9 @@ FORMATS = (
 )
 
 
-def opener_of(name: str) -> Callable[[BytesIO], ImageFile]:
-    """Pillow's class for a format."""
-    return next(format.opener for format in FORMATS if format.name == name)
+def opened(data: bytes, format: str) -> ImageFile:
+    """A file of a format, opened by Pillow's class for it."""
+    return next(each for each in FORMATS if each.name == format).opener(BytesIO(data))
 
 
 def is_image_name(name: str) -> bool:

@@ -20,6 +20,7 @@ segments that no pixel depends on is not, and is left out of what the decoder is
 """
 
 import struct
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -45,17 +46,13 @@ def decode_jpeg(
     None if libjpeg-turbo will not judge it (an odd sampling of colours): that is no damage.
     """
     if header.has_end:
-        try:
-            return _strictly(data, header, reduction), None
-        except ValueError:  # what of it is damage is seen once the segments are in order
-            pass
-    data = in_order(data, header)
+        with suppress(ValueError):  # what of it is damage is seen once the segments are in order
+            return _decoded(data, header, reduction), None
+    data = _in_order(data, header)
     try:
-        pixels = _strictly(data, header, reduction)
+        return _decoded(data, header, reduction), JUNK if header.has_end else NO_END
     except ValueError as error:
         reason = str(error)
-    else:
-        return pixels, JUNK if header.has_end else NO_END
     if not header.has_end and reason.startswith(("Premature", "Corrupt")):
         raise PhotoError(TRUNCATED)
     if reason.endswith(_BEFORE_THE_END):  # only the first warning is told, so there was no other
@@ -65,7 +62,7 @@ def decode_jpeg(
     return None
 
 
-def in_order(data: bytes, header: Header) -> bytes:
+def _in_order(data: bytes, header: Header) -> bytes:
     """The JPEG with nothing but what decides its pixels, and with an end."""
     parts = [b"\xff\xd8"]
     scan, rows = 0, len(data)
@@ -108,12 +105,8 @@ def _has_all_scans(data: bytes, scan: int, header: Header) -> bool:
     return len(there) >= 64 * header.components
 
 
-def _strictly(data: bytes, header: Header, reduction: int) -> npt.NDArray[np.uint8]:
-    return _decoded(data, header, reduction, is_strict=True)
-
-
 def _decoded(
-    data: bytes, header: Header, reduction: int, *, is_strict: bool
+    data: bytes, header: Header, reduction: int, *, is_strict: bool = True
 ) -> npt.NDArray[np.uint8]:
     """Raises `ValueError` at the first warning if `is_strict`."""
     height, width = (header.height, header.width) if reduction > 1 else (0, 0)

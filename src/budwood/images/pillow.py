@@ -15,20 +15,24 @@ from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from budwood.errors import PhotoError
 from budwood.images.depth import FULL_RANGES, Depth, Samples
-from budwood.images.formats import TRUNCATED, DecodedPhoto, Header, opener_of, undecodable
+from budwood.images.formats import (
+    DecodedPhoto,
+    Header,
+    check_size,
+    opened,
+    photo_errors,
+    undecodable,
+)
 from budwood.images.tiff import complaints, is_read_wrongly, read_tiff, tiff_samples
 
 _ORIENTATION = 0x0112
 log = logging.getLogger("budwood")
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # its errors went to stderr otherwise
-_NO_REASON = r"decoder error -?\d+|broken data stream when reading image file"
 _FULL = Depth()
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _STATED = 258, 262, 339, (281, 341)
 """Tags of TIFF; the last are MaxSampleValue and SMaxSampleValue."""
 _SWAPPED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
-
 
 LARGE = 50_000_000
 """Pixels; larger photos are made smaller before they leave Pillow, if they may be."""
@@ -37,25 +41,16 @@ _BAND = 256
 
 
 def decode_with_pillow(
-    data: bytes,
-    header: Header,
-    check_size: Callable[[int, int], None],
-    reduce: Callable[[int, int], int],
-    depth: Depth = _FULL,
+    data: bytes, header: Header, reduce: Callable[[int, int], int], depth: Depth = _FULL
 ) -> DecodedPhoto:
     """The photo's first frame as stored; only a TIFF is already turned upright.
 
-    Args:
-        data: The bytes of the file.
-        header: What they say.
-        check_size: Called with height and width before any pixel is decoded.
-        reduce: By how much a photo of that height and width, as stored, may be reduced.
-        depth: What is black and white in samples of more than 8 bits.
+    `reduce` tells by how much a photo of that height and width, as stored, may be reduced.
     """
-    with _in_plain_words(header):
+    with without_pillow_warnings(), photo_errors(str(header)):
         image = _opened(data, header)
         if image is None:
-            pixels, orientation = read_tiff(data, check_size, depth)
+            pixels, orientation = read_tiff(data, depth)
             pixels.getexif()[_ORIENTATION] = orientation
             return _at_a_fraction(ImageOps.exif_transpose(pixels), reduce, depth)
         with image:
@@ -67,18 +62,18 @@ def decode_with_pillow(
             colours = _deep_colours(image, raw, data, header.format) if is_cut else None
             if colours is None:
                 return _at_a_fraction(image, reduce, depth)
-            levels = depth.levels(colours, "uint16")
-            return _at_a_fraction(_with_alpha_of(image, levels), reduce, depth)
+            levels = Image.fromarray(depth.levels(colours, "uint16"))
+            if image.mode == "RGBA":
+                levels.putalpha(image.getchannel("A"))
+            return _at_a_fraction(levels, reduce, depth)
 
 
-def deep_samples(
-    data: bytes, header: Header, check_size: Callable[[int, int], None]
-) -> Samples | None:
+def deep_samples(data: bytes, header: Header) -> Samples | None:
     """The samples of an image of more than 8 bits; None of any other."""
-    with _in_plain_words(header):
+    with without_pillow_warnings(), photo_errors(str(header)):
         image = _opened(data, header)
         if image is None:
-            return tiff_samples(data, check_size)
+            return tiff_samples(data)
         with image:
             check_size(image.height, image.width)
             raw = _raw_mode(image)
@@ -101,7 +96,7 @@ def _load(image: Image.Image, heard: list[str], header: Header) -> None:
 def _opened(data: bytes, header: Header) -> ImageFile | None:
     """The image, not decoded yet; None of a TIFF that Pillow does not read, or reads wrongly."""
     if header.format != "tiff":
-        return opener_of(header.format)(BytesIO(data))
+        return opened(data, header.format)
     try:
         image = TiffImageFile(BytesIO(data))
     except Exception:  # it is no kind that Pillow knows, or damaged: tifffile tells
@@ -181,7 +176,7 @@ def _deep_colours(
     byte order it keeps the lower one.
     """
     if raw == "LA;16B":  # grey and alpha: four bytes, which pass for four samples of a byte
-        with opener_of(format)(BytesIO(data)) as other:
+        with opened(data, format) as other:
             other.tile = [_with_raw_mode(tile, "RGBA") for tile in other.tile]
             pairs = np.asarray(other).astype(np.uint16)
         grey = pairs[..., 0] << 8 | pairs[..., 1]
@@ -189,7 +184,7 @@ def _deep_colours(
     layout, _, order = raw.partition(";")
     if layout not in ("RGB", "RGBX", "RGBA") or order not in _SWAPPED:
         return None
-    with opener_of(format)(BytesIO(data)) as other:
+    with opened(data, format) as other:
         swapped = f"{layout};{_SWAPPED[order]}"
         other.tile = [_with_raw_mode(tile, swapped) for tile in other.tile]
         lower = np.asarray(other)[..., :3]
@@ -206,31 +201,6 @@ def _raw_mode(image: ImageFile) -> str:
 def _with_raw_mode(tile: Any, raw: str) -> Any:
     args = raw if isinstance(tile.args, str) else (raw, *tile.args[1:])
     return tile._replace(args=args)
-
-
-def _with_alpha_of(image: Image.Image, colours: npt.NDArray[np.uint8]) -> Image.Image:
-    """Colours `h w 3` with the alpha of an image, if it has one."""
-    photo = Image.fromarray(colours)
-    if image.mode == "RGBA":
-        photo.putalpha(image.getchannel("A"))
-    return photo
-
-
-@contextmanager
-def _in_plain_words(header: Header) -> Iterator[None]:
-    """Whatever Pillow or tifffile raises within is a `PhotoError`."""
-    try:
-        with without_pillow_warnings():
-            yield
-    except (PhotoError, MemoryError):
-        raise
-    except Exception as error:  # Pillow's plugins raise nearly every class there is
-        text = str(error) or type(error).__name__
-        if isinstance(error, EOFError) or "truncated" in text.lower():
-            raise PhotoError(TRUNCATED) from None
-        log.debug("Pillow does not read this photo", exc_info=error)
-        text = re.sub(_NO_REASON, "its pixels cannot be decoded", text.rstrip("."))
-        raise undecodable(f"{text} ({type(error).__name__})", str(header)) from None
 
 
 @contextmanager

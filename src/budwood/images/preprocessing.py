@@ -1,6 +1,6 @@
-"""Resizing a photo and cropping its middle as one step: only what the crop shows is computed.
+"""The one way from a photo's file to what a network is fed, bound to the network's weights.
 
-The one way from a photo's file to what a network is fed, bound to the network's weights.
+Resizing a photo and cropping its middle are one step: only what the crop shows is computed.
 """
 
 import math
@@ -42,10 +42,8 @@ _TYPES = {1: PixelType.U8, 3: PixelType.U8x3}
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a photo, how long it would become, and how much of that is wanted.
-
-    The middle is that of torchvision's `center_crop`.
-    """
+    """One side of a photo, how long it would become, and how much of its middle is wanted, which is
+    that of torchvision's `center_crop`."""
 
     pixels: int
     """How many there are to read."""
@@ -87,18 +85,6 @@ def resample(
 
     Along the rows first, then along the columns, with 8 bits between, as in torchvision and (for
     most shapes) in Pillow: in the other order sharp edges differ by ten grey levels and more.
-
-    Args:
-        photo: `h w c` of one or three channels.
-        down: Its height and what becomes of it.
-        across: Its width, likewise.
-        interpolation: All but `nearest` look at every pixel that a new one covers (antialiasing).
-
-    Example:
-        >>> ramp = np.arange(8, dtype=np.uint8).reshape(1, 8, 1)
-        >>> half = Side(pixels=8, extent=8, resized=4, crop=2)
-        >>> resample(ramp, Side(pixels=1, extent=1, resized=1, crop=1), half, "nearest").ravel()
-        array([3, 5], dtype=uint8)
     """
     if interpolation == "nearest":
         return photo[down.nearest()[:, None], across.nearest()]
@@ -309,12 +295,7 @@ class Preprocessing:
 
 
 def luma(photo: Photo) -> npt.NDArray[np.uint8]:
-    """The grey `h w 1` of an RGB photo, as Pillow's mode L makes it (ITU-R 601).
-
-    Example:
-        >>> luma(np.array([[[255, 0, 0]]], np.uint8)).item()
-        76
-    """
+    """The grey `h w 1` of an RGB photo, as Pillow's mode L makes it (ITU-R 601)."""
     red, green, blue = (photo[..., channel].astype(np.int32) for channel in range(3))
     grey = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
     return grey.astype(np.uint8)[..., None]  # h w -> h w 1

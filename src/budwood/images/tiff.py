@@ -1,22 +1,19 @@
-"""What libtiff complains of while Pillow decodes a TIFF.
+"""TIFF: what libtiff complains of while Pillow decodes one, and those that Pillow does not read.
 
-It says it on the process's stderr, from C and without a file's name, and often goes on all the same
-with rows that it made up. Here its complaints are handed to the thread that decodes. That is
-possible where Pillow brings libtiff as a library of its own (its wheels for Linux and macOS do);
-elsewhere libtiff speaks as before.
+libtiff speaks on the process's stderr, from C and without a file's name, and often goes on with
+rows that it made up. Here its complaints are handed to the thread that decodes, where Pillow brings
+libtiff as a library of its own (its wheels for Linux and macOS do); elsewhere it speaks as before.
 
-The TIFFs that Pillow reads wrongly or not at all, by tifffile.
-
-These are 16-bit colour in separate planes (python-pillow/Pillow#4641), 10, 12 and 14 bits, half and
-double precision, float or 32-bit colour, and BigTIFF of the other byte order. Compression other
-than deflate would need `imagecodecs`: such a photo is refused with a word on what it is.
+Through tifffile go 16-bit colour in separate planes (python-pillow/Pillow#4641), 10, 12 and 14
+bits, half and double precision, float or 32-bit colour, and BigTIFF of the other byte order.
+Compression other than deflate would need `imagecodecs`: such a photo is refused by its kind.
 """
 
 import ctypes
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
@@ -31,7 +28,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from budwood.errors import PhotoError
 from budwood.images.depth import FULL_RANGES, Depth, Samples, eight_bits
-from budwood.images.formats import TRUNCATED, undecodable
+from budwood.images.formats import TRUNCATED, check_size, undecodable
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
@@ -39,17 +36,16 @@ if TYPE_CHECKING:
 _Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
 
 
-class _ThreadMessages(threading.local):
+class _Messages(threading.local):
     heard: list[str] | None = None
 
 
-_of_thread = _ThreadMessages()
+_of_thread = _Messages()
 
 
 @contextmanager
 def complaints() -> Iterator[list[str]]:
-    """What libtiff complains of within, in this thread: each the module and its sentence, in which
-    numbers are left out."""
+    """What libtiff complains of within, in this thread; numbers are left out of its sentences."""
     _listen()
     heard: list[str] = []
     _of_thread.heard = heard
@@ -102,26 +98,17 @@ def is_read_wrongly(image: TiffImageFile) -> bool:
     return bits[0] not in _USUAL_BITS or (is_split and len(bits) > 1 and bits[0] > 8)
 
 
-def read_tiff(
-    data: bytes, check_size: Callable[[int, int], None], depth: Depth
-) -> tuple[Image.Image, int]:
-    """The first page as an 8-bit image as stored, and its orientation.
-
-    Args:
-        data: The bytes of the file.
-        check_size: Called with height and width before any pixel is decoded.
-        depth: What is black and white in samples of more than 8 bits.
-    """
-    with _first_page(data, check_size) as page:
+def read_tiff(data: bytes, depth: Depth) -> tuple[Image.Image, int]:
+    """The first page as an 8-bit image as stored, and its orientation."""
+    with _first_page(data) as page:
         orientation = page.tags.get(274)
         return _image(page, depth), 1 if orientation is None else int(orientation.value)
 
 
-def tiff_samples(data: bytes, check_size: Callable[[int, int], None]) -> Samples | None:
+def tiff_samples(data: bytes) -> Samples | None:
     """The samples of the first page, if they have more than 8 bits and the file does not say what
-    is black and white.
-    """
-    with _first_page(data, check_size) as page:
+    is black and white."""
+    with _first_page(data) as page:
         values, mode = _values(page), _MODES[page.photometric]
         kind = _kind(page, values)
         if kind is None:
@@ -131,7 +118,7 @@ def tiff_samples(data: bytes, check_size: Callable[[int, int], None]) -> Samples
 
 
 @contextmanager
-def _first_page(data: bytes, check_size: Callable[[int, int], None]) -> "Iterator[TiffPage]":
+def _first_page(data: bytes) -> "Iterator[TiffPage]":
     import tifffile  # takes a third of a second, and few photos need it
 
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else it writes to stderr

@@ -12,7 +12,7 @@ from budwood.data.deep_images import extents_of
 from budwood.data.duplicates import Thumbnail, glances
 from budwood.data.folder import ImageFolder, load_folder
 from budwood.data.labels import FEW, left_out
-from budwood.data.likeness import SIDE
+from budwood.data.near_duplicates import SIDE
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.evaluation.data_issues import AuditedImages, Finding, counted, findings, likenesses

@@ -53,11 +53,12 @@ def photo_files(photos: Photos) -> list[Path] | None:
 
 def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
     """Images in memory as the network's input, `n h w c`: by the same path as files."""
-    return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])  # type: ignore[union-attr]
+    assert not isinstance(photos, Split)  # its photos are files
+    return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])
 
 
 def labelled(
-    photos: Split | Sequence[Path | str],
+    photos: Photos,
     labels: Sequence[str] | None,
     classes: tuple[str, ...],
     *,
@@ -66,19 +67,24 @@ def labelled(
 ) -> Split:
     """The photos with their classes as a split whose classes are those of the network.
 
-    Args:
-        photos: A split, or the paths of photos.
-        labels: The class of each photo, if `photos` are paths: its name, or its number.
-        classes: Those of the network, in its order.
-        groups: Of each photo, if `photos` are paths: photos of one group have one name.
-        are_named: False if these are numbers for want of names: then a split names them.
+    `labels` and `groups` are names or numbers of each photo, if `photos` are paths. `are_named` is
+    False if `classes` are numbers for want of names: then a split names them.
     """
+    photos = listed(photos)
     if not len(photos):
         raise DataError("There are no photos.", next="Pass at least one of each class.")
     if isinstance(photos, Split):
         _check_classes(photos.classes, classes, are_named)
         return photos
-    if labels is None or len(labels) != len(photos):
+    paths = photo_files(photos)
+    if paths is None:
+        raise DataError(
+            "Photos with labels are files, and these are not: the first is of type "
+            f"{type(photos[0]).__name__}.",
+            expected="Pass a Split, or the paths of photos.",
+            next="Save images in memory as files, PNG for example.",
+        )
+    if labels is None or len(labels) != len(paths):
         raise DataError("Paths need a class name each.", next="Pass labels, or a Split.")
     index = {normalised(name): i for i, name in enumerate(classes)}
     labels = [normalised(str(name)) for name in _named(labels, classes)]
@@ -86,14 +92,13 @@ def labelled(
         raise DataError(
             f"No class is called {unknown[0]!r}.", expected=f"There are {', '.join(classes)}."
         )
-    if groups is not None and len(groups) != len(photos):
+    if groups is not None and len(groups) != len(paths):
         raise DataError(
-            f"There are {len(photos)} photos and {len(groups)} groups.",
+            f"There are {len(paths)} photos and {len(groups)} groups.",
             next="Pass a group for each photo, or none.",
         )
-    paths = tuple(Path(photo) for photo in photos)
     numbers = None if groups is None else tuple(as_groups(groups).tolist())
-    return Split("photos", paths, tuple(index[name] for name in labels), classes, numbers)
+    return Split("photos", tuple(paths), tuple(index[name] for name in labels), classes, numbers)
 
 
 def are_numbers(labels: Sequence[Any]) -> bool:
@@ -102,9 +107,7 @@ def are_numbers(labels: Sequence[Any]) -> bool:
 
 
 def _named(labels: Sequence[Any], classes: tuple[str, ...]) -> Sequence[str]:
-    """Labels that are the numbers of classes, as scikit-learn's cross_val_predict passes them, as
-    names; others as they are.
-    """
+    """Labels as names, also of numbers, which scikit-learn's cross_val_predict passes."""
     if not are_numbers(labels):
         return labels
     numbers = [int(label) for label in labels]

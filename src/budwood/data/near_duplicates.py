@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +36,7 @@ class Components:
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """A group for each of `count` photos, such that those of a pair are in one.
-
-    Example:
-        >>> groups(5, [(0, 3), (3, 4)])
-        [0, 1, 2, 0, 0]
-    """
+    """A group for each of `count` photos, such that those of a pair are in one."""
     components = Components(count)
     for first, second in pairs:
         components.join(first, second)
@@ -61,47 +57,11 @@ _CELLS, _HASHED = 2**22, 1024
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Pairs: TypeAlias = NDArray[np.int64]
+"""`p 3`: two copies by position, and how many bits of their hashes differ."""
 
 
-@dataclass(frozen=True)
-class ClosePairs:
-    """Pairs of copies, by position, in three columns of one length."""
-
-    first: Integers
-    second: Integers
-    bits: Integers
-    """How many bits of their hashes differ."""
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def of(self, which: NDArray[np.bool_] | Integers) -> "ClosePairs":
-        """Those that a mask or positions name."""
-        return ClosePairs(self.first[which], self.second[which], self.bits[which])
-
-    def apart(self, components: Components) -> "ClosePairs":
-        """Those whose two copies are not joined yet."""
-        of = components.labels()
-        return self.of(of[self.first] != of[self.second])
-
-    def by_closeness(self) -> "ClosePairs":
-        """The same, those that differ in fewest bits first."""
-        return self.of(np.argsort(self.bits, kind="stable"))
-
-    def __add__(self, other: "ClosePairs") -> "ClosePairs":
-        pairs = zip(self._columns(), other._columns(), strict=True)
-        return ClosePairs(*(np.concatenate(both) for both in pairs))
-
-    def _columns(self) -> tuple[Integers, Integers, Integers]:
-        return self.first, self.second, self.bits
-
-
-NO_PAIRS = ClosePairs(*np.empty((3, 0), np.int64))
-
-
-def close_pairs(
-    small: NDArray[np.uint8], most: int, components: Components
-) -> Iterator[ClosePairs]:
+def close_pairs(small: NDArray[np.uint8], most: int, components: Components) -> Iterator[Pairs]:
     """Pairs of copies `n 64 64` whose hashes differ in `most` bits or fewer, some at a time.
 
     One of a pair may be mirrored. Copies that `components` has joined by the time their turn
@@ -123,7 +83,7 @@ def close_pairs(
         is_close &= here[:, None] < there
         row, column = np.nonzero(is_close)
         bits = (width - equal[row, column]).astype(np.int64) // 2
-        yield ClosePairs(here[row], there[column], bits)
+        yield np.stack([here[row], there[column], bits], 1)
 
 
 def _hashes(small: NDArray[np.uint8]) -> tuple[Floats, Floats]:
@@ -134,10 +94,8 @@ def _hashes(small: NDArray[np.uint8]) -> tuple[Floats, Floats]:
 
 
 def _some_hashes(small: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """Which of the slowest 8 x 8 waves of a copy, halved in size, are above their median.
-
-    In a mirror image every other wave across has the opposite sign.
-    """
+    """Which of the slowest 8 x 8 waves of a copy, halved in size, are above their median; in a
+    mirror image every other wave across has the opposite sign."""
     side = small.shape[1]
     halved = small.reshape(len(small), side // 2, 2, side // 2, 2).mean((2, 4), dtype=np.float32)
     waves = np.cos(np.pi / side * np.outer(np.arange(8), 2 * np.arange(side // 2) + 1))
@@ -220,14 +178,10 @@ def alike(
     candidates: Iterable[tuple[int, int]] = (),
     bits: int = DIFFERENT_BITS,
 ) -> Copies:
-    """Photos of one picture among small grey copies.
+    """Photos of one picture among small grey copies `n 64 64`, made by `SMALL`.
 
-    Equal copies are looked at as one, and those that show nothing not at all.
-
-    Args:
-        small: `n 64 64`, made by `SMALL`.
-        candidates: Further pairs to look at, for example of photos with like features.
-        bits: By how many bits hashes of pairs that are looked at may differ.
+    Pairs are looked at whose hashes differ in `bits` or fewer, and further `candidates`. Equal
+    copies are looked at as one, and those that show nothing not at all.
     """
     first = _first_equal([copy.tobytes() for copy in small])
     shows_something = spread(small) >= FLAT
@@ -241,11 +195,8 @@ def alike(
         if first[a] in place and first[b] in place
     )
     found = [SimilarPair(kept[a], kept[b], edges) for (a, b), edges in search.found.items()]
-    found += [
-        SimilarPair(one, i, _BELOW_ONE)
-        for i, one in enumerate(first)
-        if one != i and shows_something[i]
-    ]
+    equal = [(one, i) for i, one in enumerate(first) if one != i and shows_something[i]]
+    found += [SimilarPair(one, i, _BELOW_ONE) for one, i in equal]
     return Copies(tuple(sorted(found, key=lambda pair: (pair.first, pair.second))), search.left_out)
 
 
@@ -265,43 +216,47 @@ class _Search:
 
     def close(self, bits: int) -> None:
         """Look at the pairs with like hashes, the closest if they are too many."""
-        waiting = NO_PAIRS
+        waiting: Pairs = np.empty((0, 3), np.int64)
         for block in close_pairs(self._small, bits, self._components):
             if len(waiting) + len(block) > self._most:
                 block = self._without_crowds(block, self._most - len(waiting))
-            waiting = (waiting + block).apart(self._components).by_closeness()
-            self.left_out += int((waiting.bits[self._most :] <= SURE_BITS).sum())
-            waiting = waiting.of(np.arange(min(len(waiting), self._most)))
+            waiting = _by_closeness(self._apart(np.concatenate([waiting, block])))
+            self.left_out += int((waiting[self._most :, 2] <= SURE_BITS).sum())
+            waiting = waiting[: self._most]
         self._look_at(waiting)
 
     def given(self, candidates: Iterable[tuple[int, int]]) -> None:
         """Look at further pairs."""
-        pairs = {(min(pair), max(pair)) for pair in candidates}
-        first, second = np.array(sorted(pairs), np.int64).reshape(-1, 2).T
-        self._look_at(ClosePairs(first, second, np.zeros_like(first)))
+        pairs = sorted({(min(pair), max(pair), 0) for pair in candidates})
+        self._look_at(np.array(pairs, np.int64).reshape(-1, 3))
 
-    def _without_crowds(self, pairs: ClosePairs, room: int) -> ClosePairs:
+    def _apart(self, pairs: Pairs) -> Pairs:
+        """Those whose two copies are not joined yet."""
+        of = self._components.labels()
+        apart: Pairs = pairs[of[pairs[:, 0]] != of[pairs[:, 1]]]
+        return apart
+
+    def _without_crowds(self, pairs: Pairs, room: int) -> Pairs:
         """Pairs that are left once photos are linked to the many that show the same picture."""
         tries = _TRIES
         of_no_crowd: set[int] = set()
         while len(pairs) > room and tries:
-            number = np.bincount(pairs.first)
+            number = np.bincount(pairs[:, 0])
             number[list(of_no_crowd)] = 0
             middle = int(number.argmax())
             if number[middle] < _SAMPLE:
                 break
-            others = pairs.of(pairs.first == middle).by_closeness().second
+            of_no_crowd.add(middle)
+            others = _by_closeness(pairs[pairs[:, 0] == middle])[:, 1]
             if self._join_alike(middle, others[:_SAMPLE]) < _SAMPLE // 4:
-                of_no_crowd.add(middle)
                 tries -= 1
                 continue
             self._join_alike(middle, others[_SAMPLE:])
-            pairs = pairs.apart(self._components)
-            of_no_crowd.add(middle)
+            pairs = self._apart(pairs)
         return pairs
 
     def _join_alike(self, middle: int, others: Integers) -> int:
-        """How many copies show the picture of one, as they lie; all of these are joined."""
+        """Join the copies that show the picture of one, as they lie; their number."""
         joined = 0
         for start in range(0, len(others), _COPIES):
             some = others[start : start + _COPIES]
@@ -314,30 +269,26 @@ class _Search:
             joined += int(agrees.sum())
         return joined
 
-    def _look_at(self, pairs: ClosePairs) -> None:
-        while len(pairs := pairs.apart(self._components)):
-            some = np.stack([pairs.first[:_PAIRS], pairs.second[:_PAIRS]], 1).tolist()
-            for (first, second), agreement, edges in agreements(self._small, some):
+    def _look_at(self, pairs: Pairs) -> None:
+        while len(pairs := self._apart(pairs)):
+            for pair, agreement, edges in agreements(self._small, pairs[:_PAIRS, :2].tolist()):
                 if agreement >= AGREEMENT and edges >= EDGES:
-                    self._join((first, second), edges)
-            pairs = pairs.of(np.arange(_PAIRS, len(pairs)))
+                    self._join(pair, edges)
+            pairs = pairs[_PAIRS:]
 
     def _join(self, pair: tuple[int, int], edges: float) -> None:
         self._components.join(*pair)
         self.found[pair] = min(edges, _BELOW_ONE)
 
 
+def _by_closeness(pairs: Pairs) -> Pairs:
+    return pairs[np.argsort(pairs[:, 2], kind="stable")]
+
+
 def agreements(
     small: NDArray[np.uint8], pairs: Sequence[tuple[int, int]]
 ) -> Iterator[tuple[tuple[int, int], float, float]]:
-    """The pairs that agree roughly, each with the correlations of its grey levels and its edges.
-
-    Example:
-        >>> picture = np.random.default_rng(0).integers(0, 256, (8, 8)).repeat(8, 0).repeat(8, 1)
-        >>> both = np.stack([picture, picture[:, ::-1]]).astype(np.uint8)
-        >>> [(pair, round(edges, 2)) for pair, _, edges in agreements(both, [(0, 1)])]
-        [((0, 1), 1.0)]
-    """
+    """The pairs that agree roughly, each with the correlations of its grey levels and its edges."""
     for start in range(0, len(pairs), _PAIRS):
         some = np.array(pairs[start : start + _PAIRS])
         left, right = (small[some[:, side]].astype(np.float32) for side in (0, 1))

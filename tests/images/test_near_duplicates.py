@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from budwood.data import likeness as module
-from budwood.data.likeness import SMALL, agreements, alike, equal_files, groups, members
+from budwood.data import near_duplicates as module
+from budwood.data.near_duplicates import SMALL, agreements, alike, equal_files, groups, members
 
 
 def picture(seed, size=(300, 400)):
