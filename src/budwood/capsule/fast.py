@@ -53,7 +53,7 @@ class CompiledClassifier:
         unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.classes)), np.float32)]
         ood = [np.empty(0, np.bool_)]
-        known = None if self.trust is None else self.trust.familiar
+        known = None if self.trust is None else self.trust.ood_detector
         odd = Oddities()
         images = decoded(paths, self.preprocessing, odd=odd)
         with closing(extract(images, self.engine)) as results:
@@ -63,7 +63,7 @@ class CompiledClassifier:
                     continue
                 parts.append(self.head(result.rows[0]))
                 if known is not None:
-                    ood.append(known.is_strange(result.rows[0]))
+                    ood.append(known.is_ood(result.rows[0]))
         for line in odd.lines():
             reporter.note(line)
         return Answers(

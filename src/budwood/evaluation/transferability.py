@@ -39,12 +39,7 @@ class Spectrum:
 
 
 def spectrum(features: NDArray[np.floating], labels: NDArray[np.integer]) -> Spectrum:
-    """The principal directions of features, and the labels as they see them.
-
-    Args:
-        features: `n d`, as they are: no normalisation is needed.
-        labels: `n`.
-    """
+    """The principal directions of features `n d`, as they are, and the labels as they see them."""
     x, present = _checked(features, labels)
     is_class = (labels[:, None] == present).astype(np.float64)  # n k
     given = np.column_stack([is_class, np.ones(len(x))])
@@ -64,10 +59,6 @@ def logme(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.integer]
 
     For each class, how probable its indicator is under Bayesian linear regression on the features,
     at the best precisions of weights and noise.
-
-    Args:
-        features: `n d`, or their spectrum.
-        labels: `n`.
 
     Reference: You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer
     Learning", ICML 2021. Their fixed point is replaced by a search in one dimension, which also
@@ -111,10 +102,6 @@ def h_score(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.intege
 
     The trace of the inverse covariance of the features times the covariance of their class means.
     With no more photos than features it is always `k - 1`, and says nothing.
-
-    Args:
-        features: `n d`, or their spectrum.
-        labels: `n`.
 
     Reference: Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer
     Learning", ICIP 2019.

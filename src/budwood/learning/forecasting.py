@@ -105,13 +105,13 @@ class TimeForecast:
     unfreeze: tuple[str, ...]
     """What `--unfreeze` is given."""
     parameters: int
-    """That train."""
+    """Parameters that train."""
     seconds: float
     """From the start of the command to its end."""
     memory_bytes: int
     """At the peak."""
     stored_bytes: int
-    """That the feature store will take."""
+    """Bytes that the feature store will take."""
 
     def after(self, seconds: float) -> "TimeForecast":
         """The same with what a command takes before it comes to the network."""
@@ -137,11 +137,13 @@ def forecasts(
     started = time.perf_counter()
     network = build(model, weights="none", classes=classes)
     forecaster = _Forecaster(network, classes, len(training), judged)
-    trunk = forecaster.head_cut().trunk
+    trunk = forecaster.cut(trains=False).trunk
     forecaster.starting = time.perf_counter() - started
     times = photo_times(trunk, preprocessing_of(network), training)
     forecaster.memory = most_memory()
-    found = [forecaster.head(times), *forecaster.last_stage(times), forecaster.whole(times)]
+    found = [forecaster.head(times), *forecaster.last_stage(times)]
+    # For the whole network, photos are only decoded once.
+    found.append(forecaster.trained("whole network", ("*",), times.decoding, times, 2 * STEPPING))
     return tuple(found), times, times.measuring + forecaster.measuring
 
 
@@ -159,13 +161,9 @@ class _Forecaster:
         self.measuring = 0.0
         """Seconds of training steps."""
 
-    def head_cut(self) -> Cut:
-        """The network cut for a new head."""
-        return self._cut(trains=False)
-
     def head(self, times: PhotoTimes) -> TimeForecast:
         """Only the head trains: it is solved."""
-        head = self.head_cut()
+        head = self.cut(trains=False)
         width = sum(torch.Size(tensor.shape).numel() for tensor in head.frontier)
         solving = probe_seconds(self._training, width, self._classes)
         seconds = times.building + self._all * times.running + solving
@@ -183,16 +181,13 @@ class _Forecaster:
             return
         share = stages.stages[-2].macs / stages.stages[-1].macs if len(stages.stages) > 1 else 0.0
         running = times.decoding + share * (times.running - times.decoding)
-        yield self._trained("last stage", last_stage(stages), running, times, STEPPING)
+        yield self.trained("last stage", last_stage(stages), running, times, STEPPING)
 
-    def whole(self, times: PhotoTimes) -> TimeForecast:
-        """Everything trains: photos are only decoded once."""
-        return self._trained("whole network", ("*",), times.decoding, times, 2 * STEPPING)
-
-    def _trained(
+    def trained(
         self, what: str, globs: tuple[str, ...], running: float, times: PhotoTimes, limit: float
     ) -> TimeForecast:
-        this = self._cut(*globs)
+        """What these globs name trains, on rows that take `running` seconds a photo."""
+        this = self.cut(*globs)
         usual = Training()
         step = step_times(this.graft, this.frontier, self._classes, usual.batch_size, limit)
         self.measuring += step.measuring
@@ -219,7 +214,8 @@ class _Forecaster:
             this.row_bytes * self._all,
         )
 
-    def _cut(self, *globs: str, trains: bool = True) -> Cut:
+    def cut(self, *globs: str, trains: bool = True) -> Cut:
+        """The network cut where the head and what these globs name trains."""
         freeze(self._network, "*")
         unfreeze(self._network, *head_names(self._network), *globs)
         return cut(self._prepared.train(trains))
