@@ -164,7 +164,6 @@ def reliability(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
-    seed: int = 0,
 ) -> Reliability:
     """How far confidence and accuracy lie apart: in ten bins of equal width, and on the whole.
 
@@ -198,7 +197,7 @@ def reliability(
     return Reliability(
         bins,
         float(np.abs(hits - sure).sum()) / len(labels),
-        _band(confidence, right, place, groups, seed),
+        _band(confidence, right, place, groups),
         gap,
         (low, high),
     )
@@ -209,14 +208,13 @@ def _band(
     right: NDArray[np.bool_],
     place: NDArray[np.int64],
     groups: NDArray[np.integer] | None,
-    seed: int,
 ) -> tuple[float, float]:
     """Where 95 % of expected calibration errors lie if each image is right as often as is said.
 
     Images of a group are drawn to be right together as often as these are.
     """
     n = len(confidence)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     own = np.unique(groups, return_inverse=True)[1] if groups is not None else np.arange(n)
     sure = np.bincount(place, confidence, BINS)
     shared = _agreement(confidence - right, groups)

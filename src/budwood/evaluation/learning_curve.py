@@ -22,7 +22,7 @@ Generalization Error", Machine Learning 2003; Zou and Donner, "Construction of c
 about effect measures", Statistics in Medicine 2008 (an interval from those of two parts).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Any
@@ -97,10 +97,6 @@ class Forecast:
     def is_useful(self) -> bool:
         """True if more is known than that accuracy stays as it is."""
         return self.reason is None
-
-    def __iter__(self) -> Iterator[float]:
-        """The estimate and both ends of its interval."""
-        return iter((self.top1, *self.interval))
 
 
 @displayed
@@ -288,16 +284,14 @@ def learning_curve(
     penalty: float,
     groups: NDArray[np.integer] | None = None,
     seed: int = 0,
-    shares: Sequence[float] = SHARES,
 ) -> LearningCurve:
-    """Accuracy of a linear head that learns from parts of the images, `shares` of what can be
-    learned from.
+    """Accuracy of a linear head that learns from parts of the images.
 
     The penalty is that of a probe fitted to all. Images of one group are held out together and
     learned from together. Parts of fewer than two images a class are passed over.
     """
     fits = list(
-        partial_fits(rows, labels, num_classes, shares, penalty=penalty, groups=groups, seed=seed)
+        partial_fits(rows, labels, num_classes, SHARES, penalty=penalty, groups=groups, seed=seed)
     )
     return curve_of(fits, labels.numpy(), groups)
 

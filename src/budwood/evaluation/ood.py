@@ -92,13 +92,12 @@ def fit_ood_detector(
     features: NDArray[np.floating],
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
-    coverage: float = COVERAGE,
 ) -> FittedOODDetector:
     """What these training photos look like.
 
     The limit is read off photos that took no part: each part of every class is measured with means
     and axes of the others, photos of one group together. It is the distance that keeps its promise
-    for a next group, be there few of them: of `m` groups, the (m + 1) * coverage-th distance, or
+    for a next group, be there few of them: of `m` groups, the (m + 1) * COVERAGE-th distance, or
     the largest where there is none so large.
 
     Reference: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005 (the
@@ -117,16 +116,14 @@ def fit_ood_detector(
         if not out.all():
             others = _described(features[~out], labels[~out], r, np.inf)
             distances[out] = others.distance(features[out])
-    limit = max(1.0, _limit(distances, groups, coverage))  # of equal photos all is rounding
+    limit = max(1.0, _limit(distances, groups))  # of equal photos all is rounding
     return FittedOODDetector(_described(features, labels, r, limit), distances)
 
 
-def _limit(
-    distances: NDArray[np.float64], groups: NDArray[np.integer] | None, coverage: float
-) -> float:
-    """The distance within which a photo of a next group lies, with probability `coverage`."""
+def _limit(distances: NDArray[np.float64], groups: NDArray[np.integer] | None) -> float:
+    """The distance within which a photo of a next group lies, with probability `COVERAGE`."""
     m = len(distances) if groups is None else len(np.unique(groups))
-    share = min(1.0, ceil((m + 1) * coverage) / m)
+    share = min(1.0, ceil((m + 1) * COVERAGE) / m)
     known = distances[np.isfinite(distances)]
     return float(np.quantile(known, share, method="inverted_cdf")) if len(known) else np.inf
 

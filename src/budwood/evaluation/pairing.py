@@ -102,7 +102,7 @@ def paired(
     second: NDArray[np.bool_],
     groups: NDArray[np.integer] | None = None,
 ) -> PairedTest:
-    """Two classifiers by what each gets right, `n`, of the same images in the same order."""
+    """Compare two classifiers by which of the same images, `n`, each gets right."""
     if len(first) != len(second) or not len(first):
         raise DataError(
             f"One classifier answered {len(first)} photos, the other {len(second)}.",

@@ -181,8 +181,8 @@ def fit_rule(
     """The rule that answers most images while its error on new ones is, with 90 % confidence, at
     most the target.
 
-    By confidence `n`, the probability of the predicted class, of images that the classifier was not
-    fitted to, and whether that is wrong. What is out of distribution is not answered.
+    `confidence` is the probability of the predicted class of images that the classifier was not
+    fitted to, and `wrong` whether that class is wrong. Images out of distribution are not answered.
 
     Example:
         >>> confidence = np.array([0.99] * 300 + [0.6] * 9)

@@ -118,8 +118,8 @@ def _compared(
         interval=accuracy_interval(right, groups),
         balanced_accuracy=fmean(float(right[truth == k].mean()) for k in np.unique(truth)),
         penalty=probe.penalty,
-        logme=logme(seen, truth[some]),
-        h_score=h_score(seen, truth[some]),
+        logme=logme(seen),
+        h_score=h_score(seen),
         fit_seconds=fit_seconds,
         right=right,
     )

@@ -160,8 +160,8 @@ def held_out_by_training(
 ) -> HeldOutLogits | None:
     """One training photo in five, by a second training; None where nothing can be held out.
 
-    Trained are copies of the graft as it was before the first training; validation photos tell
-    it when to stop where they told the first.
+    Copies of the graft as it was before the first training are trained here. Validation photos
+    tell when to stop where they told the first.
     """
     truth = labels.numpy()
     folds = make_folds(truth, FOLDS, groups=groups, seed=config.seed)

@@ -144,8 +144,6 @@ def _restored(graft: nn.Module) -> Iterator[None]:
 
 ALLOWED_LOSS = 0.003
 """Top-1 that int8 may cost: 0.3 points."""
-PROBE = Probe()
-"""How the probes of a trial are fitted."""
 SAMPLE = 1000
 """Photos of a trial."""
 POOLED = 32
@@ -232,7 +230,6 @@ def try_int8(
     *,
     named: str,
     speed: float,
-    config: Probe = PROBE,
     groups: NDArray[np.integer] | None = None,
 ) -> Trial:
     """How well a probe does on int8 rows, beside one on the rows of another precision.
@@ -248,7 +245,7 @@ def try_int8(
         )
     before, after = (
         (
-            cross_validated(rows, labels, num_classes, config, groups).logits.argmax(1) == labels
+            cross_validated(rows, labels, num_classes, Probe(), groups).logits.argmax(1) == labels
         ).numpy()
         for rows in (reference, int8)
     )

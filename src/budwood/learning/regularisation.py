@@ -145,7 +145,7 @@ def answers_at(
     """Log-probabilities `n k` of each row by the fit to the other folds, all fitted side by
     side.
 
-    The penalty is that of all rows; each fit, begun from columns `k m+1`, has its part of it.
+    Each fit begins from `start`, columns `k m+1`, and has its part of the penalty of all rows.
     """
     held_out = torch.stack([torch.from_numpy(folds == fold) for fold in np.unique(folds)])
     fits = Regressions(rows, (~held_out).float(), torch.float32)
@@ -154,8 +154,8 @@ def answers_at(
 
 
 def _answers(rows: LabelledRows, w: Tensor, held_out: Tensor) -> Logits:
-    """Log-probabilities of the rows held out, `p n`, each by the problem of columns `p k m+1`
-    that holds it out."""
+    """Log-probabilities of the rows that are held out (`p n`), each by the fit (columns `p k
+    m+1`) that holds it out."""
     # Made in one piece: many small ones among the blocks would keep the blocks' memory from being
     # given back.
     out = held_out.any(0)

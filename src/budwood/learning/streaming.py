@@ -36,8 +36,7 @@ class Blocks:
     """Rows with `centre` taken off and divided by `scale`, one block after another."""
 
     def __init__(self, rows: RowSource, centre: Tensor, scale: Tensor, size: int) -> None:
-        """Read nothing yet: `d` float64 are taken off each row `n d`, and each is divided by `d`
-        more."""
+        """Read nothing yet; centre and scale are `d` float64, rows one tensor `n d`."""
         self._rows, self.centre, self.scale, self.size = rows, centre, scale, size
         self._kept: dict[torch.dtype, list[Tensor]] = {}
 

@@ -155,8 +155,7 @@ def _hits(
 ) -> NDArray[np.float64]:
     """Whether each row that a draw holds out is predicted correctly there, `draws n`.
 
-    Fit by fold `q`: its columns `q k m+1`, the rows it holds out `q n`, and the number of its
-    draw.
+    The fits have columns `q k m+1` and hold out `q n`; `number` says which draw each belongs to.
     """
     y = rows.labels
     hits = np.full((DRAWS, len(y)), np.nan)
