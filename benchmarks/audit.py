@@ -102,7 +102,7 @@ def lowest(folder: str) -> list[str]:
     import torch
 
     import budwood
-    from budwood.learning.held_out import held_out_by_probe
+    from budwood.learning.fitting import held_out_by_probe
     from budwood.learning.probe import Probe, fit_probe
 
     photos = budwood.load_folder(folder)

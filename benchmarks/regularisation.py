@@ -82,14 +82,13 @@ def judged(
     from budwood.data.splitting import make_folds
     from budwood.evaluation.calibration import fit_temperature
     from budwood.intervals import standard_error
-    from budwood.learning.lbfgs import axes_of
-    from budwood.learning.probe import Probe, blocks_for, fit_probe
+    from budwood.learning.probe import Probe, fit_probe, labelled_rows
     from budwood.learning.regularisation import held_out_folds, one_standard_error, tried_penalties
 
     k, own = int(labels.max()) + 1, torch.from_numpy(labels[train])
-    blocks = blocks_for(features[train], own, k, True)
+    rows = labelled_rows(features[train], own, k)
     held_out = held_out_folds(make_folds(labels[train], seed=seed))
-    found = list(tried_penalties(axes_of(blocks), own, k, held_out, True, blocks.width))
+    found = list(tried_penalties(rows, held_out))
     least = min(found, key=lambda tried: float(tried.losses.mean()))
     rises = [(tried, tried.losses - least.losses) for tried in found]
     chosen = {
@@ -103,7 +102,7 @@ def judged(
         logits = (features[test] @ head.weight.T + head.bias).numpy()
         temperature = fit_temperature(tried.answers.numpy(), labels[train])
         results[rule] = {
-            "penalty": tried.penalty / blocks.width,
+            "penalty": tried.penalty / rows.blocks.width,
             "top1": float((logits.argmax(1) == labels[test]).mean()),
             "log_loss": log_loss(logits / temperature, labels[test]),
             "own_log_loss": log_loss(logits, labels[test]),

@@ -67,7 +67,8 @@ class Split:
     def __init__(self, photos: Photos, seed: int) -> None:
         import torch
 
-        from budwood.evaluation.trust import HeldOutImages, learned_trust
+        from budwood.evaluation.trust import learned_trust
+        from budwood.learning.fitting import HeldOutLogits
         from budwood.learning.probe import Probe, fit_probe
 
         train, test = photos.split_anew(seed)
@@ -84,19 +85,16 @@ class Split:
         held_out = self.head.held_out
         assert held_out is not None
         own = held_out.positions
-        images = HeldOutImages(
-            held_out.logits.numpy(),
-            learned[own],
-            photos.groups[train][own],
-            own,
-            lambda some: self.train[own[some]],
-        )
+        groups = photos.groups[train]
         self.trust = learned_trust(
-            images, learned, photos.groups[train], lambda some: self.train[some]
+            HeldOutLogits(learned[own], held_out.logits, groups[own], own),
+            learned,
+            groups,
+            lambda some: self.train[some],
         )
         self.logits = self.answers(self.test)
-        assert self.trust.familiar is not None
-        self.ood = self.trust.familiar.is_strange(self.test)
+        assert self.trust.ood_detector is not None
+        self.ood = self.trust.ood_detector.is_ood(self.test)
 
     def answers(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits."""
@@ -196,11 +194,11 @@ def ood_rows(tried: list[Split], others: NDArray[np.float32]) -> list[Row]:
     found: dict[str, list[float]] = {}
     coverages = []
     for one in tried:
-        known = one.trust.familiar
+        known = one.trust.ood_detector
         assert known is not None
         coverage = 1 - float(one.ood.mean())
         coverages.append(coverage)
-        found.setdefault("limit", []).append(float(known.is_strange(others).mean()))
+        found.setdefault("limit", []).append(float(known.is_ood(others).mean()))
         for how, (own, foreign) in usual_scores(one, others).items():
             line = np.quantile(own, coverage)
             found.setdefault(how, []).append(float((foreign > line).mean()))

@@ -45,7 +45,7 @@ def test_what_held_out_images_said_is_there(path):
     assert isinstance(trust, Trust)
     assert trust.temperature == pytest.approx(2.58775, abs=1e-4)
     assert len(trust.confidence) == len(trust.wrong) == len(trust.ood) == 24
-    assert trust.familiar is not None
+    assert trust.ood_detector is not None
 
 
 IMPORTED = "import sys; {code}; print([m for m in ('torch', 'openvino') if m in sys.modules])"

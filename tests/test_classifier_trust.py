@@ -16,9 +16,9 @@ from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import fit_temperature
 from budwood.features.engines import EngineSpec
 from budwood.features.gathering import Extraction
-from budwood.learning import fitting, held_out
+from budwood.learning import fitting
 from budwood.learning.probe import Probe
-from budwood.learning.training import Training
+from budwood.learning.training import Training, train_graft
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter
 from budwood.tasks.evaluate import evaluate
@@ -83,7 +83,7 @@ def test_the_penalty_may_be_given(photos):
 def test_one_photo_in_five_calibrates_a_graft_that_is_trained(photos, trained):
     model = built(*trained, training=QUICK).fit(photos(30))
     assert len(model.trust_.confidence) == 6
-    assert model.trust_.familiar.means.shape[0] == 3
+    assert model.trust_.ood_detector.means.shape[0] == 3
 
 
 def test_validation_photos_that_stopped_nothing_calibrate(photos, monkeypatch):
@@ -121,19 +121,13 @@ def train_calls(model, train, val):
     """The patience that each training had, and the epochs that it took."""
     calls = []
 
-    def spy(module):
-        whole = module.train_graft
-
-        def counted(*args):
-            history = whole(*args)
-            calls.append((args[3].patience, len(history)))
-            return history
-
-        return counted
+    def counted(*args):
+        history = train_graft(*args)
+        calls.append((args[3].patience, len(history)))
+        return history
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (fitting, held_out):
-            patch.setattr(module, "train_graft", spy(module))
+        patch.setattr(fitting, "train_graft", counted)
         model.fit(train, val=val)
     return calls
 
@@ -191,7 +185,7 @@ def test_groups_reach_every_fold_of_a_fit(photos, monkeypatch):
         seen.append(groups)
         return make_folds(labels, folds, groups=groups, seed=seed)
 
-    for module in ("learning.probe", "learning.held_out", "evaluation.ood"):
+    for module in ("learning.probe", "learning.fitting", "evaluation.ood"):
         monkeypatch.setattr(f"budwood.{module}.make_folds", spy)
     model = built().fit(split.paths, names, groups=groups)
     assert len(seen) >= 3
@@ -259,12 +253,12 @@ def test_two_photos_in_all_are_fitted_and_nothing_is_promised(photos):
         model.cross_validate(split, 2)
 
 
-def test_equal_photos_are_answered_by_chance_and_none_is_strange(photos):
+def test_equal_photos_are_answered_by_chance_and_none_is_ood(photos):
     split = photos(30, shades=0, noise=1)
     model = built().fit(split)
     verdict = model.judge(split, 0.05)
     assert verdict.honesty.selective.rule.answered == 0
-    assert verdict.honesty.strange == 0
+    assert verdict.honesty.ood == 0
     np.testing.assert_allclose(model.predict_proba(split.paths), 1 / 3, atol=0.05)
     curve = model.learning_curve(split)
     assert curve.forecast(100).top1 < 0.6

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from budwood.data.duplicates import CaptureTime
-from budwood.evaluation.data_issues import AuditedImages, findings, leaked, likenesses
-from budwood.evaluation.leakage import leak_of
+from budwood.evaluation.data_issues import AuditedImages, findings, leak_of, leaked, likenesses
 from budwood.learning.probe import fit_probe
 
 CLASSES = ("roses", "tulips")

@@ -6,7 +6,8 @@ import numpy as np
 
 from budwood.evaluation.reliability import honesty_of
 from budwood.evaluation.selective import NEVER, SelectiveRule
-from budwood.evaluation.trust import HeldOutImages, learned_trust
+from budwood.evaluation.trust import learned_trust
+from budwood.learning.fitting import HeldOutLogits
 
 RULE = SelectiveRule(0.1, threshold=0.7, photos=100, answered=90, wrong=4)
 LABELS = np.array([0] * 45 + [1] * 45 + [1] * 10)
@@ -66,8 +67,8 @@ def test_probabilities_are_those_of_the_temperature():
     labels = np.arange(600) % 3
     logits = 2.0 * np.eye(3)[labels] + random.normal(size=(600, 3))
     features = np.eye(3, 8)[labels] + 0.1 * random.normal(size=(600, 8))
-    images = HeldOutImages(8 * logits, labels, None, np.arange(600), lambda some: features[some])
-    trust = learned_trust(images, labels, None, lambda some: features[some])
+    held_out = HeldOutLogits(labels, 8 * logits, None, np.arange(600))
+    trust = learned_trust(held_out, labels, None, lambda some: features[some])
     before = honesty_of(None, 8 * logits, labels, None)
     after = honesty_of(trust, 8 * logits, labels, None)
     assert after.temperature == trust.temperature > 2

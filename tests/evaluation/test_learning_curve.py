@@ -39,7 +39,7 @@ def test_a_rising_curve_is_forecast_to_rise_on():
     assert forecast.photos == 1600
     assert forecast.naive.top1 < forecast.top1
     assert forecast.naive.photos == 800
-    estimate, low, high = forecast
+    estimate, (low, high) = forecast.top1, forecast.interval
     assert low < estimate < high
 
 

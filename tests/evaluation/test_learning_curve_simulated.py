@@ -70,7 +70,7 @@ def test_intervals_hold_the_accuracy_on_new_images_and_forecasts_are_better_than
 ):
     of = [simulated(seed, n, size, gap) for seed in range(draws)]
     truth = np.array([accuracy for _, accuracy in of])
-    top1, low, high = np.array([list(forecast) for forecast, _ in of]).T
+    top1, low, high = np.array([(forecast.top1, *forecast.interval) for forecast, _ in of]).T
     naive = np.array([forecast.naive.top1 for forecast, _ in of])
     useful = np.array([forecast.is_useful for forecast, _ in of])
     held = (low <= truth) & (truth <= high)

@@ -78,7 +78,7 @@ def drawn(n, d, k, apart, seed):
 @given(SHAPES, st.integers(2, 3), st.sampled_from([0.5, 2.0]), st.integers(0, 99))
 def test_logme_is_the_maximum_of_the_evidence(shape, k, apart, seed):
     x, labels = drawn(*shape, k, apart, seed)
-    assert logme(x, labels) == pytest.approx(logme_by_evidence(x, labels), abs=2e-3)
+    assert logme(spectrum(x, labels)) == pytest.approx(logme_by_evidence(x, labels), abs=2e-3)
 
 
 @settings(deadline=None, max_examples=20)
@@ -88,33 +88,33 @@ def test_logme_is_the_maximum_of_the_evidence(shape, k, apart, seed):
 def test_logme_is_the_papers_fixed_point_or_better(shape, k, apart, seed):
     x, labels = drawn(*shape, k, apart, seed)
     theirs = logme_by_fixed_point(x, labels)
-    assert logme(x, labels) >= theirs - 1e-6
+    assert logme(spectrum(x, labels)) >= theirs - 1e-6
     if shape[0] > shape[1]:  # else their iteration may end before the maximum
-        assert logme(x, labels) == pytest.approx(theirs, abs=1e-5)
+        assert logme(spectrum(x, labels)) == pytest.approx(theirs, abs=1e-5)
 
 
 @given(st.integers(5, 40), st.integers(2, 8), st.integers(2, 4), st.integers(0, 99))
 def test_h_score_is_the_trace_of_the_papers(n, d, k, seed):
     x, labels = drawn(max(n, 4 * k, d + 2), d, k, 1.0, seed)
-    assert h_score(x, labels) == pytest.approx(slow_h_score(x, labels), rel=1e-6)
+    assert h_score(spectrum(x, labels)) == pytest.approx(slow_h_score(x, labels), rel=1e-6)
 
 
 @given(st.integers(2, 4), st.integers(0, 99))
 def test_h_score_with_more_features_than_photos_is_the_trace_of_the_papers(k, seed):
     x, labels = drawn(20, 35, k, 1.0, seed)
-    assert h_score(x, labels) == pytest.approx(slow_h_score(x, labels), rel=1e-6)
-    assert h_score(x, labels) == pytest.approx(k - 1)
+    assert h_score(spectrum(x, labels)) == pytest.approx(slow_h_score(x, labels), rel=1e-6)
+    assert h_score(spectrum(x, labels)) == pytest.approx(k - 1)
 
 
 @given(st.integers(0, 99), st.sampled_from([3.0, 100.0]))
 def test_h_score_is_the_same_for_features_far_from_zero(seed, far):
     x, labels = drawn(60, 6, 3, 1.0, seed)
-    assert h_score(x + far, labels) == pytest.approx(slow_h_score(x, labels), rel=1e-4)
+    assert h_score(spectrum(x + far, labels)) == pytest.approx(slow_h_score(x, labels), rel=1e-4)
 
 
 def test_h_score_is_at_most_the_classes_less_one():
     x, labels = drawn(200, 10, 4, 100.0, 0)
-    assert 2.9 < h_score(x, labels) <= 3.0
+    assert 2.9 < h_score(spectrum(x, labels)) <= 3.0
 
 
 @given(SHAPES, st.integers(0, 99), st.floats(0.01, 100))
@@ -125,40 +125,35 @@ def test_neither_depends_on_scale_rotation_order_or_empty_features(shape, seed, 
     order = random.permutation(len(x))
     wider = np.column_stack([x @ turn * scale, np.zeros((len(x), 2))])
     for score in (logme, h_score):
-        moved = score(wider[order], labels[order])
-        assert moved == pytest.approx(score(x, labels), rel=1e-5, abs=1e-5)
+        moved = score(spectrum(wider[order], labels[order]))
+        assert moved == pytest.approx(score(spectrum(x, labels)), rel=1e-5, abs=1e-5)
 
 
 @given(st.integers(0, 99))
 def test_h_score_does_not_depend_on_any_invertible_map(seed):
     x, labels = drawn(50, 5, 3, 1.0, seed)
     mixed = np.eye(5) + 0.3 * np.random.default_rng(seed).normal(size=(5, 5))
-    assert h_score(x @ mixed + 2.0, labels) == pytest.approx(h_score(x, labels), rel=1e-4)
+    assert h_score(spectrum(x @ mixed + 2.0, labels)) == pytest.approx(
+        h_score(spectrum(x, labels)), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("score", [logme, h_score])
 def test_features_that_tell_classes_apart_score_higher(score):
-    scores = [score(*drawn(120, 10, 3, apart, 1)) for apart in (0.0, 0.5, 2.0)]
+    scores = [score(spectrum(*drawn(120, 10, 3, apart, 1))) for apart in (0.0, 0.5, 2.0)]
     assert scores == sorted(scores)
-
-
-@pytest.mark.parametrize("score", [logme, h_score])
-def test_one_spectrum_serves_both(score):
-    x, labels = drawn(40, 6, 3, 1.0, 2)
-    assert score(spectrum(x, labels), labels) == score(x, labels)
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_features_that_are_all_the_same_say_nothing(value):
     labels = np.arange(12) % 3
     x = np.full((12, 4), value)
-    assert h_score(x, labels) == pytest.approx(0.0, abs=1e-9)
-    assert np.isfinite(logme(x, labels))
+    assert h_score(spectrum(x, labels)) == pytest.approx(0.0, abs=1e-9)
+    assert np.isfinite(logme(spectrum(x, labels)))
 
 
-@pytest.mark.parametrize("score", [logme, h_score])
-def test_what_cannot_be_judged_is_said(score):
+def test_what_cannot_be_judged_is_said():
     with pytest.raises(DataError, match="one row and one label a photo"):
-        score(np.zeros((3, 2)), np.array([0, 1]))
+        spectrum(np.zeros((3, 2)), np.array([0, 1]))
     with pytest.raises(DataError, match="two are needed"):
-        score(np.ones((3, 2)), np.array([1, 1, 1]))
+        spectrum(np.ones((3, 2)), np.array([1, 1, 1]))

@@ -7,7 +7,8 @@ import pytest
 
 from budwood.errors import ConfigError
 from budwood.evaluation.calibration import reliability
-from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust, rule_of, trust_in
+from budwood.evaluation.trust import Trust, learned_trust, rule_of, trust_in
+from budwood.learning.fitting import HeldOutLogits
 
 
 def learned(n=800, k=4, d=24, seed=0):
@@ -22,11 +23,8 @@ def learned(n=800, k=4, d=24, seed=0):
 def trust_of(logits, labels, features, groups=None):
     """Of training photos that are all held out in turn."""
 
-    def features_of(some):
-        return features[some]
-
-    images = HeldOutImages(logits, labels, groups, np.arange(len(labels)), features_of)
-    return learned_trust(images, labels, groups, features_of)
+    held_out = HeldOutLogits(labels, logits, groups, np.arange(len(labels)))
+    return learned_trust(held_out, labels, groups, lambda some: features[some])
 
 
 def test_it_comes_back_as_it_was():
@@ -37,7 +35,7 @@ def test_it_comes_back_as_it_was():
     np.testing.assert_array_equal(again.wrong, trust.wrong)
     np.testing.assert_array_equal(again.ood, trust.ood)
     np.testing.assert_allclose(
-        again.familiar.distance(features[:5]), trust.familiar.distance(features[:5])
+        again.ood_detector.distance(features[:5]), trust.ood_detector.distance(features[:5])
     )
 
 
@@ -78,7 +76,7 @@ def test_other_photos_are_calibrated_and_the_target_error_is_kept():
     p = trust.probabilities(logits)
     found = reliability(p, labels)
     assert found.error < found.band[1] + 0.01
-    answered = trust.rule(0.05).answers(p, trust.familiar.is_strange(features))
+    answered = trust.rule(0.05).answers(p, trust.ood_detector.is_ood(features))
     assert answered.mean() > 0.3
     assert (p.argmax(1) != labels)[answered].mean() < 0.06
 
@@ -89,11 +87,11 @@ def test_held_out_photos_need_not_be_training_photos():
     few, labels = np.arange(20) % 2, np.arange(90) % 2
     others = random.normal(size=(20, 6)).astype(np.float32)
     others[3] = 50 * np.array([1, -1, 1, -1, 1, -1])
-    images = HeldOutImages(3.0 * np.eye(2)[few], few, None, None, lambda some: others[some])
-    trust = learned_trust(images, labels, None, lambda some: features[some])
+    held_out = HeldOutLogits(few, 3.0 * np.eye(2)[few])
+    trust = learned_trust(held_out, labels, None, features.__getitem__, others.__getitem__)
     assert len(trust.confidence) == 20
-    assert trust.familiar.means.shape == (2, 6)
-    np.testing.assert_array_equal(trust.ood, trust.familiar.is_strange(others))
+    assert trust.ood_detector.means.shape == (2, 6)
+    np.testing.assert_array_equal(trust.ood, trust.ood_detector.is_ood(others))
 
 
 def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
@@ -105,10 +103,8 @@ def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
         return np.random.default_rng(0).normal(size=(len(some), 24)).astype(np.float32)
 
     labels = np.arange(400) % 2
-    images = HeldOutImages(
-        3.0 * np.eye(2)[labels], labels, None, None, np.ones((400, 24)).__getitem__
-    )
-    learned_trust(images, labels, None, features_of)
+    held_out = HeldOutLogits(labels, 3.0 * np.eye(2)[labels])
+    learned_trust(held_out, labels, None, features_of, np.ones((400, 24)).__getitem__)
     assert max(asked) == 50
 
 

@@ -7,8 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from budwood.errors import DataError
-from budwood.learning.cross_validation import cross_validated, folds_to_hold_out
-from budwood.learning.probe import Probe, fit_probe
+from budwood.learning.probe import Probe, cross_validated, fit_probe, folds_to_hold_out
 from budwood.learning.streaming import FeatureRows
 
 

@@ -6,8 +6,8 @@ import torch
 
 from budwood.data.splitting import make_folds
 from budwood.evaluation.calibration import fit_temperature
-from budwood.learning import held_out
-from budwood.learning.held_out import held_out_by_probe
+from budwood.learning import fitting
+from budwood.learning.fitting import held_out_by_probe
 from budwood.learning.probe import Probe, fit_probe, held_out_logits
 
 PROBE = Probe()
@@ -33,7 +33,7 @@ def test_the_answers_of_the_penalty_search_are_those_of_folds_fitted_anew(cluste
 
 
 def test_nothing_is_fitted_anew_where_the_penalty_was_chosen(clusters, rows, monkeypatch):
-    monkeypatch.setattr(held_out, "held_out_logits", None)
+    monkeypatch.setattr(fitting, "held_out_logits", None)
     x, y = clusters(60, 8, 3)
     solved, answers = probed(rows(x), y, 3)
     hits = (answers.logits.argmax(1) == y).float().mean()

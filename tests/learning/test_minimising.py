@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from budwood.learning.lbfgs import Regressions, axes_of
+from budwood.learning.lbfgs import LabelledRows, Regressions, axes_of
 from budwood.learning.streaming import Blocks, FeatureRows
 
 
@@ -19,19 +19,23 @@ def problem(seed, n, d, k):
     )
 
 
-def axes(z, size=7):
-    """Of features as they are."""
+def blocks(z, size=7):
+    """Features as they are."""
     flat = torch.zeros(z.shape[1], dtype=torch.float64)
-    return axes_of(Blocks(FeatureRows(z), flat, flat + 1, size))
+    return Blocks(FeatureRows(z), flat, flat + 1, size)
+
+
+def axes(z):
+    return axes_of(blocks(z))
 
 
 def minimise(z, y, k, penalty, shares, bias=True, size=7, dtype=torch.float64, steps=300):
     """Weights `p k d` and bias `p k`."""
-    parts = axes(z, size)
-    regressions = Regressions(parts, y, k, shares, bias, dtype)
+    rows = LabelledRows(blocks(z, size), y, k, bias)
+    regressions = Regressions(rows, shares, dtype)
     close = 1e-6 if dtype == torch.float64 else 1e-4
     w = regressions.minimise(penalty, None, close, steps).double()
-    return parts.weights(w[..., :-1]), w[..., -1]
+    return rows.axes.weights(w[..., :-1]), w[..., -1]
 
 
 def objective(flat, z, y, k, penalty, share, bias):
@@ -102,7 +106,7 @@ def test_axes_lose_nothing_of_the_features(n, d):
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 4), (4, 10)])
-def test_the_slope_along_the_axes_is_that_of_the_columns(n, d):
+def test_the_gradient_along_the_axes_is_that_of_the_columns(n, d):
     parts = axes(problem(5, n, d, 2)[0]).to(torch.float64)
     one, other = torch.randn(2, parts.blocks.width, dtype=torch.float64).unbind()
     assert float(parts.columns(one) @ other) == pytest.approx(float(one @ parts.along(other)))

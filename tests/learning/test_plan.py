@@ -115,7 +115,9 @@ def test_the_networks_own_parts_are_trained_in_eval_mode_only_if_it_is_solved():
     assert plan_of(small()).layer is not None
     plan = plan_of(small(), solve=False)
     assert plan.layer is None
-    assert [type(m).__name__ for m in plan.graft.modules() if not list(m.children())] == ["Linear"]
+    assert [type(m).__name__ for m in plan.grafts.training.modules() if not list(m.children())] == [
+        "Linear"
+    ]
 
 
 def test_a_plan_changes_no_tensor_of_the_network():

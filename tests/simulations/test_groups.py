@@ -13,9 +13,9 @@ import torch
 from budwood.data.splitting import make_folds
 from budwood.evaluation.calibration import softmax
 from budwood.evaluation.reliability import CrossValidation, crossed
-from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
-from budwood.learning.cross_validation import cross_validated
-from budwood.learning.probe import Probe, fit_probe
+from budwood.evaluation.trust import Trust, learned_trust
+from budwood.learning.fitting import HeldOutLogits
+from budwood.learning.probe import Probe, cross_validated, fit_probe
 from budwood.learning.streaming import FeatureRows
 
 DRAWS = 20
@@ -67,9 +67,7 @@ def drawn(seed):
     def features_of(some):
         return x[some].numpy()
 
-    held_out = HeldOutImages(
-        head.held_out.logits.numpy(), y.numpy(), groups, np.arange(300), features_of
-    )
+    held_out = HeldOutLogits(y.numpy(), head.held_out.logits, groups, np.arange(300))
     trust = learned_trust(held_out, y.numpy(), groups, features_of)
     new, labels, _ = images(1000 + seed, number=1500, size=1)
     own = (new @ head.weight.T + head.bias).numpy()
@@ -114,7 +112,7 @@ def test_a_target_of_5_percent_is_missed_in_at_most_4_of_20_draws(draws):
     missed = 0
     for one in draws:
         rule = one.trust.rule(0.05)
-        answered = rule.answers(one.shares, one.trust.familiar.is_strange(one.rows))
+        answered = rule.answers(one.shares, one.trust.ood_detector.is_ood(one.rows))
         wrong = one.own.argmax(1) != one.labels
         missed += bool(answered.any() and wrong[answered].mean() > 0.05)
     assert missed <= 4

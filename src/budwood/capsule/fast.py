@@ -52,7 +52,7 @@ class CompiledClassifier:
         unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         ood = [np.empty(0, np.bool_)]
-        known = None if self.trust_ is None else self.trust_.familiar
+        known = None if self.trust_ is None else self.trust_.ood_detector
         odd = Oddities()
         images = decoded(paths, self.preprocessing, odd=odd)
         with closing(extract(images, self.engine)) as results:
@@ -62,7 +62,7 @@ class CompiledClassifier:
                     continue
                 parts.append(self.head(result.rows[0]))
                 if known is not None:
-                    ood.append(known.is_strange(result.rows[0]))
+                    ood.append(known.is_ood(result.rows[0]))
         for line in odd.lines():
             self.reporter.note(line)
         return Answers(

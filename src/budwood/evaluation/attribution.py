@@ -7,9 +7,7 @@ difference what is frozen, where the network was put together, or whether it has
 Reference: Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
 Localization", ICCV 2017.
 
-Which layers of a network give maps: a value for each place of the photo.
-
-Convolutional networks give `n c h w`; some transformers `n h w c`; others a sequence of tokens
+Convolutional networks give maps `n c h w`; some transformers `n h w c`; others a sequence of tokens
 `n t d`, one for each patch of the photo, with a few in front that stand for no place. What looks
 alike and is none, as attention over pairs of tokens, is told by its shape.
 """
@@ -19,12 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from budwood.errors import ConfigError
+from budwood.learning.streaming import main_output
 from budwood.tensors import Images
 from budwood.text import did_you_mean
 
@@ -72,20 +72,13 @@ def map_layers(network: nn.Module, images: Images) -> list[Layer]:
     """
     seen: list[tuple[str, torch.Size]] = []
 
-    def note(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.is_floating_point():
-                seen.append((name, output.shape))
+    def note(name: str, output: object) -> None:
+        if isinstance(output, Tensor) and output.is_floating_point():
+            seen.append((name, output.shape))
 
-        return hook
-
-    handles = [m.register_forward_hook(note(n)) for n, m in network.named_modules() if n]
-    try:
-        with torch.inference_mode():
-            network.eval()(images[:1])
-    finally:
-        for handle in handles:
-            handle.remove()
+    named = [name for name, _ in network.named_modules() if name]
+    with _hooked(network, named, note), torch.inference_mode():
+        network.eval()(images[:1])
     times = Counter(name for name, _ in seen)
     tokens = {shape[1] for _, shape in seen if len(shape) == 3}
     found: list[Layer] = []
@@ -125,25 +118,13 @@ def _that_count(network: nn.Module, images: Images, layers: list[Layer]) -> list
     ((usual, _),) = Counter(layer.channels for layer in layers).most_common(1)
     wide = [layer for layer in layers if layer.channels == usual]
     outputs: dict[str, Tensor] = {}
-
-    def keep(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: object, output: Tensor) -> None:
-            outputs[name] = output
-
-        return hook
-
-    modules = dict(network.named_modules())
-    handles = [modules[layer.name].register_forward_hook(keep(layer.name)) for layer in wide]
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            answer = network.eval()(images[:1].clone().requires_grad_())
-            logits = answer if isinstance(answer, Tensor) else answer[0]
-            gradients = torch.autograd.grad(
-                logits.amax(), [outputs[layer.name] for layer in wide], materialize_grads=True
-            )
-    finally:
-        for handle in handles:
-            handle.remove()
+    names = [layer.name for layer in wide]
+    hooks = _hooked(network, names, outputs.__setitem__)
+    with hooks, torch.inference_mode(False), torch.enable_grad():
+        logits = main_output(network.eval()(images[:1].clone().requires_grad_()))
+        gradients = torch.autograd.grad(
+            logits.amax(), [outputs[name] for name in names], materialize_grads=True
+        )
     return [
         layer
         for layer, gradient in zip(wide, gradients, strict=True)
@@ -181,20 +162,14 @@ def where_it_looked(
 ) -> Tensor:
     """For each photo, where raising the layer's features raises the class's logit.
 
-    Args:
-        network: Any classifier; it is put into eval mode and is not changed.
-        images: `n c h w`, normalised.
-        layer: A layer whose output is a map; default: the last whose map decides.
-        classes: One for each photo; default: the one that the network names.
-
-    Returns:
-        Maps `n h w` of the size of the images, 0 to 1; all 0 where nothing speaks for the class.
+    Maps `n h w` of the size of the images, 0 to 1; all 0 where nothing speaks for the class. By
+    default the layer is the last whose map decides, and the class the one that is predicted. The
+    network is put into eval mode and is not changed.
     """
     shown = _layer(network, images, layer)
     # A caller's inference mode would leave nothing to take gradients of.
     with _held(network, shown.name) as held, torch.inference_mode(False), torch.enable_grad():
-        output = network.eval()(images.clone())
-        logits = output if isinstance(output, Tensor) else output[0]
+        logits = main_output(network.eval()(images.clone()))
         chosen = logits.argmax(1) if classes is None else torch.tensor(list(classes))
         asked = logits.gather(1, chosen[:, None]).sum()
         (gradient,) = torch.autograd.grad(asked, held[0], materialize_grads=True)
@@ -257,15 +232,29 @@ def _held(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     """The outputs of a layer, each as a tensor of its own that gradients are taken of."""
     held: list[Tensor] = []
 
-    def hold(_: nn.Module, __: object, output: object) -> object:
+    def hold(_: str, output: object) -> object:
         if not isinstance(output, Tensor):
             return output
         own = output.detach().clone().requires_grad_(output.is_floating_point())
         held.append(own)
         return own.clone()  # what follows may write to it
 
-    handle = network.get_submodule(layer).register_forward_hook(hold)
-    try:
+    with _hooked(network, [layer], hold):
         yield held
+
+
+@contextmanager
+def _hooked(
+    network: nn.Module, names: Sequence[str], see: Callable[[str, Any], object]
+) -> Iterator[None]:
+    """Show the outputs of these modules to `see`; what it returns, if anything, replaces them."""
+    modules = dict(network.named_modules())
+    handles = [
+        modules[name].register_forward_hook(lambda _, __, output, name=name: see(name, output))
+        for name in names
+    ]
+    try:
+        yield
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()

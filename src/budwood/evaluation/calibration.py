@@ -15,7 +15,7 @@ reliability of reliability diagrams", Weather and Forecasting 2007 (the band of 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import exp
 from typing import Any
 
@@ -32,7 +32,7 @@ DRAWS = 400
 SPREAD = 2.0
 """Standard deviation of the logarithm of the temperature, before any image has been seen."""
 FARTHEST = 50.0
-"""Of the logarithm of the temperature; no data and no prior reach it."""
+"""A logarithm of the temperature that no data and no prior reach."""
 STEPS, TOLERANCE = 60, 1e-7
 """Newton's steps at most, and the change of the logarithm that ends them."""
 
@@ -64,7 +64,7 @@ error 0.050, a perfect classifier shows 0.000 to 0.045 on as many images.
     """
 
     bins: tuple[Bin, ...]
-    """Those that hold photos, least confident first."""
+    """Bins that hold photos, least confident first."""
     error: float
     """Expected calibration error: the mean gap, each bin counted by its photos."""
     band: tuple[float, float]
@@ -81,17 +81,7 @@ error 0.050, a perfect classifier shows 0.000 to 0.045 on as many images.
             "ece_if_perfect": list(self.band),
             "overconfidence": self.gap,
             "overconfidence_interval": list(self.gap_interval),
-            "bins": [
-                {
-                    "low": b.low,
-                    "high": b.high,
-                    "images": b.images,
-                    "confidence": b.confidence,
-                    "accuracy": b.accuracy,
-                    "interval": list(b.interval),
-                }
-                for b in self.bins
-            ],
+            "bins": [asdict(b) | {"interval": list(b.interval)} for b in self.bins],
         }
 
     @classmethod
@@ -123,12 +113,8 @@ def fit_temperature(
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
 ) -> float:
-    """The most probable temperature, given these images' labels and what is believed before.
-
-    Args:
-        logits: `n k` of images that the classifier was not fitted to.
-        labels: Their classes.
-        groups: `n`; None: each image stands for itself.
+    """The most probable temperature by logits `n k` of images that the classifier was not fitted
+    to.
 
     Example:
         >>> sure = np.array([[4.0, 0.0]] * 400)
@@ -178,15 +164,8 @@ def reliability(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
-    seed: int = 0,
 ) -> Reliability:
     """How far confidence and accuracy lie apart: in ten bins of equal width, and on the whole.
-
-    Args:
-        probabilities: `n k`.
-        labels: `n`, the true classes.
-        groups: `n`; None: each image stands for itself.
-        seed: Of the draws that tell what a perfect classifier would show.
 
     Example:
         >>> p = np.array([[0.75, 0.25]] * 4)
@@ -218,7 +197,7 @@ def reliability(
     return Reliability(
         bins,
         float(np.abs(hits - sure).sum()) / len(labels),
-        _band(confidence, right, place, groups, seed),
+        _band(confidence, right, place, groups),
         gap,
         (low, high),
     )
@@ -229,14 +208,13 @@ def _band(
     right: NDArray[np.bool_],
     place: NDArray[np.int64],
     groups: NDArray[np.integer] | None,
-    seed: int,
 ) -> tuple[float, float]:
     """Where 95 % of expected calibration errors lie if each image is right as often as is said.
 
     Images of a group are drawn to be right together as often as these are.
     """
     n = len(confidence)
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     own = np.unique(groups, return_inverse=True)[1] if groups is not None else np.arange(n)
     sure = np.bincount(place, confidence, BINS)
     shared = _agreement(confidence - right, groups)

@@ -5,8 +5,6 @@ pair by pair. Recommended is the quickest stage that is non-inferior: at most `m
 each other stage, by the lower end of the interval of their difference. Few images cannot show that
 of any stage, and then none is recommended. That a stage is *not significantly different* from the
 best is no reason to take it: with few images much worse ones are not.
-
-A comparison of networks as text, 100 columns wide at most.
 """
 
 from dataclasses import dataclass
@@ -45,7 +43,7 @@ class ComparedStage:
     memory: int
     """Bytes of the weights up to here, and at most of the values of one image."""
     seconds: float
-    """Of one image up to here, on this machine."""
+    """Seconds for one image up to here, on this machine."""
     top1: float
     """Cross-validated."""
     interval: tuple[float, float]
@@ -55,7 +53,7 @@ class ComparedStage:
     logme: float
     h_score: float
     fit_seconds: float
-    """Of the probe in all folds, with the choice of its penalty."""
+    """Seconds for the probe in all folds, with the choice of its penalty."""
     right: NDArray[np.bool_]
     """Which images it gets right while they are held out."""
 
@@ -93,7 +91,7 @@ class RankedStage:
     difference_interval: tuple[float, float]
     """The 95 % interval of the difference."""
     p_value: float
-    """Of the difference, adjusted for the number of stages and for the choice of the best."""
+    """For the difference, adjusted for the number of stages and for the choice of the best."""
     worst_case: float
     """Lower end of the 95 % interval of its accuracy less that of whichever other stage is worst
     for it: so much worse than the best it is at most."""
@@ -305,8 +303,7 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-
-        return comparison_table(self)
+        return _table(self)
 
 
 def require_margin(margin: float) -> None:
@@ -355,14 +352,14 @@ LONGEST = 22
 """Letters of a stage's name; of a longer one the end is shown."""
 
 
-def comparison_table(comparison: Comparison) -> str:
-    """A line for each stage under the name of its network, a legend, the luck of the best and the
-    recommendation."""
+def _table(comparison: Comparison) -> str:
+    """A line for each stage under the name of its network, and sentences; 100 columns at most."""
     by_stage = {place.stage: place for place in comparison.places}
     rows: list[tuple[str, ...]] = [HEAD]
     titles: dict[int, str] = {}
     for network in comparison.networks:
-        titles[len(rows)] = _title(network.title, network.download)
+        size = "" if network.download is None else f", {network.download / 1e6:.1f} MB to download"
+        titles[len(rows)] = network.title + size
         rows += [_row(comparison, by_stage[stage]) for stage in network.stages]
     lines = []
     for number, line in enumerate(aligned(rows).splitlines()):
@@ -378,10 +375,6 @@ def comparison_table(comparison: Comparison) -> str:
     recommended = f"Recommended: {comparison.recommendation}"
     parts = [head, "\n".join(lines), LEGEND, *skipped, comparison.optimism_note, recommended]
     return "\n\n".join(part for part in parts if part)
-
-
-def _title(name: str, download: int | None) -> str:
-    return name if download is None else f"{name}, {download / 1e6:.1f} MB to download"
 
 
 def _row(comparison: Comparison, place: RankedStage) -> tuple[str, ...]:

@@ -1,9 +1,8 @@
-"""An audit of labelled photos: what is broken, double, leaking, mislabelled, strange or lopsided.
+"""An audit of labelled photos: findings, each with a reason in plain words and what to do about it.
 
-Nothing is changed. What is known of the photos comes in (`Audited`), findings go out; where each
-comes from is in the file of that name (`likeness.py`, `moments.py`, `suspects.py`).
-
-What an audit finds: photos, a reason in plain words, and what to do about it.
+Nothing is changed. What is known of the photos comes in as `AuditedImages`; near duplicates,
+bursts, wrong labels and outliers come from the files that are imported here. What a leak between
+the splits is worth is measured by a linear head with and without it.
 """
 
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from budwood.data.deep_images import Extent
@@ -21,6 +21,8 @@ from budwood.data.duplicates import CaptureTime, bursts
 from budwood.data.near_duplicates import SimilarPair, alike, equal_files, groups, members, spread
 from budwood.evaluation.label_errors import Suspect, neighbours, suspects
 from budwood.evaluation.ood import outliers
+from budwood.intervals import accuracy_interval, difference_interval
+from budwood.learning.probe import Probe, fit_probe
 from budwood.text import aligned, count, shown
 
 Kind = Literal["broken", "duplicate", "leak", "label", "outlier", "burst", "imbalance"]
@@ -124,7 +126,7 @@ class AuditedImages:
     given_groups: tuple[int | None, ...] = ()
     """The group that the user gave each photo; nothing where there is none."""
     extents: Mapping[Path, Extent] = field(default_factory=dict)
-    """Of photos of more than 8 bits, what their values span."""
+    """The span of values of photos of more than 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -161,25 +163,22 @@ def findings(
 ) -> tuple[Finding, ...]:
     """Everything worth a look.
 
-    Args:
-        audited: The photos.
-        alikes: Which of them belong together.
-        probabilities: `n k`, of each photo by a classifier that has seen neither it nor any photo
-            of its group; None if there is no such classifier: then labels are not judged.
+    Probabilities `n k` are those of a classifier that has seen neither the photo nor any of its
+    group; without them labels are not judged.
     """
     about = _About(audited)
     exact_of = {(p.first, p.second) for p in alikes.pairs if p.is_exact}
     in_pairs = groups(len(audited.paths), [(p.first, p.second) for p in alikes.pairs])
+    doubted = [] if probabilities is None else suspects(probabilities, audited.labels)
+    odd = outliers(audited.features, audited.labels, np.array(alikes.groups, np.int64))
     return in_order(
         [
             *_unreadable(audited),
             *_poor(audited),
             *(about.alike(photos, exact_of) for photos in members(in_pairs)),
-            *about.bursts(alikes.bursts),
-            *about.labels([] if probabilities is None else suspects(probabilities, audited.labels)),
-            *about.outliers(
-                outliers(audited.features, audited.labels, np.array(alikes.groups, np.int64))
-            ),
+            *map(about.burst, alikes.bursts),
+            *map(about.label, doubted),
+            *(about.outlier(photo) for photo, _ in odd),
             *_imbalance(audited),
         ],
         audited.root,
@@ -188,13 +187,9 @@ def findings(
 
 def leaked(audited: AuditedImages, of: Sequence[int]) -> NDArray[np.bool_]:
     """Which photos belong together with one of another split that is trained on."""
-    trained = {group for group, part in zip(of, audited.parts, strict=True) if part == "train"}
-    return np.array(
-        [
-            part != "train" and group in trained
-            for group, part in zip(of, audited.parts, strict=True)
-        ]
-    )
+    known = list(zip(of, audited.parts, strict=True))
+    trained = {group for group, part in known if part == "train"}
+    return np.array([part != "train" and group in trained for group, part in known])
 
 
 class _About:
@@ -205,60 +200,54 @@ class _About:
 
     def alike(self, photos: Sequence[int], exact: set[tuple[int, int]]) -> Finding:
         """Photos of one picture: a leak across splits, a label conflict across classes."""
-        parts = sorted({self._audited.parts[i] for i in photos})
         labels = sorted({self._label(i) for i in photos})
         are_equal = all((photos[0], other) in exact for other in photos[1:])
         what = "The same file" if are_equal else "The same picture"
-        paths = tuple(self._audited.paths[i] for i in photos)
         labelled = f"labelled {' and '.join(labels)}"
-        if len(parts) > 1:
-            where = f"{what} is in {' and '.join(parts)}"
+        if splits := self._splits(photos):
+            where = f"{what} is in {splits}"
             if len(labels) > 1:
                 advice = "Keep it once, with the right label."
-                return Finding("leak", paths, f"{where}, {labelled}.", advice)
+                return self._finding("leak", photos, f"{where}, {labelled}.", advice)
             reason = f"{where}: the model is judged on what it was taught."
-            return Finding("leak", paths, reason, "Remove it from one of them.")
+            return self._finding("leak", photos, reason, "Remove it from one of them.")
         if len(labels) > 1:
             advice = "Keep the right one and remove the other."
-            return Finding("duplicate", paths, f"{what} is {labelled}.", advice)
-        return Finding("duplicate", paths, f"{what} is there {len(photos)} times.", "Keep one.")
+            return self._finding("duplicate", photos, f"{what} is {labelled}.", advice)
+        reason = f"{what} is there {len(photos)} times."
+        return self._finding("duplicate", photos, reason, "Keep one.")
 
-    def bursts(self, runs: Iterable[Sequence[int]]) -> Iterator[Finding]:
-        for run in runs:
-            parts = sorted({self._audited.parts[i] for i in run})
-            paths = tuple(self._audited.paths[i] for i in run)
-            said = f"{count(len(run), 'photo')} were taken within seconds of each other"
-            if len(parts) > 1:
-                advice = "Put them on one side: give them one group in a CSV list."
-                yield Finding("leak", paths, f"{said} and lie in {' and '.join(parts)}.", advice)
-            else:
-                yield Finding(
-                    "burst", paths, f"{said}.", "They count for little more than one; no harm done."
-                )
+    def burst(self, photos: Sequence[int]) -> Finding:
+        said = f"{count(len(photos), 'photo')} were taken within seconds of each other"
+        if splits := self._splits(photos):
+            advice = "Put them on one side: give them one group in a CSV list."
+            return self._finding("leak", photos, f"{said} and lie in {splits}.", advice)
+        advice = "They count for little more than one; no harm done."
+        return self._finding("burst", photos, f"{said}.", advice)
 
-    def labels(self, found: Iterable[Suspect]) -> Iterator[Finding]:
-        for suspect in found:
-            better = self._audited.classes[suspect.suggestion]
-            yield Finding(
-                "label",
-                (self._audited.paths[suspect.photo],),
-                f"It is labelled {self._label(suspect.photo)} and looks like {better} "
-                f"({suspect.probability:.2f} against {suspect.label_probability:.2f}).",
-                f"If that is right, move it to {better}.",
-                better,
-            )
+    def label(self, suspect: Suspect) -> Finding:
+        better = self._audited.classes[suspect.suggestion]
+        reason = (
+            f"It is labelled {self._label(suspect.photo)} and looks like {better} "
+            f"({suspect.probability:.2f} against {suspect.label_probability:.2f})."
+        )
+        advice = f"If that is right, move it to {better}."
+        return replace(self._finding("label", [suspect.photo], reason, advice), suggestion=better)
 
-    def outliers(self, found: Iterable[tuple[int, float]]) -> Iterator[Finding]:
-        for photo, _ in found:
-            yield Finding(
-                "outlier",
-                (self._audited.paths[photo],),
-                "It is unlike all other photos.",
-                "Check that it belongs here.",
-            )
+    def outlier(self, photo: int) -> Finding:
+        reason, advice = "It is unlike all other photos.", "Check that it belongs here."
+        return self._finding("outlier", [photo], reason, advice)
+
+    def _finding(self, kind: Kind, photos: Sequence[int], reason: str, advice: str) -> Finding:
+        return Finding(kind, tuple(self._audited.paths[i] for i in photos), reason, advice)
 
     def _label(self, photo: int) -> str:
         return self._audited.classes[int(self._audited.labels[photo])]
+
+    def _splits(self, photos: Sequence[int]) -> str:
+        """The splits that photos are in; empty if it is one."""
+        parts = sorted({self._audited.parts[i] for i in photos})
+        return " and ".join(parts) if len(parts) > 1 else ""
 
 
 def _unreadable(audited: AuditedImages) -> Iterator[Finding]:
@@ -296,3 +285,93 @@ def _imbalance(audited: AuditedImages) -> Iterator[Finding]:
             reason = f"Class {name!r} has {number} training photos, the largest has {most}."
             advice = "Look at balanced accuracy, or add photos of it."
             yield Finding("imbalance", (), reason, advice, subject=name)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What it is worth that photos of the test split, or their likes, were trained on.
+
+    Both heads are judged on the same photos: all test photos. One learns from all training photos,
+    the other from those that do not belong together with a test photo.
+    """
+
+    photos: int
+    """Test photos that belong together with a training photo."""
+    top1: float
+    """Accuracy on all test photos, with the leak."""
+    interval: tuple[float, float]
+    top1_without: float | None
+    """The same, without the photos that leak in training; None if too few are left to learn
+    from."""
+    interval_without: tuple[float, float] | None
+    difference: float | None
+    """By how much the leak raises the figure."""
+    difference_interval: tuple[float, float] | None
+    """The 95 % interval of that."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in `audit --json`."""
+        return {
+            "images": self.photos,
+            "top1": self.top1,
+            "interval": list(self.interval),
+            "top1_without": self.top1_without,
+            "interval_without": self.interval_without and list(self.interval_without),
+            "difference": self.difference,
+            "difference_interval": self.difference_interval and list(self.difference_interval),
+        }
+
+    def __str__(self) -> str:
+        are = "is" if self.photos == 1 else "are"
+        known = f"{count(self.photos, 'test photo')} {are} known from training"
+        if self.difference is None or self.difference_interval is None:
+            return f"{known}: without what leaks, too few photos are left to learn from."
+        low, high = (100 * end for end in self.difference_interval)
+        return (
+            f"{known}: on the same test photos, top-1 of a linear head is {self.top1:.3f} with "
+            f"what leaks in its training and {self.top1_without:.3f} without (difference "
+            f"{100 * self.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})."
+        )
+
+
+def leak_of(audited: AuditedImages, groups: NDArray[np.integer], seed: int = 0) -> Leak | None:
+    """What a leak is worth.
+
+    None without a test split, or if fewer than two classes have training photos.
+    """
+    parts = np.array(audited.parts)
+    train, test = parts == "train", parts == "test"
+    if not test.any() or len(np.unique(audited.labels[train])) < 2:
+        return None
+    own = groups[test]
+    right = _right(audited, groups, train, test, seed)
+    clean = train & ~np.isin(groups, own)
+    without = None
+    if (clean == train).all():
+        without = right
+    elif clean.sum() > 1 and len(np.unique(audited.labels[clean])) > 1:
+        without = _right(audited, groups, clean, test, seed)
+    return Leak(
+        int(leaked(audited, groups.tolist())[test].sum()),
+        float(right.mean()),
+        accuracy_interval(right, own),
+        None if without is None else float(without.mean()),
+        None if without is None else accuracy_interval(without, own),
+        None if without is None else float(right.mean() - without.mean()),
+        None if without is None else difference_interval(without, right, own),
+    )
+
+
+def _right(
+    audited: AuditedImages,
+    groups: NDArray[np.integer],
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    seed: int,
+) -> NDArray[np.bool_]:
+    """Which test photos a linear head gets right that learned from these training photos."""
+    features, labels = torch.from_numpy(audited.features), torch.from_numpy(audited.labels)
+    k = len(audited.classes)
+    probe = fit_probe(features[train], labels[train], k, Probe(seed=seed), groups=groups[train])
+    right: NDArray[np.bool_] = (probe.logits(features[test]).argmax(1) == labels[test]).numpy()
+    return right

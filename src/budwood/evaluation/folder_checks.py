@@ -7,12 +7,8 @@ from typing import Any
 
 from budwood.data.folder import ImageFolder
 from budwood.data.labels import Note, few_or_one
+from budwood.evaluation.data_issues import FEW, LOPSIDED
 from budwood.text import count
-
-LOPSIDED = 10
-"""A class with so many times the photos of another."""
-FEW = 10
-"""Photos; a class with fewer can hardly be learned or judged."""
 
 FIXES = {
     "hidden": "Nothing, if it is meant to be hidden; else take the dot from its name.",

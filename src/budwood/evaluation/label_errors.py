@@ -1,11 +1,9 @@
 """Photos whose label is probably wrong, and pairs that may be of one picture, by their features.
 
-What is thought of each photo's class by those who have not seen it, for judging its label.
-
-Two opinions are averaged, since they err on different photos: a linear probe, fitted without the
-photo and everything that belongs together with it, and the labels of the nearest photos. The probe
-is fitted twice: what the first doubts, the second does not learn from, so that wrong labels vouch
-for each other less.
+A label is judged by those who have not seen its photo. Two opinions are averaged, since they err on
+different photos: a linear probe, fitted without the photo and everything that belongs together with
+it, and the labels of the nearest photos. The probe is fitted twice: what the first doubts, the
+second does not learn from, so that wrong labels vouch for each other less.
 """
 
 from collections.abc import Sequence
@@ -19,13 +17,12 @@ from torch import Tensor
 from budwood.data.splitting import can_be_held_out, make_folds
 from budwood.errors import DataError
 from budwood.evaluation.calibration import fit_temperature, softmax
-from budwood.learning.cross_validation import cross_validated
-from budwood.learning.probe import Probe, fit_probe, held_out_logits
+from budwood.learning.probe import Probe, cross_validated, fit_probe, held_out_logits
 from budwood.learning.streaming import FeatureRows
 
 LIKE, NEAREST = 0.6, 4
 """Cosine of features, and how many of the nearest: pairs that may be copies of one picture."""
-_ROWS = 1024
+_ROWS = 1024  # that are compared with all others at once
 _CLOSE = 1e-6  # probabilities that differ by less are equal
 
 
@@ -38,19 +35,16 @@ class Suspect:
     suggestion: int
     """The class that it more probably is."""
     probability: float
-    """Of the suggestion, by a classifier that has not seen the photo."""
+    """The suggestion's, by a classifier that has not seen the photo."""
     label_probability: float
 
 
 def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> list[Suspect]:
     """The photos whose label is probably wrong, the worst first.
 
-    Confident learning: how often each class is taken for each other one tells how many labels are
-    wrong, and those that are least believed are taken.
-
-    Args:
-        probabilities: `n k`, of each photo by a classifier that has not seen it.
-        labels: `n`, the labels given.
+    Confident learning, by probabilities `n k` of a classifier that has not seen the photo: how
+    often each class is taken for each other one tells how many labels are wrong, and those that are
+    least believed are taken.
 
     Reference: Northcutt, Jiang and Chuang, "Confident Learning: Estimating Uncertainty in Dataset
     Labels", JAIR 2021, as the library cleanlab does it (`prune_by_class`).
@@ -67,15 +61,9 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     for photo in _issues(among, own):
         best = int(among[photo].argmax())
         if best != own[photo]:
-            found.append(
-                Suspect(
-                    int(photo),
-                    int(labels[photo]),
-                    int(present[best]),
-                    float(among[photo, best]),
-                    float(among[photo, own[photo]]),
-                )
-            )
+            sure, own_sure = float(among[photo, best]), float(among[photo, own[photo]])
+            label, better = int(labels[photo]), int(present[best])
+            found.append(Suspect(int(photo), label, better, sure, own_sure))
     return found
 
 
@@ -119,13 +107,8 @@ def _rounded(row: NDArray[np.float64]) -> NDArray[np.intp]:
 def neighbours(
     features: NDArray[np.floating], least: float = LIKE, most: int = NEAREST
 ) -> list[tuple[int, int]]:
-    """Pairs of photos of which one is among the other's nearest by the direction of features.
-
-    Args:
-        features: `n d`.
-        least: The cosine of a pair at least, after the mean of all photos has been taken off.
-        most: How many of the nearest count.
-    """
+    """Pairs of photos of which one is among the other's `most` nearest, by a cosine of `least`
+    or more once the mean of all photos has been taken off."""
     rows = features - features.mean(0, dtype=np.float64)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     rows = rows.astype(np.float32)
@@ -148,7 +131,6 @@ SHARPNESS = 8.0
 """How much more a nearer one counts: by the exponential of so many times the cosine."""
 DOUBT = 0.02
 """Added to the vote for each class, so that none is impossible."""
-_CHUNK = 1024
 
 
 def held_out_opinions(
@@ -160,16 +142,8 @@ def held_out_opinions(
 ) -> NDArray[np.float64] | None:
     """Probabilities `n k` of each photo, by those who have seen nothing of its group.
 
-    Args:
-        features: `n d`.
-        labels: `n`, the labels given.
-        groups: The group of each photo; None: each stands for itself.
-        k: Classes.
-        seed: Of the folds.
-
-    Returns:
-        None if nothing can be held out: there are photos of less than two groups, or of less than
-        two classes besides those of some fold.
+    None if nothing can be held out: there are photos of less than two groups, or of less than
+    two classes besides those of some fold.
     """
     groups = np.arange(len(labels)) if groups is None else groups
     if not can_be_held_out(labels, make_folds(labels, groups=groups, seed=seed)):
@@ -182,7 +156,7 @@ def held_out_opinions(
         trusted = torch.from_numpy(~doubted)
         logits[trusted] = held_out_logits(x[trusted], y[trusted], k, folds[~doubted], penalty)
         probe = fit_probe(x[trusted], y[trusted], k, Probe(penalty=penalty))
-        logits[~trusted] = x[~trusted] @ probe.weight.T + probe.bias
+        logits[~trusted] = probe.logits(x[~trusted])
     votes = _votes(x, y, groups, k)
     return (1 - VOICE) * _calibrated(logits, labels, groups) + VOICE * votes
 
@@ -202,8 +176,8 @@ def _votes(x: Tensor, y: Tensor, groups: NDArray[np.int64], k: int) -> NDArray[n
     rows = torch.nn.functional.normalize(x - x.mean(0), dim=1)
     of = torch.from_numpy(groups)
     votes = torch.zeros(len(x), k)
-    for start in range(0, len(x), _CHUNK):
-        some = slice(start, start + _CHUNK)
+    for start in range(0, len(x), _ROWS):
+        some = slice(start, start + _ROWS)
         cosines = rows[some] @ rows.T
         cosines[of[some, None] == of] = -torch.inf
         nearest = cosines.topk(min(VOTERS, len(x)), 1)

@@ -3,8 +3,7 @@
 Errors fall to a floor, and what is above it falls like a power of the number of images. The
 forecast starts from the error with all images that can be learned from. Only the share of it that
 falls is estimated, from differences between sizes on the same judged images: that some images are
-hard cancels out in them. It is drawn towards the share that is usual, the more the less these
-images say.
+hard cancels out in them. It is shrunk towards the usual share, the more the less these images say.
 
 Beside it stands the naive forecast, that accuracy stays as it is. It stands alone where there are
 too few sizes or groups, where the last doubling brought no more than chance allows, so that the
@@ -23,7 +22,7 @@ Generalization Error", Machine Learning 2003; Zou and Donner, "Construction of c
 about effect measures", Statistics in Medicine 2008 (an interval from those of two parts).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Any
@@ -42,7 +41,7 @@ from budwood.text import aligned
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Parts of the training images: each twice the one before."""
 POWER = 0.5
-"""With which the part of the error falls that more images take residual: the usual rate of what is
+"""The exponent of the part of the error that more images take away: the usual rate of what is
 estimated from a sample. With so few sizes no power can be told from a floor."""
 FALLING, SPREAD, DRIFT = 0.4, 0.3, 0.1
 """Mean and standard deviation of the share of the error that falls, before anything is measured: on
@@ -66,9 +65,9 @@ class Point:
     """What a classifier reaches that learned from some of the images."""
 
     share: float
-    """Of the images that could be learned from."""
+    """A part of the images that could be learned from."""
     photos: int
-    """That it learned from."""
+    """Images that it learned from."""
     top1: float
     """Accuracy on images that it has not seen."""
     interval: tuple[float, float]
@@ -99,10 +98,6 @@ class Forecast:
         """True if more is known than that accuracy stays as it is."""
         return self.reason is None
 
-    def __iter__(self) -> Iterator[float]:
-        """The estimate and both ends of its interval."""
-        return iter((self.top1, *self.interval))
-
 
 @displayed
 @dataclass(frozen=True)
@@ -111,23 +106,21 @@ class LearningCurve:
 
     points: tuple[Point, ...]
     photos: int
-    """That there are."""
+    """All images."""
     classes: int
-    """That have images."""
+    """Classes that have images."""
     judged: int
     """Images that each point is judged on."""
     groups: int
-    """That the judged images are in."""
+    """Groups of the judged images."""
     covariance: NDArray[np.float64]
     """`p p`, of the errors at the points, from judged images and draws."""
 
     def forecast(self, extra_per_class: int = MORE, judged_on: int | None = None) -> Forecast:
         """The accuracy with all these images and so many more of each class.
 
-        Args:
-            extra_per_class: Images to add; 0 asks for the accuracy with all that there are.
-            judged_on: The interval is to hold what will be measured on so many images, and so is
-                wider; None: the accuracy on any number of them.
+        With `judged_on`, the interval is to hold what will be measured on so many images, and so
+        is wider; without, the accuracy on any number of them.
         """
         if not self.points:
             raise DataError(
@@ -211,7 +204,13 @@ class LearningCurve:
                 f"From {self.points[half].photos} to {self.points[whole].photos} photos accuracy "
                 "rose no more than chance allows."
             )
-        forecast, stays = self._backtest()
+        # Mean absolute errors where sizes from the third on are forecast from the smaller ones, and
+        # of no change.
+        forecast, stays = 0.0, 0.0
+        for i in range(2, len(self.points)):
+            predicted, _ = self._power_law(i).at(self.points[i].photos)
+            forecast += abs(predicted - self.points[i].top1) / (len(self.points) - 2)
+            stays += abs(self.points[i - 1].top1 - self.points[i].top1) / (len(self.points) - 2)
         if forecast > stays:
             return (
                 "Sizes forecast from smaller ones were further off than no change "
@@ -219,20 +218,33 @@ class LearningCurve:
             )
         return None
 
-    def _backtest(self) -> tuple[float, float]:
-        """Mean absolute error where sizes from the third on are forecast from the smaller ones, and
-        that of no change."""
-        off = []
-        for i in range(2, len(self.points)):
-            told, _ = self._power_law(i).at(self.points[i].photos)
-            naive, measured = self.points[i - 1].top1, self.points[i].top1
-            off.append((abs(told - measured), abs(naive - measured)))
-        forecast, stays = np.mean(off, 0).tolist()
-        return forecast, stays
-
     def _power_law(self, sizes: int | None = None) -> "PowerLaw":
-        """Through the first points; None: through all."""
-        return _power_law(self.points[:sizes], self.covariance[:sizes, :sizes], self.judged)
+        """Through the last of the first points, or of all.
+
+        The gradient is that of weighted least squares, shrunk towards the prior; a point counts in
+        proportion to its number of images.
+        """
+        points, covariance = self.points[:sizes], self.covariance[:sizes, :sizes]
+        n = np.array([point.photos for point in points], float)
+        errors = np.array([_smoothed(1 - point.top1, self.judged) for point in points])
+        last = np.zeros(len(n))
+        last[-1] = 1.0
+        measured, weight, relative = 0.0, 0.0, -last
+        if len(n) > 1:
+            height = (n / n[-1]) ** -POWER
+            residual = height - np.average(height, weights=n)
+            slope = n * residual / (n @ residual**2)
+            measured = float(slope @ errors) / float(errors[-1])
+            relative = (slope - measured * last) / errors[-1]
+            weight = SPREAD**2 / (SPREAD**2 + float(relative @ covariance @ relative))
+        falling = weight * measured + (1 - weight) * FALLING
+        error = sqrt((1 - weight) * SPREAD**2 + DRIFT**2)
+        level = float(covariance[-1, -1]) / float(errors[-1]) ** 2
+        shared = weight * float(relative @ covariance[:, -1]) / float(errors[-1])
+        correlation = shared / (error * sqrt(level))
+        return PowerLaw(
+            points[-1], max(0.0, min(1.0, falling)), error, max(-1.0, min(1.0, correlation))
+        )
 
 
 @dataclass(frozen=True)
@@ -245,7 +257,7 @@ class PowerLaw:
     error: float
     """Standard error of that share."""
     correlation: float
-    """Of that share and the logarithm of the starting point's error."""
+    """Correlation of that share with the logarithm of the starting point's error."""
 
     def at(self, photos: int) -> tuple[float, tuple[float, float]]:
         """The accuracy with so many images, and its 95 % interval."""
@@ -272,23 +284,14 @@ def learning_curve(
     penalty: float,
     groups: NDArray[np.integer] | None = None,
     seed: int = 0,
-    shares: Sequence[float] = SHARES,
 ) -> LearningCurve:
-    """Accuracy of a linear head with parts of the images.
+    """Accuracy of a linear head that learns from parts of the images.
 
-    Args:
-        rows: Features of the training images, one tensor `n d`.
-        labels: Their classes.
-        num_classes: Outputs of the head.
-        penalty: L2 penalty on standardised features, such as that of a fitted probe.
-        groups: `n`, images of one group are held out together and learned from together; None:
-            each image stands for itself.
-        seed: Of folds and parts; another seed has unrelated ones.
-        shares: Parts of what can be learned from, rising; parts of fewer than two images a class
-            are passed over.
+    The penalty is that of a probe fitted to all. Images of one group are held out together and
+    learned from together. Parts of fewer than two images a class are passed over.
     """
     fits = list(
-        partial_fits(rows, labels, num_classes, shares, penalty=penalty, groups=groups, seed=seed)
+        partial_fits(rows, labels, num_classes, SHARES, penalty=penalty, groups=groups, seed=seed)
     )
     return curve_of(fits, labels.numpy(), groups)
 
@@ -298,13 +301,7 @@ def curve_of(
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None,
 ) -> LearningCurve:
-    """The learning curve that parts of rising size show.
-
-    Args:
-        fits: What probes get right.
-        labels: `n`.
-        groups: `n`; None: each image stands for itself.
-    """
+    """The learning curve that parts of rising size show."""
     photos, classes = len(labels), len(np.unique(labels))
     if not fits:
         return LearningCurve((), photos, classes, 0, 0, np.empty((0, 0)))
@@ -337,31 +334,6 @@ def curve_of(
     )
 
 
-def _power_law(points: Sequence[Point], covariance: NDArray[np.float64], judged: int) -> PowerLaw:
-    """Through the last point. The slope is that of weighted least squares, drawn towards the prior;
-    a point counts in proportion to its number of images."""
-    n = np.array([point.photos for point in points], float)
-    errors = np.array([_smoothed(1 - point.top1, judged) for point in points])
-    last = np.zeros(len(n))
-    last[-1] = 1.0
-    measured, trust, relative = 0.0, 0.0, -last
-    if len(n) > 1:
-        height = (n / n[-1]) ** -POWER
-        residual = height - np.average(height, weights=n)
-        slope = n * residual / (n @ residual**2)
-        measured = float(slope @ errors) / float(errors[-1])
-        relative = (slope - measured * last) / errors[-1]
-        trust = SPREAD**2 / (SPREAD**2 + float(relative @ covariance @ relative))
-    falling = trust * measured + (1 - trust) * FALLING
-    error = sqrt((1 - trust) * SPREAD**2 + DRIFT**2)
-    level = float(covariance[-1, -1]) / float(errors[-1]) ** 2
-    shared = trust * float(relative @ covariance[:, -1]) / float(errors[-1])
-    correlation = shared / (error * sqrt(level))
-    return PowerLaw(
-        points[-1], max(0.0, min(1.0, falling)), error, max(-1.0, min(1.0, correlation))
-    )
-
-
 def _last_doubling(points: Sequence[Point]) -> tuple[int, int]:
     """Places of the last point, and of the last before it with about half as many images."""
     last = len(points) - 1
@@ -372,7 +344,7 @@ def _last_doubling(points: Sequence[Point]) -> tuple[int, int]:
 def _image_covariance(
     misses: NDArray[np.float64], groups: NDArray[np.integer] | None
 ) -> NDArray[np.float64]:
-    """Of the mean over images, `p p`, where groups are sampled as wholes."""
+    """Covariance `p p` of the mean over images, whose groups are sampled as wholes."""
     residual = misses - misses.mean(1, keepdims=True)
     if groups is not None:
         _, own = np.unique(groups, return_inverse=True)
@@ -385,7 +357,7 @@ def _image_covariance(
 
 
 def _draw_covariance(errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the mean over draws, `p p`, for what draws of folds and parts differ by."""
+    """Covariance `p p` of the mean over draws of folds and parts."""
     p, draws = errors.shape
     covariance: NDArray[np.float64] = np.cov(errors).reshape(p, p) / draws
     return covariance

@@ -1,7 +1,4 @@
-"""Honest figures from logits: accuracy with its interval, every class, and the worst photos.
-
-The photos worth a look: where a classifier is sure and wrong, and where it cannot decide.
-"""
+"""Figures from logits: accuracy with its interval, every class, and the photos worth a look."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -27,31 +24,11 @@ class Mistake:
     label: str
     predicted: str
     probability: float
-    """Of the predicted class."""
+    """The predicted class's."""
     label_probability: float
 
 
-def judged_photos(
-    probabilities: np.ndarray,
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    classes: Sequence[str],
-    names: Sequence[str],
-) -> list[Mistake]:
-    """Every photo with its truth and its prediction, right ones too, in the order given."""
-    return [
-        Mistake(name, classes[t], classes[p], float(row[p]), float(row[t]))
-        for name, t, p, row in zip(names, truth, predicted, probabilities, strict=True)
-    ]
-
-
-def most_wrong(judged: Sequence[Mistake], worst: int) -> tuple[Mistake, ...]:
-    """The wrong predictions, the most confident first; ties go by path."""
-    wrong = [photo for photo in judged if photo.predicted != photo.label]
-    return tuple(sorted(wrong, key=_confidently_wrong)[:worst])
-
-
-def most_unsure(
+def _most_unsure(
     judged: Sequence[Mistake], probabilities: np.ndarray, worst: int
 ) -> tuple[Mistake, ...]:
     """The smallest margins between the best two classes, right or wrong; ties go by path."""
@@ -63,7 +40,7 @@ def most_unsure(
     return tuple(photo for _, photo in order[:worst])
 
 
-def mistake_table(title: str, mistakes: Sequence[Mistake]) -> str:
+def _mistake_table(title: str, mistakes: Sequence[Mistake]) -> str:
     """The photos as a table under a heading; nothing at all if there are none."""
     if not mistakes:
         return ""
@@ -126,14 +103,9 @@ class Evaluation:
 
     def to_json(self) -> dict[str, object]:
         """The evaluation as the object that `--json` prints; a share of nothing is null."""
-        return {
-            **asdict(self),
-            "top1_interval": list(self.top1_interval),
-            "classes": [asdict(result) for result in self.classes],
-            "confusion": [list(row) for row in self.confusion],
-            "most_wrong": [asdict(mistake) for mistake in self.most_wrong],
-            "most_unsure": [asdict(mistake) for mistake in self.most_unsure],
-        }
+        plain = asdict(self) | {"confusion": [list(row) for row in self.confusion]}
+        lists = ("top1_interval", "classes", "most_wrong", "most_unsure")
+        return plain | {name: list(plain[name]) for name in lists}
 
     def __str__(self) -> str:
         low, high = self.top1_interval
@@ -144,8 +116,8 @@ class Evaluation:
             f"(95 % interval {_share(low)} to {_share(high)}) on {self.images} photos.\n"
             f"{figures[0].upper()}{figures[1:]}",
             _class_table(self.classes),
-            mistake_table("Most wrong", self.most_wrong),
-            mistake_table("Most unsure", self.most_unsure),
+            _mistake_table("Most wrong", self.most_wrong),
+            _mistake_table("Most unsure", self.most_unsure),
         ]
         return "\n\n".join(part for part in parts if part)
 
@@ -184,13 +156,18 @@ def evaluate_logits(
     _check(scores, truth, classes, names, worst)
 
     predicted = scores.argmax(1)
-    confusion = _confusion(truth, predicted, len(classes))
+    k = len(classes)
+    confusion = np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
     right = predicted == truth
     results = _class_results(confusion, classes, right, truth, groups)
     log_probabilities = _log_softmax(scores)
     correct = int(confusion.trace())
     probabilities = np.exp(log_probabilities)
-    judged = judged_photos(probabilities, truth, predicted, classes, names)
+    judged = [
+        Mistake(name, classes[t], classes[p], float(row[p]), float(row[t]))
+        for name, t, p, row in zip(names, truth, predicted, probabilities, strict=True)
+    ]
+    wrong = [photo for photo in judged if photo.predicted != photo.label]
     return Evaluation(
         images=len(names),
         top1=correct / len(names),
@@ -200,8 +177,8 @@ def evaluate_logits(
         loss=fsum(-log_probabilities[np.arange(len(truth)), truth]) / len(names),
         classes=results,
         confusion=tuple(tuple(int(count) for count in row) for row in confusion),
-        most_wrong=most_wrong(judged, worst),
-        most_unsure=most_unsure(judged, probabilities, worst),
+        most_wrong=tuple(sorted(wrong, key=_confidently_wrong)[:worst]),
+        most_unsure=_most_unsure(judged, probabilities, worst),
     )
 
 
@@ -237,10 +214,6 @@ def _check(
             f"first of {names[int(broken.argmax())]!r}.",
             next="The training has diverged or the weights are damaged: train with a lower --lr.",
         )
-
-
-def _confusion(truth: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
-    return np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
 
 
 def _class_results(

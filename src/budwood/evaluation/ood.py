@@ -1,25 +1,19 @@
-"""How far a photo lies from everything that a classifier was trained on.
+"""How far a photo lies from everything that a classifier was trained on, or from all other photos.
 
 A classifier of flowers is as sure of a cat as of a daisy: its probabilities only say which flower
 it would be. What tells a cat is that its features lie where no flower's do. The distance is that of
-Mahalanobis to the nearest class: the spread within the classes sets the scale, along its main axes
-one by one and for all the others together, so that what is kept is small whatever the photos.
-Features are brought to length 1 first: only their direction counts. A new kind of flower is much
-harder to tell than a cat, and is often not told.
+Mahalanobis to the nearest class, of features at length 1: only their direction counts. A new kind
+of flower is much harder to tell than a cat, and is often not told.
 
-Reference: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
-Adversarial Attacks", NeurIPS 2018. The shape of the covariance: Tipping and Bishop, "Probabilistic
-Principal Component Analysis", 1999.
-
-Photos unlike all others, by how far the direction of their features lies from every class.
-
-The distance is that of Mahalanobis to the nearest class, by means and spread of photos that do not
-belong together with the one that is measured. How far is far is told by the median and the
-deviation of all photos' distances, which outliers hardly move.
+The detector that travels with a classifier keeps the spread within classes along its main axes one
+by one and along all others together, so that it is small whatever the photos. Outliers of a data
+set are measured by means and spread of photos that do not belong together with them; how far is far
+is told by the median and the deviation of all distances, which outliers hardly move.
 
 References: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and
-Adversarial Attacks", NeurIPS 2018; Ledoit and Wolf, "A well-conditioned estimator for
-large-dimensional covariance matrices", 2004 (the shape that the spread is drawn towards).
+Adversarial Attacks", NeurIPS 2018. Tipping and Bishop, "Probabilistic Principal Component
+Analysis", 1999 (the detector's covariance). Ledoit and Wolf, "A well-conditioned estimator for
+large-dimensional covariance matrices", 2004 (what the spread is shrunk towards for outliers).
 """
 
 from dataclasses import dataclass
@@ -39,20 +33,20 @@ ROWS_AN_AXIS = 16
 MANY = 2000
 """Photos of which half is enough to measure the other half with; of fewer, four fifths are."""
 ROUNDS, SPARE = 2, 16
-"""Of subspace iteration, and the axes sought beyond those that are kept."""
+"""Rounds of subspace iteration, and the axes sought beyond those that are kept."""
 SAME = 1e-6
 """Rows of length 1 that differ by less along an axis are the same but for rounding."""
 AT_ONCE = 512
 """Rows that are measured at once."""
 COVERAGE = 0.95
-"""The share of photos of the known classes that is not to be called strange."""
+"""The share of photos of the known classes that is not called out of distribution."""
 
 
 @displayed
 @dataclass(frozen=True)
 class OODDetector:
     """Where the directions of the training photos' features lie, and from which distance on a photo
-    is strange."""
+    is out of distribution."""
 
     means: NDArray[np.float32]
     """`k d`, of the classes that have photos."""
@@ -63,14 +57,14 @@ class OODDetector:
     rest: float
     """Deviation along any other axis."""
     limit: float
-    """The distance beyond which a photo is called strange."""
+    """The distance beyond which a photo is called out of distribution."""
 
     def distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """How far each row of features `n d` is from the nearest class, in deviations."""
         parts = [features[i : i + AT_ONCE] for i in range(0, len(features), AT_ONCE)]
         return np.concatenate([np.empty(0), *map(self._distance, parts)])
 
-    def is_strange(self, features: NDArray[np.floating]) -> NDArray[np.bool_]:
+    def is_ood(self, features: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Which rows of features `n d` lie beyond the limit."""
         return self.distance(features) > self.limit
 
@@ -89,29 +83,22 @@ class OODDetector:
 class FittedOODDetector:
     """What training photos look like, and how far each lies from the others."""
 
-    familiar: OODDetector
+    detector: OODDetector
     distances: NDArray[np.float64]
     """`n`, of each photo from means and axes that it took no part in."""
 
 
-def fit_familiar(
+def fit_ood_detector(
     features: NDArray[np.floating],
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
-    coverage: float = COVERAGE,
 ) -> FittedOODDetector:
     """What these training photos look like.
 
-    The limit is read off photos that took no part: each part of every class is measured with
-    means and axes of the others, photos of one group together. It is the distance that keeps its
-    promise for a next group, be there few of them: of `m` groups, the (m + 1) * coverage-th
-    distance, or the largest where there is none so large.
-
-    Args:
-        features: `n d`.
-        labels: `n`.
-        groups: `n`; None: each photo stands for itself.
-        coverage: The share of photos of the known classes that is not to be called strange.
+    The limit is read off photos that took no part: each part of every class is measured with means
+    and axes of the others, photos of one group together. It is the distance that keeps its promise
+    for a next group, be there few of them: of `m` groups, the (m + 1) * COVERAGE-th distance, or
+    the largest where there is none so large.
 
     Reference: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005 (the
     correction for few).
@@ -129,16 +116,14 @@ def fit_familiar(
         if not out.all():
             others = _described(features[~out], labels[~out], r, np.inf)
             distances[out] = others.distance(features[out])
-    limit = max(1.0, _limit(distances, groups, coverage))  # of equal photos all is rounding
+    limit = max(1.0, _limit(distances, groups))  # of equal photos all is rounding
     return FittedOODDetector(_described(features, labels, r, limit), distances)
 
 
-def _limit(
-    distances: NDArray[np.float64], groups: NDArray[np.integer] | None, coverage: float
-) -> float:
-    """The distance within which a photo of a next group lies, with probability `coverage`."""
+def _limit(distances: NDArray[np.float64], groups: NDArray[np.integer] | None) -> float:
+    """The distance within which a photo of a next group lies, with probability `COVERAGE`."""
     m = len(distances) if groups is None else len(np.unique(groups))
-    share = min(1.0, ceil((m + 1) * coverage) / m)
+    share = min(1.0, ceil((m + 1) * COVERAGE) / m)
     known = distances[np.isfinite(distances)]
     return float(np.quantile(known, share, method="inverted_cdf")) if len(known) else np.inf
 
@@ -203,11 +188,11 @@ def _squared(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.flo
 FAR = 3.2
 """Deviations above the median from which on a photo is an outlier."""
 FEW = 50
-"""Of fewer photos it cannot be told what is usual."""
+"""With fewer photos it cannot be told what is usual."""
 DRAWN = 0.2
 """How much the spread is drawn towards one that is the same along all axes."""
 WIDE = 4096
-"""Of more features, so many random sums stand for all."""
+"""More features than this are replaced by half as many random sums."""
 
 
 def outliers(
@@ -216,11 +201,6 @@ def outliers(
     groups: NDArray[np.integer] | None = None,
 ) -> list[tuple[int, float]]:
     """Photos unlike all others, the farthest first, each with its deviations above the median.
-
-    Args:
-        features: `n d`.
-        labels: `n`.
-        groups: The group of each photo; None: each stands for itself.
 
     Example:
         >>> rows = np.random.default_rng(0).normal(size=(90, 8)) * 0.2 + 1
@@ -231,7 +211,10 @@ def outliers(
     folds = make_folds(labels, FOLDS, groups=groups)
     if len(labels) < FEW or len(np.unique(folds)) < 2:
         return []
-    rows = _outlier_directions(features)
+    if features.shape[1] > WIDE:
+        sums = np.random.default_rng(0).normal(size=(features.shape[1], WIDE // 2))
+        features = features.astype(np.float32) @ sums.astype(np.float32)
+    rows = _directions(features)
     distances = np.empty(len(rows))
     for fold in np.unique(folds):
         out = folds == fold
@@ -242,19 +225,10 @@ def outliers(
     return [(int(i), float(above[i])) for i in np.argsort(-above) if above[i] > FAR]
 
 
-def _outlier_directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    rows = features.astype(np.float32)
-    if rows.shape[1] > WIDE:
-        random = np.random.default_rng(0)
-        rows = rows @ random.normal(size=(rows.shape[1], WIDE // 2)).astype(np.float32)
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return rows
-
-
 def _distances(
     rows: NDArray[np.float32], known: NDArray[np.float32], labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Of each row to the nearest class of the known ones."""
+    """The distance of each row to the nearest class of the known ones."""
     from scipy.linalg import cholesky, solve_triangular
 
     present = np.unique(labels)
@@ -265,9 +239,7 @@ def _distances(
     spread = (1 - DRAWN) * spread + DRAWN * usual * np.eye(len(spread), dtype=np.float32)
     root = cholesky(spread, lower=True, check_finite=False)
     seen, centres = (
-        solve_triangular(root, x.T, lower=True, check_finite=False).T.astype(np.float64)
-        for x in (rows, means)
+        solve_triangular(root, x.T, lower=True, check_finite=False).T for x in (rows, means)
     )
-    squares = (seen**2).sum(1)[:, None] + (centres**2).sum(1) - 2 * seen @ centres.T
-    nearest: NDArray[np.float64] = np.sqrt(np.maximum(squares, 0).min(1))
+    nearest: NDArray[np.float64] = np.sqrt(np.maximum(_squared(seen, centres), 0).min(1))
     return nearest

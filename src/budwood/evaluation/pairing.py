@@ -1,6 +1,4 @@
-"""Whether one classifier is better than another, asked of the same images.
-
-What it does to figures that the best of many stages was chosen by the same images.
+"""Whether one classifier is better than another, and the best of many, asked of the same images.
 
 All stages are judged on the same images, so two of them are compared pair by pair, and images that
 belong together count as one draw. Three things follow from the choice. The best of the data need
@@ -104,13 +102,7 @@ def paired(
     second: NDArray[np.bool_],
     groups: NDArray[np.integer] | None = None,
 ) -> PairedTest:
-    """Two classifiers by what each gets right of the same images in the same order.
-
-    Args:
-        first: `n`, whether each image is predicted correctly.
-        second: `n`, likewise.
-        groups: `n`, images of one group have one number; None: each image stands for itself.
-    """
+    """Compare two classifiers by which of the same images, `n`, each gets right."""
     if len(first) != len(second) or not len(first):
         raise DataError(
             f"One classifier answered {len(first)} photos, the other {len(second)}.",
@@ -171,11 +163,7 @@ class PairwiseDifferences:
 def pairwise_differences(
     right: NDArray[np.bool_], groups: NDArray[np.integer] | None = None
 ) -> PairwiseDifferences:
-    """The intervals of `difference_interval` for all pairs at once, and the covariance.
-
-    Args:
-        right: `s n`, which images each stage gets right.
-        groups: `n`; None: each image stands for itself.
+    """The intervals of `difference_interval` for all pairs of `right`, `s n`, and the covariance.
 
     Example:
         >>> pairs = pairwise_differences(np.arange(100) < np.array([[90], [80]]))

@@ -1,17 +1,13 @@
-"""What a classifier's probabilities and its "unknown" came to on photos that it was judged on.
+"""What a run says of its classifier beside the accuracy on labelled photos.
 
-Three things are told apart: whether its probabilities mean what they say, what it answers and how
-often that is wrong where it may abstain, and how many photos of its own classes it takes for none.
-
-What a run says of its classifier beside the accuracy on test photos.
-
-What cross-validation came to: the accuracy of a head on photos that it has not seen.
-
-What a fitted network comes to on labelled images, and what held-out images say of it.
+Whether its probabilities mean what they say, what it answers and how often that is wrong where it
+may abstain, how many photos of its own classes it calls out of distribution, and what
+cross-validation came to.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from statistics import stdev
 from typing import Any
 
@@ -26,11 +22,11 @@ from budwood.evaluation.learning_curve import LearningCurve
 from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.evaluation.ood import COVERAGE
 from budwood.evaluation.selective import SelectiveResult, SelectiveRule, applied
-from budwood.evaluation.trust import HeldOutImages, Trust, learned_trust
+from budwood.evaluation.trust import Trust, learned_trust
 from budwood.features.gathering import FeatureSet
 from budwood.features.rows import RowSource, RowSubset
 from budwood.intervals import accuracy_interval
-from budwood.learning.held_out import HeldOutLogits
+from budwood.learning.fitting import HeldOutLogits
 from budwood.learning.plan import Plan
 from budwood.learning.precision import pooled
 from budwood.learning.streaming import spans
@@ -55,19 +51,19 @@ many images.
     """What logits are divided by; None if probabilities are not calibrated."""
     reliability: Reliability
     photos: int
-    strange: int | None
+    ood: int | None
     """Photos that were called out of distribution; None if that is not known."""
-    strange_interval: tuple[float, float] | None = None
+    ood_interval: tuple[float, float] | None = None
     """The 95 % interval of their share."""
     selective: SelectiveResult | None = None
     """Where abstaining was asked for."""
 
     def to_json(self) -> dict[str, Any]:
-        """The objects `calibration`, `strange` and `abstain` of `train --json` and
+        """The objects `calibration`, `ood` and `abstain` of `train --json` and
         `evaluate --json`; see docs/json.md."""
         return {
             "calibration": {"temperature": self.temperature, **self.reliability.to_json()},
-            "ood": self._strange(),
+            "ood": self._ood_json(),
             "abstain": self.selective and self.selective.to_json(),
         }
 
@@ -80,22 +76,22 @@ many images.
         lines = [f"{how}. {self.reliability}"]
         if self.selective is not None:
             lines.append(str(self.selective))
-        if self.strange is not None:
+        if self.ood is not None:
             lines.append(
-                f"{self.strange} of {self.photos} photos ({percent(self.strange / self.photos)}) "
+                f"{self.ood} of {self.photos} photos ({percent(self.ood / self.photos)}) "
                 f"were called out of distribution; about {percent(1 - COVERAGE)} are to be "
                 "expected."
             )
         return "\n".join(lines)
 
-    def _strange(self) -> dict[str, Any] | None:
-        if self.strange is None or self.strange_interval is None:
+    def _ood_json(self) -> dict[str, Any] | None:
+        if self.ood is None or self.ood_interval is None:
             return None
         return {
             "images": self.photos,
-            "flagged": self.strange,
-            "share": self.strange / self.photos,
-            "interval": list(self.strange_interval),
+            "flagged": self.ood,
+            "share": self.ood / self.photos,
+            "interval": list(self.ood_interval),
             "expected": round(1 - COVERAGE, 6),
         }
 
@@ -108,35 +104,29 @@ class Assessment:
     evaluation: Evaluation
     honesty: CalibrationReport
     right: NDArray[np.bool_]
-    """Which of the photos, in their order, it names rightly."""
+    """Which of the photos, in their order, it predicts correctly."""
 
 
 def honesty_of(
     trust: Trust | None,
     logits: NDArray[np.floating],
     labels: NDArray[np.integer],
-    strange: NDArray[np.bool_] | None,
+    ood: NDArray[np.bool_] | None,
     rule: SelectiveRule | None = None,
     groups: NDArray[np.integer] | None = None,
 ) -> CalibrationReport:
     """What a classifier's probabilities and its "unknown" come to on labelled photos.
 
-    Args:
-        trust: What held-out photos said of it.
-        logits: `n k`, as the network gave them.
-        labels: `n`.
-        strange: `n`, which photos it calls out of distribution.
-        rule: Which photos it answers, where abstaining is asked for.
-        groups: `n`; None: each photo stands for itself.
+    Logits `n k` are as the network gave them; with a rule it may abstain.
     """
-    probabilities = softmax(logits, 1.0 if trust is None else trust.temperature)
+    probabilities = softmax(logits, temperature_of(trust))
     return CalibrationReport(
         None if trust is None else trust.temperature,
         reliability(probabilities, labels, groups),
         len(labels),
-        None if strange is None else int(strange.sum()),
-        None if strange is None else accuracy_interval(strange, groups),
-        None if rule is None else applied(rule, probabilities, labels, strange, groups),
+        None if ood is None else int(ood.sum()),
+        None if ood is None else accuracy_interval(ood, groups),
+        None if rule is None else applied(rule, probabilities, labels, ood, groups),
     )
 
 
@@ -172,7 +162,7 @@ folds (0.900 to 0.940, standard deviation 0.028).
 
     @property
     def photos(self) -> int:
-        """Of all folds."""
+        """Photos of all folds."""
         return sum(fold.photos for fold in self.folds)
 
     @property
@@ -204,13 +194,7 @@ def crossed(
     folds: NDArray[np.integer],
     groups: NDArray[np.integer] | None = None,
 ) -> CrossValidation:
-    """Hits by fold.
-
-    Args:
-        right: `n`, whether each photo was classified correctly.
-        folds: `n`, the fold of each.
-        groups: `n`; None: each photo stands for itself.
-    """
+    """Hits by fold."""
     parts = [right[folds == fold] for fold in np.unique(folds)]
     return CrossValidation(
         tuple(Fold(len(part), int(part.sum())) for part in parts), accuracy_interval(right, groups)
@@ -229,9 +213,9 @@ class Diagnostics:
 
     def to_json(self) -> dict[str, Any]:
         """Five keys of `train --json`; see docs/json.md."""
-        untold = {"calibration": None, "ood": None, "abstain": None}
+        unknown = {"calibration": None, "ood": None, "abstain": None}
         return {
-            **(untold if self.honesty is None else self.honesty.to_json()),
+            **(unknown if self.honesty is None else self.honesty.to_json()),
             "kfold": self.kfold and self.kfold.to_json(),
             "learning_curve": self.learning_curve and self.learning_curve.to_json(),
         }
@@ -268,12 +252,12 @@ def temperature_of(trust: Trust | None) -> float:
 
 def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
     """Which images are out of distribution, by their rows; None if that is not known."""
-    known = None if trust is None else trust.familiar
+    known = None if trust is None else trust.ood_detector
     if known is None:
         return None
     parts = spans(len(rows), JUDGED_AT_ONCE)
     some = (RowSubset(rows, range(part.start, part.stop)) for part in parts)
-    found = [known.is_strange(pooled(each).numpy()) for each in some]
+    found = [known.is_ood(pooled(each).numpy()) for each in some]
     return np.concatenate([np.empty(0, np.bool_), *found])
 
 
@@ -282,26 +266,17 @@ def trust_from(
 ) -> Trust | None:
     """What held-out images say of a network; None, which is noted, where none was held out.
 
-    Args:
-        train: The images that it was fitted to.
-        held_out: What it says of images that it has not learned from.
-        rows: The rows for judging of the training images.
-        reporter: Told what the user should know, and how far the work is.
+    `rows` are those that the training images are judged by.
     """
     if held_out is None:
         reporter.note("Its probabilities are not calibrated: no photo was held out of training.")
         return None
-    answered = rows if held_out.rows is None else held_out.rows
-    places = np.arange(len(answered)) if held_out.positions is None else held_out.positions
-    images = HeldOutImages(
-        held_out.logits.numpy(),
-        held_out.labels,
-        held_out.groups,
-        held_out.positions,
-        lambda some: _pooled(answered, places[some]),
-    )
     return learned_trust(
-        images, train.targets, train.group_numbers, lambda some: _pooled(rows, some)
+        held_out,
+        train.targets,
+        train.group_numbers,
+        partial(_pooled, rows),
+        None if held_out.rows is None else partial(_pooled, held_out.rows),
     )
 
 

@@ -33,7 +33,7 @@ TOLERATED = 4
 """Errors that the first test tolerates, if half of the images are enough for that: a sequence that
 began where no error is allowed would often end at once by bad luck."""
 STEP = 1.03
-"""By how much the number of images grows from one test to the next."""
+"""Factor by which the number of images grows from one test to the next."""
 NEVER = 2.0
 """A threshold that no confidence reaches."""
 UNSURE, OOD = "too unsure", "out of distribution"
@@ -59,9 +59,9 @@ of 500 held-out images, 0.9 % of them wrong
     photos: int
     """Held-out images that the threshold was read off."""
     answered: int
-    """Of these."""
+    """Images among them that are answered."""
     wrong: int
-    """Of these."""
+    """Answered images that are wrong."""
 
     @property
     def coverage(self) -> float:
@@ -71,11 +71,8 @@ of 500 held-out images, 0.9 % of them wrong
     def reasons(
         self, probabilities: NDArray[np.floating], ood: NDArray[np.bool_] | None
     ) -> list[str | None]:
-        """Why each image is unknown; None of an image that is answered.
-
-        Args:
-            probabilities: `n k`, calibrated.
-            ood: `n`, whether it is out of distribution; None where that is not known.
+        """Why each image is unknown, by calibrated probabilities `n k`; None of one that is
+        answered.
 
         Example:
             >>> rule = SelectiveRule(0.02, threshold=0.7, photos=500, answered=450, wrong=4)
@@ -132,9 +129,9 @@ class SelectiveResult:
     photos: int
     answered: int
     wrong: int
-    """Of the answered."""
+    """Answered images that are wrong."""
     ood: int
-    """Of the others, those that are out of distribution."""
+    """Images that are not answered because they are out of distribution."""
     interval: tuple[float, float] | None
     """The 95 % interval of the error; None if nothing is answered."""
 
@@ -184,13 +181,8 @@ def fit_rule(
     """The rule that answers most images while its error on new ones is, with 90 % confidence, at
     most the target.
 
-    Args:
-        target_error: For example 0.02.
-        confidence: `n`, the probability of the predicted class, of images that the classifier was
-            not fitted to.
-        wrong: `n`, whether the predicted class is wrong.
-        ood: `n`, whether an image is out of distribution: then it is not answered. None: none is.
-        groups: `n`; None: each image stands for itself.
+    `confidence` is the probability of the predicted class of images that the classifier was not
+    fitted to, and `wrong` whether that class is wrong. Images out of distribution are not answered.
 
     Example:
         >>> confidence = np.array([0.99] * 300 + [0.6] * 9)
@@ -237,15 +229,7 @@ def applied(
     ood: NDArray[np.bool_] | None = None,
     groups: NDArray[np.integer] | None = None,
 ) -> SelectiveResult:
-    """What a rule comes to on labelled images.
-
-    Args:
-        rule: As it is applied to new images.
-        probabilities: `n k`, calibrated.
-        labels: `n`.
-        ood: `n`, whether each is out of distribution; None where that is not known.
-        groups: `n`; None: each image stands for itself.
-    """
+    """What a rule comes to on labelled images, by their calibrated probabilities `n k`."""
     reasons = rule.reasons(probabilities, ood)
     answered = np.array([why is None for why in reasons], np.bool_)
     wrong = (probabilities.argmax(1) != labels)[answered]

@@ -1,13 +1,10 @@
-"""A network that is compared: one trunk gives all its stages, and each gets a probe.
+"""A network that is compared: one trunk gives all its stages, and each gets a probe and two scores.
 
-What the features of one stage are worth: a probe, and two scores that need none.
-
-How long a trunk takes up to each of its outputs, and how that is remembered.
+How long the trunk takes up to each stage is measured, and remembered beside it.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,8 +23,7 @@ from budwood.features.rows import IN_MEMORY, RowSource, RowSubset
 from budwood.features.trunks import remember, remembered
 from budwood.images.depth import Depth
 from budwood.intervals import accuracy_interval
-from budwood.learning.cross_validation import cross_validated
-from budwood.learning.probe import Probe
+from budwood.learning.probe import Probe, cross_validated
 from budwood.learning.streaming import FeatureRows
 from budwood.models.building import build
 from budwood.models.candidates import Candidate, published_file
@@ -36,7 +32,7 @@ from budwood.models.constructing import choose
 from budwood.models.info import preprocessing_of, set_depth
 from budwood.models.prepared import Prepared
 from budwood.reporter import Reporter
-from budwood.surgery.stages import Stages, before, stages_of
+from budwood.surgery.stages import Stage, Stages, before, stages_of
 from budwood.tensors import Labels
 
 TIMES = "stage-times.json"
@@ -95,53 +91,37 @@ PHOTOS_OF_SCORES = 5000
 """Photos by which LogME and the H-score are computed at most: they take a decomposition."""
 
 
-@dataclass(frozen=True, eq=False)
-class StageScore:
-    """What the features of a stage came to."""
-
-    right: NDArray[np.bool_]
-    """Which photos the probe gets right while they are held out."""
-    top1: float
-    interval: tuple[float, float]
-    balanced_accuracy: float
-    penalty: float
-    fit_seconds: float
-    logme: float
-    h_score: float
-
-
-def judge_stage(
+def _compared(
+    stage: Stage,
+    seconds: float,
     rows: RowSource,
     labels: Labels,
     classes: int,
     config: Probe,
-    groups: NDArray[np.integer] | None = None,
-) -> StageScore:
-    """A probe on one stage, cross-validated, and what two scores say of its features.
-
-    Args:
-        rows: One tensor `n d`.
-        labels: `n`.
-        classes: Outputs of the probe.
-        config: Folds and seed.
-        groups: `n`, images of one group are held out together; None: each stands for itself.
-    """
+    groups: NDArray[np.integer] | None,
+) -> ComparedStage:
+    """A probe on one stage, cross-validated, and what two scores say of its features."""
     truth = labels.numpy()
     started = time.perf_counter()
     probe = cross_validated(rows, labels, classes, config, groups)
-    took = time.perf_counter() - started
+    fit_seconds = time.perf_counter() - started
     right = probe.logits.argmax(1).numpy() == truth
     some = _spread(truth, PHOTOS_OF_SCORES)
     seen = spectrum(rows.take(some.tolist())[0].float().numpy(), truth[some])
-    return StageScore(
-        right,
-        float(right.mean()),
-        accuracy_interval(right, groups),
-        fmean(float(right[truth == k].mean()) for k in np.unique(truth)),
-        probe.penalty,
-        took,
-        logme(seen, truth[some]),
-        h_score(seen, truth[some]),
+    return ComparedStage(
+        name=stage.name,
+        width=stage.width,
+        macs=stage.macs,
+        memory=stage.memory,
+        seconds=seconds,
+        top1=float(right.mean()),
+        interval=accuracy_interval(right, groups),
+        balanced_accuracy=fmean(float(right[truth == k].mean()) for k in np.unique(truth)),
+        penalty=probe.penalty,
+        logme=logme(seen),
+        h_score=h_score(seen),
+        fit_seconds=fit_seconds,
+        right=right,
     )
 
 
@@ -203,25 +183,10 @@ class StagedNetwork:
         results = []
         rows = self._rows(gathered, positions)
         for stage, of_stage, seconds in zip(self._stages.stages, rows, times, strict=True):
-            judged = judge_stage(of_stage, labels, len(train.classes), config, groups)
-            reporter.note(f"  {stage.name}: top-1 {judged.top1:.3f}")
-            results.append(
-                ComparedStage(
-                    name=stage.name,
-                    width=stage.width,
-                    macs=stage.macs,
-                    memory=stage.memory,
-                    seconds=seconds,
-                    top1=judged.top1,
-                    interval=judged.interval,
-                    balanced_accuracy=judged.balanced_accuracy,
-                    penalty=judged.penalty,
-                    logme=judged.logme,
-                    h_score=judged.h_score,
-                    fit_seconds=judged.fit_seconds,
-                    right=judged.right,
-                )
-            )
+            classes = len(train.classes)
+            result = _compared(stage, seconds, of_stage, labels, classes, config, groups)
+            reporter.note(f"  {stage.name}: top-1 {result.top1:.3f}")
+            results.append(result)
         return ComparedNetwork(
             self._model,
             self._weights,
@@ -238,7 +203,7 @@ class StagedNetwork:
         return [RowSubset(gathered.rows, positions, [i]) for i in range(len(self._stages.stages))]
 
     def _seconds(self, gathered: FeatureSet) -> tuple[float, ...]:
-        """Of one photo up to each stage: measured for the whole, shared as torch shares it."""
+        """Seconds for one photo up to each stage: the whole is measured, its shares are torch's."""
         choice = self._gatherer.choice
         engine = trust_name(choice.spec)
         known = engine and kept_times(choice.trunk_key, engine)

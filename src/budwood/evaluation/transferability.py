@@ -39,13 +39,16 @@ class Spectrum:
 
 
 def spectrum(features: NDArray[np.floating], labels: NDArray[np.integer]) -> Spectrum:
-    """The principal directions of features, and the labels as they see them.
-
-    Args:
-        features: `n d`, as they are: no normalisation is needed.
-        labels: `n`.
-    """
-    x, present = _checked(features, labels)
+    """The principal directions of features `n d`, as they are, and the labels as they see them."""
+    present = np.unique(labels)
+    if features.ndim != 2 or len(features) != len(labels) or len(features) < 2:
+        raise DataError(
+            f"Features of shape {features.shape} and {len(labels)} labels cannot be judged.",
+            expected="There must be one row and one label a photo, and at least two photos.",
+        )
+    if len(present) < 2:
+        raise DataError("Features are judged by how they tell classes apart: two are needed.")
+    x = features.astype(np.float64)
     is_class = (labels[:, None] == present).astype(np.float64)  # n k
     given = np.column_stack([is_class, np.ones(len(x))])
     is_tall = x.shape[0] >= x.shape[1]
@@ -59,21 +62,16 @@ def spectrum(features: NDArray[np.floating], labels: NDArray[np.integer]) -> Spe
     return Spectrum(squares, seen[:, :-1], seen[:, -1], is_class.sum(0))
 
 
-def logme(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.integer]) -> float:
+def logme(seen: Spectrum) -> float:
     """The logarithm of maximum evidence, a photo and class: higher is better.
 
     For each class, how probable its indicator is under Bayesian linear regression on the features,
     at the best precisions of weights and noise.
 
-    Args:
-        features: `n d`, or their spectrum.
-        labels: `n`.
-
     Reference: You et al., "LogME: Practical Assessment of Pre-trained Models for Transfer
     Learning", ICML 2021. Their fixed point is replaced by a search in one dimension, which also
     holds where the features can say every label exactly.
     """
-    seen = features if isinstance(features, Spectrum) else spectrum(features, labels)
     n, squares, along = seen.photos, seen.squares, seen.along**2
     constant = n * (np.log(n) - 1 - np.log(2 * np.pi))
     across = np.maximum(seen.sizes - along.sum(0), 1e-12 * seen.sizes) * (len(squares) < n)
@@ -106,20 +104,15 @@ def _least(
     return min(float(found.fun), tried[best])
 
 
-def h_score(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.integer]) -> float:
+def h_score(seen: Spectrum) -> float:
     """How much of the features' spread lies between classes: higher is better, at most `k - 1`.
 
     The trace of the inverse covariance of the features times the covariance of their class means.
     With no more photos than features it is always `k - 1`, and says nothing.
 
-    Args:
-        features: `n d`, or their spectrum.
-        labels: `n`.
-
     Reference: Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer
     Learning", ICIP 2019.
     """
-    seen = features if isinstance(features, Spectrum) else spectrum(features, labels)
     # It is what of the classes' indicators, scaled to length 1, lies in the span of the centred
     # features: that of the features and a column of ones, less the latter.
     inside = (seen.along**2).sum(0)
@@ -127,17 +120,3 @@ def h_score(features: NDArray[np.floating] | Spectrum, labels: NDArray[np.intege
     if missing > 1e-6 * seen.photos:  # ones are not in the span of the features themselves
         inside = inside + (seen.sizes - seen.level @ seen.along) ** 2 / missing
     return float((inside / seen.sizes - seen.sizes / seen.photos).sum())
-
-
-def _checked(
-    features: NDArray[np.floating], labels: NDArray[np.integer]
-) -> tuple[NDArray[np.float64], NDArray[np.integer]]:
-    present = np.unique(labels)
-    if features.ndim != 2 or len(features) != len(labels) or len(features) < 2:
-        raise DataError(
-            f"Features of shape {features.shape} and {len(labels)} labels cannot be judged.",
-            expected="There must be one row and one label a photo, and at least two photos.",
-        )
-    if len(present) < 2:
-        raise DataError("Features are judged by how they tell classes apart: two are needed.")
-    return features.astype(np.float64), present

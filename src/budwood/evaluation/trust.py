@@ -9,7 +9,7 @@ capsule; nothing here needs torch.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.evaluation.calibration import fit_temperature, softmax
-from budwood.evaluation.ood import FittedOODDetector, OODDetector, fit_familiar
+from budwood.evaluation.ood import OODDetector, fit_ood_detector
 from budwood.evaluation.selective import SelectiveRule, fit_rule
+
+if TYPE_CHECKING:
+    from budwood.learning.fitting import HeldOutLogits
 
 MOST = 20_000
 """Held-out photos that are kept in a capsule."""
 MOST_FEATURES = 2**24
-"""Features, of all photos together, from which it is learned what is familiar."""
+"""Features, of all photos together, from which the OOD detector is fitted."""
 PREFIX = "trust."
 """What the names of its tensors in a capsule begin with."""
 
@@ -55,7 +58,7 @@ class Trust:
     """`n`, of held-out photos, calibrated."""
     wrong: NDArray[np.bool_]
     """`n`, whether the classifier was wrong there."""
-    familiar: OODDetector | None = None
+    ood_detector: OODDetector | None = None
     """Where the training photos lie; None where that is not known."""
     ood: NDArray[np.bool_] | None = None
     """`n`, whether each held-out photo is called out of distribution; None where that is not
@@ -78,10 +81,10 @@ class Trust:
             "confidence": self.confidence,
             "wrong": self.wrong.astype(np.uint8),
         }
-        if self.familiar is not None:
-            found["means"] = self.familiar.means
-            found["axes"] = self.familiar.axes
-            found["deviations"] = self.familiar.deviations
+        if self.ood_detector is not None:
+            found["means"] = self.ood_detector.means
+            found["axes"] = self.ood_detector.axes
+            found["deviations"] = self.ood_detector.deviations
         if self.ood is not None:
             found["ood"] = self.ood.astype(np.uint8)
         if self.groups is not None:
@@ -90,7 +93,7 @@ class Trust:
 
     def to_json(self) -> dict[str, Any]:
         """The parts that are numbers, as they stand in a capsule."""
-        known = self.familiar
+        known = self.ood_detector
         return {
             "temperature": self.temperature,
             "rest": known and known.rest,
@@ -106,80 +109,61 @@ class Trust:
             return arrays[f"{PREFIX}{name}"]
 
         has_ood, has_groups = (f"{PREFIX}{name}" in arrays for name in ("ood", "groups"))
-        familiar = None
+        detector = None
         if about["limit"] is not None:
             parts = part("means"), part("axes"), part("deviations")
-            familiar = OODDetector(*parts, about["rest"], about["limit"])
+            detector = OODDetector(*parts, about["rest"], about["limit"])
         return cls(
             float(about["temperature"]),
             part("confidence"),
             part("wrong").astype(bool),
-            familiar,
+            detector,
             part("ood").astype(bool) if has_ood else None,
             part("groups") if has_groups else None,
         )
 
 
-@dataclass(frozen=True)
-class HeldOutImages:
-    """Images that a classifier has not learned from, and what it says to them."""
-
-    logits: NDArray[np.floating]
-    """`n k`."""
-    labels: NDArray[np.integer]
-    groups: NDArray[np.integer] | None
-    positions: NDArray[np.integer] | None
-    """Which of the training photos they are; None if they are others."""
-    features_of: Features
-    """By position among themselves."""
-
-
 def learned_trust(
-    held_out: HeldOutImages,
+    held_out: "HeldOutLogits",
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None,
     features_of: Features,
+    features_of_held_out: Features | None = None,
 ) -> Trust:
     """What held-out images and the features of the training images say of a classifier.
 
-    Args:
-        held_out: Images that it has not learned from.
-        labels: `m`, the classes of the training photos.
-        groups: `m`; None: each stands for itself.
-        features_of: Of the training photos.
+    Labels and groups are those of the training images. Held-out images that are no training
+    images come with a way to their own features.
     """
-    temperature = fit_temperature(held_out.logits, held_out.labels, held_out.groups)
+    logits = np.asarray(held_out.logits)
+    temperature = fit_temperature(logits, held_out.labels, held_out.groups)
     kept = _spread(len(held_out.labels), MOST)
-    probabilities = softmax(held_out.logits[kept], temperature)
+    probabilities = softmax(logits[kept], temperature)
     width = features_of(np.zeros(1, np.int64)).shape[1]
     some = _spread(len(labels), max(2, MOST_FEATURES // width))
-    fit = fit_familiar(features_of(some), labels[some], None if groups is None else groups[some])
+    fit = fit_ood_detector(
+        features_of(some), labels[some], None if groups is None else groups[some]
+    )
+    if features_of_held_out is not None:
+        distances = fit.detector.distance(features_of_held_out(kept))
+    else:
+        assert held_out.positions is not None
+        # From what they took no part in, where that is known.
+        positions = held_out.positions[kept]
+        of_training = np.full(len(labels), np.nan)
+        of_training[some] = fit.distances
+        distances = of_training[positions]
+        rest = np.isnan(distances)
+        if rest.any():
+            distances[rest] = fit.detector.distance(features_of(positions[rest]))
     return Trust(
         temperature,
         probabilities.max(1).astype(np.float32),
         probabilities.argmax(1) != held_out.labels[kept],
-        fit.familiar,
-        _distances(held_out, kept, some, fit) > fit.familiar.limit,
+        fit.detector,
+        distances > fit.detector.limit,
         None if held_out.groups is None else held_out.groups[kept].astype(np.int32),
     )
-
-
-def _distances(
-    held_out: HeldOutImages,
-    kept: NDArray[np.int64],
-    some: NDArray[np.int64],
-    fit: FittedOODDetector,
-) -> NDArray[np.float64]:
-    """Of the held-out images that are kept, from what they took no part in where that is known."""
-    known = dict(zip(some.tolist(), fit.distances.tolist(), strict=True))
-    positions = [None] * len(kept)
-    if held_out.positions is not None:
-        positions = held_out.positions[kept].tolist()
-    found = np.array([known.get(position, np.nan) for position in positions])
-    rest = np.flatnonzero(np.isnan(found))
-    if len(rest):
-        found[rest] = fit.familiar.distance(held_out.features_of(kept[rest]))
-    return found
 
 
 def rule_of(

@@ -9,8 +9,7 @@ from budwood.data.splits import Split
 from budwood.data.splitting import can_be_held_out, make_folds, rare_classes
 from budwood.errors import ConfigError
 from budwood.features.rows import RowSource, RowSubset
-from budwood.learning.fitting import require_readable
-from budwood.learning.held_out import answers_after_training
+from budwood.learning.fitting import answers_after_training, require_readable
 from budwood.learning.plan import Plan
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.streaming import spans
@@ -109,4 +108,4 @@ def _answers_after_solving(
     own = None if groups is None else groups[seen]
     solved = fit_probe(rows, labels[seen], layer.out_features, config, bias, own)
     parts = [features.take(out[part].tolist())[0] for part in spans(len(out), ANSWERED_AT_ONCE)]
-    return torch.cat([part.float() @ solved.weight.T + solved.bias for part in parts])
+    return torch.cat([solved.logits(part) for part in parts])

@@ -5,8 +5,6 @@ of all problems. The variables are scaled by the expected curvature along the pr
 the rows, so that every problem is nearly round and few steps are needed.
 
 Reference: Nocedal & Wright, "Numerical Optimization", algorithms 7.4 and 3.1.
-
-The principal axes of features, along which a logistic regression is nearly round.
 """
 
 from collections import deque
@@ -60,8 +58,25 @@ class Basis:
         return columns if self.span is None else columns @ self.span.T
 
 
+@dataclass(frozen=True)
+class LabelledRows:
+    """Standardised features of known classes, and the shape of the layer that is fitted to them."""
+
+    blocks: Blocks
+    labels: Labels
+    k: int
+    """Classes."""
+    bias: bool = True
+    """False keeps the bias at 0."""
+
+    @cached_property
+    def axes(self) -> Basis:
+        """Their principal axes."""
+        return axes_of(self.blocks)
+
+
 def axes_of(blocks: Blocks) -> Basis:
-    """The axes of standardised features.
+    """The principal axes of standardised features.
 
     They only set the pace at which the optimum is reached, not where it is. So float32 and, where
     there are very many rows, evenly spread ones of them will do.
@@ -119,36 +134,22 @@ class Regressions:
     are in the same proportion, and its answers as sharp, as with all.
     """
 
-    def __init__(
-        self, axes: Basis, labels: Labels, k: int, shares: Tensor, bias: bool, dtype: torch.dtype
-    ) -> None:
-        """Nothing is computed yet.
-
-        Args:
-            axes: The rows.
-            labels: `n`, one class a row.
-            k: Classes.
-            shares: `p n`; 0 leaves a row out.
-            bias: False keeps the bias at 0.
-            dtype: Float32, or float64 for an optimum to the last digit.
-        """
-        self._axes, self._labels, self._bias, self._dtype = axes.to(dtype), labels, bias, dtype
-        self._shares = shares.to(dtype)
+    def __init__(self, rows: LabelledRows, shares: Tensor, dtype: torch.dtype) -> None:
+        """Shares are `p n`; 0 leaves a row out. Float64 is for an optimum to the last digit."""
+        self._axes, self._labels, self._bias = rows.axes.to(dtype), rows.labels, rows.bias
+        self._dtype, self._shares = dtype, shares.to(dtype)
         self._count = self._shares.sum(1).view(-1, 1, 1)
-        self._part = self._count / max(1, len(labels))
-        self._even = (1 - 1 / k) / k  # curvature of cross entropy where all classes are as likely
-        self.shape = (len(shares), k, axes.blocks.width + 1)
+        self._part = self._count / max(1, len(rows.labels))
+        self._even = (1 - 1 / rows.k) / rows.k  # curvature where all classes are as likely
+        self.shape = (len(shares), rows.k, rows.axes.blocks.width + 1)
 
     def minimise(
         self, penalty: float, start: Tensor | None, tolerance: float, steps: int
     ) -> Tensor:
-        """The optimum of each problem.
+        """The optimum of each problem from `start`, or from zero.
 
-        Args:
-            penalty: L2 penalty on the columns, of all rows.
-            start: Where to begin; None: at zero.
-            tolerance: Stop where every gradient is this small a part of that at zero.
-            steps: At most this many.
+        It stops where every gradient is as small a part of that at zero as the tolerance, or
+        after so many steps.
         """
         scale = self._scale(penalty)
         begin = torch.zeros(self.shape) if start is None else start

@@ -21,7 +21,7 @@ from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.precision import Trial, pooled, trial_sample, try_int8
 from budwood.learning.probe import head_rows, probed_layer
-from budwood.learning.streaming import predict_logits, top1
+from budwood.learning.streaming import main_output, predict_logits, top1
 from budwood.models.info import info
 from budwood.models.prepared import Prepared
 from budwood.reporter import Reporter
@@ -46,6 +46,10 @@ class Grafts:
     row_bytes: int
     """Bytes of one photo's rows that it is judged by."""
 
+    def logits(self, rows: RowSource) -> Logits:
+        """What it answers to photos, from the rows that they are judged by."""
+        return predict_logits(self.judging, rows, self.row_bytes)
+
 
 class Plan:
     """The cuts of one network in its present state of freezing.
@@ -63,14 +67,9 @@ class Plan:
         solve: bool,
         reporter: Reporter,
     ) -> None:
-        """Trace and cut; nothing runs yet.
+        """Trace and cut a network that is frozen as it should be; nothing runs yet.
 
-        Args:
-            network: Frozen as it should be.
-            preprocessing: From file bytes to pixels.
-            extraction: Precision, device and store limit.
-            solve: Whether a linear head is to be solved rather than trained.
-            reporter: Told what the user should know, and how far the work is.
+        With `solve`, a linear head is solved rather than trained where that is possible.
         """
         settle_torch()
         prepared = Prepared(network, preprocessing)
@@ -107,14 +106,13 @@ class Plan:
         return self._made_for == _condition(self.network)
 
     @property
-    def graft(self) -> nn.Module:
-        """The part that trains, in train mode's form."""
-        return self._trained.graft
+    def grafts(self) -> Grafts:
+        """The part that trains."""
+        return Grafts(self._trained.graft, self._judged.graft, self._judged.row_bytes)
 
     def copied_grafts(self) -> Grafts:
         """Copies of the graft with its present weights."""
-        trained, judged = copy.deepcopy((self._trained.graft, self._judged.graft))
-        return Grafts(trained, judged, self._judged.row_bytes)
+        return copy.deepcopy(self.grafts)
 
     @property
     def frontier(self) -> str:
@@ -193,7 +191,7 @@ class Plan:
 
     def logits_of(self, rows: RowSource) -> Logits:
         """The same, from the rows alone."""
-        return predict_logits(self._judged.graft, rows, self._judged.row_bytes)
+        return self.grafts.logits(rows)
 
     def top1(self, gathered: FeatureSet, labels: Labels) -> float:
         """The share of photos that the network gets right, from their rows for judging."""
@@ -205,8 +203,7 @@ class Plan:
         engine = build_engine(self._judged.trunk, spec, pixels[:1], key)
         rows = tuple(torch.from_numpy(tensor) for tensor in engine.run(pixels))
         with torch.inference_mode():
-            output = self._judged.graft.eval()(rows)
-        return (output if isinstance(output, torch.Tensor) else output[0]).float()
+            return main_output(self._judged.graft.eval()(rows)).float()
 
     def rows_exactly(self, pixels: Pixels) -> RowSource:
         """The rows of a few decoded photos, as fp32 torch computes them."""
@@ -226,24 +223,18 @@ class Plan:
         return torch.from_numpy(np.concatenate(parts))
 
     def _sources(self, calibration: Calibration | None) -> "_RowSources":
-        def gatherer(of: Cut) -> FeatureExtractor:
+        def extractor(of: Cut) -> FeatureExtractor:
             return FeatureExtractor(
-                of,
-                self._preprocessing,
-                self._asked,
-                self.reporter,
-                calibration,
+                of, self._preprocessing, self._asked, self.reporter, calibration
             )
 
-        needed = frontier_keys(self._judged)
-        training = gatherer(self._trained)
-        if needed == training.choice.keys:
+        needed, training = frontier_keys(self._judged), extractor(self._trained)
+        known = training.choice.keys
+        if needed == known:
             return _RowSources(training, training)
-        if set(needed) <= set(training.choice.keys):
-            return _RowSources(
-                training, training, [training.choice.keys.index(key) for key in needed]
-            )
-        return _RowSources(training, gatherer(self._judged))
+        if set(needed) <= set(known):
+            return _RowSources(training, training, [known.index(key) for key in needed])
+        return _RowSources(training, extractor(self._judged))
 
     def _tried(self, gathered: FeatureSet) -> Features:
         """What the probe of a trial is fed with."""
@@ -291,8 +282,7 @@ class _AsTuple(nn.Module):
         self.network = network
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor]:
-        output = self.network(pixels)
-        return (output if isinstance(output, torch.Tensor) else output[0],)
+        return (main_output(self.network(pixels)),)
 
 
 def state_of(network: nn.Module) -> object:

@@ -1,10 +1,9 @@
-"""Whether a graft's convolutions are trained in bf16: only where it is faster, and agrees.
+"""Two trials of less precision: bf16 for a graft's convolutions, and int8 for a trunk's rows.
 
-A trial decides whether int8 rows are good enough: the probe itself is asked, on a sample.
-
-An engine's rows in int8 differ from fp32 by a third of the spread between photos and may still
-serve a probe as well, so agreement is no measure here; accuracy is. Both kinds of rows are judged
-on the same photos in the same folds, so that what they have in common cancels out.
+bf16 is used only where it is faster and its gradients agree. Rows in int8 differ from fp32 by a
+third of the spread between photos and may still serve a probe as well, so agreement is no measure
+of them; accuracy is. Both kinds of rows are judged on the same photos in the same folds, so that
+what they have in common cancels out.
 """
 
 import hashlib
@@ -26,9 +25,7 @@ from budwood.features.openvino import processor
 from budwood.features.rows import RowSource
 from budwood.files import home, whole_file
 from budwood.intervals import difference_interval
-from budwood.learning.cross_validation import cross_validated
-from budwood.learning.probe import Probe
-from budwood.learning.streaming import FeatureRows
+from budwood.learning.probe import Probe, cross_validated
 from budwood.reporter import Reporter
 from budwood.surgery.axes import place_axes
 from budwood.tensors import Features, Labels
@@ -147,8 +144,6 @@ def _restored(graft: nn.Module) -> Iterator[None]:
 
 ALLOWED_LOSS = 0.003
 """Top-1 that int8 may cost: 0.3 points."""
-PROBE = Probe()
-"""How the probes of a trial are fitted."""
 SAMPLE = 1000
 """Photos of a trial."""
 POOLED = 32
@@ -235,23 +230,12 @@ def try_int8(
     *,
     named: str,
     speed: float,
-    config: Probe = PROBE,
     groups: NDArray[np.integer] | None = None,
 ) -> Trial:
     """How well a probe does on int8 rows, beside one on the rows of another precision.
 
-    Each kind of rows has its own penalty; the folds are the same.
-
-    Args:
-        reference: One row a photo, in bf16 or fp32.
-        int8: The same photos in the same order.
-        labels: Their classes, 0 to `num_classes` - 1.
-        num_classes: Outputs of the probe.
-        named: The precision of `reference`.
-        speed: Photos a second in int8 over those of the reference.
-        config: How probes are fitted.
-        groups: Of each photo: those of one group are held out together; None: each stands for
-            itself.
+    Both are of the same photos in the same order, and in the same folds; each has its own
+    penalty. `speed` is photos a second in int8 over those of the reference.
     """
     if not len(reference) == len(int8) == len(labels):
         raise DataError(
@@ -260,7 +244,10 @@ def try_int8(
             expected="They must be of the same photos.",
         )
     before, after = (
-        _held_out_hits(rows, labels, num_classes, config, groups) for rows in (reference, int8)
+        (
+            cross_validated(rows, labels, num_classes, Probe(), groups).logits.argmax(1) == labels
+        ).numpy()
+        for rows in (reference, int8)
     )
     return Trial(
         photos=len(labels),
@@ -282,7 +269,9 @@ def trial_sample(labels: Labels, size: int = SAMPLE, seed: int = 0) -> list[int]
         >>> [int((labels[sample] == k).sum()) for k in (0, 1)]
         [8, 2]
     """
-    order = _by_class(labels.cpu().numpy(), seed)
+    known = labels.cpu().numpy()
+    shuffled = np.random.default_rng(seed).permutation(len(known))
+    order = shuffled[np.argsort(known[shuffled], kind="stable")]  # class after class
     size = min(size, len(order))
     return sorted(int(order[i * len(order) // size]) for i in range(size))
 
@@ -308,21 +297,3 @@ def pooled(rows: RowSource) -> Features:
 def _flat(tensor: torch.Tensor, feature_axis: int | None) -> Features:
     places = place_axes(tensor.dim(), feature_axis)
     return tensor.mean(places) if places else tensor.reshape(len(tensor), -1)
-
-
-def _held_out_hits(
-    features: Features,
-    labels: Labels,
-    k: int,
-    config: Probe,
-    groups: NDArray[np.integer] | None,
-) -> NDArray[np.bool_]:
-    """For each photo, whether the probe that has not seen it gets it right."""
-    answers = cross_validated(FeatureRows(features), labels, k, config, groups).logits
-    return (answers.argmax(1) == labels).numpy()
-
-
-def _by_class(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """All positions, class after class, shuffled within each."""
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    return shuffled[np.argsort(labels[shuffled], kind="stable")]

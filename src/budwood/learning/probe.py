@@ -2,15 +2,12 @@
 
     on standardised features, minimise over W, b:  sum of cross entropies + (penalty / 2) * |W|^2
 
-The penalty is chosen by cross-validation on the training features (`penalties.py`). Three facts
-make that fast. In the principal axes of the features the curvature of the loss is nearly diagonal
-and known beforehand (`axes.py`). All folds are solved side by side, as columns of one product with
-the same features (`minimising.py`), and each penalty starts where the last one ended. And single
-precision is enough to compare penalties: only the last steps to the optimum are in float64.
-
-Features are read a block of rows at a time (`blocks.py`), so that they may be larger than memory.
-
-The linear layer at the end of a network that is solved rather than trained, and its input.
+The penalty is chosen by cross-validation on the training features (`regularisation.py`). Three
+facts make that fast. In the principal axes of the features the curvature of the loss is nearly
+diagonal and known beforehand. All folds are solved side by side, as columns of one product with the
+same features (`lbfgs.py`), and each penalty starts where the last one ended. And single precision
+is enough to compare penalties: only the last steps to the optimum are in float64. Features are read
+a block of rows at a time (`streaming.py`), so that they may be larger than memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,12 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from budwood.data.splitting import make_folds
+from budwood.data.splitting import can_be_held_out, make_folds
 from budwood.display import displayed
 from budwood.errors import DataError
 from budwood.features.rows import IN_MEMORY, Axes, LiveRows, RowSource, RowSubset
 from budwood.fields import Checked, setting
-from budwood.learning.lbfgs import Basis, Regressions, axes_of
+from budwood.learning.lbfgs import LabelledRows, Regressions
 from budwood.learning.regularisation import (
     Candidate,
     HeldOutAnswers,
@@ -37,7 +34,6 @@ from budwood.learning.regularisation import (
 )
 from budwood.learning.streaming import (
     BLOCK_BYTES,
-    Blocks,
     FeatureRows,
     predict_logits,
     standardised,
@@ -88,12 +84,28 @@ class FittedProbe:
         """Top-1 of the chosen penalty on features it was not fitted to; None if none was tried."""
         return next((c["top1"] for c in self.candidates if c["l2_strength"] == self.penalty), None)
 
+    def logits(self, features: Features) -> Logits:
+        """The logits of raw features."""
+        return features.float() @ self.weight.T + self.bias
+
     def write_to(self, layer: nn.Linear) -> None:
         """Put the solution into a linear layer of a network."""
         with torch.no_grad():
             layer.weight.copy_(self.weight)
             if layer.bias is not None:
                 layer.bias.copy_(self.bias)
+
+
+@dataclass(frozen=True)
+class CrossValidatedLogits:
+    """What a probe says of photos that are held out in turn."""
+
+    logits: Logits
+    """`n k`, log-probabilities."""
+    folds: NDArray[np.int64]
+    """Which part each photo was held out with."""
+    penalty: float
+    """Chosen as for a head that is fitted."""
 
 
 def fit_probe(
@@ -106,7 +118,7 @@ def fit_probe(
 ) -> FittedProbe:
     """The linear classifier of least regularised loss on these features; no randomness in it.
 
-    Memory beside the features: what `blocks.py` keeps of them, at most 128 MB, one block, and a
+    Memory beside the features: what `streaming.py` keeps of them, at most 128 MB, one block, and a
     few times the weights.
 
     Args:
@@ -127,19 +139,15 @@ def fit_probe(
         >>> (x @ probe.weight.T + probe.bias).argmax(1).tolist()
         [0, 0, 1, 1]
     """
-    y = labels.detach().cpu()
-    blocks = blocks_for(features, y, num_classes, bias)
-    axes = axes_of(blocks)
+    rows = labelled_rows(features, labels, num_classes, bias)
     choice, penalty = None, config.penalty
     if penalty is None:
-        folds = make_folds(y.numpy(), config.folds, groups=groups, seed=config.seed)
-        choice = choose_penalty(axes, y, num_classes, folds, bias, blocks.width, groups)
+        folds = make_folds(rows.labels.numpy(), config.folds, groups=groups, seed=config.seed)
+        choice = choose_penalty(rows, folds, groups)
         penalty = choice.penalty
-    w, loss = _optimum(
-        axes, y, num_classes, penalty, None if choice is None else choice.start, bias
-    )
-    weight = axes.weights(w[:, :-1]) / blocks.scale  # k d
-    offset = w[:, -1] - weight @ blocks.centre
+    w, loss = _optimum(rows, penalty, None if choice is None else choice.start)
+    weight = rows.axes.weights(w[:, :-1]) / rows.blocks.scale  # k d
+    offset = w[:, -1] - weight @ rows.blocks.centre
     return FittedProbe(
         weight.float(),
         offset.float(),
@@ -160,51 +168,87 @@ def held_out_logits(
 ) -> Logits:
     """What each photo gets from a probe that was fitted to the other folds: log-probabilities.
 
-    Each probe has the part of the penalty that it has of the rows, so that it is as sharp as one of
-    all rows.
-
-    All folds are fitted side by side. Features are standardised with all rows; labels of a fold
-    are seen by no probe that answers for it.
-
-    Args:
-        features: As in `fit_probe`.
-        labels: Likewise.
-        num_classes: Outputs of the layer.
-        folds: `n`, a fold for each row, at least two; see `make_folds`.
-        penalty: That of a probe fitted to all rows, or any other.
-        bias: False for a layer without one.
+    All folds are fitted side by side. Each probe has the part of the penalty that it has of the
+    rows, so that it is as sharp as one of all rows. Features are standardised with all rows;
+    labels of a fold are seen by no probe that answers for it.
     """
-    y = labels.detach().cpu()
-    blocks = blocks_for(features, y, num_classes, bias)
-    numbers = np.unique(folds)
-    if len(numbers) < 2:
-        raise DataError(f"Photos are held out in turn, and there are {len(numbers)} folds.")
-    return answers_at(axes_of(blocks), y, num_classes, folds, penalty, bias)
+    numbers = len(np.unique(folds))
+    rows = labelled_rows(features, labels, num_classes, bias)
+    if numbers < 2:
+        raise DataError(f"Photos are held out in turn, and there are {numbers} folds.")
+    return answers_at(rows, folds, penalty)
 
 
-def blocks_for(features: Features | RowSource, y: Labels, k: int, bias: bool) -> Blocks:
-    """Standardised features in blocks of a size that suits `k` classes."""
+def folds_to_hold_out(
+    labels: NDArray[np.integer],
+    groups: NDArray[np.integer] | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+) -> NDArray[np.int64]:
+    """The folds in which these photos are held out in turn; raise if they cannot be."""
+    found = make_folds(labels, folds, groups=groups, seed=seed)
+    if not can_be_held_out(labels, found):
+        classes = len(np.unique(labels))
+        raise DataError(
+            f"{len(labels)} photos of {classes} classes cannot be held out in turn.",
+            expected="Two classes must have two training photos each, at least"
+            + (", that do not belong together." if groups is not None else "."),
+            next="Add photos.",
+        )
+    return found
+
+
+def cross_validated(
+    features: Features | RowSource,
+    labels: Labels,
+    k: int,
+    config: Probe,
+    groups: NDArray[np.integer] | None = None,
+) -> CrossValidatedLogits:
+    """What the probe of each fold says of the photos of that fold; none is fitted to all photos.
+
+    Features are read, and their axes found, once for the choice of the penalty and the answers.
+    They are standardised with all rows; labels of a fold are seen by no probe that answers for it.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
+        >>> labels = torch.tensor([0, 0, 0, 1, 1, 1])
+        >>> cross_validated(x, labels, 2, Probe(folds=3)).logits.argmax(1).tolist()
+        [0, 0, 0, 1, 1, 1]
+    """
+    folds = folds_to_hold_out(labels.numpy(), groups, config.folds, config.seed)
+    rows = labelled_rows(features, labels, k)
+    penalty, start = config.penalty, None
+    if penalty is None:
+        choice = choose_penalty(rows, folds, groups)
+        penalty, start = choice.penalty, choice.start
+    return CrossValidatedLogits(answers_at(rows, folds, penalty, start), folds, penalty)
+
+
+def labelled_rows(
+    features: Features | RowSource, labels: Labels, k: int, bias: bool = True
+) -> LabelledRows:
+    """Standardised features in blocks of a size that suits `k` classes, and their labels."""
     rows = FeatureRows(features) if isinstance(features, Tensor) else features
+    y = labels.detach().cpu()
     _require_classes(len(rows), y, k)
     d = rows.take(range(1))[0].shape[1]
     blocks = standardised(rows, bias, max(1, BLOCK_BYTES // (4 * max(d, k))))
     if not bool(blocks.scale.isfinite().all()):
         raise DataError("Some features are not finite.", next="Check the weights of the network.")
-    return blocks
+    return LabelledRows(blocks, y, k, bias)
 
 
-def _optimum(
-    axes: Basis, y: Labels, k: int, penalty: float, start: Tensor | None, bias: bool
-) -> tuple[Tensor, float]:
+def _optimum(rows: LabelledRows, penalty: float, start: Tensor | None) -> tuple[Tensor, float]:
     """The columns `k m+1` of all photos, and the mean cross entropy."""
-    everyone = torch.ones(1, len(y))
+    everyone = torch.ones(1, len(rows.labels))
     w = None if start is None else start.unsqueeze(0)
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 3e-7)):
-        problem = Regressions(axes, y, k, everyone, bias, dtype)
+        problem = Regressions(rows, everyone, dtype)
         w = problem.minimise(penalty, w, tolerance, steps=300)
     assert w is not None
     values, _ = problem.value_and_gradient(w, 0.0)
-    return w[0], float(values) / len(y)
+    return w[0], float(values) / len(rows.labels)
 
 
 def _require_classes(photos: int, y: Labels, k: int) -> None:
@@ -264,16 +308,11 @@ class GraftRows:
 
 
 def head_rows(graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: int) -> RowSource:
-    """What the layer is fed with for each row: the probe's features, one tensor `n d`.
+    """What the layer that is solved is fed with for each row: the probe's features, one tensor
+    `n d`.
 
     The graft's own rows where nothing but the layer is behind them. Else they are computed, once
     if they fit into memory; rows that are live are never asked for twice.
-
-    Args:
-        graft: The graft of a cut that was made in eval mode.
-        layer: The one that `probed_layer` found in it.
-        rows: The frontier of some photos.
-        row_bytes: Bytes of one photo's frontier.
     """
     live = isinstance(rows, LiveRows)
     computed = GraftRows(graft, layer, rows, row_bytes)

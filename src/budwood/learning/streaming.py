@@ -1,7 +1,4 @@
-"""Features a block of rows at a time: the probe sees nothing else, however many rows there are.
-
-What a graft answers to frontier rows when nothing is trained, a bounded part at a time.
-"""
+"""Rows a block at a time, however many there are: for the probe, and for a graft's answers."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -39,14 +36,7 @@ class Blocks:
     """Rows with `centre` taken off and divided by `scale`, one block after another."""
 
     def __init__(self, rows: RowSource, centre: Tensor, scale: Tensor, size: int) -> None:
-        """Read nothing yet.
-
-        Args:
-            rows: One tensor `n d`.
-            centre: `d` float64, taken off each row.
-            scale: `d` float64, by which each row is then divided.
-            size: Rows of a block.
-        """
+        """Read nothing yet; centre and scale are `d` float64, rows one tensor `n d`."""
         self._rows, self.centre, self.scale, self.size = rows, centre, scale, size
         self._kept: dict[torch.dtype, list[Tensor]] = {}
 
@@ -79,15 +69,11 @@ class Blocks:
 
 
 def standardised(rows: RowSource, bias: bool, size: int) -> Blocks:
-    """Rows with mean 0 and deviation 1; a constant feature keeps its scale.
+    """Rows with mean 0 and deviation 1; a constant feature keeps its scale, and without a bias the
+    mean stays where it is.
 
-    One pass: means and squares of the blocks are joined in float64, which loses nothing even
-    where the mean is far from zero.
-
-    Args:
-        rows: One tensor `n d`.
-        bias: False leaves the mean where it is.
-        size: Rows of a block.
+    One pass: means and squares of the blocks are joined in float64, which loses nothing even where
+    the mean is far from zero.
 
     Reference: Chan, Golub & LeVeque, "Algorithms for Computing the Sample Variance", 1983.
     """
@@ -120,13 +106,7 @@ EVALUATION_BYTES = 64 * 2**20
 
 
 def predict_logits(graft: nn.Module, rows: RowSource, row_bytes: int) -> Logits:
-    """The graft's logits for every row, in eval mode.
-
-    Args:
-        graft: The graft of a cut that was made in eval mode.
-        rows: The frontier of some photos.
-        row_bytes: Bytes of one photo's frontier.
-    """
+    """The logits of a graft that was cut in eval mode, for every row."""
     return torch.cat([logits for _, logits in answers(graft, rows, row_bytes)]).clone()
 
 
@@ -141,9 +121,12 @@ def answers(graft: nn.Module, rows: RowSource, row_bytes: int) -> Iterator[tuple
     """Where each part of the rows lies, and its logits."""
     graft.eval()
     size = max(1, min(1024, EVALUATION_BYTES // max(1, row_bytes)))
-    for start in range(0, len(rows), size):
-        part = range(start, min(start + size, len(rows)))
+    for part in spans(len(rows), size):
         with torch.inference_mode():
-            output = graft(rows.take(part))
-            logits = (output if isinstance(output, Tensor) else output[0]).float()
-        yield slice(part.start, part.stop), logits
+            logits = main_output(graft(rows.take(range(part.start, part.stop)))).float()
+        yield part, logits
+
+
+def main_output(output: Tensor | Sequence[Tensor]) -> Tensor:
+    """The logits themselves, without those of auxiliary classifiers."""
+    return output if isinstance(output, Tensor) else output[0]

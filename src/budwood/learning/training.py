@@ -114,24 +114,6 @@ def train_graft(
     return history
 
 
-def validation_of(
-    logits: Callable[[], Tensor], labels: Labels
-) -> Callable[[], tuple[float, float]]:
-    """What gives loss and top-1 on validation photos, as `train_graft` asks for them.
-
-    Args:
-        logits: Gives the present answers to these photos, `n k`.
-        labels: Their classes.
-    """
-
-    def loss_and_top1() -> tuple[float, float]:
-        answers = logits()
-        top1 = float((answers.argmax(1) == labels).float().mean())
-        return float(cross_entropy(answers, labels)), top1
-
-    return loss_and_top1
-
-
 def batches(n: int, size: int, order: torch.Generator) -> Iterator[Tensor]:
     """Positions 0 to n - 1 in random order, in batches; never a batch of one (batch norm fails).
 

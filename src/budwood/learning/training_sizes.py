@@ -20,16 +20,14 @@ from torch import Tensor
 
 from budwood.data.splitting import make_folds
 from budwood.features.rows import RowSource
-from budwood.learning.lbfgs import Basis, Regressions, axes_of, log_probabilities
-from budwood.learning.probe import blocks_for
-from budwood.learning.regularisation import held_out_folds
+from budwood.learning.lbfgs import LabelledRows, Regressions, log_probabilities
+from budwood.learning.probe import labelled_rows
+from budwood.learning.regularisation import CLOSE, held_out_folds
 from budwood.tensors import Features, Labels
 
 FOLDS = 5
 DRAWS = 4
 """Times that the images are assigned to folds, and parts drawn of every training set."""
-CLOSE = 1e-3
-"""Slope, as a part of that at zero, at which what a probe says of most images is settled."""
 LARGEST = 4 * 2**20
 """Weights of probes that are fitted side by side."""
 
@@ -50,9 +48,9 @@ class PartialFit:
     """What probes get right that learned from parts of one size."""
 
     share: float
-    """Of what the other folds leave."""
+    """A part of what the other folds leave."""
     photos: int
-    """That each of them learned from, on average."""
+    """Images that each of them learned from, on average."""
     hits: NDArray[np.float64]
     """`draws n`: 1 where an image that was held out is predicted correctly, else 0; not a number
     where a draw did not hold it out."""
@@ -68,22 +66,13 @@ def partial_fits(
     groups: NDArray[np.integer] | None = None,
     seed: int = 0,
 ) -> Iterator[PartialFit]:
-    """What probes get right with each part of the images.
+    """What probes get right with each part of the images, shares that rise to 1 at most.
 
-    Parts are passed over that have fewer than two images a class, or of which one has a single
-    class.
-
-    Args:
-        rows: One tensor `n d`.
-        labels: `n`.
-        num_classes: Outputs of the probe.
-        shares: Parts, rising, above 0 and at most 1.
-        penalty: L2 penalty on standardised features of all rows; a part has its share of it.
-        groups: `n`, images of one group have one number; None: each image stands for itself.
-        seed: Of folds and parts; another seed has unrelated ones.
+    The penalty is that of all rows; a part has its share of it. Parts are passed over that have
+    fewer than two images a class, or of which one has a single class.
     """
-    y = labels.detach().cpu()
-    axes = axes_of(blocks_for(rows, y, num_classes, True))
+    known = labelled_rows(rows, labels, num_classes)
+    y = known.labels
     draws = [draw(y.numpy(), groups, seed, number) for number in range(DRAWS)]
     held_out = np.concatenate([one.held_out for one in draws])  # q n, q = draws f
     places = np.concatenate([one.places for one in draws])
@@ -94,24 +83,19 @@ def partial_fits(
     for share in shares:
         parts = places < share
         photos = round(float(parts.sum(1).mean())) if len(parts) else 0
-        if photos < least or photos == before or _has_single_class(parts, y.numpy()):
+        if photos < least or photos == before:
+            continue
+        if any(len(torch.unique(y[part])) < 2 for part in parts):
             continue
         before = photos
-        start = _fitted(axes, y, num_classes, torch.from_numpy(parts), penalty, start)
-        yield PartialFit(share, photos, _hits(axes, y, start, held_out, number))
+        start = _fitted(known, torch.from_numpy(parts), penalty, start)
+        yield PartialFit(share, photos, _hits(known, start, held_out, number))
 
 
 def draw(
     labels: NDArray[np.integer], groups: NDArray[np.integer] | None, seed: int, number: int
 ) -> Draw:
-    """The folds of a draw and its parts. The first group of every class always belongs.
-
-    Args:
-        labels: `n`, the class of each image.
-        groups: `n`, images of one group have one number; None: each image stands for itself.
-        seed: That of the learning curve.
-        number: Of the draw.
-    """
+    """The folds of a draw and its parts. The first group of every class always belongs."""
     own = np.arange(len(labels)) if groups is None else groups
     state = np.random.SeedSequence((seed, number)).generate_state(1, np.uint64)
     folds = make_folds(labels, FOLDS, groups=groups, seed=int(state[0]))
@@ -154,42 +138,28 @@ def _places(
     return place[own]
 
 
-def _has_single_class(parts: NDArray[np.bool_], y: NDArray[np.integer]) -> bool:
-    return any(len(np.unique(y[part])) < 2 for part in parts)
-
-
-def _fitted(
-    axes: Basis, y: Labels, k: int, parts: Tensor, penalty: float, start: Tensor | None
-) -> Tensor:
+def _fitted(rows: LabelledRows, parts: Tensor, penalty: float, start: Tensor | None) -> Tensor:
     """Columns `q k m+1` of a probe for each part `q n`."""
-    together = max(1, LARGEST // (k * (axes.blocks.width + 1)))
+    together = max(1, LARGEST // (rows.k * (rows.axes.blocks.width + 1)))
     found = []
     for i in range(0, len(parts), together):
         some = slice(i, i + together)
-        fits = Regressions(axes, y, k, parts[some].float(), True, torch.float32)
+        fits = Regressions(rows, parts[some].float(), torch.float32)
         begin = None if start is None else start[some]
         found.append(fits.minimise(penalty, begin, CLOSE, steps=60))
     return torch.cat(found)
 
 
 def _hits(
-    axes: Basis,
-    y: Labels,
-    w: Tensor,
-    held_out: NDArray[np.bool_],
-    number: NDArray[np.int64],
+    rows: LabelledRows, w: Tensor, held_out: NDArray[np.bool_], number: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Whether each row that a draw holds out is predicted correctly there, `draws n`.
 
-    Args:
-        axes: The rows.
-        y: Their classes.
-        w: Columns `q k m+1`.
-        held_out: `q n`.
-        number: `q`, the draw of each fit.
+    The fits have columns `q k m+1` and hold out `q n`; `number` says which draw each belongs to.
     """
+    y = rows.labels
     hits = np.full((DRAWS, len(y)), np.nan)
-    for part, block in axes.blocks.each(torch.float32):
+    for part, block in rows.axes.blocks.each(torch.float32):
         at = np.arange(len(y))[part]
         for columns, out, i in zip(w, held_out, number, strict=True):
             own = np.flatnonzero(out[part])

@@ -15,9 +15,16 @@ from budwood.data.labels import FEW, left_out
 from budwood.data.near_duplicates import SIDE
 from budwood.display import displayed
 from budwood.errors import DataError
-from budwood.evaluation.data_issues import AuditedImages, Finding, counted, findings, likenesses
+from budwood.evaluation.data_issues import (
+    AuditedImages,
+    Finding,
+    Leak,
+    counted,
+    findings,
+    leak_of,
+    likenesses,
+)
 from budwood.evaluation.label_errors import held_out_opinions
-from budwood.evaluation.leakage import Leak, leak_of
 from budwood.features.gathering import CHANGED, Extraction, FeatureSet
 from budwood.image_classifier import ImageClassifier
 from budwood.models.info import set_depth

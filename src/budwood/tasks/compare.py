@@ -22,8 +22,7 @@ from budwood.errors import (
 from budwood.evaluation.comparison import MARGIN, ComparedNetwork, Comparison, require_margin
 from budwood.evaluation.staged_networks import StagedNetwork
 from budwood.features.gathering import Extraction, FeatureSet
-from budwood.learning.cross_validation import folds_to_hold_out
-from budwood.learning.probe import Probe
+from budwood.learning.probe import Probe, folds_to_hold_out
 from budwood.models.candidates import Candidate, candidates
 from budwood.reporter import SILENT, Reporter
 
