@@ -9,9 +9,8 @@ from functools import cache
 import pytest
 from torch import nn
 
-from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
-from budwood.inspection.summary import Summary
+from budwood.inspection.summary import LayerRow, Summary
 from budwood.models.building import build
 from budwood.models.catalog import find, list_models
 

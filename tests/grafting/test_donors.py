@@ -57,6 +57,23 @@ def test_the_functional_steps_after_the_last_layer_come_with_it():
     assert piece.gives == (2,)
 
 
+def test_a_step_in_place_whose_result_has_no_name_comes_with_it():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)
+
+        def forward(self, x):
+            x = self.body(x)
+            F.relu_(x)
+            return self.last(x)
+
+    network, photo = Net(), torch.randn(1, 3, 9, 9)
+    piece = take(network, "body", "last")
+    assert [node.name for node in piece.nodes] == ["body", "relu_", "last"]
+    assert torch.equal(piece.module()(photo), network(photo))
+
+
 def test_a_block_ends_with_all_that_it_does(resnet):
     names = [node.name for node in take(resnet, "layer1.0.conv1", "layer1.0").nodes]
     assert names[-2:] == ["iadd", "layer1_0_relu_1"]

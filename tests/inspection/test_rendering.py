@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from budwood.classics.alexnet import alexnet_course
-from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import LayerRow
 from budwood.surgery.freezing import freeze
 from budwood.text import width_of
 

@@ -27,7 +27,7 @@ import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 
 from budwood.models.building import build
@@ -300,7 +300,7 @@ def _as_trunk(network):
     traced = trace(network)
     (output,) = traced.graph.find_nodes(op="output")
     output.args = (output.args,)
-    return traced.with_own_layers(traced.graph, "Trunk")
+    return fx.GraphModule(traced.root, traced.graph)
 
 
 def networks():

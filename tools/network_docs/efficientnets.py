@@ -5,8 +5,8 @@ import torch
 from budwood.classics.efficientnet import EfficientNet
 from budwood.classics.scaling import BASELINE, PUBLISHED, count_parameters, phis, scale_by
 from budwood.course.costs import scaling_costs
-from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import LayerRow
 from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, summary

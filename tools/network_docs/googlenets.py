@@ -11,9 +11,8 @@ from budwood.classics.googlenet import (
     entering,
 )
 from budwood.course.costs import Cost, inception_costs
-from budwood.inspection.layer_rows import LayerRow
 from budwood.inspection.summarizing import summarize
-from budwood.inspection.summary import Summary
+from budwood.inspection.summary import LayerRow, Summary
 from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary

@@ -8,9 +8,8 @@ from itertools import takewhile
 
 from torch import nn
 
-from budwood.inspection.layer_rows import LayerRow, Shape
 from budwood.inspection.summarizing import summarize
-from budwood.inspection.summary import Summary
+from budwood.inspection.summary import LayerRow, Shape, Summary
 from budwood.models.building import build
 from budwood.models.catalog import find
 from budwood.models.classics_source import CLASSICS

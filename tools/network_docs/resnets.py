@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 from budwood.classics.resnet import BLOCKS
-from budwood.inspection.layer_rows import LayerRow
+from budwood.inspection.summary import LayerRow
 from budwood.text import short
 from network_docs import published
 from network_docs.layers import Table, network, percent, shape, summary

@@ -120,41 +120,28 @@ def _summary(
     """The summary; of a network of the catalogue it is kept, and torch is needed the first time
     only."""
     from budwood.course.bundled import names as recipe_names
-    from budwood.inspection.cached_summaries import cached_summary
+    from budwood.inspection.summary import cached_summary
 
     def built() -> "Summary":
-        return _built(what, shape, batch, drawing, classes, head)
+        from budwood.inspection.summarizing import summarize
+        from budwood.models.heads import replace_head
+        from budwood.surgery.freezing import freeze, unfreeze
+        from budwood.tasks.preparing import network_to_inspect
+
+        network, usual_batch = network_to_inspect(what)
+        if classes is not None:
+            replace_head(network, classes, head)
+        for action, pattern in surgery_steps():
+            (freeze if action == "freeze" else unfreeze)(network, pattern)
+        summary = summarize(network, shape, batch=batch or usual_batch)
+        if drawing is not None:
+            _draw(network, summary.input, str(what), drawing)
+        return summary
 
     if drawing is not None or isinstance(what, Path) or what in recipe_names():
         return built()
     about = [find(what).qualified, shape, batch, classes, head, surgery_steps()]
     return cached_summary(about, built)
-
-
-def _built(
-    what: Path | str,
-    shape: tuple[int, int, int] | None,
-    batch: int | None,
-    drawing: Path | None,
-    classes: int | None,
-    head: str,
-) -> "Summary":
-    """The summary of a network that is built for it, with the changes that are asked for."""
-    from budwood.inspection.summarizing import summarize
-    from budwood.models.heads import replace_head
-    from budwood.surgery.freezing import freeze as freeze_layers
-    from budwood.surgery.freezing import unfreeze as unfreeze_layers
-    from budwood.tasks.preparing import network_to_inspect
-
-    network, usual_batch = network_to_inspect(what)
-    if classes is not None:
-        replace_head(network, classes, head)
-    for action, pattern in surgery_steps():
-        (freeze_layers if action == "freeze" else unfreeze_layers)(network, pattern)
-    summary = summarize(network, shape, batch=batch or usual_batch)
-    if drawing is not None:
-        _draw(network, summary.input, str(what), drawing)
-    return summary
 
 
 def _text(summary: "Summary", kind: str, formulas: bool) -> str:
@@ -170,7 +157,7 @@ def _text(summary: "Summary", kind: str, formulas: bool) -> str:
 
 
 def _require_place(drawing: Path) -> None:
-    """Nothing, if a drawing of that name can be made; told before torch is loaded."""
+    """Raise unless a drawing of that name can be made, before torch is loaded."""
     if drawing.suffix.lower() != ".svg":
         raise click.UsageError(f"--draw writes SVG; name a file that ends in .svg, not {drawing}.")
     if not drawing.absolute().parent.is_dir():

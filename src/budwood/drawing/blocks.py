@@ -2,11 +2,9 @@
 
 A module is framed if it holds two boxes or more. Not framed are modules that hold nothing but one
 block, and lists of layers inside a module that joins values itself: those are its branches.
-
-Repeats: what is there several times in a row is drawn once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Union
@@ -22,6 +20,8 @@ EXIT = -2
 """In links: what a block gives."""
 
 Part = Union[Box, "BlockFrame"]
+Link = tuple[int, int]
+"""From one part to another, by number; or from `ENTRY`, or to `EXIT`."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class BlockFrame:
     """True for a plain list of layers, such as `nn.Sequential`: its type says nothing."""
     parts: tuple[Part, ...]
     """In the order in which they run."""
-    links: tuple[tuple[int, int], ...]
-    """Pairs of part numbers; or from `ENTRY`, or to `EXIT`."""
+    links: tuple[Link, ...]
     times: int = 1
     """How many of this block there are, one after the other."""
     last: str = ""
@@ -48,12 +47,20 @@ class BlockFrame:
         return self.times * sum(part.parameters for part in self.parts)
 
 
-def blocks_of(steps: GraphSteps, network: nn.Module) -> BlockFrame:
-    """The network as nested blocks; the outermost is the network itself.
+def links_between(links: Iterable[Link], number: Mapping[int, int]) -> tuple[Link, ...]:
+    """The links of what has a number here, in these numbers; what has none is outside."""
+    renamed = {
+        (number.get(source, ENTRY), number.get(target, EXIT)): None
+        for source, target in links
+        if source in number or target in number
+    }
+    return tuple((a, b) for a, b in renamed if a != b)
 
-    A note that follows a block but belongs to the module around it stays outside of the frame:
-    the activation of `relu(self.block(x))` has a box behind the block.
-    """
+
+def blocks_of(steps: GraphSteps, network: nn.Module) -> BlockFrame:
+    """The network as nested blocks; the outermost is the network itself."""
+    # A note behind a block may belong to the module around it, as the activation of
+    # `relu(self.block(x))` does: it then has a box of its own.
     apart: set[GraphStep] = set()
     while True:
         boxes = boxes_of(steps, apart)
@@ -105,13 +112,7 @@ class _Framing:
         return found
 
     def block(self, frame: _Frame) -> BlockFrame:
-        """A frame with all that is in it, as a block."""
         home = {i: n for n, node in enumerate(frame.nodes) for i in _numbers(node)}
-        links = {
-            (home.get(source, ENTRY), home.get(target, EXIT)): None
-            for source, target in self._boxes.links
-            if source in home or target in home
-        }
         return BlockFrame(
             name=frame.path,
             type=self._type_of(frame.path).__name__,
@@ -120,7 +121,7 @@ class _Framing:
                 self._boxes.boxes[node] if isinstance(node, int) else self.block(node)
                 for node in frame.nodes
             ),
-            links=tuple((a, b) for a, b in links if a != b),
+            links=links_between(self._boxes.links, home),
         )
 
     def calls(self, frame: _Frame) -> set[str]:
@@ -129,7 +130,8 @@ class _Framing:
         return {node.call for node in inner}.union(*map(self.calls, inner))
 
     def _call(self, number: int, depth: int) -> tuple[str, str] | None:
-        place = self._boxes.places[number]
+        members = self._boxes.members[number]
+        place = members[0].place if members else ()
         return place[depth] if len(place) > depth else None
 
     def _inner(
@@ -157,8 +159,7 @@ FEWEST_LAYERS = 5
 
 
 def folded(block: BlockFrame) -> BlockFrame:
-    """The block with every run of identical parts in it as one part that says how many it stands
-    for.
+    """The block with every run of identical parts as one part that says how many it stands for.
 
     Parts are identical if they have the same structure, shapes, settings, sizes and state. A run
     is a chain: each part feeds the next and nothing else.
@@ -166,13 +167,10 @@ def folded(block: BlockFrame) -> BlockFrame:
     parts = tuple(folded(part) if isinstance(part, BlockFrame) else part for part in block.parts)
     runs = _runs(replace(block, parts=parts))
     home = {i: n for n, run in enumerate(runs) for i in run}
-    links = {
-        (home.get(source, ENTRY), home.get(target, EXIT)): None for source, target in block.links
-    }
     return replace(
         block,
         parts=tuple(_as_one([parts[i] for i in run]) for run in runs),
-        links=tuple((a, b) for a, b in links if a != b),
+        links=links_between(block.links, home),
     )
 
 
@@ -184,13 +182,11 @@ def _runs(block: BlockFrame) -> list[list[int]]:
             runs[-1].append(i)
         else:
             runs.append([i])
-    return [
-        piece
-        for run in runs
-        for piece in (
-            [run] if _is_worthwhile(block.parts[run[0]], len(run)) else [[i] for i in run]
-        )
-    ]
+    found: list[list[int]] = []
+    for run in runs:
+        fewest = 2 if isinstance(block.parts[run[0]], BlockFrame) else FEWEST_LAYERS
+        found += [run] if len(run) >= fewest else [[i] for i in run]
+    return found
 
 
 def _follows(block: BlockFrame, number: int) -> bool:
@@ -198,10 +194,6 @@ def _follows(block: BlockFrame, number: int) -> bool:
     into = [source for source, target in block.links if target == number]
     out_of = [target for source, target in block.links if source == number - 1]
     return into == [number - 1] and out_of == [number]
-
-
-def _is_worthwhile(part: Part, times: int) -> bool:
-    return times >= (2 if isinstance(part, BlockFrame) else FEWEST_LAYERS)
 
 
 def _kind(part: Part) -> object:

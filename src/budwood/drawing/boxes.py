@@ -1,9 +1,7 @@
-"""From steps to boxes: a layer, together with the small steps that follow it.
+"""From steps to boxes, and what is written in them, as figures in textbooks do.
 
-What is written in a box: short names of layers and functions, as figures in textbooks use them.
-
-A *note* is a small step that goes without a box where it follows a layer: normalisation,
-activation, dropout, a change of shape.
+A box is a layer, together with the small steps that follow it. A *note* is a small step that goes
+without a box where it follows a layer: normalisation, activation, dropout, a change of shape.
 """
 
 from collections import Counter
@@ -16,9 +14,9 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from budwood.drawing.steps import GraphStep, GraphSteps, Place
-from budwood.inspection.layer_rows import State as State
-from budwood.inspection.summarizing import operation
+from budwood.drawing.steps import GraphStep, GraphSteps
+from budwood.inspection.summarizing import operation, size_text, state_of
+from budwood.inspection.summary import State as State
 from budwood.surgery.torch_internals import BatchNorm, tree_leaves
 from budwood.surgery.tracing import DROPPING_FUNCTIONS, is_random_module
 
@@ -59,7 +57,6 @@ JOINS = {
 
 
 def title_of(step: GraphStep) -> str:
-    """What a step does, in a few words."""
     if step.module is not None:
         return layer_title(step.module)
     if len(step.sources) > 1:
@@ -68,12 +65,7 @@ def title_of(step: GraphStep) -> str:
 
 
 def layer_title(layer: nn.Module) -> str:
-    """What a layer does, in a few words; a type that is not known goes by its name.
-
-    Example:
-        >>> layer_title(nn.Conv2d(3, 64, 7, stride=2)), layer_title(nn.MaxPool2d(3, 2))
-        ('conv 7x7, 64, /2', 'max pool 3x3, /2')
-    """
+    """What a layer does, in a few words; a type that is not known goes by its name."""
     match layer:
         case _ConvNd():
             return _convolution(layer)
@@ -163,25 +155,18 @@ def _argument(node: fx.Node, position: int, name: str) -> Any:
 
 
 def _pooling(kind: str, kernel: object, stride: object) -> str:
-    return ", ".join(filter(None, (f"{kind} pool {_by(kernel)}", _stride(stride))))
+    return ", ".join(filter(None, (f"{kind} pool {size_text(kernel)}", _stride(stride))))
 
 
 def _adaptive(kind: str, size: object) -> str:
-    by = _by(size)
+    by = size_text(size)
     return f"global {kind} pool" if by == "1x1" else f"{kind} pool to {by}"
 
 
 def _stride(stride: object) -> str:
-    by = _by(stride)
+    by = size_text(stride)
     high, _, wide = by.partition("x")
     return "" if by == "1x1" else f"/{high}" if high == wide else f"/{by}"
-
-
-def _by(size: object) -> str:
-    """Height and width, such as 3x3, also of one number for both."""
-    pair = size if isinstance(size, tuple | list) else (size, size)
-    pair = tuple(pair) * 2 if len(pair) == 1 else pair
-    return "x".join("any" if side is None else str(side) for side in pair)
 
 
 Kind = Literal["input", "layer", "join", "output"]
@@ -198,7 +183,7 @@ class Box:
     notes: tuple[str, ...] = ()
     """The small steps that follow the layer."""
     shape: str = ""
-    """Of what it gives; with that before the notes where these change it."""
+    """The shape of what it gives; with that before the notes where these change it."""
     parameters: int = 0
     """Those that no box before it has counted already."""
     state: State = "-"
@@ -216,7 +201,6 @@ class Boxes:
 
     boxes: tuple[Box, ...]
     """In the order in which they run."""
-    places: tuple[Place, ...]
     links: tuple[tuple[int, int], ...]
     members: tuple[tuple[GraphStep, ...], ...]
     """The steps of each box; none for one that shows what the network gives back."""
@@ -239,13 +223,11 @@ def boxes_of(steps: GraphSteps, apart: Collection[GraphStep] = ()) -> Boxes:
         for source in step.sources
         if number[source] != i
     }
-    places = [group[0].place for group in groups]
     for name, step in steps.outputs:
         links[number[step], len(boxes)] = None
         boxes.append(Box("output", name or "output", shape=step.shape, about=name or "output"))
-        places.append(())
         groups.append([])
-    return Boxes(tuple(boxes), tuple(places), tuple(links), tuple(map(tuple, groups)))
+    return Boxes(tuple(boxes), tuple(links), tuple(map(tuple, groups)))
 
 
 def _grouped(steps: GraphSteps, apart: Collection[GraphStep]) -> list[list[GraphStep]]:
@@ -271,14 +253,18 @@ def _may_follow(first: GraphStep, step: GraphStep) -> bool:
 
 def _box(steps: list[GraphStep], counted: set[int]) -> Box:
     first, *others = steps
-    kind = _kind(first)
+    is_join = first.module is None and len(first.sources) > 1
+    kind: Kind = "input" if first.node.op == "placeholder" else "join" if is_join else "layer"
     used = {name: p for step in steps for name, p in step.parameters.items()}
     new = [p for p in used.values() if id(p) not in counted]
     counted.update(map(id, new))
     size = sum(parameter.numel() for parameter in {id(p): p for p in new}.values())
-    state = _state(list(used.values()))
+    state = state_of(used.values())
     notes = [note for step in others if (note := note_of(step))]
     last = steps[-1].shape
+    about = [_said(step) for step in steps]
+    if state != "-":
+        about.append(f"{size:,} parameters, {state}" if size else f"shared parameters, {state}")
     return Box(
         kind=kind,
         title="input" if kind == "input" else title_of(first),
@@ -288,29 +274,9 @@ def _box(steps: list[GraphStep], counted: set[int]) -> Box:
         parameters=size,
         state=state,
         is_pointwise=isinstance(first.module, _ConvNd) and max(first.module.kernel_size) == 1,
-        about="; ".join(_about(steps, size, state)),
+        about="; ".join(about),
         settings=tuple(map(_settings, steps)),
     )
-
-
-def _kind(step: GraphStep) -> Kind:
-    if step.node.op == "placeholder":
-        return "input"
-    return "join" if step.module is None and len(step.sources) > 1 else "layer"
-
-
-def _state(parameters: list[nn.Parameter]) -> State:
-    trains = {parameter.requires_grad for parameter in parameters}
-    if len(trains) == 2:
-        return "partly"
-    return "-" if not trains else "trainable" if True in trains else "frozen"
-
-
-def _about(steps: list[GraphStep], size: int, state: State) -> list[str]:
-    said = [_said(step) for step in steps]
-    if state != "-":
-        said.append(f"{size:,} parameters, {state}" if size else f"shared parameters, {state}")
-    return said
 
 
 def _said(step: GraphStep) -> str:

@@ -1,9 +1,7 @@
 """The main path of a block in rows and columns: where its parts are, and how lines get there.
 
-The placement of a graph in rows, by Sugiyama's method, with few crossings and straight lines.
-
-The work is done by `fast-sugiyama`: rows by network simplex, order in a row by barycentres, places
-by Brandes and Köpf. Links over several rows get a place in each row that they pass.
+Parts are placed by Sugiyama's method, with few crossings and straight lines; the work is done by
+`fast-sugiyama`. Links over several rows get a place in each row that they pass.
 
 Reference: Sugiyama, Tagawa and Toda, "Methods for Visual Understanding of Hierarchical System
 Structures", IEEE Transactions on Systems, Man, and Cybernetics, 1981.
@@ -12,15 +10,13 @@ Structures", IEEE Transactions on Systems, Man, and Cybernetics, 1981.
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Literal
 
 from fast_sugiyama import from_edges
 
-from budwood.drawing.blocks import ENTRY, EXIT
+from budwood.drawing.blocks import ENTRY, EXIT, Link
 from budwood.drawing.pieces import NOTHING, Element
-
-Link = tuple[int, int]
 
 _FIRST_BEND = 1_000_000
 """From here on numbers are places on links; no block has so many parts."""
@@ -39,12 +35,7 @@ class Layers:
 
 
 def layers_of(nodes: Sequence[int], links: Sequence[Link]) -> Layers:
-    """Rows for the nodes of a graph that is connected and has no cycle.
-
-    Example:
-        >>> layers_of([0, 1, 2, 3], [(0, 1), (0, 2), (1, 3), (2, 3)]).rows
-        ((0,), (1, 2), (3,))
-    """
+    """Rows for the nodes of a graph that is connected and has no cycle."""
     if not links:
         return Layers((tuple(nodes),), {node: float(i) for i, node in enumerate(nodes)}, {})
     number = {node: i for i, node in enumerate(nodes)}
@@ -89,10 +80,9 @@ def _ways(edges: Sequence[Link]) -> dict[Link, tuple[int, ...]]:
 def _is_mirrored(nodes: Sequence[int], place: dict[int, tuple[float, float]]) -> bool:
     """True if more of what comes first is on the right than on the left."""
     leaning = 0
-    for i, one in enumerate(nodes):
-        for other in nodes[i + 1 :]:
-            if place[one][1] == place[other][1]:
-                leaning += 1 if place[one][0] < place[other][0] else -1
+    for one, other in combinations(nodes, 2):
+        if place[one][1] == place[other][1]:
+            leaning += 1 if place[one][0] < place[other][0] else -1
     return leaning < 0
 
 
@@ -120,12 +110,7 @@ class Grid:
     def __init__(
         self, layers: Layers, pieces: Mapping[int, Element], spread: Callable[[int], bool]
     ) -> None:
-        """
-        Args:
-            layers: The parts in rows.
-            pieces: How large each of them is; nothing is known of places on links.
-            spread: Tells of a part whether it is to be as wide as the lines that come from above.
-        """
+        """`spread` tells which parts are to be as wide as the lines that come from above."""
         self.layers = layers
         self.rows = layers.rows
         self.pieces = dict(pieces)
@@ -156,11 +141,10 @@ class Grid:
         self._more[self.row[node]] += more
 
     def piece(self, node: int) -> Element:
-        """The part's size; nothing for places on links."""
+        """The part; nothing for places on links."""
         return self.pieces.get(node, NOTHING)
 
     def is_last_in_row(self, node: int) -> bool:
-        """True if nothing is to the right of a part."""
         return self.rows[self.row[node]][-1] == node
 
     def row_top(self, row: int) -> float:
@@ -168,7 +152,6 @@ class Grid:
         return sum(self._height(i) + self._gap(i) for i in range(row))
 
     def row_bottom(self, row: int) -> float:
-        """Where a row ends."""
         return self.row_top(row) + self._height(row)
 
     def top(self, node: int) -> float:
@@ -177,7 +160,6 @@ class Grid:
         return self.row_top(row) + (self._height(row) - self.piece(node).height) / 2
 
     def bottom(self, node: int) -> float:
-        """Where a part ends."""
         return self.top(node) + self.piece(node).height
 
     def fork_y(self, node: int, *, to_lanes: bool = False) -> float:
@@ -217,9 +199,8 @@ class Grid:
         found = {}
         for node in self.pieces:
             if spread(node) and self.rows[self.row[node]] == (node,):
-                from_x = [
-                    self.x[way[-2]] for link, way in self.layers.ways.items() if link[1] == node
-                ]
+                ways = [way for link, way in self.layers.ways.items() if link[1] == node]
+                from_x = [self.x[way[-2]] for way in ways]
                 if from_x and max(from_x) - min(from_x) > _SAME:
                     found[node] = self.x[node] - min(from_x), max(from_x) - self.x[node]
         return found

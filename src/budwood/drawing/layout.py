@@ -1,7 +1,5 @@
 """Where everything goes: block by block, each in a frame, and the network from top to bottom.
 
-One level of a drawing: the parts of a block in their places, and the lines between them.
-
 The main path is a grid. Beside it, to the right, run lanes: shortcuts, short ones inside long
 ones, and whatever branches off and ends there.
 """
@@ -10,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, Part
+from budwood.drawing.blocks import ENTRY, EXIT, BlockFrame, Link, Part, links_between
 from budwood.drawing.boxes import Box
-from budwood.drawing.grid import Grid, Link, layers_of
+from budwood.drawing.grid import Grid, layers_of
 from budwood.drawing.pieces import (
     NOTHING,
     SIZES,
@@ -39,19 +37,6 @@ _REACH = 24
 """How far a bar reaches beyond the lines that come to it."""
 
 
-def level_of(
-    block: BlockFrame,
-    pieces: Mapping[int, Element],
-    links: Sequence[Link],
-    sides: Sequence[tuple[SideBranch, Element]],
-    *,
-    header: float,
-    style: Style,
-) -> Element:
-    """All that is in a block as one piece; lines enter and leave it where its first part is."""
-    return _Level(block, pieces, links, sides, header, style).piece()
-
-
 @dataclass(frozen=True)
 class _Area:
     """What is taken, from one height to another: up to here on the right, and the space after."""
@@ -63,16 +48,18 @@ class _Area:
 
 
 class _Level:
+    """The parts of one block in their places, and the lines between them."""
+
     def __init__(
         self,
-        block: BlockFrame,
+        parts: Sequence[Part],
         pieces: Mapping[int, Element],
         links: Sequence[Link],
         sides: Sequence[tuple[SideBranch, Element]],
         header: float,
         style: Style,
     ) -> None:
-        self._parts = block.parts
+        self._parts = parts
         self._style = style
         ends = {number for link in links for number in link}
         first = {ENTRY: Element(0, 0, header)} if ENTRY in ends else {}
@@ -85,6 +72,7 @@ class _Level:
         self._areas = list(self._main_areas())
 
     def piece(self) -> Element:
+        """All of it as one piece; lines enter and leave it where its first part is."""
         grid = self._grid
         items: list[Item] = list(self._main_lines())
         for side, inner in self._sides:
@@ -242,30 +230,22 @@ class _Arranger:
         paths = paths_of(block)
         aside = {number for side in paths.sides for number in side.parts}
         pieces = {
-            number: self._piece(part, within)
+            number: box_piece(part, self._width, within)
+            if isinstance(part, Box)
+            else self._framed(part, within)
             for number, part in enumerate(block.parts)
             if number not in aside
         }
         sides = [(side, self._beside(block, side, within)) for side in paths.sides]
-        return level_of(block, pieces, paths.links, sides, header=header, style=style)
-
-    def _piece(self, part: Part, within: str) -> Element:
-        if isinstance(part, Box):
-            return box_piece(part, self._width, within)
-        return self._framed(part, within)
+        return _Level(block.parts, pieces, paths.links, sides, header, style).piece()
 
     def _beside(self, block: BlockFrame, side: SideBranch, within: str) -> Element:
         """What a side of a block leads through."""
         if not side.parts:
             return NOTHING
         number = {part: i for i, part in enumerate(side.parts)}
-        links = {
-            (number.get(source, ENTRY), number.get(target, EXIT)): None
-            for source, target in block.links
-            if source in number or target in number
-        }
         parts = tuple(block.parts[part] for part in side.parts)
-        inner = replace(block, parts=parts, links=tuple(links))
+        inner = replace(block, parts=parts, links=links_between(block.links, number))
         return self.level(inner, within, 0, side.style)
 
     def _framed(self, block: BlockFrame, within: str) -> Element:
@@ -282,7 +262,7 @@ class _Arranger:
         end = right - _MARGIN - (texts[-1].width + _CLEAR if times else 0)
         if width_of(block.type, SIZES["muted"]) < end - _CLEAR and not block.is_list:
             texts.append(Text(end, 15, block.type, "muted", "end"))
-        frame = FrameAt(block, -left, 0, left + right, inner.height, tuple(texts))
+        frame = FrameAt(-left, 0, left + right, inner.height, tuple(texts), block)
         items = (frame, *inner.items)
         if not times:
             return Element(left, right, inner.height, items)

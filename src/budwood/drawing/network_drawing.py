@@ -10,7 +10,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from budwood.display import displayed
 from budwood.drawing.blocks import BlockFrame, blocks_of, folded
@@ -19,8 +18,8 @@ from budwood.drawing.steps import GraphSteps, steps_of
 from budwood.drawing.svg import svg_of
 from budwood.errors import ConfigError, CutError
 from budwood.files import whole_file
+from budwood.inspection.summarizing import require_sizes
 from budwood.models.info import info, input_shape
-from budwood.surgery.cutting import follow_overwritten_values
 from budwood.surgery.recording import Shapes, probe_shapes
 from budwood.surgery.tracing import UntraceableError, trace
 from budwood.text import short
@@ -92,19 +91,18 @@ def draw(
 
 
 def blocks_in(network: nn.Module, input: Photo | None = None) -> BlockFrame:
-    """The nested blocks that a drawing of the network shows, none of them folded.
-
-    Example:
-        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
-        >>> [part.title for part in blocks_in(net).parts]
-        ['input', 'conv 3x3, 8', 'output']
-    """
+    """The nested blocks that a drawing of the network shows, none of them folded."""
     return blocks_of(steps_of(_shapes(network, input or input_shape(network))), network)
 
 
 def _shapes(network: nn.Module, photo: Photo) -> Shapes:
     """The network's graph, with the shape of every value in it."""
-    _require_sizes(network, photo)
+    if len(photo) != 3 or min(photo) < 1:
+        raise ConfigError(
+            f"An input of {photo} is no photo.",
+            next="Give channels, height and width, such as 3, 224 and 224.",
+        )
+    require_sizes(network)
     parameters = [p for p in network.parameters() if p.is_floating_point()]
     example = torch.empty(
         (1, *photo),
@@ -114,28 +112,12 @@ def _shapes(network: nn.Module, photo: Photo) -> Shapes:
     try:
         # A module without modules in it is one layer, whatever its code does.
         traced = trace(network, lambda path: any(network.get_submodule(path).children()))
-        shapes = probe_shapes(traced, example)
-        follow_overwritten_values(shapes.record)
+        return probe_shapes(traced, example)
     except UntraceableError as failure:
         raise CutError(
             f"{type(network).__name__} cannot be drawn: its code cannot be traced ({failure}).",
             next="`budwood inspect` without --draw lists its layers all the same.",
         ) from None
-    return shapes
-
-
-def _require_sizes(network: nn.Module, photo: Photo) -> None:
-    if len(photo) != 3 or min(photo) < 1:
-        raise ConfigError(
-            f"An input of {photo} is no photo.",
-            next="Give channels, height and width, such as 3, 224 and 224.",
-        )
-    unknown = [name for name, parameter in network.named_parameters() if is_lazy(parameter)]
-    if unknown:
-        raise ConfigError(
-            f"The size of {unknown[0]!r} is not known yet.",
-            next="Run the network once on a real batch; that settles the size of lazy layers.",
-        )
 
 
 def _architecture(network: nn.Module) -> str:

@@ -1,14 +1,12 @@
 """What a drawing is put together from: boxes, frames and lines in their places, all in pixels.
 
-How wide a text is, without a font at hand: never less than in the fonts that drawings ask for.
-
-The numbers are those of DejaVu Sans, rounded up: it is wider than Helvetica, Arial and Noto Sans,
-and stands in for them on many machines.
+No font is at hand. So letters are taken to be as wide as those of DejaVu Sans, rounded up: it is
+wider than the other fonts that drawings ask for, and stands in for them on many machines.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 from budwood.drawing.blocks import BlockFrame
 from budwood.drawing.boxes import Box
@@ -23,22 +21,12 @@ _BOLD = 1.14
 
 
 def width_of(text: str, size: float, bold: bool = False) -> float:
-    """An upper bound of a text's width, in the unit of `size`.
-
-    Example:
-        >>> round(width_of("conv", 10), 1) > 20
-        True
-    """
+    """An upper bound of a text's width, in the unit of `size`."""
     return sum(map(_em, text)) * size * (_BOLD if bold else 1)
 
 
 def shortened(text: str, room: float, size: float, bold: bool = False) -> str:
-    """The text, or as much of its beginning as there is room for, with an ellipsis.
-
-    Example:
-        >>> shortened("a name that is far too long", 60, 10)
-        'a name t…'
-    """
+    """The text, or as much of its beginning as there is room for, with an ellipsis."""
     if width_of(text, size, bold) <= room:
         return text
     while text and width_of(f"{text}…", size, bold) > room:
@@ -89,37 +77,28 @@ class Text:
 
 
 @dataclass(frozen=True)
-class BoxAt:
-    """A box in its place."""
+class Rectangle:
+    """A box or a frame in its place."""
 
-    box: Box
     x: float
     y: float
     width: float
     height: float
     texts: tuple[Text, ...]
 
-    def moved(self, dx: float, dy: float) -> "BoxAt":
-        """The same elsewhere."""
+    def moved(self, dx: float, dy: float) -> Self:
         texts = tuple(replace(text, x=text.x + dx, y=text.y + dy) for text in self.texts)
         return replace(self, x=self.x + dx, y=self.y + dy, texts=texts)
 
 
 @dataclass(frozen=True)
-class FrameAt:
-    """The frame of a block in its place."""
+class BoxAt(Rectangle):
+    box: Box
 
+
+@dataclass(frozen=True)
+class FrameAt(Rectangle):
     block: BlockFrame
-    x: float
-    y: float
-    width: float
-    height: float
-    texts: tuple[Text, ...]
-
-    def moved(self, dx: float, dy: float) -> "FrameAt":
-        """The same elsewhere."""
-        texts = tuple(replace(text, x=text.x + dx, y=text.y + dy) for text in self.texts)
-        return replace(self, x=self.x + dx, y=self.y + dy, texts=texts)
 
 
 @dataclass(frozen=True)
@@ -135,7 +114,6 @@ class LineAt:
     """True if it leaves another line where it starts."""
 
     def moved(self, dx: float, dy: float) -> "LineAt":
-        """The same elsewhere."""
         return replace(self, points=tuple((x + dx, y + dy) for x, y in self.points))
 
 
@@ -153,7 +131,6 @@ class Element:
     items: tuple[Item, ...] = ()
 
     def moved(self, dx: float, dy: float) -> tuple[Item, ...]:
-        """All that is in it, elsewhere."""
         return tuple(item.moved(dx, dy) for item in self.items)
 
 
@@ -179,7 +156,6 @@ def is_bar(box: Box) -> bool:
 
 
 def box_piece(box: Box, width: float, within: str) -> Element:
-    """A box with what is written in it."""
     match box.kind:
         case "layer":
             return _layer(box, width, within)
@@ -202,13 +178,13 @@ def bar(box: Box, left: float, right: float) -> Element:
         Text(_MARGIN - left, 16.5, title, "title"),
         Text(right - _MARGIN, 16, box.shape, "small", "end"),
     )
-    return Element(left, right, SIGN, (BoxAt(box, -left, 0, left + right, SIGN, texts),))
+    return Element(left, right, SIGN, (BoxAt(-left, 0, left + right, SIGN, texts, box),))
 
 
 def _pill(box: Box, text: str, width: float) -> Element:
     fitting = shortened(text, width - 8, SIZES["title"], bold=True)
     texts = (Text(0, 16.5, fitting, "title", "middle"),)
-    return Element(width / 2, width / 2, SIGN, (BoxAt(box, -width / 2, 0, width, SIGN, texts),))
+    return Element(width / 2, width / 2, SIGN, (BoxAt(-width / 2, 0, width, SIGN, texts, box),))
 
 
 def _layer(box: Box, width: float, within: str) -> Element:
@@ -239,7 +215,7 @@ def _layer(box: Box, width: float, within: str) -> Element:
 
 def _card(box: Box, width: float, height: float, texts: list[Text]) -> Element:
     shown = tuple(text for text in texts if text.text)
-    return Element(width / 2, width / 2, height, (BoxAt(box, -width / 2, 0, width, height, shown),))
+    return Element(width / 2, width / 2, height, (BoxAt(-width / 2, 0, width, height, shown, box),))
 
 
 def _size(box: Box) -> str:

@@ -1,16 +1,15 @@
 """What leads past a block's layers: shortcuts, and branches that end beside the main path."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from budwood.drawing.blocks import EXIT, BlockFrame, Part
+from budwood.drawing.blocks import EXIT, BlockFrame, Link, Part
 from budwood.drawing.boxes import Box
 from budwood.surgery.tracing import reached
 
 Style = Literal["plain", "identity", "projection"]
-Link = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -50,21 +49,6 @@ def paths_of(block: BlockFrame) -> Paths:
     skips = _skips(block.parts, links)
     taken = {(side.source, target) for side in skips for target in side.targets}
     return Paths(tuple(link for link in links if link not in taken), (*sides, *skips))
-
-
-def count_shortcuts(block: BlockFrame) -> Counter[Style]:
-    """How many identity and projection shortcuts a network has; what is drawn once for many counts
-    as often as it is there.
-    """
-    found: Counter[Style] = Counter()
-    for side in paths_of(block).sides:
-        if side.style != "plain":
-            found[side.style] += len(side.targets)
-    for part in block.parts:
-        if isinstance(part, BlockFrame):
-            for style, number in count_shortcuts(part).items():
-                found[style] += part.times * number
-    return found
 
 
 class _Links:

@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ class GraphStep:
     parameters: Mapping[str, nn.Parameter]
     """All that it computes with, by path."""
     shape: str
-    """Of what it gives for one photo, as 64 x 56 x 56."""
+    """The shape of what it gives for one photo, as 64 x 56 x 56."""
 
     @property
     def path(self) -> str:
@@ -141,12 +141,7 @@ class _Finder:
 
 
 def shape_of_one(shape: tuple[int, ...], batch: int) -> str:
-    """A shape without its batch; `n` stands for the photos where they are not the first axis.
-
-    Example:
-        >>> shape_of_one((2, 64, 56, 56), 2), shape_of_one((128, 49, 96), 2)
-        ('64 x 56 x 56', '64n x 49 x 96')
-    """
+    """A shape without its batch; `n` stands for the photos where they are not the first axis."""
     if shape[:1] == (batch,):
         return " x ".join(map(str, shape[1:])) or "1"
     first, *others = shape or (1,)
@@ -212,6 +207,5 @@ def _between(outer: str, inner: str) -> list[str]:
 
 
 def _shared(one: Place, other: Place) -> Place:
-    pairs = zip(one, other, strict=False)
-    count = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-    return one[:count]
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return tuple(call for call, _ in same)

@@ -1,12 +1,24 @@
-"""Drawings as SVG: the pieces in their places, below a title, the totals and a legend."""
+"""Drawings as SVG: the pieces in their places, below a title, the totals and a legend.
+
+The colours are for light pages and for dark ones.
+"""
 
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 from math import hypot
 
-from budwood.drawing.colours import style_sheet
-from budwood.drawing.pieces import BoxAt, Element, FrameAt, Item, LineAt, Point, Text, width_of
+from budwood.drawing.pieces import (
+    BoxAt,
+    Element,
+    FrameAt,
+    Item,
+    LineAt,
+    Point,
+    Rectangle,
+    Text,
+    width_of,
+)
 
 _MARGIN = 24
 _HEAD = 20
@@ -31,7 +43,6 @@ _MEANINGS = {
 
 
 def svg_of(whole: Element, title: str, totals: Sequence[str]) -> str:
-    """A complete SVG document."""
     needed = [width_of(title, _HEAD, bold=True), *(width_of(line, _SMALL) for line in totals)]
     room = max(whole.left + whole.right, _SMALLEST, *needed)
     y = _MARGIN + _HEAD - 4.0
@@ -109,7 +120,6 @@ def _line(line: LineAt) -> Iterator[str]:
 
 
 def _arrow(before: Point, end: Point) -> tuple[Point, Point, Point]:
-    """The corners of an arrow's tip."""
     dx, dy = end[0] - before[0], end[1] - before[1]
     length = hypot(dx, dy) or 1
     dx, dy = dx / length, dy / length
@@ -173,7 +183,7 @@ def _sample(meaning: str, x: float, y: float) -> Iterator[str]:
     yield _text(Text(x + shift, y, _MEANINGS[meaning], "small"))
 
 
-def _rect(x: float, y: float, at: BoxAt | FrameAt, name: str, radius: float = 6) -> str:
+def _rect(x: float, y: float, at: Rectangle, name: str, radius: float = 6) -> str:
     return (
         f'<rect class="{name}" x="{_n(x)}" y="{_n(y)}" width="{_n(at.width)}" '
         f'height="{_n(at.height)}" rx="{_n(radius)}"/>'
@@ -191,3 +201,71 @@ def _text(text: Text, name: str = "") -> str:
 def _n(number: float) -> str:
     """A number as short as one decimal allows."""
     return f"{number:.1f}".removesuffix(".0")
+
+
+_FONTS = "'Helvetica Neue', Helvetica, Arial, 'Noto Sans', 'DejaVu Sans', sans-serif"
+
+_LIGHT = {
+    "page": "#ffffff",
+    "ink": "#1d1d20",
+    "muted": "#62626b",
+    "line": "#5c5c66",
+    "border": "#8a8a93",
+    "tint": "#000000",
+    "shortcut": "#a03ab4",
+}
+_DARK = {
+    "page": "#1b1b1f",
+    "ink": "#f2f2f4",
+    "muted": "#a9a9b2",
+    "line": "#a9a9b2",
+    "border": "#74747d",
+    "tint": "#ffffff",
+    "shortcut": "#d78be6",
+}
+
+_LIGHT_BOXES = {
+    "frozen": ("#3584e4", "#e1edfb"),
+    "trainable": ("#26a269", "#dcf3e7"),
+    "partly": ("#c88800", "#fbefd3"),
+    "none": ("#9a9aa2", "#f3f3f5"),
+}
+_DARK_BOXES = {
+    "frozen": ("#62a0ea", "#1c3350"),
+    "trainable": ("#33c483", "#153a2a"),
+    "partly": ("#e5b340", "#423311"),
+    "none": ("#85858e", "#2a2a30"),
+}
+"""By state: the line around a box, and what is inside it. The hues are those of the tables."""
+
+_ALWAYS = (
+    f"text{{font-family:{_FONTS}}}"
+    ".title{font-size:13px;font-weight:700}.small,.muted{font-size:11px}"
+    ".head{font-size:20px;font-weight:700}"
+    "path{fill:none;stroke-width:1.5}.identity,.projection{stroke-width:2.2}"
+    ".projection{stroke-dasharray:6 4}"
+    ".box{stroke-width:1.5}.trainable{stroke-width:2}"
+    ".frame{fill-opacity:.03;stroke-width:1}"
+)
+
+
+def style_sheet() -> str:
+    """The rules for every class that drawings use; the light ones first, for programs that know no
+    media queries."""
+    dark = _rules(_DARK, _DARK_BOXES)
+    return f"{_ALWAYS}{_rules(_LIGHT, _LIGHT_BOXES)}@media(prefers-color-scheme:dark){{{dark}}}"
+
+
+def _rules(colours: dict[str, str], boxes: dict[str, tuple[str, str]]) -> str:
+    states = (f".{name}{{stroke:{line};fill:{fill}}}" for name, (line, fill) in boxes.items())
+    return (
+        f".page{{fill:{colours['page']}}}"
+        f".head,.title,.small{{fill:{colours['ink']}}}.muted{{fill:{colours['muted']}}}"
+        f"path{{stroke:{colours['line']}}}"
+        f".arrow,.dot{{fill:{colours['line']}}}"
+        f".frame{{fill:{colours['tint']};stroke:{colours['border']}}}"
+        f".behind{{fill:{colours['page']};stroke:{colours['border']}}}"
+        f"path.identity,path.projection{{stroke:{colours['shortcut']}}}"
+        f".arrow.identity,.arrow.projection,.dot.identity,.dot.projection"
+        f"{{fill:{colours['shortcut']}}}{''.join(states)}"
+    )

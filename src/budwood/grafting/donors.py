@@ -8,7 +8,8 @@ if it ends with the network's last layer, those that follow it.
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,19 +18,20 @@ from torch import fx, nn
 from budwood.display import displayed
 from budwood.errors import CutError, UnknownName
 from budwood.inspection.dryrun import hollow_twin
+from budwood.inspection.summary import Shape
 from budwood.models.info import input_shape
 from budwood.surgery.freezing import twin
+from budwood.surgery.recording import follow_overwritten_values, record
 from budwood.surgery.tracing import (
     Traced,
     UntraceableError,
     ancestors,
     is_dropout_call,
     random_layer,
+    reached,
     trace,
 )
 from budwood.text import did_you_mean
-
-Shape = tuple[int, ...]
 
 
 @displayed
@@ -78,7 +80,6 @@ class Piece:
         return copies[self.exit]
 
     def module(self) -> fx.GraphModule:
-        """The piece as a module of its own."""
         graph = fx.Graph()
         graph.output(self.copy_into(graph, graph.placeholder("x")))
         return fx.GraphModule(self.root, graph, class_name="Piece")
@@ -127,11 +128,12 @@ def take(network: nn.Module, first: str = "", last: str = "") -> Piece:
             next="Take the whole block.",
         )
     _with_dropout_layers(traced.root, inside)
+    layers = [str(node.target) for node in inside if node.op == "call_module"] or [""]
     return Piece(
         network=network,
         root=traced.root,
-        first=first or _first_layer(inside),
-        last=last or _last_layer(inside),
+        first=first or layers[0],
+        last=last or layers[-1],
         nodes=inside,
         entry=entry,
         exit=end,
@@ -164,8 +166,7 @@ def _traced(network: nn.Module, first: str, last: str) -> Traced:
 
 
 def _values(traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
-    """What every step gives for a batch of two; found out on shapes alone where the code does not
-    look at values."""
+    """What every step gives, found on shapes alone where the code does not look at values."""
     try:
         with torch.device("meta"):
             return _run(hollow_twin(traced.root), traced, photo)
@@ -176,27 +177,17 @@ def _values(traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
 
 
 def _run(root: nn.Module, traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
-    recorder = _PieceRecorder(root, traced.graph)
     try:
-        with torch.no_grad():
-            recorder.run(torch.zeros(2, *photo))
+        found = record(replace(traced, root=root), torch.zeros(2, *photo))
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as problem:
         raise CutError(
             f"{type(traced.network).__name__} cannot be run on an input of "
             f"{'x'.join(map(str, photo))}: {str(problem).partition(chr(10))[0]}.",
             next="Check its preprocessing, or take layers of another network.",
         ) from None
-    return recorder.values
-
-
-class _PieceRecorder(fx.Interpreter):
-    def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
-        super().__init__(root, graph=graph, garbage_collect_values=False)
-        self.values: dict[fx.Node, Any] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        self.values[n] = super().run_node(n)
-        return self.values[n]
+    with suppress(UntraceableError):  # then the order of the steps alone says what each sees
+        follow_overwritten_values(found)
+    return found.values
 
 
 def _with_dropout_layers(root: nn.Module, nodes: tuple[fx.Node, ...]) -> None:
@@ -237,12 +228,10 @@ def _called(nodes: list[fx.Node], path: str) -> list[fx.Node]:
 
 
 def _owners(node: fx.Node) -> set[str]:
-    """The paths of the modules in whose code a step is."""
     return {str(path) for path, _ in node.meta.get("nn_module_stack", {}).values()}
 
 
 def _answer(nodes: list[fx.Node], values: dict[fx.Node, Any]) -> fx.Node:
-    """The node whose value the network gives back."""
     answer = nodes[-1].args[0]
     if isinstance(answer, fx.Node) and isinstance(values[answer], torch.Tensor):
         return answer
@@ -268,23 +257,14 @@ def _require_order(
     )
 
 
-def _is_functional(node: fx.Node) -> bool:
-    return node.op in ("call_function", "call_method")
-
-
 def _entry(nodes: list[fx.Node], start: fx.Node) -> fx.Node:
     """What a piece is fed with: the value of the layer before it, if only one leads to it."""
-    waiting, seen, layers = list(start.all_input_nodes), set[fx.Node](), set[fx.Node]()
-    while waiting:
-        node = waiting.pop()
-        if node in seen or node.op == "get_attr":
-            continue
-        seen.add(node)
-        if _is_functional(node):
-            waiting += node.all_input_nodes
-        else:
-            layers.add(node)
-    return layers.pop() if len(layers) == 1 else _own_input(nodes, start)
+    steps = ("call_function", "call_method")
+    leading = reached(
+        start.all_input_nodes, lambda node: node.all_input_nodes if node.op in steps else []
+    )
+    layers = [node for node in leading if node.op not in (*steps, "get_attr")]
+    return layers[0] if len(layers) == 1 else _own_input(nodes, start)
 
 
 def _own_input(nodes: list[fx.Node], start: fx.Node) -> fx.Node:
@@ -299,15 +279,9 @@ def _is_last_layer(nodes: list[fx.Node], end: fx.Node) -> bool:
 
 def _between(nodes: list[fx.Node], entry: fx.Node, end: fx.Node) -> tuple[fx.Node, ...] | None:
     """The steps from one value to another; None if anything else flows into them."""
-    needed, waiting = set[fx.Node](), [end]
-    while waiting:
-        node = waiting.pop()
-        if node is entry or node in needed:
-            continue
-        if node.op == "placeholder":
-            return None
-        needed.add(node)
-        waiting += node.all_input_nodes
+    needed = reached([end], lambda node: [] if node is entry else node.all_input_nodes) - {entry}
+    if any(node.op == "placeholder" for node in needed):
+        return None
     return tuple(node for node in nodes if node in needed)
 
 
@@ -319,14 +293,6 @@ def _row(values: dict[fx.Node, Any], node: fx.Node) -> Shape:
             next="Take the whole block.",
         )
     return tuple(value.shape[1:])
-
-
-def _first_layer(nodes: tuple[fx.Node, ...]) -> str:
-    return next((str(n.target) for n in nodes if n.op == "call_module"), "")
-
-
-def _last_layer(nodes: tuple[fx.Node, ...]) -> str:
-    return next((str(n.target) for n in reversed(nodes) if n.op == "call_module"), "")
 
 
 def _named(first: str, last: str) -> str:

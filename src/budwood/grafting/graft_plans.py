@@ -11,24 +11,25 @@ from torch.nn.parameter import is_lazy
 from budwood.errors import ConfigError, CutError
 from budwood.grafting.donors import Piece, take
 from budwood.grafting.graft_recipes import DonorLayers
-from budwood.grafting.joining import (
-    DonorInput,
-    End,
-    Shape,
-    Socket,
-    described,
-    join,
-    on_shapes,
-    photo_shape,
-)
-from budwood.grafting.new_layers import NewLayer
+from budwood.grafting.joining import End, Socket, described, join, on_shapes
+from budwood.grafting.new_layers import ENTERING, NewLayer
 from budwood.images.preprocessing import Preprocessing
+from budwood.inspection.summary import Shape
 from budwood.models.building import build, rebuild
 from budwood.models.downloads import Progress
 from budwood.models.info import Origin, info
 
 Layer = str | DonorLayers | NewLayer | nn.Module | Piece
 Device = Literal["cpu", "meta"]
+
+IMAGENET = Preprocessing(
+    size=(224, 224),
+    resize=256,
+    interpolation="bilinear",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+"""For a graft without a donor: what most weights expect."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ class Donor:
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """What its network's photos are like."""
         return info(self.hollow.network).preprocessing
 
     @property
@@ -101,6 +101,8 @@ class GraftStep:
     entering: int
     """Channels or features that enter it."""
     gives: Shape
+    fed_by: str
+    """What comes before it."""
     is_adapter: bool = False
 
     @property
@@ -118,13 +120,7 @@ class GraftPlan:
 
     photo: tuple[int, int, int]
     steps: list[GraftStep] = field(default_factory=list)
-    taken: list[DonorInput] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def asked(self) -> list[GraftStep]:
-        """The steps without adapters: these follow from the others."""
-        return [step for step in self.steps if not step.is_adapter]
 
 
 def planned(
@@ -140,33 +136,35 @@ def planned(
         raise ConfigError("A graft of no layers.", next="Give it at least one.")
     parts = _with_donors(layers, weights, seed)
     first = next((part for part in parts if isinstance(part, Donor)), None)
-    plan = GraftPlan(input or photo_shape(None if first is None else first.preprocessing))
+    plan = GraftPlan(input or _photo_shape(None if first is None else first.preprocessing))
     names = _Names()
     end = End("the photo", plan.photo)
     for part in parts:
         socket, path, last = _placed(part, end, classes, names)
         joint = join(end, socket, adapt)
-        shape = end.shape
-        for adapter in joint.adapters:
-            name = names.of("adapter")
-            gives = Socket.of(adapter, name, shape, classes).gives(shape)
-            plan.steps.append(GraftStep(name, adapter, None, shape[0], gives, is_adapter=True))
-            shape = gives
-        if joint.adapters:
-            added = ", ".join(step.path for step in plan.steps[-len(joint.adapters) :])
+        shapes = *joint.entering, joint.gives
+        added = [names.of("adapter") for _ in joint.adapters]
+        for name, adapter, (shape, *_), gives in zip(
+            added, joint.adapters, shapes, shapes[1:], strict=False
+        ):
+            plan.steps.append(GraftStep(name, adapter, None, shape, gives, end.name, True))
+        if added:
             plan.notes.append(
                 f"{end.name} gives {end.size} and {socket.name} takes {_size(socket.wants)}: "
-                f"{added} is {described(joint.adapters, end.shape)}."
+                f"{', '.join(added)} is {described(joint)}."
             )
-        donor = part if isinstance(part, Donor) else None
-        if donor is not None:
-            plan.taken.append(_taken(donor, end.name, sees_the_photo=not plan.steps))
-        plan.steps.append(
-            GraftStep(path, None if isinstance(part, Donor) else part, donor, shape[0], joint.gives)
-        )
+        layer, donor = (None, part) if isinstance(part, Donor) else (part, None)
+        entering = joint.entering[-1][0]
+        plan.steps.append(GraftStep(path, layer, donor, entering, joint.gives, end.name))
         end = End(last, joint.gives)
     _require_answers(end, classes)
     return plan
+
+
+def _photo_shape(preprocessing: Preprocessing | None) -> tuple[int, int, int]:
+    """Channels, height and width that photos have for a donor."""
+    chosen = preprocessing or IMAGENET
+    return len(chosen.mean), *chosen.size
 
 
 def _with_donors(
@@ -211,17 +209,16 @@ class _Network:
 
     def built(self, device: Device, on_progress: Progress | None) -> nn.Module:
         """The network; on the meta device only its structure."""
-        if device not in self.kept:
-            if self.known is not None:
-                self.kept[device] = rebuild(self.known)
-            else:
-                self.kept[device] = build(
-                    self.name,
-                    weights=self.weights,
-                    seed=self.seed,
-                    device=device,
-                    on_progress=on_progress,
-                )
+        if device not in self.kept and self.known is not None:
+            self.kept[device] = rebuild(self.known)
+        elif device not in self.kept:
+            self.kept[device] = build(
+                self.name,
+                weights=self.weights,
+                seed=self.seed,
+                device=device,
+                on_progress=on_progress,
+            )
         return self.kept[device]
 
     def origin(self) -> Origin | None:
@@ -243,7 +240,6 @@ class _Names:
         return name if self._is_free(name) else self.of(kind)
 
     def given(self, name: str) -> str:
-        """A name that the user chose."""
         if not name or "." in name or not self._is_free(name):
             raise ConfigError(
                 f"A new layer cannot be called {name!r}: "
@@ -299,20 +295,8 @@ def _kind(type_name: str) -> str:
 
 
 def _entering(module: nn.Module) -> int | None:
-    for name in ("in_channels", "in_features", "num_features", "num_channels"):
-        if isinstance(number := getattr(module, name, None), int):
-            return number
-    return None
-
-
-def _taken(donor: Donor, fed_by: str, *, sees_the_photo: bool) -> DonorInput:
-    return DonorInput(
-        name=donor.name,
-        fed_by=fed_by,
-        sees_the_photo=sees_the_photo,
-        began_with_the_photo=donor.hollow.begins_with_the_photo,
-        preprocessing=donor.preprocessing,
-    )
+    sizes = (getattr(module, option, None) for option in dict.fromkeys(ENTERING.values()))
+    return next((size for size in sizes if isinstance(size, int)), None)
 
 
 def _require_sized(module: NewLayer | nn.Module) -> None:

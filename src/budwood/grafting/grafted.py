@@ -7,7 +7,8 @@ top, so that the layers are listed in their order: `vgg16_features_28`.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,14 +17,15 @@ from torch import fx, nn
 
 from budwood.errors import ConfigError
 from budwood.grafting.donors import Piece
-from budwood.grafting.graft_plans import GraftPlan, GraftStep, Layer, planned
+from budwood.grafting.graft_plans import IMAGENET, GraftPlan, GraftStep, Layer, planned
 from budwood.grafting.graft_recipes import DonorLayers, GraftRecipe, Part
-from budwood.grafting.joining import normalisation_notes, preprocessing_for
 from budwood.grafting.new_layers import NewLayer, described
+from budwood.images.preprocessing import Preprocessing
 from budwood.models.downloads import Progress
 from budwood.models.heads import class_names, replace_head
 from budwood.models.info import Origin, set_info
 from budwood.surgery.freezing import freeze
+from budwood.surgery.tracing import at_path
 from budwood.threads import TRACING
 
 
@@ -79,12 +81,12 @@ def graft(
         torch.default_generator.manual_seed(seed)
         plan = planned(layers, input, count, adapt, weights, seed)
         network = _assembled(plan, count, device, on_progress).to(device).eval()
-    preprocessing = preprocessing_for(plan.photo, plan.taken)
+    preprocessing = _preprocessing(plan)
     set_info(
         network,
         origin=_origin(plan, names, adapt),
         preprocessing=preprocessing,
-        notes=(*plan.notes, *normalisation_notes(preprocessing, plan.taken)),
+        notes=(*plan.notes, *_normalisation_notes(preprocessing, plan.steps)),
     )
     return network
 
@@ -140,8 +142,7 @@ def _copies(piece: Piece, placed: set[int] | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
     memo: dict[int, Any] = {}
     for path in piece.paths:
-        parent, _, name = path.rpartition(".")
-        thing = getattr(piece.root.get_submodule(parent), name)
+        thing = at_path(piece.root, path)
         held = {id(tensor) for tensor in _tensors(thing)}
         is_free = placed is not None and placed.isdisjoint(held)
         found[path] = thing if is_free else copy.deepcopy(thing, memo)
@@ -168,7 +169,7 @@ def _put(root: nn.Module, path: str, thing: Any) -> None:
 
 def _origin(plan: GraftPlan, names: tuple[str, ...] | None, adapt: bool) -> Origin | None:
     """How to make the graft again; None if a part of it cannot be described."""
-    parts = [_recorded(step) for step in plan.asked]
+    parts = [_recorded(step) for step in plan.steps if not step.is_adapter]
     answers = plan.steps[-1].gives
     if None in parts or len(answers) != 1:
         return None
@@ -205,3 +206,56 @@ def _weights(parts: Sequence[Part]) -> str:
     if len(set(origins.values())) <= 1:
         return next(iter(origins.values()), "new")
     return ", ".join(f"{name} {weights}" for name, weights in origins.items())
+
+
+def _preprocessing(plan: GraftPlan) -> Preprocessing:
+    """As for the donor whose layers see the photo; if none does, for the donor that comes first.
+
+    Grey photos for a donor that was trained on colour get the average of its three channels.
+    """
+    channels, height, width = plan.photo
+    known = (step.donor.preprocessing for step in plan.steps if step.donor)
+    chosen = next(filter(None, known), IMAGENET)
+    if chosen.size != (height, width):
+        scaled = chosen.at_size(max(height, width))
+        exact = isinstance(scaled.resize, tuple) or height != width
+        chosen = replace(
+            scaled, size=(height, width), resize=(height, width) if exact else scaled.resize
+        )
+    if len(chosen.mean) == channels or channels not in (1, 3):
+        return chosen
+    mean, std = (_spread(values, channels) for values in (chosen.mean, chosen.std))
+    return replace(chosen, mean=mean, std=std)
+
+
+def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    return (round(sum(values) / len(values), 4),) * channels
+
+
+def _normalisation_notes(photo: Preprocessing, steps: Sequence[GraftStep]) -> Iterator[str]:
+    """A line for each donor whose normalisation plays no part in the graft, or contradicts it."""
+    for step in steps:
+        donor = step.donor
+        theirs = donor.preprocessing if donor is not None else None
+        if donor is None or theirs is None:
+            continue
+        if donor.hollow.begins_with_the_photo and step is not steps[0]:
+            yield (
+                f"{donor.name} was trained on photos ({_constants(theirs)}); here {step.fed_by} "
+                "feeds it, so that normalisation plays no part."
+            )
+        elif (theirs.mean, theirs.std) != (photo.mean, photo.std) and len(theirs.mean) == len(
+            photo.mean
+        ):
+            yield (
+                f"{donor.name} was trained on photos with {_constants(theirs)}; this graft's "
+                f"photos have {_constants(photo)}, for the donor that comes first."
+            )
+
+
+def _constants(preprocessing: Preprocessing) -> str:
+    mean, std = (
+        " ".join(f"{value:g}" for value in values)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return f"mean {mean}, std {std}"

@@ -1,21 +1,15 @@
-"""Whether one layer fits on another, and the adapter that stands between two that do not.
+"""Whether one layer fits on another, and the adapter that stands between two that do not."""
 
-What photos are like for a graft: the donor that sees them decides, and others are told of.
-"""
-
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from budwood.errors import CutError
 from budwood.grafting.new_layers import NewLayer
-from budwood.images.preprocessing import Preprocessing
 from budwood.inspection.dryrun import hollow_twin
-
-Shape = tuple[int, ...]
-"""Of one photo: channels, height and width of a map, or the length of a row of features."""
+from budwood.inspection.summary import Shape
 
 
 @dataclass(frozen=True)
@@ -24,6 +18,7 @@ class End:
 
     name: str
     shape: Shape
+    """Of one photo: channels, height and width of a map, or the length of a row of features."""
 
     @property
     def size(self) -> str:
@@ -73,8 +68,10 @@ class Joint:
     """How a layer is joined to the one before it."""
 
     adapters: tuple[NewLayer, ...]
+    entering: tuple[Shape, ...]
+    """What enters each adapter, and after them the layer."""
     gives: Shape
-    """What the layer makes of what enters."""
+    """What the layer makes of it."""
 
 
 def on_shapes(module: nn.Module) -> nn.Module:
@@ -85,27 +82,27 @@ def on_shapes(module: nn.Module) -> nn.Module:
 def join(before: End, socket: Socket, adapt: bool) -> Joint:
     """Join a layer to what comes before it, through adapters only if it does not fit."""
     try:
-        return Joint((), socket.gives(before.shape))
+        return Joint((), (before.shape,), socket.gives(before.shape))
     except CutError as failure:
         reason = str(failure)
     for adapters in _adapters(before.shape, socket.wants):
+        entering = [before.shape]
         try:
-            shape = _through(adapters, before.shape)
-            joint = Joint(adapters, socket.gives(shape))
+            for adapter in adapters:
+                entering.append(Socket.of(adapter, "", entering[-1], None).gives(entering[-1]))
+            joint = Joint(adapters, tuple(entering), socket.gives(entering[-1]))
         except CutError:
             continue
         if adapt:
             return joint
-        raise _misfit(
-            before, socket, reason, f"Set adapt = true: {described(adapters, before.shape)}."
-        )
+        raise _misfit(before, socket, reason, f"Set adapt = true: {described(joint)}.")
     raise _misfit(before, socket, reason, "Put layers between them that make one of the other.")
 
 
-def described(adapters: tuple[NewLayer, ...], shape: Shape) -> str:
+def described(joint: Joint) -> str:
     """What adapters do, in words: "a 1x1 convolution from 128 to 480 channels"."""
     words = []
-    for adapter in adapters:
+    for adapter, shape in zip(joint.adapters, joint.entering, strict=False):
         options = adapter.options
         if adapter.type == "Conv2d":
             words.append(f"a 1x1 convolution from {shape[0]} to {options['out_channels']} channels")
@@ -114,7 +111,6 @@ def described(adapters: tuple[NewLayer, ...], shape: Shape) -> str:
         else:
             size = options.get("output_size", options.get("size"))
             words.append(f"a resize from {shape[1]}x{shape[2]} to {size[0]}x{size[1]}")
-        shape = _through((adapter,), shape)
     return f"{' and '.join(words)} between them"
 
 
@@ -146,12 +142,6 @@ def _resize(have: Shape, size: Shape) -> NewLayer:
     return NewLayer(type="Upsample", options={"size": list(size), "mode": "bilinear"})
 
 
-def _through(adapters: tuple[NewLayer, ...], shape: Shape) -> Shape:
-    for adapter in adapters:
-        shape = Socket.of(adapter, "adapter", shape, None).gives(shape)
-    return shape
-
-
 def _misfit(before: End, socket: Socket, reason: str, next: str) -> CutError:
     wanted = "x".join(map(str, socket.wants)) if socket.wants else None
     takes = f"takes {wanted}" if wanted else f"cannot take that ({reason})"
@@ -160,90 +150,3 @@ def _misfit(before: End, socket: Socket, reason: str, next: str) -> CutError:
         f"{socket.name} {takes}.",
         next=next,
     )
-
-
-_IMAGENET = Preprocessing(
-    size=(224, 224),
-    resize=256,
-    interpolation="bilinear",
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-)
-"""For a graft without a donor: what most weights expect."""
-
-
-@dataclass(frozen=True)
-class DonorInput:
-    """Layers of a donor, and the photos that it was trained on."""
-
-    name: str
-    fed_by: str
-    """What comes before them in the graft."""
-    sees_the_photo: bool
-    """Whether they are fed with the photo itself in the graft."""
-    began_with_the_photo: bool
-    """Whether they were fed with the photo itself in the donor."""
-    preprocessing: Preprocessing | None
-
-
-def photo_shape(preprocessing: Preprocessing | None) -> tuple[int, int, int]:
-    """Channels, height and width that photos have for a donor."""
-    chosen = preprocessing or _IMAGENET
-    return len(chosen.mean), *chosen.size
-
-
-def preprocessing_for(shape: tuple[int, int, int], taken: Sequence[DonorInput]) -> Preprocessing:
-    """How photos are prepared for a graft.
-
-    As for the donor whose layers see the photo; if none does, as for the donor that comes first.
-    Grey photos for a donor that was trained on colour get the average of its three channels.
-
-    Example:
-        >>> print(preprocessing_for((1, 112, 112), []))
-        shorter side to 128 (bilinear), centre 112 x 112, mean 0.449, std 0.226, grey
-    """
-    channels, height, width = shape
-    known = [each for each in taken if each.preprocessing is not None]
-    chosen = next((each.preprocessing for each in known), None) or _IMAGENET
-    if chosen.size != (height, width):
-        scaled = chosen.at_size(max(height, width))
-        exact = isinstance(scaled.resize, tuple) or height != width
-        chosen = replace(
-            scaled, size=(height, width), resize=(height, width) if exact else scaled.resize
-        )
-    if len(chosen.mean) == channels or channels not in (1, 3):
-        return chosen
-    mean, std = (_spread(values, channels) for values in (chosen.mean, chosen.std))
-    return replace(chosen, mean=mean, std=std)
-
-
-def normalisation_notes(photo: Preprocessing, taken: Sequence[DonorInput]) -> Iterator[str]:
-    """A line for each donor whose normalisation plays no part in the graft, or contradicts it."""
-    for each in taken:
-        theirs = each.preprocessing
-        if theirs is None:
-            continue
-        if each.began_with_the_photo and not each.sees_the_photo:
-            yield (
-                f"{each.name} was trained on photos ({_constants(theirs)}); here {each.fed_by} "
-                "feeds it, so that normalisation plays no part."
-            )
-        elif (theirs.mean, theirs.std) != (photo.mean, photo.std) and len(theirs.mean) == len(
-            photo.mean
-        ):
-            yield (
-                f"{each.name} was trained on photos with {_constants(theirs)}; this graft's photos "
-                f"have {_constants(photo)}, for the donor that comes first."
-            )
-
-
-def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    return (round(sum(values) / len(values), 4),) * channels
-
-
-def _constants(preprocessing: Preprocessing) -> str:
-    mean, std = (
-        " ".join(f"{value:g}" for value in values)
-        for values in (preprocessing.mean, preprocessing.std)
-    )
-    return f"mean {mean}, std {std}"

@@ -23,24 +23,9 @@ ENTERING = {
 """Types whose size depends on what enters them, and the option that says it."""
 
 PLAIN = (
-    "MaxPool2d",
-    "AvgPool2d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveMaxPool2d",
-    "LocalResponseNorm",
-    "Dropout",
-    "Dropout2d",
-    "ReLU",
-    "LeakyReLU",
-    "GELU",
-    "SiLU",
-    "Hardswish",
-    "Sigmoid",
-    "Tanh",
-    "Flatten",
-    "Identity",
-    "ZeroPad2d",
-    "Upsample",
+    *("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "LocalResponseNorm"),
+    *("Dropout", "Dropout2d", "ReLU", "LeakyReLU", "GELU", "SiLU", "Hardswish", "Sigmoid", "Tanh"),
+    *("Flatten", "Identity", "ZeroPad2d", "Upsample"),
 )
 """Types that take whatever enters them."""
 
@@ -120,12 +105,7 @@ class NewLayer:
 
 
 def described(layer: nn.Module) -> NewLayer | None:
-    """The new layer that makes a module like this one; None if there is no such.
-
-    Example:
-        >>> described(nn.MaxPool2d(2)).options["kernel_size"]
-        2
-    """
+    """The new layer that makes a module like this one; None if there is no such."""
     kind = type(layer).__name__
     if type(layer) is not getattr(nn, kind, None) or kind not in TYPES:
         return None

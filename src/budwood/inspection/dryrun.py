@@ -31,12 +31,6 @@ class Flattenings(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, remembers of which maps each row of values was made by flattening.
 
     It watches the operations that really run, so a mean over the pixels is not taken for it.
-
-    Example:
-        >>> with Flattenings() as flattenings:
-        ...     values = torch.flatten(torch.zeros(1, 256, 6, 6), 1)
-        ...     flattenings.take(values), flattenings.take(values)
-        ((1, 256, 6, 6), None)
     """
 
     def __init__(self) -> None:
@@ -83,11 +77,6 @@ def dry_run(network: nn.Module, shape: tuple[int, ...]) -> dict[str, Visit]:
     """A visit for every module that takes part, by name; the network's own is called `""`.
 
     Layers are in the mode the network is in, except that normalisation keeps its statistics.
-
-    Example:
-        >>> visits = dry_run(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()), (1, 3, 5, 5))
-        >>> visits["0"].input, visits["0"].output, visits["0"].macs
-        ((1, 3, 5, 5), (1, 8, 3, 3), 1944)
     """
     twin = hollow_twin(network)
     with (

@@ -12,31 +12,19 @@ from typing import Any
 from torch import nn
 
 from budwood.classics.efficientnet import SamePadding
-from budwood.inspection.layer_rows import Shape
+from budwood.inspection.summary import Shape
 
 _ANY = "any size"
 _Rule = Callable[[Any, int, int], Iterator[tuple[str, int]]]
-"""Of a layer, an axis (counted from the end) and the size before it: ways to reckon the size after
-it, with what they come to; the likeliest first."""
+"""Takes a layer, an axis (counted from the end) and the size before it. Gives ways to reckon the
+size after it, with what they come to; the likeliest first."""
 
 
 def size_formula(layer: nn.Module, input: Shape | None, output: Shape | None) -> str | None:
     """How height and width of a layer's output follow from those of its input.
 
-    One formula where both are the same, else two, height first, with a semicolon between them.
-
-    Returns:
-        None where the layer leaves the size as it is, or no formula comes to the output's.
-
-    Example:
-        >>> size_formula(nn.Conv2d(96, 256, 5, padding=2), (1, 96, 27, 27), (1, 256, 27, 27))
-        '(27-5+2×2)/1+1 = 27'
-        >>> size_formula(nn.MaxPool2d(3, 2, ceil_mode=True), (1, 8, 112, 56), (1, 8, 56, 28))
-        'ceil((112-3)/2)+1 = 56; ceil((56-3)/2)+1 = 28'
-        >>> size_formula(nn.Flatten(), (1, 256, 6, 6), (1, 9216))
-        '6×6×256 = 9216'
-        >>> size_formula(nn.AdaptiveAvgPool2d(7), (1, 512, 9, 9), (1, 512, 7, 7))
-        'any size to 7'
+    One formula where both are the same, else two, height first. None where the layer leaves the
+    size as it is, or no formula comes to the output's.
     """
     if input is None or output is None:
         return None
@@ -57,12 +45,7 @@ def size_formula(layer: nn.Module, input: Shape | None, output: Shape | None) ->
 
 
 def flattening_formula(axes: Shape, values: int) -> str | None:
-    """How many values there are when axes are made one, the channels named last.
-
-    Example:
-        >>> flattening_formula((256, 6, 6), 9216)
-        '6×6×256 = 9216'
-    """
+    """How many values there are when axes become one, channels named last: `6×6×256 = 9216`."""
     if len(axes) < 2 or prod(axes) != values:
         return None
     return f"{'×'.join(map(str, (*axes[1:], axes[0])))} = {values}"
@@ -71,27 +54,17 @@ def flattening_formula(axes: Shape, values: int) -> str | None:
 def parameters_formula(
     layer: nn.Module, counted: Collection[nn.Parameter] | None = None
 ) -> str | None:
-    """How many parameters a layer has of its own, its tensors one after the other.
+    """How many parameters a layer has of its own, its tensors one by one; None without any.
 
     Convolutions: channels out × channels in × kernel + bias. Linear layers: in × out + bias. With
-    groups each channel sees a part of the channels in, and the division shows.
-
-    Returns:
-        None if there are none.
-
-    Example:
-        >>> parameters_formula(nn.Conv2d(96, 256, 5, groups=2))
-        '256×(96/2)×5×5+256 = 307456'
-        >>> parameters_formula(nn.Linear(9216, 4096, device="meta"))
-        '9216×4096+4096 = 37752832'
-        >>> parameters_formula(nn.BatchNorm2d(64))
-        '64+64 = 128'
+    groups each channel sees a part of the channels in: `256×(96/2)×5×5+256 = 307456`.
     """
-    wanted = None if counted is None else {id(parameter) for parameter in counted}
+    own = dict(layer.named_parameters(recurse=False))
+    wanted = set(map(id, own.values() if counted is None else counted))
     held = [
         (_product(layer, name, tuple(parameter.shape)), parameter.numel())
-        for name, parameter in layer.named_parameters(recurse=False)
-        if wanted is None or id(parameter) in wanted
+        for name, parameter in own.items()
+        if id(parameter) in wanted
     ]
     if not held:
         return None
@@ -190,7 +163,6 @@ def _along(setting: Any, axis: int) -> Any:
 
 
 def _margins(layer: Any, axis: int, reach: int) -> tuple[int, int]:
-    """Padding before and behind the input."""
     if layer.padding == "same":
         return (reach - 1) // 2, reach // 2
     padding = 0 if layer.padding == "valid" else _along(layer.padding, axis)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from budwood.surgery.torch_internals import TorchDispatchMode, memory_of, tree_leaves
+from budwood.surgery.torch_internals import TorchDispatchMode, arguments_of, memory_of, tree_leaves
 
 _aten = torch.ops.aten
 
@@ -67,13 +67,6 @@ class ReceptiveFields(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, follows the receptive field of every tensor that is computed from an image.
 
     It watches the operations that really run, so it needs no traceable network.
-
-    Example:
-        >>> image, pool = torch.empty(1, 3, 8, 8), torch.nn.MaxPool2d(3, stride=2)
-        >>> with ReceptiveFields() as fields:
-        ...     fields.start(image)
-        ...     fields.of(pool(pool(image)))
-        7
     """
 
     def __init__(self) -> None:
@@ -137,19 +130,12 @@ def _field_after(
     known = [field for field in before if field is not None]
     if len(known) < len(before) or not outputs or len({s.shape[-2:] for s in sources}) > 1:
         return None
-    packet, given = func.overloadpacket, _arguments(func, args, kwargs)
+    packet, given = func.overloadpacket, arguments_of(func, args, kwargs)
     if packet in _POOLING or packet is _aten.convolution:
         return _through_window(given, known[0]) if len(known) == 1 else None
     if torch.Tag.pointwise in func.tags or packet in _PIXEL_BY_PIXEL:
         return _union(known)
     return _union(known) if _spares_pixels(packet, given, sources[0], outputs[0]) else None
-
-
-def _arguments(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Every argument of an operation by name, defaults included."""
-    expected = func._schema.arguments
-    defaults = {a.name: a.default_value for a in expected if a.has_default_value()}
-    return defaults | dict(zip((a.name for a in expected), args, strict=False)) | kwargs
 
 
 def _through_window(given: dict[str, Any], field: _Field) -> _Field | None:

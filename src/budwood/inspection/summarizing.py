@@ -1,11 +1,6 @@
-"""What a network is made of: layer by layer, its shapes, sizes, cost and what of it is frozen.
+"""What a network is made of: layer by layer, its shapes, sizes, cost and what of it is frozen."""
 
-The rows of a summary from the tree of a network: one for each layer and block, in its order.
-
-What a layer does, in words and with its settings, as a textbook's table names it.
-"""
-
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from torch import nn
@@ -15,8 +10,7 @@ from budwood.classics.efficientnet import SamePadding
 from budwood.errors import ConfigError
 from budwood.inspection.dryrun import Visit, dry_run
 from budwood.inspection.formulas import flattening_formula, parameters_formula, size_formula
-from budwood.inspection.layer_rows import LayerRow, Shape, State
-from budwood.inspection.summary import Summary
+from budwood.inspection.summary import LayerRow, Shape, State, Summary
 from budwood.models.info import input_shape
 
 _NAMED: dict[type[nn.Module], str] = {
@@ -45,27 +39,16 @@ _NAMED: dict[type[nn.Module], str] = {
 
 
 def operation(layer: nn.Module) -> str:
-    """The layer in words, with the settings that its shapes follow from.
-
-    A type that is not known here goes by its own name.
-
-    Example:
-        >>> operation(nn.Conv2d(96, 256, 5, padding=2))
-        '5x5 convolution, 256 channels, stride 1, padding 2'
-        >>> operation(nn.MaxPool2d(3, stride=2))
-        '3x3 max pooling, stride 2'
-        >>> operation(nn.ReLU())
-        'ReLU'
-    """
+    """The layer in words, with the settings that its shapes follow from, else by its type."""
     match layer:
         case nn.Conv1d() | nn.Conv2d() | nn.ConvTranspose2d():
             return _convolution(layer)
         case nn.MaxPool2d() | nn.AvgPool2d():
             return _pooling(layer)
         case nn.AdaptiveAvgPool2d():
-            return f"adaptive average pooling to {_by(layer.output_size)}"
+            return f"adaptive average pooling to {size_text(layer.output_size)}"
         case nn.AdaptiveMaxPool2d():
-            return f"adaptive max pooling to {_by(layer.output_size)}"
+            return f"adaptive max pooling to {size_text(layer.output_size)}"
         case SamePadding():
             return f"padding for stride {layer.stride}"
         case nn.GroupNorm():
@@ -100,7 +83,7 @@ def _convolution(layer: nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d) -> str:
 def _pooling(layer: nn.MaxPool2d | nn.AvgPool2d) -> str:
     is_max = isinstance(layer, nn.MaxPool2d)
     return _listed(
-        f"{_by(layer.kernel_size)} {'max' if is_max else 'average'} pooling",
+        f"{size_text(layer.kernel_size)} {'max' if is_max else 'average'} pooling",
         f"stride {_setting(layer.stride)}",
         f"padding {_setting(layer.padding)}",
         f"dilation {_setting(layer.dilation)}" if is_max else "",
@@ -112,27 +95,23 @@ def _listed(*settings: str) -> str:
     return ", ".join(setting for setting in settings if setting not in usual)
 
 
-def _by(size: object) -> str:
+def size_text(size: object) -> str:
     """Height and width, such as 3x3, also of one number for both; None leaves them as they are."""
     pair = size if isinstance(size, tuple | list) else (size, size)
+    pair = tuple(pair) * 2 if len(pair) == 1 else pair
     return "x".join("any" if side is None else str(side) for side in pair)
 
 
 def _setting(value: object) -> str:
     """One number, if it is the same along all axes."""
     sides = list(dict.fromkeys(value)) if isinstance(value, tuple | list) else [value]
-    return str(sides[0]) if len(sides) == 1 else _by(value)
+    return str(sides[0]) if len(sides) == 1 else size_text(value)
 
 
 def rows_of(network: nn.Module, visits: Mapping[str, Visit]) -> list[LayerRow]:
     """A row for the network, called `""` and of depth 0, then one for each thing in it.
 
     What is shared is counted where it comes first.
-
-    Example:
-        >>> net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
-        >>> [row.operation for row in rows_of(net, {})]
-        ['', '3x3 convolution, 8 channels, stride 1', 'ReLU']
     """
     return _LayerTree(visits).rows(network, "", 0)
 
@@ -165,7 +144,7 @@ class _LayerTree:
             trainable=sum(part.trainable for part in parts),
             parameters_formula=None,
             macs=sum(part.macs for part in parts),
-            state=_state(list(module.parameters())),
+            state=state_of(module.parameters()),
         )
         return [whole, *below]
 
@@ -187,7 +166,7 @@ class _LayerTree:
             trainable=sum(parameter.numel() for parameter in new if parameter.requires_grad),
             parameters_formula=parameters_formula(module, new),
             macs=visit.macs,
-            state=_state(held),
+            state=state_of(held),
             receptive_field=visit.receptive_field,
         )
 
@@ -204,12 +183,6 @@ class _LayerTree:
             operation="flatten",
             output=visit.input,
             size_formula=flattening_formula(visit.flattened[1:], visit.input[1]),
-            parameters=0,
-            trainable=0,
-            parameters_formula=None,
-            macs=0,
-            state="-",
-            receptive_field=None,
         )
         return [flattening]
 
@@ -231,7 +204,8 @@ def _beside(own: LayerRow) -> list[LayerRow]:
     ]
 
 
-def _state(parameters: list[nn.Parameter]) -> State:
+def state_of(parameters: Iterable[nn.Parameter]) -> State:
+    """Whether parameters are frozen; `-` without any."""
     trains = {parameter.requires_grad for parameter in parameters}
     if len(trains) == 2:
         return "partly"
@@ -298,6 +272,11 @@ def _check(network: nn.Module, shape: Shape, depth: int | None) -> None:
         )
     if depth is not None and depth < 1:
         raise ConfigError(f"depth is {depth}.", expected="--depth must be at least 1.")
+    require_sizes(network)
+
+
+def require_sizes(network: nn.Module) -> None:
+    """Raise if a layer is lazy: its size is not known before it has run."""
     unknown = [name for name, parameter in network.named_parameters() if is_lazy(parameter)]
     if unknown:
         raise ConfigError(

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from budwood.drawing.colours import style_sheet
+from budwood.drawing.svg import style_sheet
 from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version

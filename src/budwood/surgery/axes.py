@@ -23,14 +23,8 @@ Rule = Callable[[Of, Mapping[str, Any], Sequence[Tensor], Tensor], int | None]
 def place_axes(dims: int, feature_axis: int | None = None) -> tuple[int, ...]:
     """The axes of a batch that are places, to be averaged over for one row an image.
 
-    Args:
-        dims: How many axes the batch has; the first is the image.
-        feature_axis: The one that holds features. Where nobody has seen how the batch was made, it
-            is taken to be a sequence `n t d`, or maps `n c h w`.
-
-    Example:
-        >>> place_axes(4), place_axes(4, feature_axis=3), place_axes(3), place_axes(2)
-        ((2, 3), (1, 2), (1,), ())
+    Where nobody has seen which axis holds features, a batch is taken to be a sequence `n t d`, or
+    maps `n c h w`.
     """
     axis = (2 if dims == 3 else 1) if feature_axis is None else feature_axis
     return tuple(i for i in range(1, dims) if i != axis)
@@ -85,8 +79,8 @@ def _last(of: Of, named: Mapping[str, Any], tracked: Sequence[Tensor], output: T
 
 
 def _product(of: Of, named: Mapping[str, Any], tracked: Sequence[Tensor], output: Tensor) -> Any:
-    """Of two matrices: a weight mixes features; of two activations (attention) the rows of the
-    second are weighed."""
+    """A weight mixes features; a product of two activations (attention) weighs the rows of the
+    second."""
     left, right = [t for name in _FACTORS if isinstance(t := named.get(name), Tensor)][-2:]
     if of(left) is None:  # weight @ x
         return output.dim() - 2 if of(right) == right.dim() - 2 else output.dim() - 1

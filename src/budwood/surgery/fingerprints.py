@@ -1,16 +1,15 @@
 """Digests of tensors and of the graphs that make them: what must not change, and what is equal.
 
-Settings in words: equal words only for what computes the same, the same in every process.
-
+A setting is put in words: equal words only for what computes the same, the same in every process.
 Code is told by its bytes, with all that it reaches: constants, defaults, closures, and the globals
 it names. A value that cannot be told faithfully (an open file, an object of foreign C code) gets
-words that no other value ever gets, so that nothing is taken for it: features are then computed
-anew, and never wrong.
+words that no other value ever gets: features are then computed anew, and never wrong.
 """
 
 import enum
 import functools
 import hashlib
+import inspect
 import logging
 import re
 import secrets
@@ -18,7 +17,7 @@ import sys
 import sysconfig
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -26,9 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from budwood.surgery.freezing import keeps_statistics
+from budwood.surgery.freezing import keeps_statistics, trainable_parameters
 from budwood.surgery.torch_internals import NormBase, Operators
 from budwood.surgery.tracing import (
+    at_path,
     drops_now,
     is_dropout_call,
     is_dropping_call,
@@ -68,16 +68,6 @@ class Key(str):
 
 
 def described(value: Any) -> str:
-    """A setting in words.
-
-    Example:
-        >>> described([1, 1.0, True, "1"])
-        "list[1, 1.0, True, '1']"
-        >>> described(object()) == described(object())
-        True
-        >>> described(open) == described(print)
-        False
-    """
     return _Description().of(value)
 
 
@@ -87,7 +77,6 @@ def module_words(module: nn.Module) -> str:
 
 
 def digest_of(tensor: Tensor) -> bytes:
-    """The digest of a tensor's type, shape and exact values."""
     hasher = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=SIZE)
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     if flat.numel():
@@ -96,7 +85,6 @@ def digest_of(tensor: Tensor) -> bytes:
 
 
 def hashed(text: str) -> str:
-    """The digest of a text."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=SIZE).hexdigest()
 
 
@@ -290,7 +278,7 @@ class _Description:
         kind = type(value)
         if isinstance(value, logging.Logger):
             return f"logger {value.name}"
-        own = [_defined(kind, name) for name in _REDUCERS]
+        own = [inspect.getattr_static(kind, name, None) for name in _REDUCERS]
         if not _is_by_name(kind) and any(
             isinstance(f, types.FunctionType) and f.__module__ != "dataclasses" for f in own
         ):
@@ -353,10 +341,6 @@ def _names(code: types.CodeType) -> Iterator[str]:
             yield from _names(constant)
 
 
-def _defined(kind: type, name: str) -> Callable[..., Any] | None:
-    return next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
-
-
 def frozen_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Every tensor that training must leave as it is: by name, frozen parameters and buffers.
 
@@ -385,54 +369,43 @@ def graph_keys(trunk: fx.GraphModule) -> tuple[str, ...]:
     road have the same key. Dropout that is switched off leaves no trace in it.
     """
     keys: dict[fx.Node, str] = {}
-    modules = dict(trunk.named_modules())
     for node in trunk.graph.nodes:
         if node.op == "output":
             break
-        keys[node] = _key_of(node, keys, trunk, modules)
+        keys[node] = _key_of(node, keys, trunk)
     (outputs,) = node.args
     return tuple(keys[output] for output in outputs)
 
 
 def module_key(module: nn.Module) -> str:
-    """A key for a module as a whole: its classes and their code, settings, hooks, exact weights.
-
-    What cannot be told faithfully makes it a key that is never given again; see `describing.py`.
-    """
+    """A key for a module as a whole: its classes and their code, settings, hooks, exact weights."""
     return hashed(module_words(module))
 
 
-def _key_of(
-    node: fx.Node, keys: dict[fx.Node, str], trunk: fx.GraphModule, modules: dict[str, nn.Module]
-) -> str:
+def _key_of(node: fx.Node, keys: dict[fx.Node, str], trunk: fx.GraphModule) -> str:
     if node.op == "placeholder":
         return "input"
-    if _hands_on_its_input(node, modules):
+    if _hands_on_its_input(node, trunk):
         return keys[node.all_input_nodes[0]]
     if node.op == "get_attr":
-        what = described(_attribute(trunk, str(node.target)))
+        what = described(at_path(trunk, str(node.target)))
     elif node.op == "call_module":
-        what = module_key(modules[str(node.target)])
+        what = module_key(trunk.get_submodule(str(node.target)))
     else:
         what = described(node.target)
     arguments = fx.node.map_arg((node.args, node.kwargs), lambda n: Key(keys[n]))
     return hashed(f"{node.op} {what} {described(arguments)}")
 
 
-def _hands_on_its_input(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+def _hands_on_its_input(node: fx.Node, trunk: fx.GraphModule) -> bool:
     """True for dropout that is switched off, and for `nn.Identity`."""
     if node.op == "call_module":
-        module = modules[str(node.target)]
+        module = trunk.get_submodule(str(node.target))
         return passes_on_input(module) and not (is_random_module(module) and drops_now(module))
     return is_dropout_call(node) and not is_dropping_call(node)
-
-
-def _attribute(root: nn.Module, path: str) -> Any:
-    parent, _, name = path.rpartition(".")
-    return getattr(root.get_submodule(parent), name)
 
 
 def _may_change(module: nn.Module) -> bool:
     if isinstance(module, NormBase):
         return not keeps_statistics(module)
-    return any(p.requires_grad for p in module.parameters())
+    return bool(trainable_parameters(module))

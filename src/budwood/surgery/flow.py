@@ -1,7 +1,4 @@
-"""What flows through a traced network: which values are fixed for a photo, and where they end.
-
-A graft that is nothing but layers in a row, described so that it can be run without torch.
-"""
+"""What flows through a traced network: which values are fixed for a photo, and where they end."""
 
 import operator
 from collections.abc import Callable
@@ -20,6 +17,7 @@ from budwood.surgery.tracing import (
     drops_now,
     is_dropping_call,
     is_random_module,
+    reached,
 )
 
 SMALL_ROW = 64 * 1024
@@ -39,7 +37,6 @@ class Flow:
     """
 
     def __init__(self, shapes: Shapes) -> None:
-        """Decide each node's side."""
         self._shapes = shapes
         self._traced = shapes.traced
         self._record = shapes.record
@@ -123,26 +120,15 @@ class Flow:
 
     def _leads_to_layer(self, static: set[fx.Node]) -> dict[fx.Node, bool]:
         """Whether a node is random inside a frozen layer, or comes before one on a static way."""
+        weighted = {node for node in self._nodes if self._traced.parameters(node)}
         leads: dict[fx.Node, bool] = {}
         for node in reversed(self._nodes):
             leads[node] = (
                 drops_attention(node)
-                or (node.op == "call_module" and self._has_parameters(node))
-                or any(
-                    user in static and (self._has_parameters(user) or leads[user])
-                    for user in node.users
-                )
+                or (node.op == "call_module" and node in weighted)
+                or any(user in static and (user in weighted or leads[user]) for user in node.users)
             )
         return leads
-
-    def _has_parameters(self, node: fx.Node) -> bool:
-        if node.op == "call_module":
-            return any(True for _ in self._traced.module(node).parameters())
-        return any(
-            isinstance(self._traced.attribute(source), nn.Parameter)
-            for source in node.all_input_nodes
-            if source.op == "get_attr"
-        )
 
     def _normalises_the_batch(self, node: fx.Node) -> bool:
         """True for a functional batch norm in train mode that sees activations, not weights."""
@@ -153,14 +139,13 @@ class Flow:
 
     def _crossing(self) -> list[fx.Node]:
         """The static tensors that the graft needs; of a tuple or dict, what it is made from."""
-        waiting = [n for n in self.static if any(user not in self.static for user in n.users)]
-        found: set[fx.Node] = set()
-        while waiting:
-            node = waiting.pop()
-            if node in self._shapes.tensors:
-                found.add(node)
-            elif node in self._shapes.carriers:
-                waiting += node.all_input_nodes
+        ends = [n for n in self.static if any(user not in self.static for user in n.users)]
+        tensors, carriers = self._shapes.tensors, self._shapes.carriers
+
+        def made_from(node: fx.Node) -> list[fx.Node]:
+            return node.all_input_nodes if node in carriers and node not in tensors else []
+
+        found = reached(ends, made_from) & tensors
         return [node for node in self._nodes if node in found]
 
     def _single_nodes_before(self, crossing: list[fx.Node]) -> list[fx.Node]:
@@ -215,21 +200,14 @@ Step = tuple[str, str]
 
 
 def chain_of(graft: nn.Module) -> tuple[Step, ...] | None:
-    """The layers of a graft in their order, if it is a row of linear layers and ReLUs.
+    """The layers of a graft in their order, if it is a row of linear layers and ReLUs, else None.
 
-    None of any other graft. What does nothing in eval mode, as dropout, is left out.
-
-    Example:
-        >>> import torch
-        >>> from budwood.surgery.cutting import cut
-        >>> net = nn.Sequential(nn.Linear(4, 3).requires_grad_(False), nn.ReLU(), nn.Linear(3, 2))
-        >>> chain_of(cut(net.eval(), torch.zeros(1, 4)).graft)
-        (('linear', '2'),)
+    What does nothing in eval mode, as dropout, is left out.
     """
     if not isinstance(graft, fx.GraphModule):
         return None
     frontier, *nodes, output = graft.graph.nodes
-    if not nodes or not _is_first_tensor(nodes[0], frontier):
+    if not nodes or nodes[0].target is not operator.getitem or nodes[0].args != (frontier, 0):
         return None
     steps: list[Step] = []
     last = nodes[0]
@@ -245,7 +223,3 @@ def chain_of(graft: nn.Module) -> tuple[Step, ...] | None:
             return None
         last = node
     return tuple(steps) if output.args == (last,) else None
-
-
-def _is_first_tensor(node: fx.Node, frontier: fx.Node) -> bool:
-    return node.target is operator.getitem and node.args == (frontier, 0)

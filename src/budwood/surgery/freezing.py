@@ -4,10 +4,6 @@ Two marks make a layer frozen: its parameters do not require a gradient, and a n
 layer with running statistics stays in eval mode whatever `network.train()` says (complaint:
 github.com/pytorch/pytorch/issues/86590). Stochastic layers are not marked here: the cut decides
 which of them lie inside the frozen part (`cutting.py`).
-
-Layers by name: a glob over module and parameter paths; what matches nothing is an error.
-
-Copies of a module's structure that share all of its tensors.
 """
 
 import copy
@@ -88,14 +84,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def twin(module: Module) -> Module:
-    """A copy with modes and attributes of its own whose parameters and buffers are the module's.
-
-    Example:
-        >>> layer = nn.Linear(2, 2)
-        >>> other = twin(layer).eval()
-        >>> layer.training, other.weight is layer.weight
-        (True, True)
-    """
+    """A copy with modes and attributes of its own whose parameters and buffers are the module's."""
     tensors = [*module.parameters(), *module.buffers()]
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
@@ -109,13 +98,11 @@ def hold_in_eval(module: nn.Module) -> None:
 
 
 def release(module: nn.Module) -> None:
-    """Let a module follow its parents' mode again."""
     for part in module.modules():
         vars(part).pop("train", None)
 
 
 def is_held(module: nn.Module) -> bool:
-    """True for a module that `hold_in_eval` was called on."""
     return "train" in vars(module)
 
 

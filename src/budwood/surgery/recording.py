@@ -1,12 +1,11 @@
-"""One run of a traced graph, watched operation by operation: what each node does besides its value.
+"""One run of a traced graph, on shapes alone, watched operation by operation.
 
 Names and signatures cannot tell which code draws random numbers or overwrites its input; the
 operations that reach PyTorch's dispatcher can, also from within code that was not traced.
-
-The shapes and costs of every value in a traced network, found without computing one of them.
 """
 
 import copy
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -23,11 +22,12 @@ from budwood.surgery.axes import FeatureAxes
 from budwood.surgery.torch_internals import (
     StorageWeakRef,
     TorchDispatchMode,
+    arguments_of,
     shapes_only,
     tree_leaves,
     tree_map_only,
 )
-from budwood.surgery.tracing import Traced, watching_randomness
+from budwood.surgery.tracing import Traced, UntraceableError, watching_randomness
 
 _SWITCHES = {"dropout", "dropout_p", "train", "training"}
 """Arguments of operations that draw random numbers only if none of these is 0 or False."""
@@ -73,7 +73,8 @@ class _Recorder(fx.Interpreter):
         self.record = Record()
         self._traced = traced
         self._watch = watch
-        self._state = {self._watch.storage(t) for t in (*self._parameters(), *self._buffers())}
+        own = (*traced.root.parameters(), *traced.root.buffers())
+        self._state = {watch.storage(tensor) for tensor in own}
 
     def run_node(self, n: fx.Node) -> Any:
         watch, record = self._watch, self.record
@@ -117,12 +118,6 @@ class _Recorder(fx.Interpreter):
         value = super().run_node(n)
         return self._watch.drew, value
 
-    def _parameters(self) -> Iterator[Tensor]:
-        return self._traced.root.parameters()
-
-    def _buffers(self) -> Iterator[Tensor]:
-        return self._traced.root.buffers()
-
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees each operation: whether it is random, what it overwrites, whether it looks, its cost."""
@@ -138,7 +133,6 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was seen so far."""
         self.drew = False
         self.written: set[int] = set()
         self.read_values = False
@@ -153,15 +147,13 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        arguments = func._schema.arguments
-        given = dict(zip((a.name for a in arguments), args, strict=False)) | (kwargs or {})
-        named = {a.name: given.get(a.name, a.default_value) for a in arguments}
+        named = arguments_of(func, args, kwargs or {})
         is_switched_on = all(named[name] for name in _SWITCHES & named.keys())
         self.drew |= torch.Tag.nondeterministic_seeded in func.tags and is_switched_on
         self.read_values |= func is torch.ops.aten._local_scalar_dense.default
         is_norm = "batch_norm" in func._schema.name
         self.used_batch_statistics |= is_norm and bool(named.get("training"))
-        for argument in arguments:
+        for argument in func._schema.arguments:
             if argument.alias_info is not None and argument.alias_info.is_write:
                 written = tree_leaves(named[argument.name])
                 self.written |= {self.storage(t) for t in written if isinstance(t, Tensor)}
@@ -184,6 +176,49 @@ def _in_eval(module: nn.Module) -> Iterator[None]:
 
 def _without_data(tensor: Tensor) -> Tensor:
     return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+
+def follow_overwritten_values(record: Record) -> None:
+    """Let all that reads an overwritten value later read the result of the overwriting.
+
+    The order of nodes alone then decides what each of them sees.
+    """
+    sharing = SharedMemory(record)
+    for node, sources in record.overwrites.items():
+        shared = set[fx.Node]().union(*map(sharing.nodes_with, sources))
+        for seen in {other for other in shared if sharing.is_before(other, node)}:
+            for user in list(seen.users):
+                if not sharing.is_before(node, user):
+                    continue
+                if _place(record, seen) != _place(record, node):
+                    raise UntraceableError(
+                        f"{node.name} overwrites a part of {seen.name}, which is read later"
+                    )
+                user.replace_input_with(seen, node)
+
+
+class SharedMemory:
+    """Which nodes of a graph have values in the same memory."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._order = {node: i for i, node in enumerate(record.places)}
+        self._in_storage: dict[int, list[fx.Node]] = defaultdict(list)
+        for node, places in record.places.items():
+            for storage in {place[0] for place in places}:
+                self._in_storage[storage].append(node)
+
+    def is_before(self, node: fx.Node, other: fx.Node) -> bool:
+        return self._order[node] < self._order[other]
+
+    def nodes_with(self, node: fx.Node) -> set[fx.Node]:
+        storages = {place[0] for place in self._record.places[node]}
+        return {node, *(other for s in storages for other in self._in_storage[s])}
+
+
+def _place(record: Record, node: fx.Node) -> Place | None:
+    places = record.places[node]
+    return places[0] if len(places) == 1 else None
 
 
 BATCHES = 10007, 10009
@@ -234,7 +269,6 @@ class Shapes:
 
     @property
     def total_macs(self) -> int:
-        """Multiply-adds of the whole network."""
         return sum(self.record.macs.values())
 
     def bytes(self, node: fx.Node) -> int:
@@ -285,7 +319,7 @@ def probe_shapes(traced: Traced, example: Tensor) -> Shapes:
 
     They are found on shapes alone. Only code that looks at values, and a network that runs in less
     time than PyTorch needs to import what that takes, is really run: as a copy, on a small batch of
-    noise.
+    noise. What reads an overwritten value in the graph then reads the result of the overwriting.
     """
     ways = [(_run_on_shapes, BATCHES), (_run_for_real, REAL_BATCHES)]
     if is_light(traced.root, example):
@@ -297,6 +331,7 @@ def probe_shapes(traced: Traced, example: Tensor) -> Shapes:
         except Exception as problem:  # of any kind: the code is the user's
             problems.append(problem)
         else:
+            follow_overwritten_values(found)
             return Shapes(traced, example, batches, found, is_real=run is _run_for_real)
     reason = problems[ways.index((_run_for_real, REAL_BATCHES))]
     raise CutError(

@@ -4,10 +4,6 @@ A classifier need not sit on a network's last layer: photos that are unlike thos
 are often better told apart half-way. A stage ends where everything passes through one tensor and
 the next layer with weights begins, one stage for each block; of its map the mean over all places is
 taken. One trunk gives all stages, so one pass over the photos fills them all.
-
-What running a network up to some place costs: multiply-adds and memory.
-
-The layers between a network's last stage but one and its classifier, as globs.
 """
 
 from collections.abc import Iterator
@@ -20,51 +16,10 @@ from torch.nn.modules.dropout import _DropoutNd
 from budwood.errors import CutError
 from budwood.models.prepared import Prepared
 from budwood.surgery.axes import place_axes
-from budwood.surgery.cutting import Cut, FrontierTensor, build_trunk, follow_overwritten_values
+from budwood.surgery.cutting import Cut, FrontierTensor, build_trunk
 from budwood.surgery.flow import Flow, owner_of
 from budwood.surgery.recording import Shapes, probe_shapes
 from budwood.surgery.tracing import UntraceableError, ancestors, trace
-
-
-def before(end: fx.Node) -> list[fx.Node]:
-    """All that a node is computed from, and the node itself, in the order of the graph."""
-    seen = ancestors(end)
-    return [node for node in end.graph.nodes if node in seen]
-
-
-def macs_up_to(shapes: Shapes, end: fx.Node) -> int:
-    """Multiply-adds of one photo."""
-    return sum(shapes.record.macs.get(n, 0) for n in before(end)) // shapes.batches[0]
-
-
-def memory_up_to(shapes: Shapes, end: fx.Node) -> int:
-    """Bytes of the weights, and of all values of one photo that are needed at the same time, at
-    most.
-
-    Values are counted in the type that the network has them in: float32, but for a photo.
-    """
-    steps = before(end)
-    last_use = {source: i for i, node in enumerate(steps) for source in node.all_input_nodes}
-    alive: dict[fx.Node, int] = {}
-    most = 0
-    for i, node in enumerate(steps):
-        if node in shapes.rows:
-            alive[node] = shapes.bytes(node)
-        most = max(most, sum(alive.values()))
-        alive = {n: size for n, size in alive.items() if n is end or last_use.get(n, i) > i}
-    weights = {id(w): w.numel() * w.element_size() for w in _weights(shapes, steps)}
-    return most + sum(weights.values())
-
-
-def _weights(shapes: Shapes, steps: list[fx.Node]) -> Iterator[Tensor]:
-    for node in steps:
-        if node.op == "call_module":
-            module = shapes.traced.module(node)
-            yield from module.parameters()
-            yield from module.buffers()
-        elif node.op == "get_attr" and isinstance(w := shapes.traced.attribute(node), Tensor):
-            yield w
-
 
 NOTHING = nn.Identity, _DropoutNd
 """Layers that, at rest, give what they are fed with."""
@@ -109,7 +64,6 @@ def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
         for parameter in trainable:
             parameter.requires_grad_(False)
         shapes = probe_shapes(trace(network), photo)
-        follow_overwritten_values(shapes.record)
         flow = Flow(shapes)
         ends = _ends(shapes, flow.passages())
         trunk = build_trunk(shapes, flow, tuple(node for _, node in ends))
@@ -123,30 +77,53 @@ def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
             parameter.requires_grad_(True)
     if not ends:
         raise CutError("Nothing of this network comes before its last layer.")
-    batches = [(0, *shapes.rows[node][0]) for _, node in ends]
-    axes = [shapes.record.axes.get(node) for _, node in ends]
-    places = [place_axes(len(b), axis) for b, axis in zip(batches, axes, strict=True)]
+    nodes = [node for _, node in ends]
+    places = [place_axes(1 + len(shapes.rows[n][0]), shapes.record.axes.get(n)) for n in nodes]
     _pool(trunk, places)
-    widths = [
-        next(size for i, size in enumerate(batch) if i and i not in averaged)
-        for batch, averaged in zip(batches, places, strict=True)
-    ]
-    return Stages(
-        Cut(
-            trunk,
-            nn.Identity(),
-            tuple(
-                FrontierTensor(name, (width,), torch.float32)
-                for (name, _), width in zip(ends, widths, strict=True)
-            ),
-            flow.silenced,
-            shapes.traced.opaque,
-        ),
-        tuple(
-            Stage(name, width, macs_up_to(shapes, node), memory_up_to(shapes, node))
-            for (name, node), width in zip(ends, widths, strict=True)
-        ),
-    )
+    stages = []
+    for (name, node), averaged in zip(ends, places, strict=True):
+        sizes = enumerate(shapes.rows[node][0], 1)
+        width = next(size for axis, size in sizes if axis not in averaged)
+        steps = before(node)
+        macs = sum(shapes.record.macs.get(n, 0) for n in steps) // shapes.batches[0]
+        stages.append(Stage(name, width, macs, _memory(shapes, steps)))
+    rows = tuple(FrontierTensor(stage.name, (stage.width,), torch.float32) for stage in stages)
+    whole = Cut(trunk, nn.Identity(), rows, flow.silenced, shapes.traced.opaque)
+    return Stages(whole, tuple(stages))
+
+
+def before(end: fx.Node) -> list[fx.Node]:
+    """All that a node is computed from, and the node itself, in the order of the graph."""
+    seen = ancestors(end)
+    return [node for node in end.graph.nodes if node in seen]
+
+
+def _memory(shapes: Shapes, steps: list[fx.Node]) -> int:
+    """Bytes of the weights, and of all values of one photo that are needed at the same time, at
+    most, on the way to the last of these steps.
+
+    Values are counted in the type that the network has them in: float32, but for a photo.
+    """
+    last_use = {source: i for i, node in enumerate(steps) for source in node.all_input_nodes}
+    alive: dict[fx.Node, int] = {}
+    most = 0
+    for i, node in enumerate(steps):
+        if node in shapes.rows:
+            alive[node] = shapes.bytes(node)
+        most = max(most, sum(alive.values()))
+        alive = {n: size for n, size in alive.items() if n is steps[-1] or last_use.get(n, i) > i}
+    weights = {id(w): w.numel() * w.element_size() for w in _weights(shapes, steps)}
+    return most + sum(weights.values())
+
+
+def _weights(shapes: Shapes, steps: list[fx.Node]) -> Iterator[Tensor]:
+    for node in steps:
+        if node.op == "call_module":
+            module = shapes.traced.module(node)
+            yield from module.parameters()
+            yield from module.buffers()
+        elif node.op == "get_attr" and isinstance(w := shapes.traced.attribute(node), Tensor):
+            yield w
 
 
 def _ends(shapes: Shapes, passages: list[fx.Node]) -> list[tuple[str, fx.Node]]:
@@ -239,7 +216,6 @@ def _wrapping(root: nn.Module, parts: list[str]) -> int:
 
 
 def _wraps(module: nn.Module, root: nn.Module) -> bool:
-    """True for what holds nearly all weights of the network."""
     own, whole = (sum(p.numel() for p in part.parameters()) for part in (module, root))
     return own >= WRAPS * whole
 
@@ -261,14 +237,7 @@ def _path(node: fx.Node) -> str:
 
 def _has_weights(shapes: Shapes, node: fx.Node) -> bool:
     """True for a layer that has more than a scale and an offset for each channel."""
-    if node.op == "call_module":
-        return any(p.dim() > 1 for p in shapes.traced.module(node).parameters())
-    return any(
-        source.op == "get_attr"
-        and isinstance(shapes.traced.attribute(source), nn.Parameter)
-        and shapes.traced.attribute(source).dim() > 1
-        for source in node.all_input_nodes
-    )
+    return any(p.dim() > 1 for p in shapes.traced.parameters(node))
 
 
 def _pool(trunk: fx.GraphModule, places: list[tuple[int, ...]]) -> None:

@@ -5,7 +5,7 @@ Names that are of use under their own name are handed on; the others are wrapped
 
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -56,3 +56,10 @@ def untraceable_functions() -> tuple[Callable[..., Any], ...]:
     from timm.models._features_fx import get_notrace_functions
 
     return tuple(get_notrace_functions())
+
+
+def arguments_of(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Every argument of an operation by name, defaults included."""
+    expected = func._schema.arguments
+    given = dict(zip((a.name for a in expected), args, strict=False)) | {**kwargs}
+    return {a.name: given.get(a.name, a.default_value) for a in expected}

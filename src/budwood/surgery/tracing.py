@@ -2,8 +2,6 @@
 
 A module that cannot be traced (control flow on data, checkpointing, numbers drawn while tracing)
 stays in the graph as one opaque step; the modules around it are traced all the same.
-
-Which operations are random: dropout in all its forms, as modules and as plain functions.
 """
 
 import inspect
@@ -32,38 +30,18 @@ from budwood.surgery.torch_internals import (
 )
 from budwood.threads import TRACING, settle_torch
 
-LIBRARY_RANDOM_MODULES = frozenset(
-    {
-        "DropPath",
-        "StochasticDepth",
-        "DropBlock2d",
-        "DropBlock3d",
-        "DropBlockBatch2d",
-        "PatchDropout",
-        "PatchDropoutWithIndices",
-    }
-)
+_LIBRARY_RANDOM_MODULES = {
+    *("DropPath", "StochasticDepth", "DropBlock2d", "DropBlock3d", "DropBlockBatch2d"),
+    *("PatchDropout", "PatchDropoutWithIndices"),
+}
 """Random layers of torchvision, timm and Budwood, by class name, so that none must be imported."""
 
-DROPPING_FUNCTIONS = frozenset(
-    {
-        "dropout",
-        "dropout_",
-        "dropout1d",
-        "dropout2d",
-        "dropout3d",
-        "alpha_dropout",
-        "alpha_dropout_",
-        "feature_dropout",
-        "feature_alpha_dropout",
-        "stochastic_depth",
-        "drop_path",
-        "drop_block2d",
-        "drop_block3d",
-    }
-)
+DROPPING_FUNCTIONS = {
+    *("dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+    *("alpha_dropout_", "feature_dropout", "feature_alpha_dropout", "stochastic_depth"),
+    *("drop_path", "drop_block2d", "drop_block3d"),
+}
 """Functions that return their input where nothing is dropped."""
-
 
 _LAYERS: dict[str, type[nn.Module]] = {
     "dropout": nn.Dropout,
@@ -81,7 +59,7 @@ def is_random_module(module: nn.Module) -> bool:
     """True for a layer whose only effect is random: dropout and its relatives."""
     library = type(module).__module__.startswith(("torchvision.", "timm.", "budwood."))
     return isinstance(module, nn.modules.dropout._DropoutNd | nn.RReLU) or (
-        library and type(module).__name__ in LIBRARY_RANDOM_MODULES
+        library and type(module).__name__ in _LIBRARY_RANDOM_MODULES
     )
 
 
@@ -100,7 +78,6 @@ def drops_now(module: nn.Module) -> bool:
 
 
 def is_dropout_call(node: fx.Node) -> bool:
-    """True for a traced call of a dropout function."""
     return node.op == "call_function" and _name(node) in DROPPING_FUNCTIONS
 
 
@@ -203,25 +180,22 @@ class Traced:
     """Modules that could not be traced, each with the reason."""
 
     def module(self, node: fx.Node) -> nn.Module:
-        """The module that a node calls."""
         return self.root.get_submodule(str(node.target))
 
     def attribute(self, node: fx.Node) -> Any:
-        """The parameter, buffer or constant that a node reads."""
-        parent, _, name = str(node.target).rpartition(".")
-        return getattr(self.root.get_submodule(parent), name)
+        return at_path(self.root, str(node.target))
 
-    def with_own_layers(self, graph: fx.Graph, name: str) -> fx.GraphModule:
-        """A graph over the same names as a module whose layers are the network's own."""
-        module = fx.GraphModule(self.root, graph, class_name=name)
-        targets = {str(node.target) for node in graph.nodes if node.op == "call_module"}
-        for path in sorted(targets):
-            module.set_submodule(path, self.network.get_submodule(path))
-        return module
+    def parameters(self, node: fx.Node) -> list[nn.Parameter]:
+        """What a node computes with: the parameters of its module, or those that it is given."""
+        if node.op == "call_module":
+            return list(self.module(node).parameters())
+        values = [self.attribute(n) for n in node.all_input_nodes if n.op == "get_attr"]
+        return [value for value in values if isinstance(value, nn.Parameter)]
 
-    def with_twin_layers(self, graph: fx.Graph, name: str) -> fx.GraphModule:
-        """A graph over the same names as a module whose layers have modes of their own."""
-        return twin(fx.GraphModule(self.root, graph, class_name=name))
+
+def at_path(root: nn.Module, path: str) -> Any:
+    parent, _, name = path.rpartition(".")
+    return getattr(root.get_submodule(parent), name)
 
 
 def trace(network: nn.Module, steps_into: Callable[[str], bool] | None = None) -> Traced:
@@ -337,38 +311,16 @@ class _Tracer(fx.Tracer):
 class _Proxy(fx.Proxy):
     """A traced value for which `y += x` is an in-place operation, as it is for a tensor."""
 
-    def __iadd__(self, other: Any) -> Any:
-        return self._in_place(operator.iadd, other)
 
-    def __isub__(self, other: Any) -> Any:
-        return self._in_place(operator.isub, other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self._in_place(operator.imul, other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self._in_place(operator.itruediv, other)
-
-    def __ifloordiv__(self, other: Any) -> Any:
-        return self._in_place(operator.ifloordiv, other)
-
-    def __imod__(self, other: Any) -> Any:
-        return self._in_place(operator.imod, other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return self._in_place(operator.ipow, other)
-
-    def __iand__(self, other: Any) -> Any:
-        return self._in_place(operator.iand, other)
-
-    def __ior__(self, other: Any) -> Any:
-        return self._in_place(operator.ior, other)
-
-    def __ixor__(self, other: Any) -> Any:
-        return self._in_place(operator.ixor, other)
-
-    def _in_place(self, operation: Callable[[Any, Any], Any], other: Any) -> Any:
+def _in_place(operation: Callable[[Any, Any], Any]) -> Callable[[fx.Proxy, Any], Any]:
+    def method(self: fx.Proxy, other: Any) -> Any:
         return self.tracer.create_proxy("call_function", operation, (self, other), {})
+
+    return method
+
+
+for _operator in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor"):
+    setattr(_Proxy, f"__i{_operator}__", _in_place(getattr(operator, f"i{_operator}")))
 
 
 class _NoWriting(TorchDispatchMode):  # type: ignore[no-untyped-call]

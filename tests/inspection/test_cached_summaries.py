@@ -3,9 +3,9 @@
 import pytest
 
 from budwood.files import home
-from budwood.inspection import cached_summaries
-from budwood.inspection.cached_summaries import cached_summary
+from budwood.inspection import summary as cached_summaries
 from budwood.inspection.summarizing import summarize
+from budwood.inspection.summary import cached_summary
 from budwood.surgery.freezing import freeze
 
 
