@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from budwood.errors import WeightsError
-from budwood.models.checkpoints import names_beside, names_within, read_checkpoint, read_state
+from budwood.models.checkpoints import names_beside, names_within, read_checkpoint
 from budwood.models.loading import load_weights
 from budwood.models.pickled import PlainValue, read_pickled
 
@@ -49,24 +49,24 @@ def saved(tmp_path):
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_both_formats_of_torch_are_read(saved, zipped):
-    assert same(read_state(saved(STATE, _use_new_zipfile_serialization=zipped)), STATE)
+    assert same(read_checkpoint(saved(STATE, _use_new_zipfile_serialization=zipped)).state, STATE)
 
 
 @pytest.mark.parametrize("name", ["net.safetensors", "net.bin"])
 def test_safetensors_is_read_under_any_name(tmp_path, name):
     save_file(STATE, tmp_path / name)
-    assert same(read_state(tmp_path / name), STATE)
+    assert same(read_checkpoint(tmp_path / name).state, STATE)
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model", "state_dict_ema", "model_ema"])
 def test_a_state_inside_a_training_checkpoint_is_found(saved, key):
     checkpoint = {"epoch": 3, key: STATE, "optimizer": {"lr": 0.1}, "args": argparse.Namespace(a=1)}
-    assert same(read_state(saved(checkpoint)), STATE)
+    assert same(read_checkpoint(saved(checkpoint)).state, STATE)
 
 
 def test_the_average_of_a_training_checkpoint_comes_first(saved):
     other = {name: tensor + 1 for name, tensor in STATE.items()}
-    assert same(read_state(saved({"model": other, "model_ema": STATE})), STATE)
+    assert same(read_checkpoint(saved({"model": other, "model_ema": STATE})).state, STATE)
 
 
 def test_averaged_weights_that_were_taken_are_noted(saved):
@@ -108,11 +108,11 @@ BESIDE = {
 @pytest.mark.parametrize("what", BESIDE)
 def test_plain_values_beside_the_weights_are_no_obstacle(saved, what, zipped):
     content = {"state_dict": STATE, "args": BESIDE[what]}
-    assert same(read_state(saved(content, _use_new_zipfile_serialization=zipped)), STATE)
+    assert same(read_checkpoint(saved(content, _use_new_zipfile_serialization=zipped)).state, STATE)
 
 
 def test_weights_in_a_defaultdict_are_read(saved):
-    assert same(read_state(saved(defaultdict(int, STATE))), STATE)
+    assert same(read_checkpoint(saved(defaultdict(int, STATE))).state, STATE)
 
 
 def test_no_constructor_of_another_library_is_called(saved):
@@ -133,29 +133,29 @@ def test_the_line_that_takes_the_weights_out_works(saved, tmp_path, monkeypatch,
     monkeypatch.setattr(sys.modules["__main__"], "Config", Config, raising=False)
     monkeypatch.setattr(Config, "__module__", "__main__")
     with pytest.raises(WeightsError) as caught:
-        read_state(saved(content, "whole.pth"))
+        read_checkpoint(saved(content, "whole.pth"))
     monkeypatch.chdir(tmp_path)
     line = str(caught.value).split("yourself: ")[1]
     python, option, code = shlex.split(line)
     assert (python, option) == ("python", "-c")
     exec(code, {})
-    assert same(read_state(tmp_path / "whole-weights.pth"), network.state_dict())
+    assert same(read_checkpoint(tmp_path / "whole-weights.pth").state, network.state_dict())
 
 
 def test_a_state_wrapped_twice_is_found(saved):
-    assert same(read_state(saved({"model": {"state_dict": STATE}})), STATE)
+    assert same(read_checkpoint(saved({"model": {"state_dict": STATE}})).state, STATE)
 
 
 @given(st.lists(st.sampled_from(["module.", "model.", "net.", "_orig_mod."]), max_size=3))
 def test_prefixes_that_all_names_share_are_taken_off(tmp_path_factory, prefixes):
     path = tmp_path_factory.mktemp("state") / "net.pth"
     torch.save({"".join(prefixes) + name: tensor for name, tensor in STATE.items()}, path)
-    assert same(read_state(path), STATE)
+    assert same(read_checkpoint(path).state, STATE)
 
 
 def test_a_prefix_that_some_names_lack_stays(saved):
     state = {"module.weight": torch.ones(1), "bias": torch.ones(1)}
-    assert same(read_state(saved(state)), state)
+    assert same(read_checkpoint(saved(state)).state, state)
 
 
 class RunsCode:
@@ -176,7 +176,7 @@ def test_a_file_that_would_run_code_is_refused_and_not_run(saved, tmp_path, zipp
         WeightsError,
         match=r"not loaded: besides plain values it names io.open.*is run.*python -c \"import",
     ):
-        read_state(path)
+        read_checkpoint(path)
     assert not marker.exists()
 
 
@@ -184,7 +184,7 @@ def test_a_bare_pickle_that_would_run_code_is_refused_and_not_run(tmp_path):
     marker, path = tmp_path / "it ran", tmp_path / "net.pth"
     path.write_bytes(pickle.dumps(RunsCode(marker)))
     with pytest.raises(WeightsError, match=r"not loaded: it is a pickle that"):
-        read_state(path)
+        read_checkpoint(path)
     assert not marker.exists()
 
 
@@ -192,14 +192,14 @@ def test_a_whole_network_is_refused_with_the_way_out(saved):
     with pytest.raises(
         WeightsError, match=r"it names torch.nn.modules.linear.Linear.*network.state_dict"
     ):
-        read_state(saved(nn.Linear(1, 1)))
+        read_checkpoint(saved(nn.Linear(1, 1)))
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning", "ignore:.torch.jit")
 def test_torchscript_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(nn.Linear(1, 1)), tmp_path / "net.pt")
     with pytest.raises(WeightsError, match=r"not loaded: it is a TorchScript"):
-        read_state(tmp_path / "net.pt")
+        read_checkpoint(tmp_path / "net.pt")
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -210,7 +210,7 @@ def test_a_file_cut_short_is_named(saved, zipped, keep):
     with pytest.raises(
         WeightsError, match=r"net.pth is damaged, cut short.*Download or copy it again"
     ):
-        read_state(path)
+        read_checkpoint(path)
 
 
 @pytest.mark.parametrize("keep", [5, 40, 100])
@@ -219,30 +219,30 @@ def test_safetensors_cut_short_are_named(tmp_path, keep):
     content = (tmp_path / "net.safetensors").read_bytes()
     (tmp_path / "net.safetensors").write_bytes(content[:keep])
     with pytest.raises(WeightsError, match=r"net.safetensors is damaged, cut short"):
-        read_state(tmp_path / "net.safetensors")
+        read_checkpoint(tmp_path / "net.safetensors")
 
 
 def test_an_empty_file_is_named(tmp_path):
     (tmp_path / "net.pth").write_bytes(b"")
     with pytest.raises(WeightsError, match=r"it is empty.*must be a .safetensors file or one made"):
-        read_state(tmp_path / "net.pth")
+        read_checkpoint(tmp_path / "net.pth")
 
 
 def test_a_file_of_no_known_kind_is_named(tmp_path):
     (tmp_path / "net.pth").write_bytes(b"something else altogether")
     with pytest.raises(WeightsError, match=r"of no format that is known\. It must be"):
-        read_state(tmp_path / "net.pth")
+        read_checkpoint(tmp_path / "net.pth")
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(WeightsError, match=r"no file of weights .*net.pth.*Give the path of a"):
-        read_state(tmp_path / "net.pth")
+        read_checkpoint(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, torch.ones(3), {"epoch": 3}, {"w": [1.0]}])
 def test_a_file_without_a_state_is_named(saved, content):
     with pytest.raises(WeightsError, match=r"[Tt]ensors by name"):
-        read_state(saved(content))
+        read_checkpoint(saved(content))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def tarred():
 def test_it_is_said_what_the_file_is(tmp_path, name, content, said):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(WeightsError, match=said) as caught:
-        read_state(tmp_path / name)
+        read_checkpoint(tmp_path / name)
     assert caught.value.file == str(tmp_path / name)
 
 
@@ -361,4 +361,4 @@ def test_an_odd_ending_hides_no_weights(tmp_path, name):
         lambda path: save_file(state, path),
     ):
         save(tmp_path / name)
-        assert torch.equal(read_state(tmp_path / name)["w"], state["w"])
+        assert torch.equal(read_checkpoint(tmp_path / name).state["w"], state["w"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from budwood.models.building import build
-from budwood.models.checkpoints import read_state
+from budwood.models.checkpoints import read_checkpoint
 from budwood.models.info import info
 from budwood.models.packaged_source import packaged
 from budwood.models.sources import source as named
@@ -27,7 +27,7 @@ LITES = [
 
 @pytest.mark.parametrize("name", LITES)
 def test_the_packaged_tensors_are_the_networks(name):
-    file, network = read_state(packaged(name)), build(name).state_dict()
+    file, network = read_checkpoint(packaged(name)).state, build(name).state_dict()
     assert all(
         torch.equal(given, loaded)
         for given, loaded in zip(file.values(), network.values(), strict=True)

@@ -1,5 +1,4 @@
-"""The engine of one trunk, from those that are tried to the one that the first images settle; and
-whether the engines of this machine can be trusted at all."""
+"""The engine of one trunk, settled by the first images, and a check of all that there are."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +48,6 @@ class EngineChoice:
         calibration: Calibration | None,
         reporter: Reporter,
     ) -> None:
-        """Nothing is built yet."""
         self._trunk, self._preprocessing = cut.trunk, preprocessing
         self._calibration, self._reporter = calibration, reporter
         self.keys = frontier_keys(cut)
@@ -103,11 +101,10 @@ class EngineChoice:
         In a thread, so that Ctrl-C need not wait for it; the others are decoded meanwhile.
 
         Args:
-            images: The first are what it is judged by. A few may be too alike to tell rounding from
-                a fault: drawn pictures are then added.
+            images: The first are what it is judged by.
             is_known: Whether an engine has agreed before: it comes first, and is not judged anew.
-            by_photos: False judges by drawn pictures alone: whoever asks first, and about what, it
-                is then the same engine.
+            by_photos: False judges by drawn pictures alone, so that it is the same engine whatever
+                is asked first.
         """
         with self._lock:
             if self.engine is not None:
@@ -181,13 +178,10 @@ class EngineCheck:
     device: str
     is_trusted: bool
     error: float | None
-    """Of its output, as a share of the spread between images; None if it did not run, or disagreed.
-    """
+    """As a share of the spread between images; None if it did not run, or disagreed."""
     reason: str | None
-    """Why it is not trusted."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
         return asdict(self)
 
     def __str__(self) -> str:

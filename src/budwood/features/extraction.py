@@ -1,7 +1,6 @@
 """Extraction: every image through the trunk once, decoding and network in turns.
 
-`decoded` makes pixels of files and `extract` makes rows of pixels: this is the seam at which other
-machines may do the work. What cannot be read goes the same way, as `Unreadable`.
+`decoded` makes pixels of files and `extract` rows of pixels; what cannot be read goes along.
 """
 
 import os
@@ -11,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -48,7 +47,7 @@ class Decoded:
 
     path: Path
     digest: bytes
-    """Of the file's bytes."""
+    """The digest of the file's bytes."""
     pixels: NDArray[np.uint8]
     """`h w c`, as the network takes them."""
 
@@ -78,10 +77,14 @@ def identify(
     """The digest of each file's bytes, and the files that cannot be read with the reason."""
     digests: dict[Path, bytes] = {}
     unreadable: dict[Path, str] = {}
-    contents = CONTENTS if contents is None else contents
+    known = CONTENTS if contents is None else contents
     groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
+
+    def identified(group: Sequence[Path]) -> list[bytes | PhotoError]:
+        return [_identified(path, known) for path in group]
+
     with _threads() as pool:
-        results = chain.from_iterable(pool.map(partial(_identify_several, contents), groups))
+        results = chain.from_iterable(pool.map(identified, groups))
         for path, result in zip(paths, results, strict=True):
             if isinstance(result, PhotoError):
                 unreadable[path] = str(result)
@@ -100,22 +103,15 @@ def decoded(
     """The pixels of each image, in order, decoded by all cores.
 
     The cores decode and do the caller's work in turns, each as long as the pixels stay in the
-    processor's cache: that is faster than both at once.
-
-    Args:
-        paths: Images.
-        preprocessing: From file bytes to pixels.
-        ahead: Bytes of pixels in the first turn at least. It goes on while the caller, once it has
-            the first image, does other things.
-        contents: Files that need not be read again.
-        odd: Told what is odd about images that are decoded.
+    processor's cache: that is faster than both at once. The first turn has `ahead` bytes of pixels
+    at least, and goes on while the caller, once it has the first image, does other things.
+    `contents` need not be read again, and `odd` is told what is odd about images.
     """
-    decode = partial(
-        _decode_several,
-        preprocessing=preprocessing,
-        contents=contents or Contents(),
-        odd=odd or Oddities(),
-    )
+    kept, oddities = contents or Contents(), odd or Oddities()
+
+    def decode(group: Sequence[Path]) -> list[Decoded | Unreadable]:
+        return [_decode_one(path, preprocessing, kept, oddities) for path in group]
+
     height, width = preprocessing.size
     image_bytes = height * width * len(preprocessing.mean)
     source = iter(paths)
@@ -166,16 +162,9 @@ def store_rows(
     compact: bool = False,
     reporter: Reporter = SILENT,
 ) -> dict[Path, str]:
-    """Store what `extract` gives; the images that have no rows come back, with the reason.
+    """Store what `extract` gives, a shelf for each tensor; the unreadable images come back.
 
     Whatever ends it early (Ctrl-C, an error), the rows that were ready are stored first.
-
-    Args:
-        results: Closed with this.
-        total: How many images there are.
-        shelves: One for each frontier tensor, in order.
-        compact: Whether rows may be stored in float16.
-        reporter: Told what the user should know, and how far the work is.
     """
     unreadable: dict[Path, str] = {}
     writer = _Writer(shelves, compact)
@@ -196,14 +185,7 @@ def store_rows(
 def compacted(rows: NDArray[Any]) -> NDArray[Any]:
     """The same rows in float16, if they fit; else as they are.
 
-    They fit if no value is too large and the rounding is a thousandth of what the images differ
-    by. Rows that are no float32, and rows of images that do not differ, stay as they are.
-
-    Example:
-        >>> compacted(np.array([[0.5], [1.25]], np.float32)).dtype
-        dtype('float16')
-        >>> compacted(np.array([[0.5], [1e6]], np.float32)).dtype
-        dtype('float32')
+    They fit if no value is too large and the rounding is a thousandth of what the images differ by.
     """
     if rows.dtype != np.float32:
         return rows
@@ -296,10 +278,6 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _identify_several(contents: Contents, paths: Sequence[Path]) -> list[bytes | PhotoError]:
-    return [_identified(path, contents) for path in paths]
-
-
 def _identified(path: Path, contents: Contents) -> bytes | PhotoError:
     try:
         with turn_of(path):
@@ -325,12 +303,6 @@ def _announce(paths: Iterable[Path]) -> None:
     for path in paths:
         with suppress(OSError), path.open("rb") as file:  # what is wrong is said when it is read
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-
-
-def _decode_several(
-    paths: Sequence[Path], preprocessing: Preprocessing, contents: Contents, odd: Oddities
-) -> list[Decoded | Unreadable]:
-    return [_decode_one(path, preprocessing, contents, odd) for path in paths]
 
 
 def _decode_one(

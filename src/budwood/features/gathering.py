@@ -1,8 +1,9 @@
 """From a list of photos to their frontier rows: what is stored is read, the rest is computed."""
 
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from budwood.features.extraction import (
     store_rows,
 )
 from budwood.features.int8 import Calibration
-from budwood.features.rows import Axes, LiveRows, RowSource, StoredRows
+from budwood.features.rows import LiveRows, RowSource, StoredRows
 from budwood.features.store import (
     MemoryCache,
     RowCache,
@@ -86,7 +87,6 @@ class FeatureExtractor:
         reporter: Reporter,
         calibration: Calibration | None = None,
     ) -> None:
-        """Nothing runs yet."""
         self._cut = cut
         self._preprocessing = preprocessing
         self._options = options
@@ -94,7 +94,6 @@ class FeatureExtractor:
         self.choice = EngineChoice(
             cut, preprocessing, options.precision, options.device, calibration, reporter
         )
-        """The engine."""
         self._held: Sequence[RowCache] | None = None
         self._opened: dict[tuple[Path, str], list[RowStore]] = {}
         self._reported: set[Path] = set()
@@ -111,8 +110,7 @@ class FeatureExtractor:
         self.choice.prefer(lambda spec: made.get(spec, 0))
         found = _RowIndex(self._shelves(), digests)
         if found.missing:
-            is_known = self._known(made, judged_by=len(set(digests.values())) if keep else 0)
-            found = self._computed(digests, found, keep, is_known)
+            found = self._computed(digests, found, keep, made)
         CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in found.unreadable.items()}
         unreadable |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
@@ -120,7 +118,7 @@ class FeatureExtractor:
         photos = tuple(digests[path] for path in good)
         computed = len(found.missing.keys() - bad.keys()) if found.is_stored else len(good)
         return FeatureSet(
-            rows=self._stored(found.shelves, photos) if found.is_stored else self._live(good),
+            rows=self._rows(found, good, photos),
             paths=good,
             photos=photos,
             unreadable=unreadable,
@@ -135,26 +133,35 @@ class FeatureExtractor:
         digests: Mapping[Path, bytes],
         found: "_RowIndex",
         keep: bool,
-        is_known: Callable[[EngineSpec], bool],
+        made: Mapping[EngineSpec, int],
     ) -> "_RowIndex":
         """Put missing images through the trunk."""
+        few = not keep or len(set(digests.values())) < PROBES
+
+        def is_known(spec: EngineSpec) -> bool:
+            """The engine need not be judged: it has made rows of these photos before, or there are
+            but a few to judge it by and it has agreed on this trunk before."""
+            return made.get(spec, 0) > 0 or (few and self.choice.has_agreed(spec))
+
         is_new = self.choice.engine is None
         order = list(found.missing.values())
         if is_new and keep and not is_known(self.choice.spec):
             order = _spread_first(list(_one_each(digests).values()), order, PROBES)
         odd = Oddities()
-        with closing(self._decoded(order, odd, AHEAD_BYTES if is_new else 0)) as images:
+        decode = partial(decoded, preprocessing=self._preprocessing, contents=CONTENTS, odd=odd)
+        with closing(decode(order, ahead=AHEAD_BYTES if is_new else 0)) as images:
             taken = self.choice.settle(images, is_known, by_photos=keep)
             if self.choice.engine is not None:
                 found = self._shelved(digests, taken, keep)
             # The engine need not be the one that was preferred, and then it lacks other images.
             others = [path for path in found.missing.values() if path not in set(order)]
-            with closing(self._decoded(others, odd)) as rest:
+            with closing(decode(others)) as rest:
                 wanted = _wanted(found.missing.values(), chain(taken, images, rest), digests)
-                found.unreadable.update(self._run(wanted, found, keep))
+                found.unreadable = self._run(wanted, found, keep)
         for line in odd.lines():
             self._reporter.note(line)
-        self._require_rows(digests, found)
+        if found.is_stored:
+            _require_rows(_RowIndex(found.shelves, digests).missing.values(), found.unreadable)
         return found
 
     def _shelved(
@@ -190,24 +197,6 @@ class FeatureExtractor:
             reporter=self._reporter,
         )
 
-    def _require_rows(self, digests: Mapping[Path, bytes], found: "_RowIndex") -> None:
-        if self.choice.engine is None or not found.is_stored:
-            return
-        left = _RowIndex(found.shelves, digests).missing.values()
-        lost = [path for path in left if path not in found.unreadable]
-        if lost:
-            raise StoreError(
-                f"The rows of {len(lost)} photos are not in the store, though they were computed "
-                f"just now; the first is {lost[0]}.",
-                next="Run it again; empty the store only while nothing else uses it.",
-                file=lost[0],
-            )
-
-    def _decoded(
-        self, paths: Sequence[Path], odd: Oddities, ahead: int = 0
-    ) -> Generator[Decoded | Unreadable, None, None]:
-        return decoded(paths, self._preprocessing, ahead, CONTENTS, odd)
-
     def _made(self, photos: set[bytes]) -> dict[EngineSpec, int]:
         """How many of these photos each engine has made the stored rows of."""
         stores = {spec: self._stores(spec) for spec in self.choice.specs}
@@ -215,14 +204,6 @@ class FeatureExtractor:
             spec: sum(all(photo in store for store in own) for photo in photos)
             for spec, own in stores.items()
         }
-
-    def _known(
-        self, made: Mapping[EngineSpec, int], judged_by: int
-    ) -> Callable[[EngineSpec], bool]:
-        """Whether an engine need not be judged: it has made rows of these photos before, or there
-        are but a few to judge it by and it has agreed on this trunk before."""
-        few = judged_by < PROBES
-        return lambda spec: made.get(spec, 0) > 0 or (few and self.choice.has_agreed(spec))
 
     @property
     def _is_compact(self) -> bool:
@@ -238,11 +219,7 @@ class FeatureExtractor:
         return sum(halved) if self._is_compact else self._cut.row_bytes
 
     def _shelves(self) -> Sequence[RowCache]:
-        """Where the rows of each frontier tensor are, for the engine in use.
-
-        Before one is in use: for the engine that has made the most of the photos' rows, so that an
-        engine that was refused on other photos is not tried again on a few new ones.
-        """
+        """Where the rows of each frontier tensor are, for the engine in use or preferred."""
         if self._held:
             return self._held
         stores = self._stores(self.choice.spec)
@@ -257,14 +234,11 @@ class FeatureExtractor:
 
     def _stores(self, spec: EngineSpec) -> list[RowStore]:
         """The stores of an engine's rows, opened once, and up to date."""
-        opened = self._opened.get((store_folder(), spec.key))
-        if opened is None:
-            return self._opened.setdefault((store_folder(), spec.key), self._open_stores(spec))
-        for store in opened:
-            store.refresh()
-        return opened
-
-    def _open_stores(self, spec: EngineSpec) -> list[RowStore]:
+        place = store_folder(), spec.key
+        if place in self._opened:
+            for store in self._opened[place]:
+                store.refresh()
+            return self._opened[place]
         settings = self._preprocessing.to_json() | {"pixels": PIXELS}
         stores = []
         for key, tensor in zip(self.choice.keys, self._cut.frontier, strict=True):
@@ -275,18 +249,17 @@ class FeatureExtractor:
                 "preprocessing": settings,
             }
             stores.append(RowStore(maker_key(key, settings, spec.key), about))
+        self._opened[place] = stores
         return stores
 
-    def _live(self, paths: Sequence[Path]) -> LiveRows:
+    def _rows(
+        self, found: "_RowIndex", paths: Sequence[Path], photos: Sequence[bytes]
+    ) -> RowSource:
+        axes = tuple(tensor.feature_axis for tensor in self._cut.frontier)
+        if found.is_stored:
+            return StoredRows(found.shelves, photos, self._cut.row_bytes, axes)
         assert self.choice.engine is not None
-        return LiveRows(paths, self._preprocessing, self.choice.engine, self._axes)
-
-    def _stored(self, shelves: Sequence[RowCache], photos: Sequence[bytes]) -> StoredRows:
-        return StoredRows(shelves, photos, self._cut.row_bytes, self._axes)
-
-    @property
-    def _axes(self) -> Axes:
-        return tuple(tensor.feature_axis for tensor in self._cut.frontier)
+        return LiveRows(paths, self._preprocessing, self.choice.engine, axes)
 
     def measured(self, paths: Sequence[Path]) -> float:
         """Seconds that the engine takes for one of these photos, decoding left out."""
@@ -335,11 +308,22 @@ def _wanted(
                 yield Unreadable(image.path, CHANGED)
 
 
-def _spread_first(folder: list[Path], missing: list[Path], count: int) -> list[Path]:
-    """The missing photos, after `count` of the whole folder: the engine is judged by these.
+def _require_rows(missing: Iterable[Path], unreadable: Collection[Path]) -> None:
+    """Raise if rows that were computed are not to be found."""
+    lost = [path for path in missing if path not in unreadable]
+    if lost:
+        raise StoreError(
+            f"The rows of {len(lost)} photos are not in the store, though they were computed "
+            f"just now; the first is {lost[0]}.",
+            next="Run it again; empty the store only while nothing else uses it.",
+            file=lost[0],
+        )
 
-    Neighbours in a folder are of one class, and so alike that good arithmetic would look bad
-    beside the little they differ; and one new photo tells nothing.
+
+def _spread_first(folder: list[Path], missing: list[Path], count: int) -> list[Path]:
+    """The missing photos after `count` of the whole folder, by which the engine is judged.
+
+    Neighbours are so alike that good arithmetic would look bad beside the little they differ.
     """
     first = folder[:: max(1, len(folder) // count)][:count]
     chosen = set(first)

@@ -1,6 +1,5 @@
 """Housekeeping of the feature store: what is in it, whether it is intact, and clearing it."""
 
-import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 from budwood.errors import StoreError, UnknownName
 from budwood.features.shards import MAPS, Shard, is_intact, open_shard, shard_paths
 from budwood.features.store import store_folder, stored_makers
-from budwood.features.trunks import bytes_of, kept_trunks
+from budwood.features.trunks import bytes_of, kept_trunks, notes_in
 from budwood.files import home
 from budwood.text import aligned
 
@@ -42,7 +41,6 @@ class StoreListing:
     """Bytes of each converted trunk that is kept beside the store."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
         return {
             "folder": str(self.folder),
             "bytes": sum(entry.bytes for entry in self.entries),
@@ -79,12 +77,10 @@ class StoreCheck:
     files: int
     removed: tuple[str, ...]
     bytes: int
-    """Bytes of what was removed."""
     unreadable: tuple[str, ...] = ()
     """Files that could not be read, or not be removed, with the reason; they are kept."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
         return {
             "files": self.files,
             "removed": list(self.removed),
@@ -116,14 +112,11 @@ class ClearedStore:
     removed: tuple[str, ...]
     """Keys of the entries."""
     bytes: int
-    """Of all that was removed."""
     trunks: int = 0
-    """Converted trunks that were removed."""
     leftovers: int = 0
     """Files that killed processes left, and notes of which images belong together."""
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
         return {
             "removed": list(self.removed),
             "bytes": self.bytes,
@@ -144,10 +137,7 @@ def list_store() -> StoreListing:
 
 
 def verify_store() -> StoreCheck:
-    """Read every byte of the store; damaged and abandoned files are removed.
-
-    A file that cannot be read is not damaged for all that is known: it is named and kept.
-    """
+    """Read every byte of the store; damaged and abandoned files go, unreadable ones stay."""
     checking = _Checking()
     for folder in stored_makers():
         checking.check(folder)
@@ -157,9 +147,7 @@ def verify_store() -> StoreCheck:
 
 
 def clear_store(keys: Sequence[str] = ()) -> ClearedStore:
-    """Remove the entries whose key begins so; without keys all of them, the kept trunks, and what
-    killed processes have left.
-    """
+    """Remove the entries whose key begins so; without keys all, kept trunks, and leftovers."""
     makers = list(stored_makers())
     for key in keys:
         if not any(maker.name.startswith(key) for maker in makers):
@@ -177,8 +165,7 @@ def clear_store(keys: Sequence[str] = ()) -> ClearedStore:
 
 
 def leftovers() -> Iterator[Path]:
-    """What killed processes have begun and left, and notes of which images belong together and of
-    networks' layers: the files of BUDWOOD_HOME besides weights, rows and trunks. None is in use."""
+    """What killed processes have left in BUDWOOD_HOME, and its old notes of groups and networks."""
     for folder in ("trunks", "weights", "groups", "summaries"):
         yield from (path for path in (home() / folder).glob(".*.partial*") if _is_abandoned(path))
     for folder in ("groups", "summaries"):
@@ -253,7 +240,7 @@ def _is_abandoned(path: Path) -> bool:
 def _entry(folder: Path) -> StoreEntry:
     opened = list(_opened(folder))
     photos = {photo.tobytes() for shard in opened for photo in shard.photos}
-    said = _about(folder)
+    said = notes_in(folder / "about.json")
     return StoreEntry(
         folder.name,
         len(photos),
@@ -273,12 +260,3 @@ def _opened(folder: Path) -> Iterator[Shard]:
     for path in paths:
         with suppress(OSError):  # StoreError too
             yield open_shard(path)
-
-
-def _about(folder: Path) -> dict[str, Any]:
-    """What made the rows; nothing if that cannot be read, for it is only for people."""
-    try:
-        said = json.loads((folder / "about.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}

@@ -1,10 +1,7 @@
-"""Trunks in int8: whole numbers of 8 bits, their scales taken from some of the user's images.
+"""Trunks in int8: whole numbers of 8 bits, quantised by NNCF, which is an extra.
 
-The quantising is NNCF's, an extra that is not installed by default. NNCF reports usage over the
-network, prints progress, and replaces the class of loggers; here it does none of the three.
-
-An engine in int8 is far from fp32 torch and is not verified by agreement; whoever takes its rows
-tries first what they are worth (`learning/precision.py`).
+NNCF reports usage over the network, prints progress, and replaces the class of loggers; here it
+does none of the three. Rows in int8 are tried for what they are worth (`learning/precision.py`).
 """
 
 import io
@@ -26,18 +23,9 @@ from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.errors import ConfigError, EngineError
+from budwood.features import openvino
 from budwood.features.engines import Engine, EngineSpec
 from budwood.features.extraction import Decoded, decoded
-from budwood.features.openvino import (
-    OpenVINOEngine,
-    beside_int8,
-    converted,
-    keep_model,
-    kept_model,
-    ov,
-    reason,
-    untracked,
-)
 from budwood.features.trunks import remember, remembered, trunk_key
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
@@ -48,7 +36,6 @@ CALIBRATION = 128
 SPEED_FILE = "speed.json"
 """Beside a kept trunk in int8: how fast it is, for each precision that it was held against."""
 
-_LAYERS = {"Convolution", "FullyConnected", "MatMul"}
 _NOISY = ("nncf", "torch.utils.cpp_extension")
 
 
@@ -66,7 +53,9 @@ class Calibration:
     ) -> "Calibration":
         """From images that can be read, and their digests in the same order."""
         read_as = f" {depth}" if depth else ""
-        return cls(tuple(paths), f"{calibration_key(photos)}{read_as} beside {beside_int8()}")
+        return cls(
+            tuple(paths), f"{calibration_key(photos)}{read_as} beside {openvino.beside_int8()}"
+        )
 
     @property
     def spec(self) -> EngineSpec:
@@ -87,12 +76,14 @@ def calibrated_engine(
 ) -> Engine:
     """An engine in int8; the images of its scales are read only if no trunk is kept."""
     int8_key = calibration.trunk_key(key)
-    model = kept_model(int8_key)
+    model = openvino.kept_model(int8_key)
     if model is None:
         with closing(decoded(calibration.paths, preprocessing)) as images:
             batches = [i.pixels[np.newaxis] for i in images if isinstance(i, Decoded)]
-        model = keep_model(int8_key, quantised(converted(trunk, example, key), batches))
-    return OpenVINOEngine(model, calibration.spec)
+        model = openvino.keep_model(
+            int8_key, quantised(openvino.converted(trunk, example, key), batches)
+        )
+    return openvino.OpenVINOEngine(model, calibration.spec)
 
 
 def kept_speed(key: str, reference: str) -> float | None:
@@ -106,12 +97,8 @@ def keep_speed(key: str, reference: str, speed: float) -> None:
     remember(key, SPEED_FILE, reference, speed)
 
 
-def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
-    """The int8 form of a converted trunk, whose scales fit these photos.
-
-    Weights have a scale for each channel, activations one for each tensor. Equal photos in the
-    same order give an equal model. `model` stays as it was.
-    """
+def quantised(model: openvino.ov.Model, photos: Sequence[Pixels]) -> openvino.ov.Model:
+    """The int8 form of a converted trunk, with scales that fit these photos; a new model."""
     one_by_one = _checked(photos)
     with _quiet() as nncf:
         try:
@@ -124,7 +111,7 @@ def quantised(model: ov.Model, photos: Sequence[Pixels]) -> ov.Model:
             )
         except Exception as problem:  # it has a dozen classes without a common base
             raise EngineError(
-                f"NNCF cannot quantise this trunk: {reason(problem).strip('.')}.",
+                f"NNCF cannot quantise this trunk: {openvino.reason(problem).strip('.')}.",
                 next="Use --precision auto.",
             ) from problem
     return _as_saved(int8)
@@ -136,19 +123,6 @@ def calibration_key(photos: Sequence[bytes]) -> str:
     return f"nncf {require_nncf()} {len(photos)} photos {together.hexdigest()}"
 
 
-def int8_layers(compiled: ov.CompiledModel) -> tuple[int, int]:
-    """How many convolutions and linear layers really run in int8, and how many there are.
-
-    OpenVINO runs depthwise convolutions in bf16 or fp32, whatever the model says.
-    """
-    precisions = [
-        info["runtimePrecision"].astype(str)
-        for info in (node.get_rt_info() for node in compiled.get_runtime_model().get_ops())
-        if info["layerType"].astype(str) in _LAYERS
-    ]
-    return sum(precision in ("i8", "u8") for precision in precisions), len(precisions)
-
-
 class _Silence:
     """Stands where NNCF has what reports its use: takes every message, and drops it."""
 
@@ -158,7 +132,7 @@ class _Silence:
     send_event = end_session = start_session
 
 
-def _as_saved(model: ov.Model) -> ov.Model:
+def _as_saved(model: openvino.ov.Model) -> openvino.ov.Model:
     """Without the notes of the conversion, which a file does not keep.
 
     One of them forbids turning a division into a product. The last bit that this changes decides
@@ -200,7 +174,7 @@ def _imported() -> ModuleType:
     require_nncf()
     kind = logging.getLoggerClass()
     try:
-        with untracked():
+        with openvino.untracked():
             import nncf
     finally:
         logging.setLoggerClass(kind)
@@ -210,7 +184,7 @@ def _imported() -> ModuleType:
 @contextmanager
 def _quiet() -> Iterator[ModuleType]:
     """NNCF; while this lasts it neither reports, prints nor warns."""
-    with TRACING, warnings.catch_warnings(), untracked():
+    with TRACING, warnings.catch_warnings(), openvino.untracked():
         warnings.simplefilter("ignore")
         nncf = _imported()
         loggers = [logging.getLogger(name) for name in _NOISY]

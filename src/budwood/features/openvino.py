@@ -1,11 +1,7 @@
 """The OpenVINO engine: a trunk converted once, compiled for the CPU, several batches in flight.
 
-Threads may share an engine: each stream has requests of its own. In a forked process OpenVINO's
-threads are gone, and what would wait for them is left alone there and compiled anew.
-
-`import openvino` alone reports to its maker over the network and writes to `~/intel`; where the
-package that does so is missing it goes without. A trunk is converted through OpenVINO's PyTorch
-frontend itself, since the front door, `convert_model`, reports too. Only that imports torch.
+`import openvino` alone reports to its maker over the network and writes to `~/intel`, and so does
+`convert_model`: the reporting package is hidden, and a trunk goes through the PyTorch frontend.
 """
 
 import logging
@@ -69,11 +65,9 @@ class OpenVINO:
     """What OpenVINO offers as an engine."""
 
     def version(self) -> str:
-        """OpenVINO's own."""
         return version("openvino")
 
     def hardware(self) -> str:
-        """The processor: another one rounds otherwise."""
         return processor()
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
@@ -81,7 +75,6 @@ class OpenVINO:
         return ("bf16", "fp32") if device == "cpu" else ()
 
     def refusal(self, spec: EngineSpec) -> str:
-        """A processor may lack bf16."""
         lacks = spec.precision == "bf16" and "BF16" not in cpu_capabilities()
         return "this processor has no bf16 arithmetic" if lacks else ""
 
@@ -100,22 +93,17 @@ class OpenVINO:
 
 
 class OpenVINOEngine:
-    """Runs a trunk compiled by OpenVINO on the CPU, for batches of one size.
-
-    Such a graph is up to a tenth faster than one for any size. Shorter batches are filled up.
-    """
+    """Runs a trunk compiled by OpenVINO on the CPU, for batches of one size (a tenth faster)."""
 
     def __init__(
         self, model: ov.Model, spec: EngineSpec, *, batch: int = BATCH, latency: bool = False
     ) -> None:
-        """Compile."""
         self.spec, self.batch = spec, batch
         self._model, self._latency = model, latency
         self._lock = Lock()
         self._compiled = _Graph(model, spec, batch, latency)
 
     def run(self, images: Batch) -> Rows:
-        """The frontier of the images, `n ...` each."""
         parts = [images[i : i + self.batch] for i in range(0, len(images), self.batch)]
         results = [rows for _, rows in self.stream((None, part) for part in parts)]
         return tuple(np.concatenate(tensor) for tensor in zip(*results, strict=True))
@@ -214,11 +202,9 @@ class _Request:
         self._request.start_async()
 
     def is_done(self) -> bool:
-        """True if the batch is through."""
         return bool(self._request.wait_for(0))
 
     def cancel(self) -> None:
-        """Do not go on with it."""
         self._request.cancel()
 
     def finish(self) -> Rows:
@@ -257,8 +243,7 @@ def kept_model(key: str) -> ov.Model | None:
 
 
 def keep_model(key: str, model: ov.Model) -> ov.Model:
-    """Keep a model, and give it back as it will be read next time: OpenVINO tidies a graph up when
-    it writes it, which rounds otherwise."""
+    """Keep a model, and give it back as it will be read next time: writing a graph tidies it up."""
     is_kept = keep_trunk(key, lambda part: ov.save_model(model, part / MODEL, False))
     return (kept_model(key) if is_kept else None) or model
 

@@ -17,7 +17,7 @@ from budwood.features.store import RowCache
 from budwood.images.preprocessing import Preprocessing
 
 Axes = tuple[int | None, ...]
-"""Of each frontier tensor, the axis of a batch that holds features; None where it is not known."""
+"""The axis of a batch that holds features, for each frontier tensor; None where it is not known."""
 
 
 class RowSource(Protocol):
@@ -77,7 +77,6 @@ class RowsInMemory:
         return len(self._tensors[0])
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
-        """Rows by position, copied."""
         return tuple(tensor[list(positions)] for tensor in self._tensors)
 
 
@@ -100,7 +99,6 @@ class LiveRows:
         return len(self._paths)
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
-        """Rows by position, through decoder and trunk."""
         paths = [self._paths[i] for i in positions]
         parts = []
         for result in extract(decoded(paths, self._preprocessing), self._engine):
@@ -136,6 +134,5 @@ class RowSubset:
         return len(self._positions)
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
-        """Rows by position in this selection."""
         rows = self._source.take(self._positions[np.asarray(positions, np.int64)].tolist())
         return rows if self._tensors is None else tuple(rows[i] for i in self._tensors)

@@ -1,14 +1,8 @@
 """Shards: the files that stored rows lie in, and the few of them that are mapped at any time.
 
-A shard is a safetensors file with `photos` (`n 16`, digests) and `rows` (`n ...`), named by the
-digest of its content. What is wrong with its content makes it *damaged*; what keeps it from being
-read (too many open files, no permission, a disk or network that fails) says nothing about it.
-
-A pass over images stores rows every few seconds, a shard each time: small shards become one. The
-merged shard is in its place before the small ones are removed, so whoever is killed, whenever,
-leaves every row where it can be found. Others may read, write and merge at the same time: a reader
-whose shard has gone finds its rows in the merged one (`RowStore.at`), and of two that merge one
-leaves it to the other.
+A shard is a safetensors file with `photos` (`n 16`, digests) and `rows` (`n ...`). What is wrong
+with its content makes it *damaged*; what keeps it from being read says nothing about it. Small
+shards become one, which is in its place before they are removed: no row is ever lost.
 """
 
 import errno
@@ -60,7 +54,7 @@ class Shard:
     photos: NDArray[np.uint8]
     """`n 16`."""
     shape: tuple[int, ...]
-    """Of all rows, `n ...`."""
+    """The shape of all rows, `n ...`."""
     dtype: np.dtype[Any]
     start: int
     """Where in the file the rows begin."""
@@ -87,7 +81,6 @@ class Maps:
         self._lock = Lock()
 
     def of(self, shard: Shard) -> NDArray[Any]:
-        """The rows of a shard."""
         rows = self._maps.get(shard)
         if rows is not None:
             return rows
@@ -156,7 +149,6 @@ def shard_content(maker: str, photos: NDArray[np.uint8], rows: NDArray[Any]) -> 
 
 
 def shard_path(folder: Path, content: bytes) -> Path:
-    """Where a shard of this content lies."""
     return folder / f"{digest_of(content)}.safetensors"
 
 

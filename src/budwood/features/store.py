@@ -3,11 +3,8 @@
     BUDWOOD_HOME/store/<maker>/about.json           what made these rows, for people
     BUDWOOD_HOME/store/<maker>/<digest>.safetensors  a shard: `photos` (n 16) and `rows` (n ...)
 
-`maker` is the digest of the trunk's graph and weights, the preprocessing, and the engine with its
-precision. A shard is written beside its place, synced, and renamed into it; it is named by the
-digest of its content and never changed. So nobody waits for a lock: any number of processes may
-read and write at once, and one that is killed leaves all that it had stored. At the end of a pass
-small shards become a large one.
+A shard is renamed into its place, named by the digest of its content and never changed: any number
+of processes may read and write at once, and one that is killed leaves all that it had stored.
 """
 
 import hashlib
@@ -35,7 +32,7 @@ from budwood.features.shards import (
     unreadable,
     with_descriptors,
 )
-from budwood.files import home, whole_file
+from budwood.files import home, whole_file, write_json
 from budwood.text import byte_size
 
 IN_MEMORY = 512 * 2**20
@@ -93,7 +90,6 @@ class MemoryCache:
         return photo in self._own or photo in self._below
 
     def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
-        """Keep the rows of these photos in memory."""
         first = len(self._rows)
         self._rows.extend(rows)
         self._own.update(zip(photos, range(first, first + len(rows)), strict=True))
@@ -110,7 +106,6 @@ class MemoryCache:
         return places
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
-        """The rows at these places, `n ...`."""
         below = iter(self._below.at(places[places >= 0]) if (places >= 0).any() else ())
         return np.stack([self._rows[-1 - p] if p < 0 else next(below) for p in places.tolist()])
 
@@ -119,7 +114,6 @@ class RowStore:
     """The stored rows of one frontier tensor: a mapping from photo digest to row."""
 
     def __init__(self, maker: str, about: Mapping[str, Any]) -> None:
-        """Open, or prepare, the rows of one maker."""
         self.folder = store_folder() / maker
         self.damaged: dict[Path, str] = {}
         """Shards that are damaged, with the reason. Their rows count as not stored."""
@@ -127,7 +121,7 @@ class RowStore:
         self._maker = maker
         self._shards: list[Shard] = []
         self._numbers: dict[Path, int] = {}
-        """Of the shards that are there; others have been merged or removed."""
+        """The numbers of the shards that are there; others have been merged or removed."""
         self._places: dict[bytes, int] = {}
         self.refresh()
 
@@ -156,8 +150,7 @@ class RowStore:
         path = shard_path(self.folder, content)
         try:
             if not (self.folder / "about.json").exists():
-                with whole_file(self.folder / "about.json") as file:
-                    file.write(json.dumps(self._about, indent=2).encode())
+                write_json(self.folder / "about.json", self._about)
             with_descriptors(lambda: _write_whole(path, content))
         except OSError as problem:
             raise StoreError(
@@ -171,8 +164,7 @@ class RowStore:
             self.refresh()
 
     def merge(self) -> None:
-        """Put small shards together, if there are many; what hinders it is logged, as no row is
-        lost by it."""
+        """Put many small shards together; what hinders it is logged, as no row is lost by it."""
         shards = [self._shards[number] for number in self._numbers.values()]
         try:
             merge(shards, self._maker)
@@ -181,7 +173,6 @@ class RowStore:
         self.refresh()
 
     def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
-        """Where the rows of these photos are."""
         return np.fromiter((self._places[photo] for photo in photos), np.int64, len(photos))
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
@@ -284,8 +275,7 @@ def stored_bytes() -> int:
 
 
 def _is_maker(folder: Path) -> bool:
-    """True for a folder that rows were, or were to be, stored in, or that is closed to us; false
-    for one with other things only."""
+    """True for a folder that holds, or was to hold, rows, or that is closed to us."""
     if not os.path.isdir(folder):
         return False
     try:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # which engines there are is asked without it
 
 GPU_BATCH = 16
 """Images in a batch on a GPU."""
+_PRECISIONS: dict[str, tuple[Precision, ...]] = {"cuda": ("bf16", "fp32"), "mps": ("fp32", "bf16")}
 
 
 class TorchEngine:
@@ -62,7 +63,6 @@ class Torch:
     """What torch offers as an engine."""
 
     def version(self) -> str:
-        """Torch's own."""
         return version("torch")
 
     def hardware(self) -> str:
@@ -71,9 +71,7 @@ class Torch:
 
     def precisions(self, device: str) -> tuple[Precision, ...]:
         """On MPS bf16 only where it is asked for."""
-        return {"cuda": ("bf16", "fp32"), "mps": ("fp32", "bf16")}.get(
-            device.partition(":")[0], ("fp32",)
-        )  # type: ignore[return-value]
+        return _PRECISIONS.get(device.partition(":")[0], ("fp32",))
 
     def refusal(self, spec: EngineSpec) -> str:
         """None: a device is looked for before its engines are."""
@@ -82,7 +80,6 @@ class Torch:
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
     ) -> Engine:
-        """The engine, at once."""
         return TorchEngine(trunk, spec)
 
     def kept(self, key: str, spec: EngineSpec, batch: int | None) -> None:

@@ -1,11 +1,7 @@
-"""What is kept of trunks on disk: their compiled forms, and what is known of them.
+"""What is kept of trunks on disk, under the keys of their outputs and the size of their images.
 
-    BUDWOOD_HOME/trunks/<key>/model.*    an engine's own format; OpenVINO: model.xml, model.bin
-    BUDWOOD_HOME/trunks/<key>/*.json     what was found out: engines that agreed, speeds
-
-`key` names what the trunk computes: the keys of its frontier tensors, and the size of its images.
-A folder is written beside its place and renamed into it, like a shard of the store. All of it is a
-convenience: what is not there is made again.
+BUDWOOD_HOME/trunks/<key>/model.*    an engine's own format; OpenVINO: model.xml, model.bin
+BUDWOOD_HOME/trunks/<key>/*.json     what was found out: engines that agreed, speeds
 """
 
 import hashlib
@@ -14,14 +10,13 @@ import logging
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from budwood.files import home, whole_file
+from budwood.files import home, whole_folder, write_json
 
 LARGEST_BYTES = 8 * 2**30
 """Bytes that all kept trunks may take; the ones that were used longest ago go first."""
@@ -37,17 +32,15 @@ class TrunkRef:
     """By what a trunk that need not be built is found, and what follows it: names, not weights."""
 
     keys: tuple[str, ...]
-    """Of its frontier tensors; by these its rows and its converted trunk are found."""
+    """Those of its frontier tensors, by which its rows and its converted trunk are found."""
     chain: tuple[tuple[str, str], ...]
     """The graft behind it, layer by layer; see `surgery.chains`."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as plain JSON values."""
         return {"keys": list(self.keys), "chain": [list(step) for step in self.chain]}
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "TrunkRef":
-        """What `to_json` gave, again."""
         chain = ((str(kind), str(name)) for kind, name in fields["chain"])
         return cls(tuple(map(str, fields["keys"])), tuple(chain))
 
@@ -58,12 +51,7 @@ def trunks_folder() -> Path:
 
 
 def trunk_key(frontier_keys: Sequence[str], image: Sequence[int]) -> str:
-    """The name of a trunk: what its outputs are, in order, for images `h w c` of that shape.
-
-    Example:
-        >>> trunk_key(["a", "b"], (8, 8, 3)) == trunk_key(["b", "a"], (8, 8, 3))
-        False
-    """
+    """The name of a trunk: what its outputs are, in order, for images `h w c` of that shape."""
     parts = json.dumps(["trunk-1", list(frontier_keys), list(image)])
     return hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
 
@@ -90,7 +78,8 @@ def keep_trunk(key: str, write: Callable[[Path], None]) -> bool:
     place = trunks_folder() / key
     try:
         if not place.exists():
-            _write(write, place)
+            with whole_folder(place) as part:  # fails where another process has just kept it
+                write(part)
         _make_room(place)
     except (OSError, RuntimeError) as problem:
         if not place.is_dir():
@@ -103,15 +92,15 @@ def keep_trunk(key: str, write: Callable[[Path], None]) -> bool:
 def remember(key: str, file: str, name: str, value: Any) -> None:
     """Note a JSON value under a name in a file beside a trunk, if that is kept."""
     place = trunks_folder() / key
-    known = _notes(place / file)
+    known = notes_in(place / file)
     if place.is_dir() and known.get(name) != value:
-        with suppress(OSError), whole_file(place / file) as notes:
-            notes.write(json.dumps(known | {name: value}).encode())
+        with suppress(OSError):
+            write_json(place / file, known | {name: value})
 
 
 def remembered(key: str, file: str, name: str) -> Any:
     """What was noted under that name; None if nothing was, or it cannot be read."""
-    return _notes(trunks_folder() / key / file).get(name)
+    return notes_in(trunks_folder() / key / file).get(name)
 
 
 def note_trust(key: str, engine: str) -> None:
@@ -125,11 +114,7 @@ def is_trusted(key: str, engine: str) -> bool:
 
 
 def kept_trunks() -> Iterator[tuple[Path, int]]:
-    """The folder of each kept trunk with its bytes, the one used longest ago first.
-
-    Files and folders of others (`Thumbs.db`, `.DS_Store`) are none, nor is what another process
-    removes meanwhile.
-    """
+    """The folder of each kept trunk with its bytes, the one used longest ago first."""
     found = []
     for place in {model.parent for model in trunks_folder().glob("*/model.*")}:
         with suppress(OSError):
@@ -147,7 +132,8 @@ def bytes_of(place: Path, pattern: str = "*") -> int:
     return total
 
 
-def _notes(file: Path) -> dict[str, Any]:
+def notes_in(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one if it cannot be read."""
     try:
         said = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -163,16 +149,6 @@ def _can_be_read(place: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _write(write: Callable[[Path], None], place: Path) -> None:
-    trunks_folder().mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=trunks_folder()))
-    try:
-        write(part)
-        part.rename(place)  # fails where another process has just kept it
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _make_room(newest: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,16 +76,8 @@ def trusted_engine(
     """The first engine of `specs` that agrees with fp32 torch on `probe`, or is known to agree.
 
     Torch in fp32 on the CPU is the reference itself, and taken as it is. What does not agree is
-    told to `reporter`.
-
-    Args:
-        trunk: Pixels `n h w c` to a tuple of tensors.
-        specs: Candidates, best first.
-        probe: A few of the user's images, `n h w c`, made by the same path as all others.
-        reporter: Told what the user should know, and how far the work is.
-        key: What the trunk computes, as a name; see `build_engine`.
-        is_known: Whether an engine has agreed before, so that it only has to run.
-        slack: How many times the tolerance an error may be.
+    told to `reporter`. A converted trunk is kept under `key`, and an error may be `slack` times the
+    tolerance.
     """
     reference = _Reference(trunk, varied(probe), slack)
     for spec in specs:
@@ -109,19 +102,10 @@ def varied(probe: Pixels) -> Pixels:
 
 
 def spread_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
-    """How far two results differ, relative to how far the images differ among themselves.
+    """How far two results `n ...` differ, relative to how far the images differ among themselves.
 
     The plain relative norm hides a wrong result behind what all images share, and random weights
     give values of 1e-12 that no absolute tolerance can judge.
-
-    Args:
-        reference: `n ...`, the result to agree with.
-        candidate: The same shape.
-
-    Example:
-        >>> reference = np.array([[100.0, 1.0], [100.0, 2.0]])
-        >>> round(spread_error(reference, reference + [[0.0, 0.1], [0.0, 0.1]]), 3)
-        0.2
     """
     f = reference.astype(np.float64)
     g = candidate.astype(np.float64)
@@ -139,19 +123,19 @@ class _Reference:
 
     def __init__(self, trunk: "nn.Module", probe: Pixels, slack: float) -> None:
         self._trunk, self.probe, self.slack = trunk, probe, slack
-        self._rows: Rows | None = None
 
-    @property
+    @cached_property
     def rows(self) -> Rows:
-        """What an engine has to agree with."""
-        if self._rows is None:
-            self._rows = _run(TorchEngine(self._trunk, EXACT), self.probe)
-        if not all(np.isfinite(tensor).all() for tensor in self._rows):
+        engine = TorchEngine(self._trunk, EXACT)
+        # Two images at a time: the activations of a whole probe in fp32 would set the memory peak.
+        parts = [engine.run(self.probe[i : i + 2]) for i in range(0, len(self.probe), 2)]
+        rows = tuple(np.concatenate(tensor) for tensor in zip(*parts, strict=True))
+        if not all(np.isfinite(tensor).all() for tensor in rows):
             raise EngineError(
                 "The network's frozen part gives values that are not finite on these photos.",
                 next="Check the weights and that they belong to this architecture.",
             )
-        return self._rows
+        return rows
 
 
 def _judge(
@@ -172,9 +156,3 @@ def _judge(
         return Verdict(spec, (), f"{len(rows)} outputs for {len(reference.rows)}"), None
     errors = tuple(spread_error(f, g) for f, g in zip(reference.rows, rows, strict=True))
     return Verdict(spec, errors, slack=reference.slack), engine
-
-
-def _run(engine: Engine, probe: Pixels) -> Rows:
-    """Two images at a time: the activations of a whole probe in fp32 would set the memory peak."""
-    parts = [engine.run(probe[i : i + 2]) for i in range(0, len(probe), 2)]
-    return tuple(np.concatenate(tensor) for tensor in zip(*parts, strict=True))

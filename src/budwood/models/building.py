@@ -14,7 +14,7 @@ from budwood.models.constructing import structure as structure
 from budwood.models.downloads import Progress
 from budwood.models.heads import class_names, num_outputs, replace_head
 from budwood.models.info import Origin, set_info
-from budwood.models.loading import weights_for
+from budwood.models.loading import FileWeights
 from budwood.models.sources import source_of, with_aux_heads
 from budwood.settings import require_setting
 from budwood.threads import TRACING, settle_torch
@@ -77,7 +77,7 @@ def build(
         network = source.pretrained(bare, published, file) if published and file else None
         given = None
         if network is None and file is not None:
-            given = weights_for(
+            given = FileWeights(
                 architecture,
                 tag,
                 file,
@@ -104,10 +104,7 @@ def build(
 
 
 def rebuild(origin: Origin) -> nn.Module:
-    """The structure that a network had, in eval mode, to load its saved state into.
-
-    Its weights are zeros where they are random in a new network, which takes far less time.
-    """
+    """The structure that a network had, in eval mode, with zeros for what would be random."""
     architecture = find(origin.architecture)
     source = source_of(architecture)
     tag = structure_tag(architecture, origin.weights)

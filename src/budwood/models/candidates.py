@@ -22,12 +22,7 @@ class Candidate:
 
 
 def candidates(asked: Sequence[str]) -> tuple[Candidate, ...]:
-    """The networks meant by names, globs and `NAME=WEIGHTS`; by none, all that are at hand.
-
-    Example:
-        >>> [str(c) for c in candidates(["resnet18=none", "efficientnet_lite[01]"])]
-        ['resnet18=none', 'efficientnet_lite0', 'efficientnet_lite1']
-    """
+    """The networks meant by names, globs and `NAME=WEIGHTS`; by none, all that are at hand."""
     found: dict[str, Candidate] = {}
     for text in asked:
         pattern, _, weights = text.partition("=")
@@ -56,14 +51,12 @@ class LocalWeights:
 
     architecture: Architecture
     weights: str
-    """Their name."""
     is_default: bool
     """True for those that `imagenet` stands for."""
     file: Path
 
     @property
     def bytes(self) -> int:
-        """Of the file."""
         return self.file.stat().st_size
 
 

@@ -10,19 +10,11 @@ from budwood.display import displayed
 from budwood.errors import UnknownName
 from budwood.text import did_you_mean
 
-Source = str
-"""The name of one, such as `torchvision`; see `sources`."""
-
 
 @displayed
 @dataclass(frozen=True)
 class Architecture:
-    """One row of the catalogue.
-
-    Example:
-        >>> print(find("resnet50"))
-        resnet50 (torchvision, 25,557,032 parameters, input 3 x 224 x 224)
-    """
+    """One row of the catalogue."""
 
     name: str
     """As it is asked for: bare, or `timm/NAME` where the bare name is another library's."""
@@ -75,12 +67,6 @@ def find(name: str) -> Architecture:
     """The architecture of that name: a bare one is torchvision's, else timm's.
 
     `efficientnet_phi(1.5)`, with any number from 0 to 20, is EfficientNet scaled by its rule.
-
-    Example:
-        >>> find("timm/resnet50").source, find("resnet50").source
-        ('timm', 'torchvision')
-        >>> print(find("efficientnet_phi(1.5)"))
-        efficientnet_phi(1.5) (budwood, 11,005,182 parameters, input 3 x 280 x 280)
     """
     found = _by_name().get(name) or _scaled(name.removeprefix("budwood/"))
     if found is not None:
@@ -100,12 +86,7 @@ def find(name: str) -> Architecture:
 
 
 def nearest(name: str) -> str | None:
-    """The name of the catalogue that is nearest to another; None if none is near.
-
-    Example:
-        >>> nearest("resnet5O")
-        'resnet50'
-    """
+    """The name of the catalogue that is nearest to another; None if none is near."""
     return did_you_mean(name.lower(), _by_name())
 
 

@@ -43,9 +43,9 @@ class Checkpoint:
     classes: Names | None = None
     """The names of its classes, where it tells them itself."""
     architecture: str | None = None
-    """Of a capsule, what it is the state of: `torchvision/resnet50`."""
+    """What a capsule is the state of: `torchvision/resnet50`."""
     preprocessing: Preprocessing | None = None
-    """Of a capsule, how photos were prepared."""
+    """How photos were prepared for a capsule."""
     notes: tuple[str, ...] = ()
     """What else the user should know, a sentence or two each."""
 
@@ -57,17 +57,10 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """What a `.safetensors`, `.pth`, `.pt` or `.bin` file, a capsule or the folder of a run holds.
 
-    A state inside a training checkpoint is found, and a prefix that all names share through a
-    wrapper (`module.`, `model.`, `net.`, `_orig_mod.`) is taken off. Tensors of large files are
-    mapped from the disk, not copied. A capsule gives its classes and its preprocessing too.
+    Prefixes that all names share are taken off. Tensors of large files are mapped, not copied.
     """
     found = _read(capsule_file(path))
     return replace(found, state=_without_prefixes(found.state))
-
-
-def read_state(path: Path) -> State:
-    """The tensors of a file alone."""
-    return read_checkpoint(path).state
 
 
 def _read(path: Path) -> Checkpoint:
@@ -172,14 +165,7 @@ def _without_prefixes(state: State) -> State:
 
 
 def names_within(checkpoint: Mapping[object, object]) -> Names | None:
-    """The names of the classes in the order of the head's rows, if a checkpoint tells them.
-
-    They may be a list, or a table of numbers by name or of names by number.
-
-    Example:
-        >>> names_within({"epoch": 3, "class_to_idx": {"dog": 1, "cat": 0}})
-        ('cat', 'dog')
-    """
+    """The names of the classes in the order of the head's rows, if a checkpoint tells them."""
     found = (_names_in(checkpoint.get(key)) for key in _KEYS)
     return next((names for names in found if names), None)
 
@@ -222,9 +208,8 @@ def _of_table(table: Mapping[object, object]) -> Names | None:
 def _unreadable(file: Path, reason: str) -> WeightsError:
     return WeightsError(
         f"The names of the classes in {file} cannot be read: {reason.splitlines()[0]}.",
-        expected='It must be one name a line, or JSON such as {"0": "daisy"} or {"daisy": 0}.'
-        if file.name == _LINES
-        else 'It must be JSON such as {"0": "daisy"} or {"daisy": 0}.',
+        expected=f"It must be {'one name a line, or ' if file.name == _LINES else ''}JSON such as "
+        '{"0": "daisy"} or {"daisy": 0}.',
         next="Mend it, or move it away from the weights.",
         file=file,
     )

@@ -1,7 +1,5 @@
-"""The classic networks, written from their papers: structure here, published weights of others.
-
-Where a network is the same as one of torchvision's or timm's, in tensors and in what it computes,
-that library's weights are its weights too, with their preprocessing. The others have none.
+"""The classic networks, written from their papers; where one is the same as another library's, in
+tensors and in what it computes, that library's weights and their preprocessing are its own too.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,9 +1,5 @@
-"""The bare structure of a network, as its library makes it.
+"""The bare structure of a network, and what `weights=` means for it: published, a file, or none."""
 
-What `weights=` means for an architecture: published weights, a file, or none.
-"""
-
-from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,16 +33,9 @@ def structure(
 class ZerosForRandom(TorchFunctionMode):
     """Random numbers in place become zeros: for weights that a file is about to replace."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") not in _RANDOM:
-            return func(*args, **kwargs)
+            return func(*args, **(kwargs or {}))
         tensor: Tensor = args[0] if args else kwargs["tensor"]
         tensor.detach().zero_()
         return tensor
@@ -55,22 +44,14 @@ class ZerosForRandom(TorchFunctionMode):
 class NumbersOnCPU(TorchFunctionMode):
     """Keeps small tensors of numbers off the meta device: RegNet computes its widths by them."""
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in (torch.arange, torch.tensor):
-            kwargs = {"device": "cpu"} | kwargs
-        return func(*args, **kwargs)
+            kwargs = {"device": "cpu"} | (kwargs or {})
+        return func(*args, **(kwargs or {}))
 
 
 _RANDOM = {"normal_", "uniform_", "kaiming_uniform_"}
 """Tensor methods and functions of `nn.init` by which libraries draw weights."""
-
 
 _SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
 _FILE = "file:"
@@ -115,12 +96,7 @@ def choose(architecture: Architecture, weights: str | Path) -> ChosenWeights:
 
 
 def is_path(weights: str | Path) -> bool:
-    """True for what is the path of a file of weights or of a run, not the name of weights.
-
-    Example:
-        >>> is_path("mine.pth"), is_path("runs/photos"), is_path("IMAGENET1K_V1")
-        (True, True, False)
-    """
+    """True for the path of a file of weights or of a run, false for the name of weights."""
     return (
         isinstance(weights, Path)
         or weights.endswith(_SUFFIXES)
@@ -131,10 +107,8 @@ def is_path(weights: str | Path) -> bool:
 
 
 def structure_tag(architecture: Architecture, label: str) -> str | None:
-    """The published weights that decide on the structure behind an `Origin.weights`.
-
-    A file decides by its name, where it is one that a library publishes or Budwood downloads.
-    """
+    """The published weights that decide on the structure behind an `Origin.weights`;
+    a file decides by its name, where a library publishes one of that name."""
     source, name = source_of(architecture), architecture.bare
     if label.startswith(_FILE):
         return source.tag_of_file(name, label.removeprefix(_FILE))

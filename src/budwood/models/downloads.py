@@ -65,12 +65,11 @@ def fetch(
     purpose: Purpose = WEIGHTS,
     on_progress: Progress | None = None,
 ) -> Path:
-    """The file of that URL in `folder`: from there if it is, else downloaded, checked and kept.
+    """The file of that URL in `folder`, downloaded and checked if it is not there yet.
 
-    A download that is interrupted leaves a `.NAME.partial` file and is taken up again by the next
-    call, provided that the server still has the same file (its ETag or date tells) and sends
-    parts. Two processes that want the same file at once download it once. `sha256` may be its first
-    digits, or None for a file that nobody tells the hash of; errors are those of the `purpose`.
+    An interrupted download leaves a `.NAME.partial` file, which the next call takes up if the
+    server still has the same version. Two processes download a file once. `sha256` may be its first
+    digits, or None where nobody tells it.
     """
     target = folder / (name or urlsplit(url).path.rsplit("/", 1)[-1])
     if target.exists():
@@ -149,9 +148,9 @@ def _attempt(partial: _Partial) -> Iterator[tuple[int, int | None]]:
         have = partial.size()
         length = response.headers.get("Content-Length")
         total = None if length is None else have + int(length)
-        with partial.file.open("ab", buffering=0) as file:
+        with partial.file.open("ab") as file:
             for block in _blocks(response):
-                have += _write_all(file, block)
+                have += file.write(block)
                 yield have, total
     if total is not None and have != total:
         raise _LostConnectionError(f"{have} of {total} bytes arrived")
@@ -199,13 +198,6 @@ def _blocks(response: IO[bytes]) -> Iterator[bytes]:
         if not block:
             return
         yield block
-
-
-def _write_all(file: IO[bytes], block: bytes) -> int:
-    written = 0
-    while written < len(block):
-        written += file.write(block[written:])
-    return written
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """The last layers of a network: where they are, and new ones for other classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -12,6 +12,7 @@ from budwood.classics.lenet import EuclideanRBF
 from budwood.errors import ConfigError
 from budwood.head_kinds import head_of
 from budwood.models.info import info, set_info
+from budwood.models.timm_source import told_heads
 from budwood.settings import require_setting
 from budwood.threads import TRACING
 
@@ -64,25 +65,15 @@ def replace_head(
 
 
 def head_names(network: nn.Module) -> list[str]:
-    """The paths of the modules that classify: the main head first, auxiliary ones last.
-
-    Example:
-        >>> head_names(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
-        ['1']
-    """
+    """The paths of the modules that classify: the main head first, auxiliary ones last."""
     main = _main_heads(network)
     return [*main, *_auxiliary_heads(network, main)]
 
 
 def num_outputs(network: nn.Module) -> int:
-    """How many classes a network tells apart; 0 if it ends in features.
-
-    Example:
-        >>> num_outputs(nn.Sequential(nn.Flatten(), nn.Linear(12, 5)))
-        5
-    """
-    if isinstance(getattr(network, "pretrained_cfg", None), dict):  # timm
-        return int(network.num_classes)  # type: ignore[arg-type]
+    """How many classes a network tells apart; 0 if it ends in features."""
+    if (told := told_heads(network)) is not None:
+        return told[1]
     head = network.get_submodule(head_names(network)[0])
     last = head[-1] if isinstance(head, MLPHead) else head
     return last.out_channels if isinstance(last, nn.Conv2d) else cast(nn.Linear, last).out_features
@@ -147,15 +138,8 @@ def _slot(network: nn.Module, path: str) -> _Slot:
 
 def _main_heads(network: nn.Module) -> list[str]:
     modules = dict(network.named_modules())
-    config = getattr(network, "pretrained_cfg", None)
-    if isinstance(config, dict):  # timm
-        named = config.get("classifier") or ()
-        paths = [named] if isinstance(named, str) else list(named)
-        # Some configurations do not tell of the second head of a distilled network.
-        twins = [path.replace("head", "head_dist", 1) for path in paths]
-        paths += [twin for twin in twins if twin in modules and twin not in paths]
-    else:
-        paths = _found_heads(network)
+    told = told_heads(network)
+    paths = _found_heads(network) if told is None else told[0]
     if not paths or not all(path and path in modules for path in paths):
         raise _unknown(network, "none was found")
     return paths
@@ -198,16 +182,11 @@ def _is_linear(module: nn.Module) -> bool:
 
 def _put(network: nn.Module, path: str, layer: nn.Module, classes: int) -> None:
     network.set_submodule(path, layer)
-    for owner in _owners(network, path):
+    while path:  # the modules that hold the layer, the network last
+        path = path.rpartition(".")[0]
+        owner = network.get_submodule(path)
         if isinstance(getattr(owner, "num_classes", None), int):
             owner.num_classes = classes  # type: ignore[assignment]
-
-
-def _owners(network: nn.Module, path: str) -> Iterator[nn.Module]:
-    """The modules that a path leads through, the network first."""
-    steps = path.split(".")
-    for depth in range(len(steps)):
-        yield network.get_submodule(".".join(steps[:depth]))
 
 
 def _unknown(network: nn.Module, reason: str) -> ConfigError:

@@ -44,7 +44,7 @@ class Origin:
     aux_heads: bool = False
     """Whether the auxiliary classifiers of GoogLeNet and Inception were kept."""
     graft: Mapping[str, Any] | None = None
-    """Of a graft, its recipe with the origin of each donor."""
+    """The recipe of a graft, with the origin of each donor."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
@@ -75,7 +75,7 @@ class ModelInfo:
     receipt: Receipt | None = None
     """What became of each tensor when weights were last loaded from a file."""
     notes: tuple[str, ...] = ()
-    """Of a graft, what the user should know: adapters, and contradicting normalisations."""
+    """What the user should know of a graft: adapters, and contradicting normalisations."""
 
 
 def info(network: "nn.Module") -> ModelInfo:

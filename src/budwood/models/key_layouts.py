@@ -1,13 +1,8 @@
-"""Under which names a file keeps the tensors of a network, and the same under the network's own.
+"""The names under which a file keeps a network's tensors, and the same under the network's own.
 
-Libraries call the layers of one network by different names, change them over the years, and wrap
-networks into others. What is tried, in this order, and then in this order under other prefixes:
-
-1. the names as they are, and what the library of the architecture knows of older and foreign ones;
-2. the names of the `efficientnet_pytorch` library, as those of timm.
-
-The first under which the whole network but for its heads is in the file is taken; if there is
-none, the first of those under which most tensors agree in name and shape.
+Tried are the names as they are and as the architecture's library converts them, then the same from
+the names of the `efficientnet_pytorch` library, then all of these under other prefixes. The first
+layout that has the whole network but for its heads is taken, else the one that fits most tensors.
 """
 
 import re
@@ -46,11 +41,7 @@ class Prefixes:
 def best_layout(
     network: "nn.Module", state: State, convert: Converter, heads: tuple[str, ...] = ()
 ) -> Layout:
-    """The layout under which most of a file's tensors fit a network in name and shape.
-
-    `convert` knows what the library of the architecture does, and tensors whose names begin with
-    `heads` may have another shape.
-    """
+    """The layout under which most of a file's tensors fit a network, of whose `heads` any shape."""
     own = shapes(network)
     needed = {name for name in own if not (is_counter(name) or name.startswith(heads))}
     best, most = Layout(state), -1
@@ -74,13 +65,6 @@ def from_efficientnet_pytorch(state: "Mapping[str, Tensor]") -> State | None:
     That library counts the blocks in a row. timm counts them by stage, and a stage begins where
     the width of the blocks' output changes; its blocks without expansion, those of the first
     stage, have names of their own.
-
-    Example:
-        >>> import torch
-        >>> names = [f"_blocks.0._{name}.weight" for name in ("depthwise_conv", "project_conv")]
-        >>> file = {name: torch.ones(8, 4) for name in ["_conv_stem.weight", *names]}
-        >>> list(from_efficientnet_pytorch(file))
-        ['conv_stem.weight', 'blocks.0.0.conv_dw.weight', 'blocks.0.0.conv_pw.weight']
     """
     stem = next((name for name in state if name.endswith(_STEM)), None)
     if stem is None:
@@ -179,14 +163,8 @@ def _matched(own: Mapping[str, Shape], state: State) -> set[str]:
 def best_prefixes(own: Mapping[str, Shape], state: Mapping[str, "Tensor"]) -> list[Prefixes]:
     """The prefixes under which most tensors agree in name and shape; several where they tie.
 
-    Every pair of tensors of one shape, whose names end alike, votes for the prefixes that would
-    make the names the same; the first in the order of the file comes first.
-
-    Example:
-        >>> import torch
-        >>> file = {"backbone.conv.weight": torch.ones(2, 3), "backbone.conv.bias": torch.ones(2)}
-        >>> best_prefixes({"conv.weight": (2, 3), "conv.bias": (2,), "fc.bias": (5,)}, file)
-        [Prefixes(strip='backbone.', add='')]
+    Every pair of tensors of one shape whose names end alike votes for the prefixes that would make
+    the names the same.
     """
     ends: dict[tuple[str, Shape], list[str]] = defaultdict(list)
     for name, shape in own.items():

@@ -1,11 +1,11 @@
 """Weights of a file in a network: what fits is loaded, and a receipt says what did.
 
-One course for a network that is there already (`load_weights`) and for one that is built for a
-file (`weights_for`): read, find the layout, match, check, and only then copy.
+Both ways, into a network that is there (`load_weights`) and one that is built for a file
+(`FileWeights`), read, find the layout, match, check, and only then copy.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -34,7 +34,7 @@ from budwood.models.sources import SOURCES, source, source_of
 from budwood.models.states import compare_state, require_fitting, with_counters
 
 MINIMUM_SHARE = 0.5
-"""Of the parameters, how many must be in a file."""
+"""The share of the parameters that must be in a file."""
 
 
 def load_weights(
@@ -85,7 +85,8 @@ backbone.1.bias [5] in the file, [2] here
     choice = _chosen(network, source)
     checkpoint = read_checkpoint(_file(network, choice, on_progress))
     heads = _named_heads(network, checkpoint)
-    layout = best_layout(network, checkpoint.state, _converter(network), heads.prefixes)
+    convert = _converter(network, architecture_of(network))
+    layout = best_layout(network, checkpoint.state, convert, heads.prefixes)
     matching = match(network, checkpoint, layout, heads)
     _require_fit(matching, type(network).__name__, architecture_of(network), minimum_share)
     changes, notes = _taken_over(network, choice, checkpoint)
@@ -96,89 +97,68 @@ backbone.1.bias [5] in the file, [2] here
     return receipt
 
 
-@dataclass(frozen=True)
 class FileWeights:
-    """A file of weights, held against the structure of an architecture."""
+    """A file of weights for an architecture, whose structure the weights of `tag` decide on.
 
-    make: Callable[[Literal["cpu", "meta"]], nn.Module]
-    """Makes the structure, for as many classes as the file's head."""
-    checkpoint: Checkpoint
-    layout: Layout
-    has_new_heads: bool
-    is_published: bool
-    preprocessing: Preprocessing | None
+    They need not be all of it, but of published ones every tensor must fit.
+    """
+
+    preprocessing: Preprocessing | None = None
     """The file's own, of a capsule."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        tag: str | None,
+        file: Path,
+        *,
+        aux_heads: bool,
+        has_new_heads: bool,
+        is_published: bool,
+    ) -> None:
+        """Read the file and compare names and shapes; nothing is built or loaded."""
+        self._has_new_heads, self._is_published = has_new_heads, is_published
+        made = partial(structure, architecture, tag, aux_heads=aux_heads)
+        skeleton = made(device="meta")
+        self._checkpoint = read_checkpoint(file)
+        convert = _converter(skeleton, architecture, aux_heads or not is_published)
+        prefixes = heads_of(skeleton).prefixes
+        self._layout = best_layout(skeleton, self._checkpoint.state, convert, prefixes)
+        keeps_heads = is_published or not has_new_heads
+        count = _other_count(skeleton, self._layout) if keeps_heads else None
+        self._make = partial(made, classes=count)
+        twin = skeleton if count is None else self._make(device="meta")
+        if is_published:
+            require_fitting(twin, with_counters(twin, self._layout.state), file)
+            return
+        heads = replace(heads_of(twin), are_new=has_new_heads)
+        matching = match(twin, self._checkpoint, self._layout, heads)
+        _require_fit(matching, type(twin).__name__, architecture)
+        if all(heads.holds(line.name) for line in matching.receipt.having("shape differs")):
+            self.preprocessing = self._checkpoint.preprocessing
 
     def network(self, device: Literal["cpu", "meta"]) -> nn.Module:
         """The structure with random values where the file has none for it; nothing is loaded."""
         with ZerosForRandom():
-            network = self.make(device)
-        if self.is_published:
+            network = self._make(device=device)
+        if self._is_published:
             return network
         heads = heads_of(network)
-        difference = compare_state(network, with_counters(network, self.layout.state))
+        difference = compare_state(network, with_counters(network, self._layout.state))
         random = (*difference.missing, *difference.reshaped)
-        is_replaced = all(self.has_new_heads and heads.holds(name) for name in random)
-        return network if is_replaced or device == "meta" else self.make(device)
+        is_replaced = all(self._has_new_heads and heads.holds(name) for name in random)
+        return network if is_replaced or device == "meta" else self._make(device=device)
 
     def load_into(self, network: nn.Module) -> None:
         """Copy what fits into the network, whose heads may be new now; a receipt tells what did.
 
         Published weights, all of which fit, have no receipt.
         """
-        heads = _named_heads(network, self.checkpoint, are_new=self.has_new_heads)
-        matching = match(network, self.checkpoint, self.layout, heads)
+        heads = _named_heads(network, self._checkpoint, are_new=self._has_new_heads)
+        matching = match(network, self._checkpoint, self._layout, heads)
         matching.copy()
-        if not self.is_published:
+        if not self._is_published:
             set_info(network, receipt=matching.receipt)
-
-
-def weights_for(
-    architecture: Architecture,
-    tag: str | None,
-    file: Path,
-    *,
-    aux_heads: bool,
-    has_new_heads: bool,
-    is_published: bool,
-) -> FileWeights:
-    """The weights in a file for an architecture, whose structure the weights of `tag` decide on.
-
-    They need not be all of it, but of published ones every tensor must fit.
-    """
-    made = partial(structure, architecture, tag, aux_heads=aux_heads)
-    skeleton = made(device="meta")
-    checkpoint = read_checkpoint(file)
-    keeps_aux = aux_heads or not is_published
-    layout = best_layout(
-        skeleton,
-        checkpoint.state,
-        lambda state: source_of(architecture).layouts(
-            architecture.bare, skeleton, state, keeps_aux
-        ),
-        heads_of(skeleton).prefixes,
-    )
-    count = None
-    if is_published or not has_new_heads:
-        count = _other_count(skeleton, layout)
-    twin = skeleton if count is None else made(classes=count, device="meta")
-    preprocessing = None
-    if is_published:
-        require_fitting(twin, with_counters(twin, layout.state), file)
-    else:
-        matching = match(twin, checkpoint, layout, replace(heads_of(twin), are_new=has_new_heads))
-        _require_fit(matching, type(twin).__name__, architecture)
-        reshaped = (line.name for line in matching.receipt.having("shape differs"))
-        is_alike = all(map(matching.heads.holds, reshaped))
-        preprocessing = checkpoint.preprocessing if is_alike else None
-    return FileWeights(
-        lambda device: made(classes=count, device=device),
-        checkpoint,
-        layout,
-        has_new_heads,
-        is_published,
-        preprocessing,
-    )
 
 
 def _other_count(skeleton: nn.Module, layout: Layout) -> int | None:
@@ -205,10 +185,9 @@ def _named_heads(network: nn.Module, checkpoint: Checkpoint, *, are_new: bool = 
 def _taken_over(
     network: nn.Module, choice: ChosenWeights, checkpoint: Checkpoint
 ) -> tuple[dict[str, object], tuple[str, ...]]:
-    """What of its `info` a network of `build` would take over from weights, and notes on it.
+    """What a network of `build` would take over into its `info` from weights, and notes on it.
 
-    Its origin names them, and its preprocessing becomes theirs, if that is known: not of a file
-    with any name, and not where another one was set by hand.
+    No preprocessing is taken from a file with any name, nor where another one was set by hand.
     """
     origin, architecture = info(network).origin, architecture_of(network)
     if origin is None or architecture is None:
@@ -246,10 +225,7 @@ def _require_fit(
     architecture: Architecture | None,
     minimum_share: float = MINIMUM_SHARE,
 ) -> None:
-    """Raise unless a file holds enough of a network and is not that of another.
-
-    A network that was made elsewhere may be a part of the file's on purpose.
-    """
+    """Raise unless a file holds enough of a network and is not that of another."""
     receipt = matching.receipt
     taken = sum(line.is_taken for line in receipt.lines)
     others = (*matching.others, *(matching.surplus if architecture else ()))
@@ -314,11 +290,13 @@ def _file(network: nn.Module, choice: ChosenWeights, on_progress: Progress | Non
     return source_of(architecture).file(architecture.bare, tag, on_progress)
 
 
-def _converter(network: nn.Module) -> Converter:
+def _converter(
+    network: nn.Module, architecture: Architecture | None, aux_heads: bool = True
+) -> Converter:
     """What is known of other layouts, by the library of the architecture or by one that made it."""
-    if (architecture := architecture_of(network)) is not None:
+    if architecture is not None:
         library = source_of(architecture)
-        return lambda state: library.layouts(architecture.bare, network, state, True)
+        return lambda state: library.layouts(architecture.bare, network, state, aux_heads)
     makers = ((source(each), source(each).recognised(network)) for each in reversed(SOURCES))
     maker, name = next((maker, name) for maker, name in makers if name is not None)
     return lambda state: maker.layouts(name, network, state, True)

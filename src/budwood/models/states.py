@@ -83,10 +83,7 @@ def require_fitting(network: nn.Module, state: Mapping[str, Tensor], file: Path 
 
 
 def with_counters(network: nn.Module, state: State) -> State:
-    """The state, with the batch counters that files from before PyTorch 0.4.1 do not have.
-
-    They are zeros, for the layers whose statistics are in the file.
-    """
+    """The state, with zeros for the batch counters that files from before PyTorch 0.4.1 lack."""
     if any(is_counter(name) for name in state):
         return state
     return state | {

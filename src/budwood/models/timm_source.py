@@ -141,8 +141,8 @@ class TimmSource(Source):
                 yield _converted(convert, network, state)
 
     def recognised(self, network: "nn.Module") -> str | None:
-        config = getattr(network, "pretrained_cfg", None)
-        return config.get("architecture") if isinstance(config, dict) else None
+        config = _own_config(network)
+        return None if config is None else config.get("architecture")
 
     def at_hand(self, files: Sequence[Path]) -> Iterator[tuple[str, str, Path]]:
         # They are kept as NAME.TAG.safetensors or .bin.
@@ -153,6 +153,25 @@ class TimmSource(Source):
 
 
 SOURCE = TimmSource()
+
+
+def told_heads(network: "nn.Module") -> tuple[list[str], int] | None:
+    """The paths of the heads and the number of classes of a network that timm made."""
+    if (config := _own_config(network)) is None:
+        return None
+    named = config.get("classifier") or ()
+    paths = [named] if isinstance(named, str) else list(named)
+    modules = dict(network.named_modules())
+    # Some configurations do not tell of the second head of a distilled network.
+    twins = [path.replace("head", "head_dist", 1) for path in paths]
+    paths += [twin for twin in twins if twin in modules and twin not in paths]
+    return paths, int(getattr(network, "num_classes", 0))
+
+
+def _own_config(network: "nn.Module") -> dict[str, Any] | None:
+    """What timm writes to a network that it makes."""
+    config = getattr(network, "pretrained_cfg", None)
+    return config if isinstance(config, dict) else None
 
 
 def _converted(

@@ -22,10 +22,7 @@ def folder() -> Path:
 
 
 def published(url: str, *, on_progress: Progress | None = None) -> Path:
-    """The file of that URL; its name tells the first digits of its hash, as libraries publish it.
-
-    A name without a hash, as few old files have, is not checked.
-    """
+    """The file of that URL, checked by the first digits of its hash if its name has them."""
     digits = re.search(r"-([0-9a-f]{8,64})\.", urlsplit(url).path.rsplit("/", 1)[-1])
     sha256 = digits[1] if digits else None
     return fetch(url, sha256=sha256, folder=folder(), on_progress=on_progress)
@@ -40,8 +37,7 @@ def from_hub(
 ) -> Path:
     """The weights of a repository of the Hugging Face hub, kept as `NAME.safetensors` or `.bin`.
 
-    `HF_ENDPOINT` names another server. The hub tells the SHA-256 of the file, which is checked; a
-    mirror that does not tell it is trusted.
+    `HF_ENDPOINT` names another server; a SHA-256 is checked where the server tells it.
     """
     kept = {file: folder() / f"{name}{Path(file).suffix}" for file in files}
     for path in kept.values():
