@@ -25,12 +25,11 @@ from budwood.capsule.pack import (
     read_capsule,
     write_capsule,
 )
-from budwood.classifier import fitted_classifier
+from budwood.classifier import Classifier, load
 from budwood.errors import CapsuleError
 from budwood.images.decode import decode
 from budwood.images.preprocessing import Preprocessing
 from budwood.models.info import Origin, info, set_info
-from budwood.saved import load
 
 CAPSULE = Capsule(
     origin=Origin(architecture="torchvision/resnet18", weights="none", num_classes=2),
@@ -129,7 +128,7 @@ def test_a_classifier_comes_back_as_it_was(tmp_path):
 
 @pytest.mark.parametrize("head", ["linear", "mlp:8"])
 def test_a_loaded_classifier_gives_the_same_answers(head, tmp_path):
-    model = fitted_classifier(bw.unfreeze(bw.freeze(built(head=head), "*"), "fc"))
+    model = Classifier.of_fitted(bw.unfreeze(bw.freeze(built(head=head), "*"), "fc"))
     paths = []
     for i, image in enumerate(draw_golden_images(3, seed=5)):
         paths.append(tmp_path / f"{i}.png")
@@ -141,7 +140,7 @@ def test_a_loaded_classifier_gives_the_same_answers(head, tmp_path):
 
 def test_class_names_that_the_photos_gave_are_kept(tmp_path):
     network = bw.build("timm/test_resnet", weights="none", classes=2)
-    model = fitted_classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), ("x", "y"))
+    model = Classifier.of_fitted(bw.unfreeze(bw.freeze(network, "*"), "fc"), ("x", "y"))
     assert load(model.save(tmp_path / "model.safetensors")).class_names == ("x", "y")
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import nn
 
 import budwood as bw
-from budwood.classifier import Classifier, Fit
+from budwood.classifier import Classifier
 from budwood.data.splits import Split
 from budwood.errors import (
     CapsuleError,
@@ -20,6 +20,7 @@ from budwood.errors import (
 )
 from budwood.features.engines import EngineSpec, preferred_specs
 from budwood.images.preprocessing import Preprocessing
+from budwood.learning.fitting import Fit
 from budwood.learning.training import Training
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter

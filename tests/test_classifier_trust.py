@@ -22,7 +22,7 @@ from budwood.learning.training import Training
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter
 from budwood.tasks.evaluate import evaluate
-from budwood.tasks.predict import predict_run
+from budwood.tasks.predict import predict
 
 CLASSES = ("blue", "green", "red")
 QUICK = Training(epochs=3, lr=0.01, batch_size=8)
@@ -289,7 +289,7 @@ def test_a_capsule_that_says_nothing_of_trust_still_judges_and_predicts(photos, 
     assert "not calibrated" in str(judgement)
     for ask in (
         lambda: evaluate(path, folder, abstain=0.1),
-        lambda: predict_run(path, [folder], 1, abstain=0.1),
+        lambda: predict(path, [folder], top=1, abstain=0.1),
     ):
         with pytest.raises(ConfigError, match=r"model\.safetensors cannot tell when to abstain"):
             ask()

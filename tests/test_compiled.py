@@ -20,7 +20,7 @@ from budwood.features.openvino import OpenVINOEngine
 from budwood.features.trunks import TRUST, kept_trunks
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter
-from budwood.tasks.predict import predict_run
+from budwood.tasks.predict import predict
 
 CLASSES = ("dark", "light")
 
@@ -79,7 +79,7 @@ def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
     path = saved(head, epochs=3)
     compiled = compiled_classifier(path, 1)
     assert compiled is not None
-    assert compiled.classes == CLASSES
+    assert compiled.class_names == CLASSES
     found = compiled.answers(photos.paths)
     answers, broken = found.logits, found.unreadable
     expected = bw.load(path).answers(photos.paths).logits
@@ -95,7 +95,7 @@ def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
     Image.open(photos.paths[2]).save(odd)
     odd.write_bytes(odd.read_bytes()[:-2])  # without its end marker
     paths = [photos.paths[0], bad, odd]
-    answers = compiled_classifier(saved(), 3).answers(paths, reporter=Reporter(note=notes.append))
+    answers = compiled_classifier(saved(), 3, Reporter(note=notes.append)).answers(paths)
     assert len(answers.logits) == 2
     assert list(answers.unreadable) == [bad]
     (note,) = notes
@@ -217,7 +217,7 @@ def test_a_graph_that_disagrees_is_said_and_not_used(saved, photos, monkeypatch)
 def test_probabilities_of_all_classes_are_kept_where_they_are_asked_for(saved, photos):
     path = saved()
     for every_class in (False, True):
-        said = predict_run(path, photos.paths[:2], 1, every_class=every_class).photos
+        said = predict(path, photos.paths[:2], top=1, every_class=every_class).photos
         kept = [photo.probabilities for photo in said]
         assert [row is not None for row in kept] == [every_class] * 2
     for photo in said:
@@ -240,8 +240,8 @@ def test_torch_is_not_imported(saved, photos):
     script = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from budwood.tasks.predict import predict_run\n"
-        "said = predict_run(Path(sys.argv[1]), [Path(sys.argv[2])], 2).to_json()\n"
+        "from budwood.tasks.predict import predict\n"
+        "said = predict(sys.argv[1], [sys.argv[2]], top=2).to_json()\n"
         "print(json.dumps({'torch': 'torch' in sys.modules, **said}))\n"
     )
     path = saved()
@@ -256,7 +256,7 @@ def test_torch_is_not_imported(saved, photos):
 
 def test_random_weights_are_said(photos, tmp_path):
     path = bw.Classifier(small()).fit(photos).save(tmp_path / "random.safetensors")
-    said = predict_run(path, [photos.paths[0]], 1)
+    said = predict(path, [photos.paths[0]], top=1)
     assert "this accuracy means nothing" in said.warning
 
 
@@ -275,6 +275,6 @@ def test_photos_of_12_bits_are_read_without_torch_as_with_it(tmp_path):
     compiled = compiled_classifier(path, 1)
     expected = model.answers(paths).logits
     np.testing.assert_allclose(compiled.answers(paths).logits, expected, atol=0.05 * expected.std())
-    predict_run(path, paths, 1, Reporter(note=lambda note: notes.append(str(note))))
+    predict(path, paths, top=1, reporter=Reporter(note=lambda note: notes.append(str(note))))
     (said,) = notes
     assert said.startswith("1 photo of 17 holds 16-bit values from ")

@@ -21,7 +21,7 @@ from budwood.settings import Settings
 from budwood.tasks import train as runs
 from budwood.tasks.compare import compare
 from budwood.tasks.evaluate import evaluate
-from budwood.tasks.predict import predict_run
+from budwood.tasks.predict import predict
 
 pytestmark = pytest.mark.slow
 
@@ -160,7 +160,9 @@ def test_a_run_keeps_it_for_whatever_comes_after(deep, bright, tmp_path, patch):
     assert bw.load(run.folder).preprocessing.depth == TWELVE
     assert any("12-bit values" in note for note in run.to_json()["notes"])
     notes = []
-    predict_run(run.folder, [bright], 1, Reporter(note=lambda note: notes.append(str(note))))
+    predict(
+        run.folder, [bright], top=1, reporter=Reporter(note=lambda note: notes.append(str(note)))
+    )
     assert notes.count(CLIPPED) == 1
     judged = evaluate(run.folder, bright)
     assert judged.notes.count(CLIPPED) == 1

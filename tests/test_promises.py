@@ -72,10 +72,11 @@ def test_every_module_function_and_class_is_documented(name):
 
 @pytest.mark.parametrize("name", budwood.__all__)
 def test_every_method_of_a_public_class_is_documented(name):
-    for method, value in vars(getattr(budwood, name)).items() if name[0].isupper() else ():
-        value = getattr(value, "fget", value)
-        if inspect.isfunction(value) and not method.startswith("_"):
-            assert inspect.getdoc(value), method
+    for owner in getattr(budwood, name).__mro__ if name[0].isupper() else ():
+        for method, value in vars(owner).items() if owner.__module__.startswith("budwood") else ():
+            value = getattr(value, "fget", value)
+            if inspect.isfunction(value) and not method.startswith("_"):
+                assert inspect.getdoc(value), method
 
 
 # Lightness and silence
@@ -86,6 +87,12 @@ def test_importing_the_light_side_loads_nothing_heavy(module):
     heavy = ("torch", "torchvision", "timm", "openvino", "numpy", "sklearn", "scipy", "PIL")
     code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
     assert python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "audit", "explain", "report"])
+def test_commands_do_not_wait_for_scikit_learn(verb):
+    code = f"import sys, budwood.tasks.{verb}; print('sklearn' in sys.modules)"
+    assert python(code).strip() == "False"
 
 
 def test_the_catalogue_of_networks_needs_no_torch():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from budwood.capsule.verify import verify as verify
     from budwood.classifier import Classifier as Classifier
+    from budwood.classifier import load as load
     from budwood.course.recipes import load_recipe as load_recipe
     from budwood.data.folder import ImageFolder as ImageFolder
     from budwood.data.folder import Split as Split
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from budwood.models.info import set_info as set_info
     from budwood.models.loading import load_weights as load_weights
     from budwood.reporter import Reporter as Reporter
-    from budwood.saved import load as load
     from budwood.surgery.cutting import Cut as Cut
     from budwood.surgery.cutting import cut as cut
     from budwood.surgery.freezing import freeze as freeze
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Classifier": "classifier",
-    "load": "saved",
+    "load": "classifier",
     "audit": "tasks.audit",
     "compare": "tasks.compare",
     "doctor": "tasks.doctor",

@@ -1,52 +1,17 @@
-"""Classifier: a network with classes that is fitted, judged, asked and saved."""
+"""Classifier: what images are classified with, as a scikit-learn estimator."""
 
 import inspect
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
-from budwood.capsule.pack import packed, write_capsule
-from budwood.data.deep_images import depth_notes, depth_of, extents_of, misfit_notes
-from budwood.data.given import Photos, are_numbers, fitted_images, labelled, listed, photo_files
-from budwood.data.splits import Split
-from budwood.display import as_html
-from budwood.errors import ConfigError, PhotoError
-from budwood.evaluation.learning_curve import LearningCurve, learning_curve
-from budwood.evaluation.metrics import Evaluation
-from budwood.evaluation.reliability import (
-    Assessment,
-    CrossValidation,
-    crossed,
-    ood_of,
-    temperature_of,
-    trust_from,
-    verdict_on,
-)
-from budwood.evaluation.selective import SelectiveRule
-from budwood.evaluation.trust import Answers, Trust, rule_of
-from budwood.features.gathering import Extraction, FeatureSet
-from budwood.images.depth import Depth
-from budwood.images.preprocessing import Preprocessing
-from budwood.learning.fitting import Fit, fit_plan, require_readable
-from budwood.learning.kfold import hits_of_folds, require_folds
-from budwood.learning.plan import Plan, state_of, trainable_copy
-from budwood.learning.precision import pooled
-from budwood.learning.probe import Probe, fit_probe
-from budwood.learning.streaming import FeatureRows
+from budwood.errors import ConfigError
+from budwood.features.gathering import Extraction
+from budwood.image_classifier import ImageClassifier
+from budwood.learning.probe import Probe
 from budwood.learning.training import Training
-from budwood.models.heads import num_outputs
-from budwood.models.info import info, preprocessing_of, set_depth
-from budwood.reporter import SILENT, Reporter
-from budwood.settings import Asked, require_setting, settled
-from budwood.threads import Lock
 
 SETTINGS: dict[str, type[Training] | type[Probe] | type[Extraction]] = {
     "training": Training,
@@ -55,20 +20,8 @@ SETTINGS: dict[str, type[Training] | type[Probe] | type[Extraction]] = {
 }
 """Parameters of a classifier that have parameters themselves, as in `training__lr`."""
 
-_PLANS = Lock()
-"""Held while a classifier finds, makes or exchanges its plan."""
 
-
-@dataclass(frozen=True)
-class _Start:
-    """What a fit begins with: a copy of the network, cut, and what it was made from."""
-
-    plan: Plan
-    may_solve: bool
-    made_from: tuple[object, ...]
-
-
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(ImageClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A scikit-learn estimator that classifies images.
 
     What is frozen in the network runs once per image and is stored; the rest is fitted. A linear
@@ -84,7 +37,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         training: Epochs, optimizer and so on of mini-batch training; asks for it where it is given.
         probe: How a linear head is fitted.
         extraction: Precision, device and store limit of the frozen part.
-        reporter: Told what the user should know, and how far the work is.
+        reporter: Hears what the user should know, and how far the work is.
         algorithm: `logistic`, `sgd`, or `auto`: logistic regression where it can be.
 
     Attributes:
@@ -102,61 +55,6 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         ('cat', 'dog')
     """
 
-    network_: nn.Module
-    classes_: NDArray[Any]
-    fit_: Fit | None = None
-    trust_: Trust | None = None
-    _names: tuple[str, ...] | None = None
-    _plan: Plan | None = None
-    _start: _Start | None = None
-
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        training: Training | None = None,
-        probe: Probe | None = None,
-        extraction: Extraction | None = None,
-        reporter: Reporter | None = None,
-        algorithm: Asked = "auto",
-    ) -> None:
-        self.network = network
-        self.training = training
-        self.probe = probe
-        self.extraction = extraction
-        self.reporter = reporter
-        self.algorithm = algorithm
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy or a pickle holds: all but how the network is cut, which is found again."""
-        with _PLANS:
-            state: dict[str, Any] = super().__getstate__()
-            return {name: v for name, v in state.items() if name not in ("_plan", "_start")}
-
-    def __repr__(self) -> str:
-        origin, classes = info(self._network).origin, self._known_classes
-        network = type(self._network).__name__ if origin is None else origin.architecture
-        return f"Classifier({network}, {len(classes) if classes else 'unnamed'} classes)"
-
-    def __str__(self) -> str:
-        parameters, known = list(self._network.parameters()), self._known_classes or ()
-        shown = [*known[:5], *([f"and {len(known) - 5} more"] if known[5:] else [])]
-        trained = sum(p.numel() for p in parameters if p.requires_grad)
-        total = sum(p.numel() for p in parameters)
-        rows = {
-            "network": repr(self)[11:].partition(",")[0],
-            "classes": ", ".join(shown) if shown else "not named",
-            "parameters": f"{total:,}, of which {trained:,} train",
-            "fitted": f"to {self.fit_.photos} photos" if self.fit_ else "not in this process",
-        }
-        return "\n".join(f"{name:10}  {value}" for name, value in rows.items())
-
-    def _repr_html_(self) -> str:
-        return as_html(self)
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -173,7 +71,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 params |= {f"{name}__{f.name}": getattr(value, f.name) for f in fields(value)}
         return params
 
-    def set_params(self, **params: Any) -> "Classifier":
+    def set_params(self, **params: Any) -> Self:
         """Change some of them, for the next fit. Parts may be named: `training__lr=0.01`.
 
         Raises:
@@ -204,387 +102,15 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             )
         return self
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The names of the classes, in the order of the outputs; numbers until they are known."""
-        return self._known_classes or _numbered(self._network)
 
-    @property
-    def preprocessing(self) -> Preprocessing:
-        """From file bytes to pixels; it belongs to the weights."""
-        return preprocessing_of(self._network)
-
-    @property
-    def temperature(self) -> float:
-        """What logits are divided by before they become probabilities; 1 if that is not known."""
-        return temperature_of(self.trust_)
-
-    @property
-    def plan(self) -> Plan:
-        """How the network is cut; made on first use, and again once layers have been exchanged,
-        frozen or unfrozen, or given other weights.
-
-        Raises:
-            ConfigError: If what trains cannot be fitted by the algorithm.
-        """
-        with _PLANS:
-            if not self._is_fitted:
-                return self._start_of(None).plan
-            if self._plan is None or not self._plan.is_current():
-                self._plan = self._new_plan(self.network_)
-            return self._plan
-
-    def gather(self, paths: Sequence[Path]) -> FeatureSet:
-        """Run the trunk over photos ahead of fitting and judging; says which are broken."""
-        return self.plan.judging_rows(paths)
-
-    def fit(
-        self,
-        photos: Split | Sequence[Path | str],
-        labels: Sequence[Any] | None = None,
-        *,
-        groups: Sequence[object] | None = None,
-        val: Split | None = None,
-    ) -> "Classifier":
-        """Train what is not frozen. Frozen tensors are proven unchanged at the end.
-
-        Photos of one group (copies, a burst, one plant) are held out together wherever some are
-        held out: to choose the penalty, to calibrate, to find the threshold for "unknown". A split
-        of `load_folder` knows its groups.
-
-        Args:
-            photos: A split, or the paths of photos.
-            labels: The class of each photo, if `photos` are paths: its name, or its number.
-            groups: The group of each photo, if `photos` are paths; None: each stands for itself.
-            val: Photos that steer early stopping. Where they stop nothing, a graft that is trained
-                is calibrated on them.
-
-        Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
-            FrozenChanged: If a frozen tensor changed.
-        """
-        named = _named_by(self.network)
-        classes = named or _numbered(self.network)
-        train = labelled(photos, labels, classes, groups=groups, are_named=named is not None)
-        val = None if val is None else labelled(val, None, train.classes)
-        depth = self._depth_of(train)
-        with _PLANS:  # the copy is this fit's alone from now on
-            plan = self._start_of(depth).plan
-            self._start = None
-        plan.settle_precision(train)
-        training, probe = self.training or Training(), self.probe or Probe()
-        fit, held_out, rows = fit_plan(plan, train, val, training, probe)
-        trust = trust_from(train, held_out, rows, self._reporter)
-        with _PLANS:  # who predicts meanwhile gets the answers of before, or of afterwards
-            self.network_, self._plan = plan.network, plan
-            self.fit_, self.trust_, self._names = fit, trust, train.classes
-            self.classes_ = np.array(train.classes)
-            if labels is not None and are_numbers(labels):
-                self.classes_ = np.arange(len(train.classes))
-        return self
-
-    def evaluate(self, split: Split) -> Evaluation:
-        """Accuracy with its interval, per class, and the photos it gets wrong.
-
-        Its loss and probabilities are calibrated, as those of `predict_proba`.
-
-        Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
-        """
-        split = self._as_split(split, None)
-        self._tell_of_depth(split.paths)
-        return self.judge(split).evaluation
-
-    def judge(self, split: Split, abstain: float | None = None) -> Assessment:
-        """What `evaluate` gives, and how far its word could be taken on these photos.
-
-        Args:
-            split: Labelled photos.
-            abstain: The target error rate of answered photos; see `SelectiveRule`.
-
-        Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
-            ConfigError: If it cannot abstain, or `abstain` is no rate.
-        """
-        split = self._as_split(split, None)
-        check_is_fitted(self)
-        rule = None if abstain is None else self.rule(abstain)
-        gathered = require_readable(self.plan.judging_rows(split.paths))
-        return verdict_on(split, gathered, self.plan, self.trust_, rule)
-
-    def rule(self, target_error: float) -> SelectiveRule:
-        """Which photos it answers, so that with 90 % confidence its error is at most the target.
-
-        Raises:
-            ConfigError: If it cannot abstain, or the target is not between 0 and 1.
-        """
-        check_is_fitted(self)
-        return rule_of(self.trust_, target_error)
-
-    def cross_validate(self, photos: Split, k: int = 5, seed: int = 0) -> CrossValidation:
-        """Accuracy on each of these photos, by a head that was fitted to other folds.
-
-        The classifier stays as it is. A head that is solved takes seconds; one that is trained is
-        trained `k` times, without early stopping.
-
-        Args:
-            photos: All are judged, and all but a fold are learned from each time.
-            k: Folds.
-            seed: Of the folds.
-
-        Raises:
-            ConfigError: If there cannot be so many folds, or the head was trained before it was
-                saved and loaded.
-            DataError: If a photo is broken, or the classes are not the network's.
-        """
-        photos = self._as_split(photos, None)
-        for note in require_folds(photos, k):
-            self._reporter.note(note)
-        with _PLANS:
-            plan = self._start_of(self._depth_of(photos)).plan
-        if self._is_fitted and self.network_ is self.network and plan.layer is None:
-            raise ConfigError(
-                "The head has been trained already, on photos that would be judged.",
-                next="Cross-validate a network that was not trained on them.",
-            )
-        if plan.trial is None:
-            plan.settle_precision(photos)
-        training, probe = self.training or Training(), self.probe or Probe()
-        right, folds = hits_of_folds(plan, photos, k, training, probe, seed)
-        return crossed(right, folds, photos.group_numbers)
-
-    def learning_curve(self, photos: Split, seed: int = 0) -> LearningCurve:
-        """Accuracy of a linear head by the number of photos, and what more would bring.
-
-        Where the head is no linear layer that is solved, one on the same features stands for it.
-
-        Args:
-            photos: Training photos; those of one group are held out, and learned from, together.
-            seed: Of folds and draws.
-
-        Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
-        """
-        photos = self._as_split(photos, None)
-        with _PLANS:
-            plan = self.plan if self._is_fitted else self._start_of(self._depth_of(photos)).plan
-        gathered = require_readable(plan.judging_rows(photos.paths))
-        labels, k = torch.from_numpy(photos.targets), len(photos.classes)
-        if plan.layer is None:
-            self._reporter.note(
-                "The learning curve is that of a linear head on the frozen features."
-            )
-        rows = FeatureRows(pooled(gathered.rows)) if plan.layer is None else plan.features(gathered)
-        groups = photos.group_numbers
-        known = self.fit_ and self.fit_.probe
-        found = known or fit_probe(rows, labels, k, self.probe or Probe(), groups=groups)
-        return learning_curve(rows, labels, k, penalty=found.penalty, groups=groups, seed=seed)
-
-    def head_features(self, gathered: FeatureSet) -> NDArray[np.float32]:
-        """What the last layer is fed with, `n d`; where it is not the only one that trains, the
-        means of what is frozen."""
-        if not gathered.paths:
-            return np.empty((0, 1), np.float32)
-        plan = self.plan
-        rows = gathered.rows if plan.layer is None else plan.features(gathered)
-        found: NDArray[np.float32] = pooled(rows).numpy()
-        return found
-
-    def score(self, photos: Split | Sequence[Path], labels: Sequence[Any] | None = None) -> float:
-        """Top-1 accuracy."""
-        return self.evaluate(self._as_split(photos, labels)).top1
-
-    def predict(self, photos: Photos, abstain: float | None = None) -> NDArray[Any]:
-        """The most probable class of each photo.
-
-        Args:
-            photos: Files, Pillow images, or arrays.
-            abstain: The target error rate of answered photos: the others are None, and the array
-                is one of objects. Without it all are answered.
-
-        Raises:
-            PhotoError: If a photo is broken; the error names it.
-            ConfigError: If it cannot abstain, or `abstain` is no rate.
-        """
-        rule = None if abstain is None else self.rule(abstain)
-        answers, shares = self._answers_to_all(photos)
-        best: NDArray[Any] = self.classes_[shares.argmax(1)]
-        if rule is not None:
-            best = best.astype(object)
-            best[~rule.answers(shares, answers.ood)] = None
-        return best
-
-    def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
-        """Calibrated probabilities `n k`, columns in the order of `classes_`.
-
-        Raises:
-            PhotoError: If a photo is broken; the error names it.
-        """
-        return self._answers_to_all(photos)[1]
-
-    def answers(self, photos: Photos) -> Answers:
-        """Logits of the photos that can be read, in order, which of them are out of distribution,
-        and the files that cannot be read."""
-        return self._answers(photos)[0]
-
-    def save(
-        self,
-        path: Path | str,
-        evaluation: Evaluation | None = None,
-        golden: Sequence[Path] | None = None,
-    ) -> Path:
-        """Write the capsule: one file that predicts the same anywhere.
-
-        Args:
-            path: The file to write.
-            evaluation: What to say of its accuracy.
-            golden: Photos to prove it by, of which only the pixels leave with it (no place, date
-                or camera); default: drawn pictures, so that none of your photos does.
-
-        Raises:
-            CapsuleError: If the network was not made by `build`, so that no other machine could
-                make it again.
-        """
-        capsule = packed(
-            self.plan,
-            self.class_names,
-            fit=self.fit_,
-            trust=self.trust_,
-            evaluation=evaluation,
-            golden=golden,
-        )
-        write_capsule(Path(path), capsule)
-        return Path(path)
-
-    @property
-    def _is_fitted(self) -> bool:
-        return "network_" in vars(self)
-
-    @property
-    def _network(self) -> nn.Module:
-        """The fitted network, or the one that was given."""
-        return self.network_ if self._is_fitted else self.network
-
-    @property
-    def _known_classes(self) -> tuple[str, ...] | None:
-        return self._names or _named_by(self._network)
-
-    @property
-    def _reporter(self) -> Reporter:
-        return self.reporter or SILENT
-
-    def _start_of(self, depth: Depth | None) -> _Start:
-        """A cut copy of the given network, to which nothing is fitted; kept until a fit takes it,
-        the network or a setting changes, or photos of another depth come."""
-        solve = self.training is None and self.algorithm != "sgd"
-        settings = (self.algorithm, self.extraction, self.reporter)
-        made_from = (state_of(self.network), settings)
-        start = self._start
-        if (
-            start is None
-            or start.made_from != made_from
-            or not start.plan.is_current()
-            or (start.may_solve != solve and (solve or start.plan.layer is not None))
-            or (depth is not None and preprocessing_of(start.plan.network).depth != depth)
-        ):
-            network = trainable_copy(self.network)
-            if depth is not None and preprocessing_of(network).depth != depth:
-                set_depth(network, depth)
-            start = self._start = _Start(self._new_plan(network), solve, made_from)
-        return start
-
-    def _new_plan(self, network: nn.Module) -> Plan:
-        require_setting("fit", self.algorithm)
-        if self.algorithm == "logistic" and self.training is not None:
-            raise ConfigError(
-                "`training` has no effect on a head that is fitted by logistic regression.",
-                next="Leave it out, or pass algorithm='sgd'.",
-            )
-        plan = Plan(
-            network,
-            preprocessing_of(network),
-            self.extraction or Extraction(),
-            solve=self.training is None and self.algorithm != "sgd",
-            reporter=self._reporter,
-        )
-        settled(self.algorithm, (), is_linear=plan.layer is not None)
-        return plan
-
-    def _answers(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
-        """The same as `answers`, and calibrated probabilities `n k`; any number of threads may ask,
-        also while another one fits."""
-        check_is_fitted(self)
-        photos = listed(photos)
-        with _PLANS:
-            plan, trust, k = self.plan, self.trust_, len(self.class_names)
-        if not len(photos):
-            empty = np.empty((0, k), np.float32)
-            return Answers(empty, None, {}), empty
-        paths, unreadable = photo_files(photos), dict[Path, str]()
-        if paths is None:
-            rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
-        else:
-            self._tell_of_depth(paths)
-            gathered = plan.judging_rows(paths, keep=False)
-            rows, unreadable = gathered.rows, gathered.unreadable
-        logits = plan.logits_of(rows) if len(rows) else torch.empty(0, k)
-        probabilities: NDArray[np.float32] = (logits / temperature_of(trust)).softmax(1).numpy()
-        return Answers(logits.numpy(), ood_of(trust, rows), unreadable), probabilities
-
-    def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
-        answers, probabilities = self._answers(photos)
-        if answers.unreadable:
-            where, reason = next(iter(answers.unreadable.items()))
-            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
-        return answers, probabilities
-
-    def _depth_of(self, train: Split) -> Depth:
-        """What is black and white in photos of more than 8 bits, by the training photos."""
-        if train.depth is not None:
-            return train.depth
-        extents = extents_of(train.paths)
-        depth = depth_of(extents.values())
-        for note in depth_notes(depth, train.paths, extents):
-            self._reporter.note(str(note))
-        return depth
-
-    def _tell_of_depth(self, paths: Sequence[Path]) -> None:
-        """Note photos whose values lie beyond those of the training photos."""
-        for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
-            self._reporter.note(str(note))
-
-    def _as_split(
-        self, photos: Split | Sequence[Path | str], labels: Sequence[Any] | None
-    ) -> Split:
-        are_named = self._known_classes is not None
-        return labelled(photos, labels, self.class_names, are_named=are_named)
-
-
-def fitted_classifier(
-    network: nn.Module,
-    classes: tuple[str, ...] | None = None,
-    trust: Trust | None = None,
-    **options: Any,
-) -> Classifier:
-    """A network that is fitted already, as a classifier.
+def load(path: Path | str, **options: Any) -> Classifier:
+    """The classifier in a capsule.
 
     Args:
-        network: As it was saved, or with published weights.
-        classes: Their names, in the order of its outputs; None: those that it carries.
-        trust: What held-out images say of it.
+        path: The file, or the folder of a run.
         options: What `Classifier` takes beside the network.
+
+    Raises:
+        CapsuleError: If there is none, or it is damaged or not one of ours.
     """
-    model = Classifier(network, **options)
-    names = classes or model.class_names
-    model.network_, model.classes_, model._names = network, np.array(names), names
-    model.trust_ = trust
-    return model
-
-
-def _named_by(network: nn.Module) -> tuple[str, ...] | None:
-    origin = info(network).origin
-    return None if origin is None else origin.classes
-
-
-def _numbered(network: nn.Module) -> tuple[str, ...]:
-    return tuple(str(i) for i in range(num_outputs(network)))
+    return Classifier.load(path, **options)

@@ -2,12 +2,11 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
 
 from budwood.errors import DataError
-from budwood.tasks.predict import predict_run
+from budwood.tasks.predict import predict
 
 
 def test_evaluate_judges_every_photo_of_a_folder_without_parts(verbs):
@@ -63,7 +62,7 @@ def test_a_folder_without_photos_is_an_error_that_names_the_formats(verbs):
 
 def test_a_path_that_is_not_there_is_an_error_in_python_too():
     with pytest.raises(DataError, match=r"no photo or folder nowhere.*Check the path"):
-        predict_run(Path("run"), [Path("nowhere")], 1)
+        predict("run", ["nowhere"], top=1)
 
 
 def test_csv_to_stdout_is_all_of_stdout(verbs):

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from budwood.errors import DataError
 from budwood.evaluation.trust import Answers
 from budwood.reporter import Reporter
 from budwood.tasks import predict as predictions
-from budwood.tasks.predict import Prediction, predict_run
+from budwood.tasks.predict import Prediction, predict
 
 CLASSES = ("path", "unknown")
 
@@ -31,13 +32,13 @@ def place(tmp_path, monkeypatch):
         bad = {path: "The photo is empty." for path in paths if not path.stat().st_size}
         return Answers(np.zeros((len(paths) - len(bad), 2), np.float32), None, bad)
 
-    saved = predictions._Saved(CLASSES, None, None, answers)
+    saved = SimpleNamespace(class_names=CLASSES, warning=None, trust_=None, answers=answers)
     monkeypatch.setattr(predictions, "_saved", lambda *args: saved)
 
 
 def predicted(*paths, notes=None):
     said = [] if notes is None else notes
-    return predict_run(Path("run"), [Path(path) for path in paths], 1, Reporter(note=said.append))
+    return predict("run", paths, top=1, reporter=Reporter(note=said.append))
 
 
 def test_what_is_not_there_or_cannot_be_read_is_named_and_the_others_answered():
@@ -120,7 +121,7 @@ def test_the_table_tells_a_class_called_unknown_from_a_photo_that_is(monkeypatch
     not_answered = Prediction("b.jpg", (("path", 0.6),), "unsure", (0.6, 0.4))
     monkeypatch.setattr(
         predictions,
-        "predict_run",
+        "predict",
         lambda *args, **options: predictions.Predictions(
             CLASSES, (answered, not_answered), {}, None
         ),

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from budwood.capsule.format import CapsuleContents, read_answering
+from budwood.data.deep_images import extents_of, misfit_notes
 from budwood.evaluation.trust import Answers, Trust, trust_in
 from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
 from budwood.features.extraction import Unreadable, counted, decoded, extract
@@ -25,6 +26,7 @@ from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
 from budwood.features.verification import spread_error
 from budwood.images.decode import Oddities
 from budwood.images.preprocessing import Preprocessing
+from budwood.models.info import RANDOM_WEIGHTS
 from budwood.reporter import SILENT, Reporter
 
 
@@ -32,32 +34,29 @@ from budwood.reporter import SILENT, Reporter
 class CompiledClassifier:
     """A classifier whose trunk is compiled and whose head is a few matrices."""
 
-    classes: tuple[str, ...]
-    is_random: bool
-    """True if the frozen weights are random."""
+    class_names: tuple[str, ...]
+    warning: str | None
+    """What must be said with every result."""
     preprocessing: Preprocessing
     engine: Engine
     chain: tuple[tuple[str, str], ...]
     layers: Mapping[str, NDArray[np.float32]]
     """Weights and biases of the chain, by name."""
-    trust: Trust | None = None
-    """How far its word can be taken."""
+    trust_: Trust | None = None
+    reporter: Reporter = SILENT
 
-    def answers(
-        self,
-        paths: Sequence[Path],
-        reporter: Reporter = SILENT,
-    ) -> Answers:
-        """Logits of the photos that can be read, in order, which of them are out of distribution,
-        and the files that cannot be read."""
+    def answers(self, paths: Sequence[Path]) -> Answers:
+        """As `Classifier.answers`."""
+        for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
+            self.reporter.note(note)
         unreadable: dict[Path, str] = {}
-        parts = [np.empty((0, len(self.classes)), np.float32)]
+        parts = [np.empty((0, len(self.class_names)), np.float32)]
         ood = [np.empty(0, np.bool_)]
-        known = None if self.trust is None else self.trust.familiar
+        known = None if self.trust_ is None else self.trust_.familiar
         odd = Oddities()
         images = decoded(paths, self.preprocessing, odd=odd)
         with closing(extract(images, self.engine)) as results:
-            for result in counted(results, len(paths), reporter):
+            for result in counted(results, len(paths), self.reporter):
                 if isinstance(result, Unreadable):
                     unreadable[result.path] = result.reason
                     continue
@@ -65,7 +64,7 @@ class CompiledClassifier:
                 if known is not None:
                     ood.append(known.is_strange(result.rows[0]))
         for line in odd.lines():
-            reporter.note(line)
+            self.reporter.note(line)
         return Answers(
             np.concatenate(parts), None if known is None else np.concatenate(ood), unreadable
         )
@@ -87,7 +86,7 @@ def compiled_classifier(
 
     None where that cannot be: the graft is no chain of layers, this machine has not compiled the
     trunk, no engine was trusted with it, or the capsule is not one that can be read like this;
-    `classifier.load` then does it, or says what is wrong.
+    `ImageClassifier.load` then does it, or says what is wrong.
     """
     contents = read_answering(path)
     if contents is None or not contents.about.get("trunk"):
@@ -106,13 +105,14 @@ def compiled_classifier(
     if engine is None:
         return None
     found = CompiledClassifier(
-        classes=tuple(about["classes"]),
-        is_random=about["origin"]["weights"] == "none",
+        class_names=tuple(about["classes"]),
+        warning=RANDOM_WEIGHTS if about["origin"]["weights"] == "none" else None,
         preprocessing=preprocessing,
         engine=engine,
         chain=trunk.chain,
         layers=tensors,
-        trust=trust_in(about, tensors),
+        trust_=trust_in(about, tensors),
+        reporter=reporter,
     )
     graph = f"{trust_name(spec)}, {batch} at a time"
     if is_trusted(key, graph):

@@ -12,7 +12,7 @@ from budwood.display import displayed
 from budwood.errors import EngineError
 from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
-from budwood.saved import unpacked
+from budwood.image_classifier import ImageClassifier
 
 
 @displayed
@@ -78,7 +78,7 @@ def verify(path: Path | str) -> Verification:
         CapsuleError: If the capsule cannot be read.
     """
     capsule = read_capsule(Path(path))
-    model = unpacked(capsule)
+    model = ImageClassifier.of_capsule(capsule)
     pixels = np.stack([model.preprocessing.pixels(g.image) for g in capsule.golden])
     expected = np.array([g.logits for g in capsule.golden], np.float32)
     exact = model.plan.answers_exactly(pixels).numpy()

@@ -78,15 +78,15 @@ def predict(
                 next="Name a file elsewhere after --csv.",
                 file=table,
             )
-    from budwood.tasks.predict import predict_run
+    from budwood.tasks.predict import predict
 
-    predictions = predict_run(
+    predictions = predict(
         run,
         _asked(paths),
-        top,
-        console("predicting", keeps="nothing"),
-        abstain,
+        top=top,
+        abstain=abstain,
         every_class=table is not None,
+        reporter=console("predicting", keeps="nothing"),
     )
     if table is not None:
         _write(predictions, table)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from budwood.classifier import Classifier
 from budwood.course.curves import Curve, draw_curves
 from budwood.course.surfaces import draw_surfaces
 from budwood.data.folder import ImageFolder, leave_out_unreadable, load_folder, unreadable_lines
@@ -22,6 +21,7 @@ from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.features.gathering import Extraction
 from budwood.files import home, versioned, whole_file, write_json
+from budwood.image_classifier import ImageClassifier
 from budwood.learning.training import Epoch, Training
 from budwood.models.building import build
 from budwood.models.info import set_depth
@@ -262,7 +262,7 @@ def _train(
     started = time.perf_counter()
     network = build(name, weights="none", classes=photos.classes, seed=training.seed)
     set_depth(network, photos.depth)
-    model = Classifier(
+    model = ImageClassifier(
         network,
         training=training,
         # Nothing is frozen: before what trains there is the normalising alone, which costs nothing.

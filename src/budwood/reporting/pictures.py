@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from budwood.classifier import Classifier
 from budwood.errors import PhotoError
 from budwood.evaluation.attribution import last_map_layer, where_it_looked
+from budwood.image_classifier import ImageClassifier
 from budwood.images.contents import read, workers
 from budwood.images.decode import turn_of
 from budwood.images.depth import Depth
@@ -115,7 +115,7 @@ AT_ONCE = 4
 
 
 def maps_of(
-    model: Classifier, paths: Sequence[Path], classes: Sequence[int]
+    model: ImageClassifier, paths: Sequence[Path], classes: Sequence[int]
 ) -> tuple[str, dict[Path, str]]:
     """The layer that is shown, and each photo with its map laid over it as an address."""
     layer, found = "", {}

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from budwood.classifier import Classifier
 from budwood.evaluation.calibration import Reliability
 from budwood.evaluation.label_errors import suspects
 from budwood.evaluation.learning_curve import learning_curve
 from budwood.features.gathering import FeatureSet
+from budwood.image_classifier import ImageClassifier
 from budwood.learning.probe import Probe, fit_probe
 from budwood.reporting.records import ListedImage
 from budwood.settings import Settings
@@ -148,7 +148,7 @@ class CurveFeatures:
 
 
 def taught(
-    model: Classifier,
+    model: ImageClassifier,
     gathered: FeatureSet,
     labels: NDArray[np.int64],
     groups: NDArray[np.int64] | None,

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from budwood.capsule.pack import installed_versions
-from budwood.classifier import Classifier
 from budwood.data.folder import ImageFolder
 from budwood.drawing.network_drawing import draw
 from budwood.errors import BudwoodError, ConfigError
@@ -30,6 +29,7 @@ from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.features.gathering import FeatureSet
 from budwood.features.rows import LiveRows, RowSubset
 from budwood.fields import option_name, settings_of
+from budwood.image_classifier import ImageClassifier
 from budwood.learning.fitting import data_fingerprint
 from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.pictures import maps_of, thumbnails
@@ -108,7 +108,7 @@ MAPPED = 8
 
 
 def facts_of(
-    record: RunRecord, model: Classifier, gathered: FeatureSet, *, is_full: bool
+    record: RunRecord, model: ImageClassifier, gathered: FeatureSet, *, is_full: bool
 ) -> ReportData:
     """What a report tells of a run.
 
@@ -176,7 +176,7 @@ class _Look:
     """One run while it is looked at; `gaps` fills with the reasons why something is not there."""
 
     def __init__(
-        self, record: RunRecord, model: Classifier, gathered: FeatureSet, is_full: bool
+        self, record: RunRecord, model: ImageClassifier, gathered: FeatureSet, is_full: bool
     ) -> None:
         self.record, self.model, self.gathered, self.is_full = record, model, gathered, is_full
         self.gaps: dict[str, str] = {}
@@ -370,7 +370,7 @@ def leave_page(
     request: Settings,
     result: Mapping[str, Any],
     photos: ImageFolder,
-    model: Classifier,
+    model: ImageClassifier,
     gathered: FeatureSet,
 ) -> None:
     """Write the list of a run's photos and, if it is wanted, the quick part of its report.

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.classifier import Classifier
 from budwood.data.deep_images import extents_of
 from budwood.data.duplicates import Thumbnail, glances
 from budwood.data.folder import ImageFolder, load_folder
@@ -20,6 +19,7 @@ from budwood.evaluation.data_issues import AuditedImages, Finding, counted, find
 from budwood.evaluation.label_errors import held_out_opinions
 from budwood.evaluation.leakage import Leak, leak_of
 from budwood.features.gathering import CHANGED, Extraction, FeatureSet
+from budwood.image_classifier import ImageClassifier
 from budwood.models.info import set_depth
 from budwood.reporter import SILENT, Reporter
 from budwood.settings import Settings
@@ -109,7 +109,7 @@ def audit(
     paths = [path for split in splits for path in split.paths]
     network = prepared_network(Settings(data=data, model=model), folder.classes)
     set_depth(network, folder.depth)
-    judge = Classifier(
+    judge = ImageClassifier(
         network,
         extraction=extraction,
         reporter=reporter,

@@ -13,7 +13,7 @@ from budwood.files import home
 from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import mark, require_new, writing_to
 from budwood.settings import Settings
-from budwood.tasks.predict import Predictions, predict_run
+from budwood.tasks.predict import Predictions, predict
 from budwood.tasks.train import Run, run_training
 
 
@@ -106,7 +106,7 @@ def run_demo(
     assert test is not None
     shown = [test.paths[i * len(test.paths) // 3] for i in range(3)]
     reporter.note("Predicting three test photos and verifying the saved file.")
-    predictions = predict_run(run_folder, shown, 2, Reporter(note=reporter.note))
+    predictions = predict(run_folder, shown, top=2, reporter=Reporter(note=reporter.note))
     return Demo(
         photos,
         run,

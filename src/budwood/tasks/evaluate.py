@@ -16,10 +16,9 @@ from budwood.evaluation.pairing import PairedTest, paired
 from budwood.evaluation.reliability import CalibrationReport
 from budwood.evaluation.trust import rule_of
 from budwood.features.gathering import Extraction
+from budwood.image_classifier import ImageClassifier
 from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import settings_of_run
-from budwood.saved import unpacked
-from budwood.tasks.train import warning_of
 
 
 @displayed
@@ -81,14 +80,6 @@ class PairedRuns:
         return "\n\n".join([*lines, str(self.paired)])
 
 
-@dataclass(frozen=True)
-class _Hit:
-    """What became of one photo."""
-
-    is_right: bool
-    group: int
-
-
 def evaluate(
     run: Path | str | Sequence[Path | str],
     data: Path | str,
@@ -125,9 +116,9 @@ def evaluate(
             expected="Both must know its classes by the same names.",
             file=data,
         )
-    left, right = (np.array([found[path].is_right for path in both]) for found in (first, second))
-    groups = np.array([first[path].group for path in both])
-    return PairedRuns((one.run, other.run), (one, other), paired(left, right, groups))
+    left, right = (np.array([hits[path] for path in both]) for hits in (first, second))
+    better = paired(left[:, 0].astype(bool), right[:, 0].astype(bool), left[:, 1])
+    return PairedRuns((one.run, other.run), (one, other), better)
 
 
 def _judged(
@@ -136,12 +127,12 @@ def _judged(
     strict: bool,
     reporter: Reporter,
     abstain: float | None = None,
-) -> tuple[RunEvaluation, dict[Path, _Hit]]:
-    """What a classifier reaches, on the whole and of each photo."""
+) -> tuple[RunEvaluation, dict[Path, tuple[bool, int]]]:
+    """What a classifier reaches, and of each photo whether it is right and its group."""
     capsule = read_capsule(run)
     # The closest calls fall otherwise in bf16: what was judged in fp32 is judged so again.
     exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
-    model = unpacked(capsule, extraction=exact, reporter=reporter)
+    model = ImageClassifier.of_capsule(capsule, extraction=exact, reporter=reporter)
     if abstain is not None:
         rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
     asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes
@@ -154,13 +145,6 @@ def _judged(
         reporter.note(note)
     said = tuple(str(note) for note in photos.notes)
     judged = model.judge(photos.train, abstain)
-    groups = photos.train.groups or range(len(photos.train))
-    of_each = {
-        path: _Hit(is_right, group)
-        for path, is_right, group in zip(
-            photos.train.paths, judged.right.tolist(), groups, strict=True
-        )
-    }
     judgement = RunEvaluation(
         run,
         data,
@@ -169,6 +153,8 @@ def _judged(
         gathered.engine.precision,
         len(gathered.unreadable),
         said,
-        warning_of(model),
+        model.warning,
     )
-    return judgement, of_each
+    groups = photos.train.groups or range(len(photos.train))
+    hits = zip(judged.right.tolist(), groups, strict=True)
+    return judgement, dict(zip(photos.train.paths, hits, strict=True))

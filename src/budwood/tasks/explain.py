@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from budwood.classifier import Classifier
 from budwood.data.labels import normalised
 from budwood.display import displayed
 from budwood.errors import ConfigError
@@ -22,6 +21,7 @@ from budwood.evaluation.attribution import (
     where_it_looked,
 )
 from budwood.files import unused, whole_file
+from budwood.image_classifier import ImageClassifier
 from budwood.images.contents import read
 from budwood.learning.precision import pooled
 from budwood.models.prepared import normalise
@@ -36,7 +36,6 @@ from budwood.run_folders import (
     settings_of_run,
     writing_to,
 )
-from budwood.saved import load
 from budwood.text import count, shown, visible
 
 EXPLAINED = Path("explained")
@@ -155,7 +154,7 @@ def explain(
     """
     run, paths = Path(run), list(map(Path, photos))
     out = _outside_photos(None if out is None else Path(out), run, reporter)
-    model = load(run, reporter=reporter)
+    model = ImageClassifier.load(run, reporter=reporter)
     called = {normalised(name): name for name in model.class_names}
     if named is not None and normalised(named) not in called:
         raise ConfigError(
@@ -207,18 +206,20 @@ def _folder_of_photos(run: Path) -> Path | None:
     return Path(os.path.commonpath([path.parent for path in train])) if train else None
 
 
-def _place(model: Classifier, name: str) -> int:
+def _place(model: ImageClassifier, name: str) -> int:
     return model.class_names.index(name)
 
 
-def _images(model: Classifier, photos: Sequence[Path]) -> tuple[NDArray[np.uint8], torch.Tensor]:
+def _images(
+    model: ImageClassifier, photos: Sequence[Path]
+) -> tuple[NDArray[np.uint8], torch.Tensor]:
     """Photos as pixels `n h w c`, and as the network takes them."""
     pixels = np.stack([model.preprocessing.pixels(read(path)) for path in photos])
     return pixels, normalise(torch.from_numpy(pixels), model.preprocessing)
 
 
 def _maps(
-    model: Classifier, photos: Sequence[Path], layer: str, chosen: Sequence[int]
+    model: ImageClassifier, photos: Sequence[Path], layer: str, chosen: Sequence[int]
 ) -> list[tuple[NDArray[np.uint8], bool]]:
     """Each photo with its map laid over it, and whether the map is empty."""
     found = []
@@ -235,7 +236,7 @@ def _maps(
 
 
 def _neighbours(
-    model: Classifier, run: Path, photos: Sequence[Path]
+    model: ImageClassifier, run: Path, photos: Sequence[Path]
 ) -> tuple[list[tuple[Neighbour, ...]], str | None]:
     """The training photos that each photo resembles most, or why they are not known."""
     nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
@@ -255,7 +256,7 @@ def _neighbours(
 
 
 def _nearest(
-    model: Classifier, train: Sequence[ListedImage], photos: Sequence[Path]
+    model: ImageClassifier, train: Sequence[ListedImage], photos: Sequence[Path]
 ) -> list[tuple[Neighbour, ...]]:
     stored = model.gather([photo.path for photo in train])
     labels = {photo.path: photo.label for photo in train}

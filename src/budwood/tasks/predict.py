@@ -1,32 +1,37 @@
 """What a saved classifier says to photos."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from budwood.capsule.fast import CompiledClassifier, compiled_classifier
-from budwood.data.deep_images import extents_of, misfit_notes
 from budwood.data.labels import Note, few_or_one
 from budwood.data.scan import grow
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import softmax
 from budwood.evaluation.selective import SelectiveRule
-from budwood.evaluation.trust import Answers, Trust, rule_of
-from budwood.models.info import RANDOM_WEIGHTS
+from budwood.evaluation.trust import rule_of
 from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import run_or_network
 from budwood.text import count, shown, visible
+
+if TYPE_CHECKING:
+    from budwood.image_classifier import ImageClassifier
 
 PREDICTED_AT_ONCE = 4096
 """Photos whose features are held in memory at once."""
 FEW = 200
 """Photos that are sooner predicted than torch is imported."""
+_OWN_CLASSES = (
+    "The probabilities are the network's own (softmax), not calibrated on your photos: each "
+    "photo is given one of its {:,} classes, whatever it shows."
+)
 
 
 @displayed
@@ -133,55 +138,26 @@ def predict(
         WeightsError: If the network has no published weights, or they cannot be had.
         ConfigError: If it cannot abstain, or nothing tells the network's classes.
     """
-    found = run_or_network(what)
-    paths = list(map(Path, photos))
-    return predict_run(found, paths, top, reporter, abstain, every_class)
-
-
-def predict_run(
-    run: Path | str,
-    paths: Sequence[Path],
-    top: int | None,
-    reporter: Reporter = SILENT,
-    abstain: float | None = None,
-    every_class: bool = False,
-) -> Predictions:
-    """Predict photos, and the photos in folders, with the classifier of a run.
-
-    Args:
-        run: The run's folder or its capsule; a string is the name of a network.
-        paths: Photos and folders of photos.
-        top: Classes named per photo; None: 3, and 5 of a network's own.
-        reporter: Told what the user should know, and how far the work is.
-        abstain: The target error rate of answered photos; the others are unknown. None answers
-            all.
-        every_class: Keep the probabilities of all classes, not of those named alone.
-
-    Raises:
-        CapsuleError: If the run cannot be read.
-        DataError: If no photo at all is there and can be read; other paths are passed over.
-        ConfigError: If it cannot abstain, or `abstain` is no rate.
-    """
-    photos, skipped = _all_photos(paths)
+    files, skipped = _all_photos([Path(photo) for photo in photos])
+    run = run_or_network(what)
     network = run if isinstance(run, str) else None
     top = top or (3 if network is None else 5)
     if network is not None and abstain is not None:
         raise _cannot_abstain(network)
-    saved = (
-        _saved(run, len(photos), reporter) if isinstance(run, Path) else _published(run, reporter)
-    )
-    rule = None if abstain is None else rule_of(saved.trust, abstain, str(run))
+    model = _published(run, reporter) if isinstance(run, str) else _saved(run, len(files), reporter)
+    trust = model.trust_
+    rule = None if abstain is None else rule_of(trust, abstain, str(run))
     found: list[Prediction] = []
-    for start in range(0, len(photos), PREDICTED_AT_ONCE):
-        part = photos[start : start + PREDICTED_AT_ONCE]
-        answers = saved.answers(part)
+    for start in range(0, len(files), PREDICTED_AT_ONCE):
+        part = files[start : start + PREDICTED_AT_ONCE]
+        answers = model.answers(part)
         good = [path for path in part if path not in answers.unreadable]
         skipped |= {str(path): reason for path, reason in answers.unreadable.items()}
-        shares = softmax(answers.logits, 1.0 if saved.trust is None else saved.trust.temperature)
+        shares = softmax(answers.logits, 1.0 if trust is None else trust.temperature)
         reasons = [None] * len(good) if rule is None else rule.reasons(shares, answers.ood)
         for path, row, reason in zip(good, shares, reasons, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
-            ranked = tuple((saved.classes[i], float(row[i])) for i in best)
+            ranked = tuple((model.class_names[i], float(row[i])) for i in best)
             found.append(Prediction(str(path), ranked, reason, row if every_class else None))
     if not found:
         raise _none_readable(skipped)
@@ -194,56 +170,29 @@ def predict_run(
         "{number} photos are passed over: {names}. --json names all, with the reason.",
     ):
         reporter.note(note)
-    return Predictions(saved.classes, tuple(found), skipped, saved.warning, rule, network)
+    warning = model.warning if network is None else _OWN_CLASSES.format(len(model.class_names))
+    return Predictions(model.class_names, tuple(found), skipped, warning, rule, network)
 
 
-@dataclass(frozen=True)
-class _Saved:
-    """A saved classifier, however it answers."""
-
-    classes: tuple[str, ...]
-    warning: str | None
-    trust: Trust | None
-    answers: Callable[[Sequence[Path]], Answers]
-
-
-def _saved(
-    run: Path,
-    photos: int,
-    reporter: Reporter,
-) -> _Saved:
-    """A saved classifier: without torch if possible.
+def _saved(run: Path, photos: int, reporter: Reporter) -> "CompiledClassifier | ImageClassifier":
+    """A saved classifier, without torch if possible.
 
     Many photos are worth the engine that is made for throughput, and the feature store.
     """
     compiled = compiled_classifier(run, photos, reporter) if photos <= FEW else None
     if compiled is not None:
-        warning = RANDOM_WEIGHTS if compiled.is_random else None
-        return _Saved(
-            compiled.classes,
-            warning,
-            compiled.trust,
-            lambda part: _answers_of(compiled, part, reporter),
-        )
-    from budwood.saved import load  # torch is loaded here
-    from budwood.tasks.train import warning_of
+        return compiled
+    from budwood.image_classifier import ImageClassifier  # torch is loaded here
 
-    model = load(run, reporter=reporter)
-    return _Saved(model.class_names, warning_of(model), model.trust_, model.answers)
+    return ImageClassifier.load(run, reporter=reporter)
 
 
-def _published(name: str, reporter: Reporter) -> _Saved:
+def _published(name: str, reporter: Reporter) -> "ImageClassifier":
     """A network of the catalogue, which answers with its own classes."""
-    from budwood.classifier import fitted_classifier  # torch is loaded here
+    from budwood.image_classifier import ImageClassifier  # torch is loaded here
     from budwood.tasks.preparing import published_network
 
-    network = published_network(name)
-    model = fitted_classifier(network, reporter=reporter)
-    warning = (
-        f"The probabilities are the network's own (softmax), not calibrated on your photos: each "
-        f"photo is given one of its {len(model.class_names):,} classes, whatever it shows."
-    )
-    return _Saved(model.class_names, warning, None, model.answers)
+    return ImageClassifier.of_fitted(published_network(name), reporter=reporter)
 
 
 def _cannot_abstain(network: str) -> ConfigError:
@@ -251,16 +200,6 @@ def _cannot_abstain(network: str) -> ConfigError:
         f"{network} cannot tell when to abstain: its own probabilities are not calibrated.",
         next=f"Train it on photos of your classes: `budwood train PHOTOS --model {network}`.",
     )
-
-
-def _answers_of(
-    compiled: CompiledClassifier,
-    photos: Sequence[Path],
-    reporter: Reporter,
-) -> Answers:
-    for note in misfit_notes(compiled.preprocessing.depth, extents_of(photos).values()):
-        reporter.note(note)
-    return compiled.answers(photos, reporter)
 
 
 def _none_readable(skipped: dict[str, str]) -> DataError:

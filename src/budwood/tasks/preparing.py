@@ -10,13 +10,13 @@ from budwood.course.recipes import is_recipe, load_recipe
 from budwood.errors import ConfigError, WeightsError
 from budwood.grafting.graft_recipes import GraftRecipe
 from budwood.grafting.grafted import graft
+from budwood.image_classifier import ImageClassifier
 from budwood.inspection.dryrun import dry_run
 from budwood.models.building import build
 from budwood.models.catalog import find
 from budwood.models.heads import head_names, num_outputs, replace_head
 from budwood.models.info import info, preprocessing_of, set_info
 from budwood.models.sources import source_of
-from budwood.saved import load
 from budwood.settings import Settings
 from budwood.surgery.freezing import freeze, unfreeze
 
@@ -131,7 +131,7 @@ def published_network(name: str) -> nn.Module:
 
 def network_of_run(path: Path) -> nn.Module:
     """The network of a run, with its classes, weights and what was frozen."""
-    return load(path).network
+    return ImageClassifier.load(path).network
 
 
 def network_to_inspect(what: Path | str) -> tuple[nn.Module, int]:

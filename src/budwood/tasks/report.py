@@ -6,13 +6,13 @@ from typing import Any
 
 from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
+from budwood.image_classifier import ImageClassifier
 from budwood.reporter import SILENT, Reporter
 from budwood.reporting.pages import write_pages
 from budwood.reporting.records import read_record
 from budwood.reporting.run_report import facts_of
 from budwood.reporting.words import words_of
 from budwood.run_folders import writing_to
-from budwood.saved import unpacked
 from budwood.text import visible
 
 
@@ -76,7 +76,7 @@ def report(
     run = Path(run) if Path(run).is_dir() else Path(run).parent
     capsule = read_capsule(run)
     record = read_record(run, capsule.versions, capsule.data.get("fingerprint"))
-    model = unpacked(capsule, reporter=reporter)
+    model = ImageClassifier.of_capsule(capsule, reporter=reporter)
     gathered = model.gather([photo.path for photo in record.here()])
     facts = facts_of(record, model, gathered, is_full=True)
     with writing_to(run, "Make room there, or copy the run to where it can be written."):

@@ -9,7 +9,6 @@ from typing import Any
 
 from torch import nn
 
-from budwood.classifier import Classifier
 from budwood.course.recipe_comparison import ChapterComparison, RunFigures, beside
 from budwood.course.recipes import Recipe, load_recipe
 from budwood.data.folder import (
@@ -28,12 +27,13 @@ from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.files import CAPSULE, versioned, write_json
+from budwood.image_classifier import ImageClassifier
 from budwood.learning.fitting import Fit
 from budwood.learning.kfold import require_folds
 from budwood.learning.precision import Trial
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
-from budwood.models.info import RANDOM_WEIGHTS, info, set_depth
+from budwood.models.info import info, set_depth
 from budwood.models.receipts import Receipt
 from budwood.reporter import SILENT, Reporter
 from budwood.reporting.run_report import leave_page, remove_pages
@@ -221,7 +221,7 @@ def run_training(
         reporter.note(note)
     network = prepared_network(request, photos.classes)
     set_depth(network, photos.depth)
-    model = Classifier(
+    model = ImageClassifier(
         network,
         training=None if request.may_be_fitted else training,
         probe=Probe(seed=request.seed),
@@ -285,7 +285,7 @@ def run_training(
             parameters,
             told=Diagnostics(None if verdict is None else verdict.honesty, crossed, curve),
             receipt=info(network).receipt,
-            warning=warning_of(model),
+            warning=model.warning,
             int8=trial,
             seconds=clock.seconds(),
         )
@@ -299,7 +299,7 @@ def run_training(
 
 
 def _verdict(
-    model: Classifier,
+    model: ImageClassifier,
     test: Split | None,
     abstain: float | None,
     reporter: Reporter,
@@ -369,11 +369,3 @@ class _Clock:
 def _count(network: nn.Module) -> tuple[int, int]:
     sizes = [(p.numel(), p.requires_grad) for p in network.parameters()]
     return sum(n for n, _ in sizes), sum(n for n, trains in sizes if trains)
-
-
-def warning_of(model: Classifier) -> str | None:
-    """What must be said with every result of a classifier whose frozen weights are random."""
-    origin = info(model.network_).origin
-    is_random = origin is not None and origin.weights == "none"
-    trains_all = all(parameter.requires_grad for parameter in model.network_.parameters())
-    return RANDOM_WEIGHTS if is_random and not trains_all else None
