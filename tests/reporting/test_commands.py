@@ -7,7 +7,7 @@ import pytest
 
 from budwood.cli.train import train as command
 from budwood.course.recipes import load_recipe
-from budwood.reporting.run_report import command_of
+from budwood.reporting.records import command_of
 from budwood.settings import Settings
 
 
