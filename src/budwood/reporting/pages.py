@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -95,6 +95,7 @@ def report_page(facts: ReportData, words: Words) -> str:
         "reliability_chart": facts.reliability
         and Markup(reliability_chart(facts.reliability.bins, words)),
         "growth_chart": facts.growth and Markup(growth_chart(facts.growth, words)),
+        "has_photos": any(c.shown for row in (*facts.cells, facts.confusions) for c in row),
         "share": _shares(result["test"]),
         "steps": steps,
         "longest": max(steps.values(), default=1) or 1,
@@ -138,7 +139,7 @@ def _shared(facts: ReportData, words: Words) -> dict[str, Any]:
         "data": record.request.data.resolve().stem,
         "command": command_of(record.request),
         "class_rows": class_rows(result["test"]),
-        "small_classes": record.small_classes(),
+        "small_classes": ", ".join(f"{c} ({n})" for c, n in record.small_classes().items()),
         "by_kind": [(k, list(f)) for k, f in groupby(facts.found, lambda found: found.kind)],
         "w": words,
         "say": words.say,
@@ -175,7 +176,6 @@ def _environment() -> Environment:
         "points": lambda share: f"{100 * share:.1f}",
         "count": lambda number: f"{number:,}",
         "seconds": _duration,
-        "has_photos": _has_photos,
         "md": _for_markdown,
     }
     made.filters.update(filters)
@@ -199,14 +199,10 @@ def _layers(facts: ReportData, words: Words) -> str:
     return ", ".join(named) or "–"
 
 
-def _shares(test: dict[str, Any] | None) -> Any:
+def _shares(test: Mapping[str, Any] | None) -> Callable[[Cell], str]:
     """From a cell to how strong its colour is: the root of its share, so that few are seen too."""
     photos = {c["name"]: c["images"] for c in (test["classes"] if test else ())}
     return lambda cell: f"{sqrt(cell.photos / max(1, photos[cell.label])):.2f}"
-
-
-def _has_photos(rows: Iterable[Sequence[Cell]]) -> bool:
-    return any(cell.shown for row in rows for cell in row)
 
 
 def _percent(share: float | None) -> str:
