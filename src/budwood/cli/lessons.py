@@ -1,6 +1,7 @@
 """Commands to learn with: `budwood demo`, `lesson` and `data`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -82,9 +83,7 @@ def lesson() -> None:
 @click.option("--replace", is_flag=True, help="Replace the figures of an earlier lesson in DIR.")
 @setting_option("seed")
 @common_options
-def degradation(
-    data: Path | None, epochs: int, photos: int, out: Path, replace: bool, seed: int
-) -> None:
+def degradation(data: Path | None, out: Path, **options: Any) -> None:
     """Train 20 and 56 layers with and without shortcuts, and draw their training curves.
 
     Deeper plain networks learn even their training photos worse; ResNet's shortcuts are the
@@ -98,16 +97,8 @@ def degradation(
     """
     from budwood.course.degradation import show_degradation
 
-    result = show_degradation(
-        data,
-        out,
-        epochs=epochs,
-        photos=photos,
-        seed=seed,
-        replace=replace,
-        reporter=console("reading", keeps="nothing"),
-    )
-    show(result)
+    reporter = console("reading", keeps="nothing")
+    show(show_degradation(data, out, reporter=reporter, **options))
 
 
 @click.group("data", no_args_is_help=False)

@@ -37,7 +37,7 @@ def existing(what: str, hint: str = "Check the path.") -> ReadBy:
 
     def read(value: Any) -> Path:
         path = Path(value).expanduser()
-        if path.exists() or str(path) == "-":
+        if path.exists():
             return path
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         near = did_you_mean(path.name, siblings)

@@ -1,6 +1,7 @@
 """Commands on a trained classifier: `budwood evaluate`, `explain`, `report` and `verify`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from budwood.cli.output import common_options, console, show
 @setting_option("abstain")
 @setting_option("strict")
 @common_options
-def evaluate(runs: tuple[Path, ...], data: Path, abstain: float | None, strict: bool) -> None:
+def evaluate(runs: tuple[Path, ...], data: Path, **options: Any) -> None:
     """Evaluate the classifier in RUN on the photos in DATA.
 
     With two runs, it tests which one is better on these photos.
@@ -32,8 +33,7 @@ def evaluate(runs: tuple[Path, ...], data: Path, abstain: float | None, strict: 
     from budwood.tasks.evaluate import evaluate
 
     judged = runs if len(runs) == 2 else runs[0]
-    reporter = console("extracting")
-    show(evaluate(judged, data, abstain=abstain, strict=strict, reporter=reporter))
+    show(evaluate(judged, data, reporter=console("extracting"), **options))
 
 
 @click.command("explain")
@@ -52,15 +52,7 @@ def evaluate(runs: tuple[Path, ...], data: Path, abstain: float | None, strict: 
     help="Folder for the pictures, not among the photos. [default: explained]",
 )
 @common_options
-def explain(
-    run: Path,
-    photos: tuple[Path, ...],
-    layer: str | None,
-    named: str | None,
-    maps: str | None,
-    filters: bool,
-    out: Path | None,
-) -> None:
+def explain(run: Path, photos: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     """Show where the classifier in RUN looked on a PHOTO.
 
     The map shows the places whose features speak for the class; the training photos that are most
@@ -73,17 +65,7 @@ def explain(
     """
     from budwood.tasks.explain import explain
 
-    found = explain(
-        run,
-        photos,
-        out,
-        layer=layer,
-        named=named,
-        maps=maps,
-        filters=filters,
-        reporter=console("extracting"),
-    )
-    show(found)
+    show(explain(run, photos, out, reporter=console("extracting"), **options))
 
 
 @click.command("report")

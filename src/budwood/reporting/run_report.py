@@ -229,12 +229,12 @@ class _Look:
     def growth(self) -> Mapping[str, Any] | None:
         """The learning curve that the run wrote down, else a new one of a linear head."""
         curve: Mapping[str, Any] | None = self.record.result.get("learning_curve")
-        if curve is None and self.train is None:
-            self.gaps["growth"] = self.gaps["taught"]
-            return None
-        if curve is None and self.train is not None:
+        if curve is None:
+            if self.train is None:
+                self.gaps["growth"] = self.gaps["taught"]
+                return None
             curve = self._learning_curve(*self.train)
-        if curve is None or len(curve["points"]) < 2:
+        if len(curve["points"]) < 2:
             self.gaps["growth"] = "growth.tiny"
             return None
         return curve
