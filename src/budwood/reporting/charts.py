@@ -166,11 +166,8 @@ def _power(value: float) -> str:
     return "10" + str(round(log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-_TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
 def _percents(values: Sequence[float]) -> AxisScale:
-    """A scale of shares, whose ends are at most 0 and 1 and whose ticks tell apart."""
+    """A scale of shares of at most 1, with ticks in as many digits as they need."""
     scale = linear(values)
     ticks = tuple(tick for tick in scale.ticks if tick <= 1)
     digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks) else 1
@@ -180,7 +177,7 @@ def _percents(values: Sequence[float]) -> AxisScale:
 
 def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
     """Accuracy over confidence, with intervals, beside the diagonal of perfect calibration."""
-    whole = AxisScale(0, 1, _TENTHS, lambda share: percent(share, 0))
+    whole = AxisScale(0, 1, round_ticks(0, 1), lambda share: percent(share, 0))
     chart = Chart(words["reliability.chart"], whole, whole, words["confidence"], words["accuracy"],
                   width=360, height=340)  # fmt: skip
     chart.line([(0, 0), (1, 1)], "muted dashed")

@@ -25,6 +25,16 @@ from budwood.reporting.report_data import Cell, ReportData
 from budwood.reporting.words import Words
 from budwood.text import percent, visible
 
+REPORT, CARD = "report.html", "model-card.md"
+"""What they are called in the folder of a run."""
+CLASSES = 30
+"""Classes that are listed; of more, those with the lowest recall."""
+LISTED, FOUND, LAYERS = 50, 12, 8
+"""Missing photos, issues of a kind and trained layers that are named; of more, the number."""
+EQUAL = 4
+"""Photos that are shown of those in one issue."""
+_LEGEND = ("frozen", "trainable", "frozen in part", "no parameters",
+           "identity shortcut", "projection shortcut")  # fmt: skip
 _DARK = "@media(prefers-color-scheme:dark){"
 
 
@@ -57,24 +67,6 @@ def drawing_rules(scope: str, *, is_dark: bool) -> str:
 
 def _scoped(scope: str, selectors: str) -> str:
     return ",".join(f"{scope} {selector}" for selector in selectors.split(","))
-
-
-REPORT, CARD = "report.html", "model-card.md"
-"""What they are called in the folder of a run."""
-CLASSES = 30
-"""Classes that are listed; of more, those that do worst."""
-LISTED, FOUND, LAYERS = 50, 12, 8
-"""Missing photos, faults of a kind and trained layers that are named; of the others the number."""
-EQUAL = 4
-"""Photos that are shown of equal ones."""
-_LEGEND = (
-    "frozen",
-    "trainable",
-    "frozen in part",
-    "no parameters",
-    "identity shortcut",
-    "projection shortcut",
-)
 
 
 def report_page(facts: ReportData, words: Words) -> str:
