@@ -13,7 +13,7 @@ import click
 import pytest
 
 from budwood.cli.options import SettingsCommand, setting_options
-from budwood.cli.train import command
+from budwood.cli.train import train as command
 from budwood.course.recipes import load_recipe
 from budwood.errors import ConfigError
 from budwood.features.gathering import Extraction

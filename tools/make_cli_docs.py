@@ -6,13 +6,12 @@ Run it after a change to a command or an option.
 """
 
 from collections.abc import Iterator
-from importlib import import_module
 from inspect import cleandoc
 from pathlib import Path
 
 import click
 
-from budwood.cli import COMMANDS, cli
+from budwood.cli import cli
 
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 
@@ -36,8 +35,11 @@ the platform's cache folder. |
 def page() -> str:
     """The whole page."""
     parts = [HEAD, cleandoc(cli.help or "")]
-    for name in COMMANDS:
-        parts += sections(f"budwood {name}", import_module(f"budwood.cli.{name}").command)
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        parts += sections(f"budwood {name}", command)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

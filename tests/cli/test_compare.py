@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from budwood.cli.compare import command
+from budwood.cli.photos import compare as command
 from budwood.tasks.compare import compare
 from budwood.text import width_of
 

@@ -1,7 +1,6 @@
 """What every command has: help, an example, --json; and defaults that are those of the library."""
 
 import dataclasses
-import importlib
 import re
 
 import click
@@ -16,7 +15,7 @@ from budwood.settings import Settings
 def commands():
     """Every command by its full name, those of groups too."""
     for name in COMMANDS:
-        command = importlib.import_module(f"budwood.cli.{name}").command
+        command = cli.get_command(None, name)
         if isinstance(command, click.Group):
             for below, subcommand in command.commands.items():
                 yield f"{name} {below}", subcommand

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from budwood.cli.inspect import command
+from budwood.cli.networks import inspect as command
 
 OWN = """\
 model = "resnet18"

@@ -1,7 +1,6 @@
 """`budwood lesson`: an experiment from end to end, offline, and no file but where it may."""
 
-import importlib
-
+from budwood.cli.lessons import lesson as lesson_command
 from budwood.course.degradation import EPOCHS, NETWORKS, PHOTOS
 
 
@@ -32,7 +31,6 @@ def test_progress_goes_to_stderr(lesson):
 
 
 def test_defaults_are_those_of_the_library():
-    group = importlib.import_module("budwood.cli.lesson").command
-    params = group.commands["degradation"].make_context("degradation", []).params
+    params = lesson_command.commands["degradation"].make_context("degradation", []).params
     assert (params["epochs"], params["photos"]) == (EPOCHS, PHOTOS)
     assert (params["data"], str(params["out"]), params["seed"]) == (None, "lessons", 0)

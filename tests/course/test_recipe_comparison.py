@@ -3,8 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from budwood.course.recipe_comparison import RunFigures, beside
-from budwood.course.recipes import load_recipe
+from budwood.course.recipes import RunFigures, beside, load_recipe
 
 REACHED = RunFigures(
     test_top1=0.9,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from budwood.cli.cache import command as cache
+from budwood.cli.cache import cache
 from budwood.errors import StoreError, UnknownName
 from budwood.features import housekeeping
 from budwood.features.housekeeping import ABANDONED, clear_store, list_store, verify_store

@@ -9,7 +9,8 @@ import torch
 
 from budwood.evaluation.calibration import reliability
 from budwood.evaluation.metrics import evaluate_logits
-from budwood.reporting.report_data import Cell, CurvePoint, DataIssue, Growth, Picture, ReportData
+from budwood.reporting.records import ListedImage, RunRecord
+from budwood.reporting.report_data import Cell, DataIssue, Picture, ReportData
 from budwood.settings import Settings
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAUEBAAAACwAAAAAAQABAAACAkQBADs="
@@ -85,13 +86,13 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
     )
     random = np.random.default_rng(0)
     shares = random.dirichlet(np.ones(3), 28)
+    request = Settings(data=Path("photos"), surgery=(("unfreeze", "layer4*"),))
+    trained_on = [*classes[:-1], *classes[-1:] * 3]  # the last one is a small class
+    photos = [ListedImage(Path("1.jpg"), name, "train") for name in trained_on]
+    photos += [ListedImage(Path("1.jpg"), classes[0], "train")] * (118 - len(photos))
+    record = RunRecord(Path("runs/x"), request, result, tuple(photos), {"python": "3.11.7"}, "abcd")
     facts = ReportData(
-        run="runs/x",
-        request=Settings(data=Path("photos")),
-        result=result,
-        command="budwood train photos --unfreeze 'layer4*'",
-        versions={"python": "3.11.7"},
-        fingerprint="abcd",
+        record,
         preprocessing="shorter side to 256",
         drawing='<svg class="drawing"><text class="small">frozen</text></svg>',
         layers=("fc",),
@@ -100,12 +101,19 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
         unsure=(picture(map=PIXEL),),
         layer="layer4",
         reliability=reliability(shares, random.integers(0, 3, 28)),
-        growth=Growth(
-            (CurvePoint(9, 0.5, (0.4, 0.6)), CurvePoint(90, 0.8, (0.7, 0.9))),
-            CurvePoint(390, 0.85, (0.7, 0.95)),
-            100,
-            True,
-        ),
+        growth={
+            "points": [
+                {"images": 9, "top1": 0.5, "interval": [0.4, 0.6]},
+                {"images": 90, "top1": 0.8, "interval": [0.7, 0.9]},
+            ],
+            "forecast": {
+                "extra_per_class": 100,
+                "images": 390,
+                "top1": 0.85,
+                "interval": [0.7, 0.95],
+            },
+        },
+        is_growth_of_stand_in=True,
         found=(
             DataIssue("leak", (picture(), picture()), {"splits": "train / test"}),
             DataIssue(
@@ -114,9 +122,7 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
                 {"label": "daisy", "better": "rose", "probability": "0.9", "against": "0.1"},
             ),
         ),
-        small={"rose": 3},
         missing=("daisy/9.jpg",),
-        listed=118,
     )
     return replace(facts, **changes)
 

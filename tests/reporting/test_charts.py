@@ -19,7 +19,6 @@ from budwood.reporting.charts import (
     reliability_chart,
     round_ticks,
 )
-from budwood.reporting.report_data import CurvePoint, Growth
 from budwood.reporting.words import words_of
 
 EN = words_of("en")
@@ -86,10 +85,13 @@ def test_words_mean_themselves():
 def test_every_chart_can_be_drawn(words):
     bins = [Bin(0.9, 1.0, 5, 0.95, 1.0, (0.6, 1.0)), Bin(0.4, 0.5, 1, 0.41, 0.0, (0.0, 0.8))]
     assert len(list(drawn(reliability_chart(bins, words)).iter("circle"))) == 2
-    points = (CurvePoint(10, 0.5, (0.4, 0.6)), CurvePoint(100, 0.8, (0.7, 0.9)))
-    for ahead in (None, CurvePoint(200, 0.9, (0.8, 1.0))):
-        growth = Growth(points, ahead, 50, False)
-        dots = list(drawn(growth_chart(growth, words)).iter("circle"))
+    points = [
+        {"images": 10, "top1": 0.5, "interval": [0.4, 0.6]},
+        {"images": 100, "top1": 0.8, "interval": [0.7, 0.9]},
+    ]
+    for ahead in (None, {"images": 200, "top1": 0.9, "interval": [0.8, 1.0]}):
+        curve = {"points": points, "forecast": ahead}
+        dots = list(drawn(growth_chart(curve, words)).iter("circle"))
         assert len(dots) == 2 + (ahead is not None)
     candidates = [{"l2_strength": p, "loss": 1.0, "standard_error": 0.1} for p in (100.0, 1.0)]
     assert words["chosen"] in penalty_chart(candidates, 1.0, words)

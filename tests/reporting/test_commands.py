@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from budwood.cli.train import command
+from budwood.cli.train import train as command
 from budwood.course.recipes import load_recipe
-from budwood.reporting.run_report import command_of
+from budwood.reporting.records import command_of
 from budwood.settings import Settings
 
 

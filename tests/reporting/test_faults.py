@@ -1,11 +1,11 @@
-"""Equal files, small classes and probably wrong labels of a run."""
+"""Equal files and probably wrong labels of a run."""
 
 from pathlib import Path
 
 import numpy as np
 
 from budwood.reporting.records import ListedImage
-from budwood.reporting.report_data import equal_photos, probably_wrong, small_classes
+from budwood.reporting.report_data import equal_photos, probably_wrong
 
 
 def test_equal_files_are_told_by_what_is_wrong_with_them():
@@ -42,9 +42,3 @@ def test_a_label_that_others_contradict_is_found():
         "probability": "0.98",
         "against": "0.02",
     }
-
-
-def test_classes_of_few_training_photos_are_named():
-    photos = [ListedImage(Path(str(i)), "a", "train") for i in range(12)]
-    photos += [ListedImage(Path("x"), "b", "train"), ListedImage(Path("y"), "b", "test")]
-    assert small_classes(photos, ("a", "b", "c")) == {"b": 1, "c": 0}

@@ -148,7 +148,11 @@ def test_no_sentence_is_left_with_a_gap(facts, language):
 
 def test_classes_without_photos_have_no_interval():
     test = result_of(("a", "b"), ((1, 0), (0, 0)))["test"]
-    assert [(row.photos, row.low, row.recall) for row in class_rows(test)][1] == (0, 0.0, None)
+    assert [(c["images"], c["interval"][0], c["recall"]) for c in class_rows(test)][1] == (
+        0,
+        0.0,
+        None,
+    )
 
 
 def test_both_are_written_beside_each_other(facts, tmp_path):

@@ -1,6 +1,8 @@
 """What a run left behind is read again, and what is damaged or gone is told."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +67,15 @@ def test_photos_that_are_there_are_told_from_others(folder):
 def test_paths_of_a_list_are_short_too(folder):
     record = RunRecord(folder, Settings(data=folder / "photos.csv"), {"test": None}, (), {}, "")
     assert record.shown(folder / "a/1.jpg") == "a/1.jpg"
+
+
+def test_classes_of_few_training_photos_are_named():
+    photos = [ListedImage(Path(str(i)), "a", "train") for i in range(12)]
+    photos += [ListedImage(Path("x"), "b", "train"), ListedImage(Path("y"), "b", "test")]
+    result = {"test": None, "classes": ["a", "b", "c"]}
+    record = RunRecord(Path("run"), Settings(data=Path("photos")), result, tuple(photos), {}, "")
+    assert record.small_classes() == {"b": 1, "c": 0}
+    assert replace(record, photos=()).small_classes() == {}
 
 
 @pytest.mark.parametrize("name", ["config.json", "result.json"])

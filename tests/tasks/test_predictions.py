@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from budwood.cli.predict import command
+from budwood.cli.predict import predict as command
 from budwood.errors import DataError
 from budwood.evaluation.trust import Answers
 from budwood.reporter import Reporter

@@ -1,4 +1,4 @@
-"""The command line: one file a verb. No torch until a command needs it."""
+"""The command line: parses and shows. No torch until a command needs it."""
 
 import logging
 import os
@@ -15,26 +15,26 @@ from budwood.cli.output import documented, fail, prepare_streams, stopped
 from budwood.files import home
 from budwood.text import did_you_mean
 
-COMMANDS = (
-    "demo",
-    "data",
-    "train",
-    "evaluate",
-    "predict",
-    "explain",
-    "report",
-    "compare",
-    "audit",
-    "models",
-    "inspect",
-    "graft",
-    "recipe",
-    "lesson",
-    "verify",
-    "doctor",
-    "cache",
-)
-"""In the order in which a newcomer meets them; each is `budwood.cli.NAME`."""
+COMMANDS = {
+    "demo": "lessons",
+    "data": "lessons",
+    "train": "train",
+    "evaluate": "runs",
+    "predict": "predict",
+    "explain": "runs",
+    "report": "runs",
+    "compare": "photos",
+    "audit": "photos",
+    "models": "networks",
+    "inspect": "networks",
+    "graft": "networks",
+    "recipe": "train",
+    "lesson": "lessons",
+    "verify": "runs",
+    "doctor": "photos",
+    "cache": "cache",
+}
+"""In the order in which a newcomer meets them, each with the module that it is in."""
 
 STOPPED = 130
 """Exit code after Ctrl-C."""
@@ -51,7 +51,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"budwood.cli.{cmd_name}").command
+        command = getattr(import_module(f"budwood.cli.{COMMANDS[cmd_name]}"), cmd_name)
         assert isinstance(command, click.Command)
         return command
 

@@ -7,16 +7,16 @@ from budwood.cli.output import common_options, documented, show
 
 @click.group("cache", no_args_is_help=False)
 @documented
-def command() -> None:
+def cache() -> None:
     """List, check or clear the stored features.
 
     They only save time: whatever is cleared is computed again when it is needed.
     """
 
 
-@command.command("list")
+@cache.command("list")
 @common_options
-def list_(as_json: bool, debug: bool) -> None:
+def list_() -> None:
     """List what is stored, and how large it is.
 
     One line for each tensor that is stored: its key, photos, bytes, shape and engine.
@@ -27,12 +27,12 @@ def list_(as_json: bool, debug: bool) -> None:
     """
     from budwood.features.housekeeping import list_store
 
-    show(list_store(), as_json)
+    show(list_store())
 
 
-@command.command("verify")
+@cache.command("verify")
 @common_options
-def verify(as_json: bool, debug: bool) -> int:
+def verify() -> int:
     """Read every stored byte; remove files that are damaged.
 
     Files that cannot be read are named and kept; the exit code is 1 then.
@@ -44,14 +44,14 @@ def verify(as_json: bool, debug: bool) -> int:
     from budwood.features.housekeeping import verify_store
 
     checkup = verify_store()
-    show(checkup, as_json)
+    show(checkup)
     return 1 if checkup.unreadable else 0
 
 
-@command.command("clear")
+@cache.command("clear")
 @click.argument("makers", nargs=-1, metavar="[KEY...]")
 @common_options
-def clear(makers: tuple[str, ...], as_json: bool, debug: bool) -> None:
+def clear(makers: tuple[str, ...]) -> None:
     """Remove stored features: those of the KEYs that `cache list` shows, or all.
 
     Without a KEY the converted trunks that are kept beside them go as well, and files that were
@@ -63,4 +63,4 @@ def clear(makers: tuple[str, ...], as_json: bool, debug: bool) -> None:
     """
     from budwood.features.housekeeping import clear_store
 
-    show(clear_store(makers), as_json)
+    show(clear_store(makers))

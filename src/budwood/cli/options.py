@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from budwood.course.bundled import names as recipe_names
-from budwood.errors import BudwoodError, DataError, UnknownName
+from budwood.errors import BudwoodError, ConfigError, DataError, UnknownName
 from budwood.fields import Setting, listed, option_name, require_all, settings_of
 from budwood.models.catalog import find
 from budwood.run_folders import run_or_network
@@ -37,7 +37,7 @@ def existing(what: str, hint: str = "Check the path.") -> ReadBy:
 
     def read(value: Any) -> Path:
         path = Path(value).expanduser()
-        if path.exists() or str(path) == "-":
+        if path.exists():
             return path
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         near = did_you_mean(path.name, siblings)
@@ -183,6 +183,16 @@ def _click_type(each: Setting) -> Any:
 
 RATE = _click_type(settings_of(Settings)["abstain"])
 """A share of errors."""
+
+
+def require_folder_of(file: Path, option: str) -> None:
+    """Raise unless the folder is there that a file is to be written to."""
+    if not file.absolute().parent.is_dir():
+        raise ConfigError(
+            f"There is no folder {file.parent} for {file.name}.",
+            next=f"Make it, or name another file after {option}.",
+            file=file,
+        )
 
 
 def surgery_steps() -> tuple[tuple[str, str], ...]:

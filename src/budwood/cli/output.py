@@ -51,12 +51,24 @@ def documented(command: Command) -> Command:
 
 
 def common_options(command: Command) -> Command:
-    """`--json` and `--debug`, which every command has."""
+    """`--json`, which `show` follows, and `--debug`, which `main` does."""
     command = documented(command)
-    command = click.option("--debug", is_flag=True, help="Show the traceback of an error.")(command)
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
+    command = click.option(
+        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
     )(command)
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda context, _, value: context.meta.update(as_json=value),
+        help="Print one JSON object instead of a table.",
+    )(command)
+
+
+def wants_json() -> bool:
+    """True if the running command was given `--json`."""
+    return bool(click.get_current_context().meta["as_json"])
 
 
 class Result(Protocol):
@@ -66,9 +78,10 @@ class Result(Protocol):
         """The object that `--json` prints."""
 
 
-def show(result: Result, as_json: bool) -> None:
+def show(result: Result) -> None:
     """A result on stdout: its text, or the object of its `to_json`."""
-    show_text(json.dumps(versioned(result.to_json())) if as_json else visible(str(result), KEPT))
+    is_json = wants_json()
+    show_text(json.dumps(versioned(result.to_json())) if is_json else visible(str(result), KEPT))
 
 
 def show_text(text: str) -> None:
@@ -189,34 +202,44 @@ def console(what: str, keeps: str = "features") -> Reporter:
     return Reporter(note, ProgressLine(what, keeps), EpochTable(epochs_keep))
 
 
+class OneLine:
+    """A line that is drawn over on a terminal, and now and then anew in a log."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+        self._on_terminal = sys.stderr.isatty()
+
+    def draw(self, text: str, is_last: bool) -> None:
+        """Draw it, not too often."""
+        now = time.monotonic()
+        if not is_last and now - self._last < (0.1 if self._on_terminal else 10.0):
+            return
+        self._last = now
+        if self._on_terminal:
+            click.echo(f"\r{text:<78}", err=True, nl=is_last)
+        else:
+            click.echo(text, err=True)
+
+
 class ProgressLine:
-    """How far a pass over the photos is: one line on a terminal, now and then a line in a log."""
+    """How far a pass over the photos is."""
 
     def __init__(self, what: str, keeps: str = "features") -> None:
         """`keeps` says what remains of it where it is stopped: `features` or `nothing`."""
-        self._what = what
-        self._keeps = keeps
-        self._last = 0.0
-        self._on_terminal = sys.stderr.isatty()
+        self._what, self._keeps, self._line = what, keeps, OneLine()
 
     def __call__(self, progress: Progress) -> None:
         """Draw it, not too often."""
         reached(self._keeps)
-        now = time.monotonic()
         is_done = progress.done >= progress.total
-        if not is_done and now - self._last < (0.1 if self._on_terminal else 10.0):
-            return
-        self._last = now
         left = progress.seconds_left
         text = (
             f"  {self._what} {progress.done} of {progress.total} photos, "
             f"{progress.images_per_second:.0f} a second"
-            + ("" if is_done or left is None else f", {duration(left)} left")
         )
-        if self._on_terminal:
-            click.echo(f"\r{text:<78}", err=True, nl=is_done)
-        else:
-            click.echo(text, err=True)
+        if not is_done and left is not None:
+            text += f", {duration(left)} left"
+        self._line.draw(text, is_done)
 
 
 class EpochTable:
@@ -229,14 +252,8 @@ class EpochTable:
     def __call__(self, row: dict[str, Any]) -> None:
         """Print the line."""
         reached(self._keeps)
-        validation = (
-            f"  val loss {row['val_loss']:.4f}  val top-1 {row['val_top1']:.3f}"
-            f"{' *' if row['best'] else ''}"
-            if "val_loss" in row
-            else ""
-        )
-        click.echo(
-            f"  epoch {row['epoch']:>3}  loss {row['loss']:.4f}{validation}  "
-            f"{row['seconds']:.1f} s",
-            err=True,
-        )
+        text = f"  epoch {row['epoch']:>3}  loss {row['loss']:.4f}"
+        if "val_loss" in row:
+            text += f"  val loss {row['val_loss']:.4f}  val top-1 {row['val_top1']:.3f}"
+            text += " *" if row["best"] else ""
+        click.echo(f"{text}  {row['seconds']:.1f} s", err=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from budwood.cli.options import RUN_OR_NETWORK, existing, setting_option
-from budwood.cli.output import common_options, console, note, show, show_bytes
+from budwood.cli.options import RUN_OR_NETWORK, existing, require_folder_of, setting_option
+from budwood.cli.output import common_options, console, note, show, show_bytes, wants_json
 from budwood.data.labels import UNKNOWN
 from budwood.errors import ConfigError
 from budwood.files import csv_bytes, path_cell, write_list
@@ -45,14 +45,12 @@ PATH = existing("photo or folder")
     "photos that --abstain leaves unanswered.",
 )
 @common_options
-def command(
+def predict(
     run: Path | str,
     paths: tuple[Path, ...],
     top: int | None,
     abstain: float | None,
     table: Path | None,
-    as_json: bool,
-    debug: bool,
 ) -> None:
     """Predict the class of photos with a classifier or a network.
 
@@ -70,20 +68,16 @@ def command(
       find . -name '*.jpg' | budwood predict runs/flowers-efficientnet_lite0 - --csv out.csv
     """
     to_stdout = table == DASH
-    if to_stdout and as_json:
+    if to_stdout and wants_json():
         raise click.UsageError("--csv - and --json cannot both go to stdout.")
-    if table is not None and not table.absolute().parent.is_dir():
-        raise ConfigError(
-            f"There is no folder {table.parent} for {table.name}.",
-            next="Make it, or name another file after --csv.",
-            file=table,
-        )
-    if table is not None and not to_stdout and not os.access(table.absolute().parent, os.W_OK):
-        raise ConfigError(
-            f"The folder {table.absolute().parent} cannot be written.",
-            next="Name a file elsewhere after --csv.",
-            file=table,
-        )
+    if table is not None and not to_stdout:
+        require_folder_of(table, "--csv")
+        if not os.access(table.absolute().parent, os.W_OK):
+            raise ConfigError(
+                f"The folder {table.absolute().parent} cannot be written.",
+                next="Name a file elsewhere after --csv.",
+                file=table,
+            )
     from budwood.tasks.predict import predict
 
     predictions = predict(
@@ -97,7 +91,7 @@ def command(
     if table is not None:
         _write(predictions, table)
     if not to_stdout:
-        show(predictions, as_json)
+        show(predictions)
     if table is not None and not to_stdout:
         note(f"{len(predictions.photos)} rows in {table}")
 

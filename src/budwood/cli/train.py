@@ -1,32 +1,24 @@
-"""`budwood train`: from a folder of photos to a judged, saved classifier."""
+"""`budwood train`, and `recipe`: the chapter's worked examples, each by one command."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from budwood.cli.options import (
-    PHOTOS,
-    SettingsCommand,
-    setting_options,
-    surgery_steps,
-)
-from budwood.cli.output import (
-    STARTED,
-    common_options,
-    console,
-    note,
-    reached,
-    show,
-)
+from budwood.cli.options import PHOTOS, SettingsCommand, setting_options, surgery_steps
+from budwood.cli.output import STARTED, common_options, console, documented, note, reached, show
+
+if TYPE_CHECKING:
+    from budwood.course.recipes import Recipe
 
 
 @click.command("train", cls=SettingsCommand)
 @click.argument("data", type=PHOTOS)
 @setting_options()
 @common_options
-def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **options: Any) -> None:
+def train(data: Path, recipe: str | None, **options: Any) -> None:
     """Train a classifier on the photos in DATA, judge it, save it.
 
     DATA is a folder with one subfolder of photos per class, or with train, val and test folders
@@ -39,10 +31,10 @@ def command(data: Path, recipe: str | None, as_json: bool, debug: bool, **option
       budwood train photos/ --model resnet50 --unfreeze 'layer4*' --epochs 5
       budwood train photos/ --head mlp:256 --epochs 20 --out runs/wider
     """
-    train(data, recipe, options, as_json)
+    _train(data, recipe, options)
 
 
-def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool) -> None:
+def _train(data: Path, recipe: str | None, options: dict[str, Any]) -> None:
     """Train as the options say; where a recipe is given, they say what is different from it."""
     note(f"Looking at the photos in {data}.")  # what follows is slow to import
     from budwood.course.recipes import load_recipe  # torch is loaded from here on
@@ -61,4 +53,83 @@ def train(data: Path, recipe: str | None, options: dict[str, Any], as_json: bool
     run = run_training(
         settings, console("extracting"), STARTED, chosen, lambda: reached("training")
     )
-    show(run, as_json)
+    show(run)
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """The recipes that come with Budwood."""
+
+    found: tuple["Recipe", ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {"recipes": [recipe.to_json() for recipe in self.found]}
+
+    def __str__(self) -> str:
+        width = max(len(recipe.name) for recipe in self.found)
+        return "\n".join(
+            f"{recipe.name:<{width}}  {recipe.example or '':<3}  {recipe.title}"
+            for recipe in self.found
+        )
+
+
+@click.group("recipe")
+@documented
+def recipe() -> None:
+    """The chapter's worked examples: list them, show one, run one.
+
+    A recipe is a short TOML file: network, weights, what is frozen, the head or the graft, and how
+    it is trained. Copy one (`budwood recipe show NAME > mine.toml`), change it, and run it by its
+    path.
+    """
+
+
+@recipe.command("list")
+@common_options
+def list_() -> None:
+    """List the recipes, with the number of the example in the chapter.
+
+    \b
+    Example:
+      budwood recipe list
+    """
+    from budwood.course.recipes import load_recipes
+
+    show(Recipes(load_recipes()))
+
+
+@recipe.command("show")
+@click.argument("name", metavar="NAME|FILE")
+@common_options
+def show_(name: str) -> None:
+    """Print a recipe as it is written.
+
+    \b
+    Example:
+      budwood recipe show vgg16-graft
+    """
+    from budwood.course.recipes import load_recipe
+
+    show(load_recipe(name))
+
+
+@recipe.command("run", cls=SettingsCommand)
+@click.argument("name", metavar="NAME|FILE")
+@click.option(
+    "--data", type=PHOTOS, required=True, help="The photos, as `budwood train` takes them."
+)
+@setting_options(without=["recipe"])
+@common_options
+def run_(name: str, data: Path, **options: Any) -> None:
+    """Train by a recipe, and show the result beside the chapter's.
+
+    It is the same as `budwood train DATA --recipe NAME`; all options of `train` overrule what the
+    recipe says.
+
+    \b
+    Examples:
+      budwood recipe run lite0-flowers --data flowers/
+      budwood recipe run vgg16-catdog --data catdog/ --weights none --epochs 1
+    """
+    _train(data, name, options)

@@ -65,7 +65,7 @@ def draw_curves(curves: Sequence[Curve], chance: float, file: IO[bytes]) -> None
     y = AxisScale(0, 1.1 * losses[-1], losses, "{:g}".format)
     chart = Chart("Networks trained on the same photos", x, y, "Epoch (passes over the photos)",
                   "Training loss (nats per photo)", WIDTH, HEIGHT)  # fmt: skip
-    chart.text(first, 1.06 * losses[-1], chart.title, "title", "start")
+    chart.text(first + margin / 40, 1.06 * losses[-1], chart.title, "title", "start")
     for curve in curves:
         points = list(enumerate(curve.losses, 1))
         thick, dashed = " thick" * curve.is_thick, " dashed" * curve.is_dashed

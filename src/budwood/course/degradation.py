@@ -1,7 +1,4 @@
-"""Why ResNet has shortcuts: deeper plain networks learn even their training photos worse.
-
-What the lesson on degradation showed: figures, and words that follow from them.
-"""
+"""Why ResNet has shortcuts: deeper plain networks learn even their training photos worse."""
 
 import dataclasses
 import time

@@ -1,4 +1,4 @@
-"""A recipe: a whole training in a short file, and what another got who did the same."""
+"""A recipe: a whole training in a short file, and a run of it beside what the chapter printed."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from budwood.fields import Setting, Texts, read_table, require_all, setting, set
 from budwood.grafting.graft_recipes import GraftRecipe
 from budwood.models.catalog import find
 from budwood.settings import Settings, recipe_keys
+from budwood.text import aligned
 
 _TABLES = ("training", "graft", "chapter")
 
@@ -122,7 +123,7 @@ def is_recipe(what: str | Path) -> bool:
 
 
 def _recipe(name: str, table: Mapping[str, Any], text: str) -> Recipe:
-    """The recipe that a file comes to; all that is wrong with it is told together."""
+    """The recipe of a parsed file; all that is wrong with it is told together."""
     own, keys = settings_of(Recipe), recipe_keys("")
     values, problems = read_table(table, {**own, **keys}, "A recipe", _TABLES)
     tables = {key: table[key] for key in _TABLES if isinstance(table.get(key), Mapping)}
@@ -165,3 +166,87 @@ def _contradictions(table: Mapping[str, Any], keys: Mapping[str, Setting]) -> It
                     next="In a [graft] each layer says whether it is frozen, and the last ones "
                     "are the head.",
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFigures:
+    """What a run gave."""
+
+    test_top1: float | None
+    train_top1: float
+    train_photos: int
+    test_photos: int
+    seconds: float
+    device: str
+    weights: str
+    frozen_random: bool
+    """Whether layers that do not train have random weights."""
+
+
+@dataclass(frozen=True)
+class ChapterComparison:
+    """A run, the chapter's result, and the differences."""
+
+    recipe: Recipe
+    reached: RunFigures
+    differs: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object `recipe` of `train --json`."""
+        plain = self.recipe.to_json()
+        if plain["chapter"]:
+            del plain["chapter"]["differs"]
+        kept = {name: plain[name] for name in ("name", "example", "title", "chapter")}
+        return kept | {"differs": list(self.differs)}
+
+    def __str__(self) -> str:
+        example = f", example {self.recipe.example}" if self.recipe.example else ""
+        lines = [f"Recipe {self.recipe.name}{example}: {self.recipe.title}"]
+        if self.recipe.chapter is not None and (rows := list(self._rows(self.recipe.chapter))):
+            lines += ["", aligned([("", "here", "the chapter"), *rows])]
+        if self.differs:
+            lines += ["", "What differs:", *(f"  - {difference}" for difference in self.differs)]
+        return "\n".join(lines)
+
+    def _rows(self, chapter: Chapter) -> Iterator[tuple[str, str, str]]:
+        for name, field, form in (
+            ("test top-1", "test_top1", ".4f"),
+            ("train top-1", "train_top1", ".4f"),
+            ("test photos", "test_photos", "d"),
+            ("train photos", "train_photos", "d"),
+            ("seconds", "seconds", ".1f"),
+        ):
+            here, there = getattr(self.reached, field), getattr(chapter, field)
+            if here is not None and there is not None:
+                yield name, format(here, form), format(there, form)
+
+
+def beside(recipe: Recipe, request: Settings, reached: RunFigures) -> ChapterComparison:
+    """The run of a recipe beside the chapter's result."""
+    return ChapterComparison(recipe, reached, tuple(_differences(recipe, request, reached)))
+
+
+def _differences(recipe: Recipe, request: Settings, reached: RunFigures) -> Iterator[str]:
+    chapter = recipe.chapter
+    if chapter is None:
+        return
+    counts = (reached.train_photos, reached.test_photos)
+    theirs = (chapter.train_photos, chapter.test_photos)
+    if None not in theirs and counts != theirs:
+        yield (
+            f"split: {counts[0]} photos to train and {counts[1]} to test here, "
+            f"{theirs[0]} and {theirs[1]} in the chapter"
+        )
+    if reached.frozen_random:
+        yield "weights: the frozen layers are random here, so the accuracy means nothing"
+    elif reached.weights.startswith("file:"):
+        yield f"weights: those of {reached.weights.removeprefix('file:')}"
+    if chapter.device is not None:
+        yield f"device: {reached.device} here, {chapter.device} in the chapter"
+    for name, asked in recipe.settings.items():
+        given = getattr(request, name)
+        if name not in ("surgery", "weights") and given != asked:
+            yield f"{name}: {given} here, {asked} in the recipe"
+    if request.surgery != recipe.settings["surgery"]:
+        yield "layers: others were frozen or unfrozen than in the recipe"
+    yield from chapter.differs

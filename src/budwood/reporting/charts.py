@@ -1,27 +1,23 @@
-"""The charts of a report: reliability, learning curve, epochs, the search for a penalty.
+"""The charts of a report, as small SVG elements that take font and colours of the page around them.
 
-Small charts as SVG elements that take font and colours of the page around them.
-
-They are drawn here and not by a plotting library, whose import alone would take longer than all
-that a training spends on its report. An element has no identifiers inside, so that many can stand
-in one page.
+A plotting library would take longer to import than all that a training spends on its report. An
+element has no identifiers inside, so that many can stand in one page.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import ceil, floor, log10
 from typing import Any
 
 from budwood.evaluation.calibration import Bin
-from budwood.reporting.report_data import Growth
 from budwood.reporting.words import Words
 from budwood.text import percent
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 44
+"""Room around the place where values are drawn, for the axes and what they are called."""
 LARGEST = 1.2
-"""Room around the place where values are drawn, for the axes and what they are called; and how far
-a chart is enlarged at most."""
+"""How far a chart is enlarged at most."""
 
 
 @dataclass(frozen=True)
@@ -170,11 +166,8 @@ def _power(value: float) -> str:
     return "10" + str(round(log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-_TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-
-
 def _percents(values: Sequence[float]) -> AxisScale:
-    """A scale of shares, whose ends are at most 0 and 1 and whose ticks tell apart."""
+    """A scale of shares of at most 1, with ticks in as many digits as they need."""
     scale = linear(values)
     ticks = tuple(tick for tick in scale.ticks if tick <= 1)
     digits = 0 if all(abs(100 * t - round(100 * t)) < 1e-6 for t in ticks) else 1
@@ -184,7 +177,7 @@ def _percents(values: Sequence[float]) -> AxisScale:
 
 def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
     """Accuracy over confidence, with intervals, beside the diagonal of perfect calibration."""
-    whole = AxisScale(0, 1, _TENTHS, lambda share: percent(share, 0))
+    whole = AxisScale(0, 1, round_ticks(0, 1), lambda share: percent(share, 0))
     chart = Chart(words["reliability.chart"], whole, whole, words["confidence"], words["accuracy"],
                   width=360, height=340)  # fmt: skip
     chart.line([(0, 0), (1, 1)], "muted dashed")
@@ -193,22 +186,20 @@ def reliability_chart(bins: Sequence[Bin], words: Words) -> str:
     return str(chart)
 
 
-def growth_chart(growth: Growth, words: Words) -> str:
+def growth_chart(curve: Mapping[str, Any], words: Words) -> str:
     """Accuracy over training photos, with intervals, and where it is forecast to go."""
-    points = growth.points
-    ahead = [] if growth.forecast is None else [growth.forecast]
-    all_x = [0, *(p.photos for p in (*points, *ahead))]
-    ends = [end for p in (*points, *ahead) for end in p.interval]
+    points = curve["points"]
+    ahead = [curve["forecast"]] if curve["forecast"] else []
+    all_x = [0, *(p["images"] for p in (*points, *ahead))]
+    ends = [end for p in (*points, *ahead) for end in p["interval"]]
     chart = Chart(words["growth.chart"], linear(all_x, "{:,.0f}".format), _percents(ends),
                   words["training photos"], words["accuracy"])  # fmt: skip
-    chart.line([(p.photos, p.accuracy) for p in points])
-    chart.bars([(p.photos, *p.interval) for p in points])
-    chart.dots([(p.photos, p.accuracy) for p in points])
-    for p in ahead:
-        chart.line([(points[-1].photos, points[-1].accuracy), (p.photos, p.accuracy)],
-                   "other dashed")  # fmt: skip
-        chart.bars([(p.photos, *p.interval)], "other")
-        chart.dots([(p.photos, p.accuracy)], "other")
+    if ahead:
+        chart.line([(p["images"], p["top1"]) for p in (points[-1], *ahead)], "other dashed")
+    chart.line([(p["images"], p["top1"]) for p in points])
+    for some, style in ((points, "main"), (ahead, "other")):
+        chart.bars([(p["images"], *p["interval"]) for p in some], style)
+        chart.dots([(p["images"], p["top1"]) for p in some], style)
     return str(chart)
 
 
@@ -244,8 +235,8 @@ def penalty_chart(candidates: Sequence[dict[str, float]], chosen: float, words: 
     chart.line(points)
     chart.bars(ends)
     chart.dots(points)
-    best = next((loss for penalty, loss in points if penalty == chosen), None)
-    if best is not None:
-        chart.dots([(chosen, best)], "other")
-        chart.text(chosen, best + 0.05 * y.high, words["chosen"], "other", "middle")
+    for (strength, loss), (_, _, high) in zip(points, ends, strict=True):
+        if strength == chosen:
+            chart.dots([(strength, loss)], "other")
+            chart.text(strength, high, words["chosen"], "other", "middle")
     return str(chart)

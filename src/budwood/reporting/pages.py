@@ -1,13 +1,9 @@
-"""The report and the model card, written from facts: one HTML file, and Markdown beside it.
-
-The style sheet of a report, that of the drawing in it included, for light, dark and print.
-"""
+"""The report and the model card: one HTML file, and Markdown beside it."""
 
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -24,10 +20,21 @@ from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
 from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
+from budwood.reporting.records import command_of
 from budwood.reporting.report_data import Cell, ReportData
 from budwood.reporting.words import Words
 from budwood.text import percent, visible
 
+REPORT, CARD = "report.html", "model-card.md"
+"""What they are called in the folder of a run."""
+CLASSES = 30
+"""Classes that are listed; of more, those with the lowest recall."""
+LISTED, FOUND, LAYERS = 50, 12, 8
+"""Missing photos, issues of a kind and trained layers that are named; of more, the number."""
+EQUAL = 4
+"""Photos that are shown of those in one issue."""
+_LEGEND = ("frozen", "trainable", "frozen in part", "no parameters",
+           "identity shortcut", "projection shortcut")  # fmt: skip
 _DARK = "@media(prefers-color-scheme:dark){"
 
 
@@ -62,60 +69,29 @@ def _scoped(scope: str, selectors: str) -> str:
     return ",".join(f"{scope} {selector}" for selector in selectors.split(","))
 
 
-REPORT, CARD = "report.html", "model-card.md"
-"""What they are called in the folder of a run."""
-CLASSES = 30
-"""Classes that are listed; of more, those that do worst."""
-LISTED, FOUND, LAYERS = 50, 12, 8
-"""Missing photos, faults of a kind and trained layers that are named; of the others the number."""
-EQUAL = 4
-"""Photos that are shown of equal ones."""
-_LEGEND = (
-    "frozen",
-    "trainable",
-    "frozen in part",
-    "no parameters",
-    "identity shortcut",
-    "projection shortcut",
-)
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """A class with the interval of its recall."""
-
-    name: str
-    recall: float | None
-    precision: float | None
-    photos: int
-    low: float
-    high: float
-
-
 def report_page(facts: ReportData, words: Words) -> str:
     """The report as one HTML file that needs no other."""
-    result, test = facts.result, facts.result["test"]
-    probe, curve = result["probe"], facts.growth
+    result, parameters = facts.record.result, facts.record.result["parameters"]
+    probe = result["probe"]
+    steps = {name: s for name, s in result["seconds"].items() if name != "total"}
     context = _shared(facts, words) | {
         "style": Markup(page_style()),
         "drawing": facts.drawing and Markup(_translated(facts.drawing, words)),
-        "settings": json.dumps(facts.request.to_json(), indent=2, ensure_ascii=False),
+        "settings": json.dumps(facts.record.request.to_json(), indent=2, ensure_ascii=False),
         "layers_said": _layers(facts, words),
-        "trained_share": result["parameters"]["trainable"] / max(1, result["parameters"]["total"]),
+        "trained_share": parameters["trainable"] / max(1, parameters["total"]),
         "epochs_chart": result["epochs"] and Markup(epoch_chart(result["epochs"], words)),
         "penalty_chart": probe
         and probe["candidates"]
         and Markup(penalty_chart(probe["candidates"], probe["l2_strength"], words)),
-        "cross_validated": probe and _percent(probe["cross_validated_top1"]),
         "reliability_chart": facts.reliability
         and Markup(reliability_chart(facts.reliability.bins, words)),
-        "growth_chart": curve and Markup(growth_chart(curve, words)),
-        "share": _shares(test),
-        "steps": [(name, s) for name, s in result["seconds"].items() if name != "total"],
-        "longest": max((s for n, s in result["seconds"].items() if n != "total"), default=1) or 1,
-        "store": result["store"],
-        "audit_command": shlex.join(["budwood", "audit", str(facts.request.data)]),
-        "gaps": facts.gaps,
+        "growth_chart": facts.growth and Markup(growth_chart(facts.growth, words)),
+        "has_photos": any(c.shown for row in (*facts.cells, facts.confusions) for c in row),
+        "share": _shares(result["test"]),
+        "steps": steps,
+        "longest": max(steps.values(), default=1) or 1,
+        "audit_command": shlex.join(["budwood", "audit", str(facts.record.request.data)]),
         "most_listed": LISTED,
         "most_found": FOUND,
         "most_equal": EQUAL,
@@ -126,7 +102,7 @@ def report_page(facts: ReportData, words: Words) -> str:
 
 def model_card(facts: ReportData, words: Words) -> str:
     """What a user of the classifier should know, as Markdown."""
-    context = _shared(facts, words) | {"run_word": shlex.quote(facts.run)}
+    context = _shared(facts, words) | {"run_word": shlex.quote(str(facts.record.folder))}
     return _environment().get_template("card.md").render(context)
 
 
@@ -140,56 +116,42 @@ def write_pages(facts: ReportData, folder: Path, words: Words) -> tuple[Path, Pa
 
 
 def _shared(facts: ReportData, words: Words) -> dict[str, Any]:
-    """What both are made from."""
-    result = facts.result
+    """What both are made from: the keys of `result.json`, and what is found from them."""
+    record, result = facts.record, facts.record.result
     weights = result["weights"]
     return {
+        **result,
         "facts": facts,
+        "record": record,
         "result": result,
-        "request": facts.request,
-        "test": result["test"],
-        "images": result["images"],
-        "parameters": result["parameters"],
-        "seconds": result["seconds"],
-        "classes": result["classes"],
-        "model": result["model"],
+        "request": record.request,
         "weights": words["weights.random"]
         if weights == "none"
         else words.say("weights.named", weights=weights),
-        "data": facts.request.data.resolve().stem,
-        "preprocessing": facts.preprocessing,
+        "data": record.request.data.resolve().stem,
+        "command": command_of(record.request),
         "class_rows": class_rows(result["test"]),
+        "small_classes": ", ".join(f"{c} ({n})" for c, n in record.small_classes().items()),
         "by_kind": [(k, list(f)) for k, f in groupby(facts.found, lambda found: found.kind)],
         "w": words,
         "say": words.say,
     }
 
 
-def class_rows(test: dict[str, Any] | None) -> list[ClassRow]:
-    """The classes with their intervals; of very many the worst."""
-    rows = [
-        ClassRow(
-            c["name"],
-            c["recall"],
-            c["precision"],
-            c["images"],
-            *_interval(c),
-        )
-        for c in (test["classes"] if test else ())
-    ]
-    if len(rows) <= CLASSES:
-        return rows
-    return sorted(rows, key=lambda row: 1.0 if row.recall is None else row.recall)[:CLASSES]
+def class_rows(test: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The classes, each with the `interval` of its recall; of very many the worst."""
+    rows = [{**c, "interval": _interval(c)} for c in (test["classes"] if test else ())]
+    if len(rows) > CLASSES:
+        rows = sorted(rows, key=lambda c: 1.0 if c["recall"] is None else c["recall"])[:CLASSES]
+    return rows
 
 
-def _interval(one: Mapping[str, Any]) -> tuple[float, float]:
+def _interval(one: Mapping[str, Any]) -> Sequence[float]:
     """The interval of a class's recall; runs of 0.1.0 did not write it down."""
     if not one["images"]:
         return 0.0, 0.0
-    known = one.get("recall_interval")
-    if known is not None:
-        return known[0], known[1]
-    return wilson_interval(round(one["recall"] * one["images"]), one["images"])
+    known: Sequence[float] | None = one.get("recall_interval")
+    return known or wilson_interval(round(one["recall"] * one["images"]), one["images"])
 
 
 @cache
@@ -206,7 +168,6 @@ def _environment() -> Environment:
         "points": lambda share: f"{100 * share:.1f}",
         "count": lambda number: f"{number:,}",
         "seconds": _duration,
-        "has_photos": _has_photos,
         "md": _for_markdown,
     }
     made.filters.update(filters)
@@ -222,7 +183,7 @@ def _translated(drawing: str, words: Words) -> str:
 
 def _layers(facts: ReportData, words: Words) -> str:
     """What trains, in words."""
-    parameters = facts.result["parameters"]
+    parameters = facts.record.result["parameters"]
     if parameters["trainable"] == parameters["total"]:
         return words["network.all"]
     more = len(facts.layers) - LAYERS
@@ -230,14 +191,10 @@ def _layers(facts: ReportData, words: Words) -> str:
     return ", ".join(named) or "–"
 
 
-def _shares(test: dict[str, Any] | None) -> Any:
+def _shares(test: Mapping[str, Any] | None) -> Callable[[Cell], str]:
     """From a cell to how strong its colour is: the root of its share, so that few are seen too."""
     photos = {c["name"]: c["images"] for c in (test["classes"] if test else ())}
     return lambda cell: f"{sqrt(cell.photos / max(1, photos[cell.label])):.2f}"
-
-
-def _has_photos(rows: Iterable[Sequence[Cell]]) -> bool:
-    return any(cell.shown for row in rows for cell in row)
 
 
 def _percent(share: float | None) -> str:

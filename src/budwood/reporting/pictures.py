@@ -1,9 +1,4 @@
-"""Where a network looked on some photos, as pictures for a page.
-
-Maps laid over photos, and many small pictures side by side in one.
-
-Photos small enough to lie in a page: `data:` addresses of JPEG files.
-"""
+"""Small pictures for a page: thumbnails of photos, and maps of where a network looked on them."""
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence

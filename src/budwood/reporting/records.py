@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from budwood.data.folder import ImageFolder, load_folder
 from budwood.data.layouts import LISTS
 from budwood.data.splitting import as_groups
 from budwood.errors import BudwoodError, ConfigError
+from budwood.fields import option_name, settings_of
 from budwood.files import path_cell, write_list
 from budwood.run_folders import CONFIG, settings_of_run
 from budwood.settings import Settings
@@ -37,6 +39,8 @@ _VERSION_1 = {
 PHOTOS = "photos.csv"
 """The photos of a run: path, label, split and group. `budwood train` takes such a list, too."""
 RESULT = "result.json"
+FEW = 10
+"""Photos; a class with fewer can hardly be learned or judged."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,14 @@ class RunRecord:
     def here(self) -> tuple[ListedImage, ...]:
         """The photos that are still where they were."""
         return tuple(photo for photo in self.photos if photo.path.is_file())
+
+    def small_classes(self) -> dict[str, int]:
+        """Classes with very few training photos, with their number; none if photos are unknown."""
+        numbers = dict.fromkeys(self.result["classes"] if self.photos else (), 0)
+        for photo in self.photos:
+            if photo.split == "train":
+                numbers[photo.label] += 1
+        return {name: number for name, number in numbers.items() if number < FEW}
 
     def shown(self, path: Path | str) -> str:
         """A path, as short as it can be said."""
@@ -188,3 +200,27 @@ def photos_of(folder: Path, request: Settings) -> tuple[ListedImage, ...]:
         )
     except BudwoodError:
         return ()
+
+
+_NOT_REPEATED = ("out", "report")
+
+
+def command_of(settings: Settings) -> str:
+    """What to type to do the same again.
+
+    Example:
+        >>> from pathlib import Path
+        >>> steps = (("unfreeze", "layer4*"),)
+        >>> command_of(Settings(data=Path("photos"), head="mlp:8", surgery=steps))
+        "budwood train photos --head mlp:8 --unfreeze 'layer4*'"
+    """
+    words = ["budwood", "train", str(settings.data)]
+    named_by_recipe = ("model",) if settings.recipe and settings.graft else ()
+    for name, each in settings_of(type(settings)).items():
+        value = getattr(settings, name)
+        is_option = each.has_option and not each.parts and name not in _NOT_REPEATED
+        if is_option and value != each.default and name not in named_by_recipe:
+            words += [option_name(name)] if value is True else [option_name(name), str(value)]
+    for action, pattern in settings.surgery:
+        words += [f"--{action}", pattern]
+    return shlex.join(words)

@@ -1,11 +1,4 @@
-"""What a report tells of a run, as plain values: everything a page or a card is made from.
-
-What a run's stored features say further: what more photos would bring.
-
-Test photos as a classifier sees them: the confusion matrix with its photos, and the worst.
-
-What a run's own features and files say of its photos; `budwood audit` looks for more.
-"""
+"""What a report shows of a run, and which photos: those of each cell, and those worth a look."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,18 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from budwood.evaluation.calibration import Reliability
 from budwood.evaluation.label_errors import suspects
-from budwood.evaluation.learning_curve import learning_curve
-from budwood.features.gathering import FeatureSet
-from budwood.image_classifier import ImageClassifier
-from budwood.learning.probe import Probe, fit_probe
-from budwood.reporting.records import ListedImage
-from budwood.settings import Settings
-from budwood.tensors import Features
+from budwood.reporting.records import ListedImage, RunRecord
 
 
 @dataclass(frozen=True)
@@ -72,41 +58,10 @@ class DataIssue:
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """Accuracy with some of the training photos."""
-
-    photos: int
-    accuracy: float
-    interval: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Growth:
-    """What more photos would bring."""
-
-    points: tuple[CurvePoint, ...]
-    forecast: CurvePoint | None
-    """With so many more photos of each class."""
-    extra: int
-    """How many."""
-    by_probe: bool
-    """True where a linear head stands for a graft that would take too long to train again."""
-
-
-@dataclass(frozen=True)
 class ReportData:
-    """A run, as a report tells it."""
+    """A run, as a report shows it."""
 
-    run: str
-    request: Settings
-    """Of `config.json`."""
-    result: Mapping[str, Any]
-    """Of `result.json`; see docs/json.md."""
-    command: str
-    """What repeats it."""
-    versions: Mapping[str, str]
-    fingerprint: str | None
-    """Of the training photos and their classes."""
+    record: RunRecord
     preprocessing: str
     """What is done to a photo before the network sees it."""
     drawing: str | None = None
@@ -122,80 +77,15 @@ class ReportData:
     layer: str | None = None
     """The layer whose maps are shown."""
     reliability: Reliability | None = None
-    growth: Growth | None = None
+    growth: Mapping[str, Any] | None = None
+    """What more photos would bring: the object `learning_curve` of `train --json`."""
+    is_growth_of_stand_in: bool = False
+    """True where a linear head stands for a graft that would take too long to train again."""
     found: tuple[DataIssue, ...] = ()
-    small: Mapping[str, int] = field(default_factory=dict)
-    """Classes with very few training photos."""
     missing: tuple[str, ...] = ()
     """Photos of the run that are no longer where they were."""
-    listed: int = 0
-    """Photos of the run in all; 0 if that is not known."""
     gaps: Mapping[str, str] = field(default_factory=dict)
     """By the section: the name of the sentence that says why something is not in it."""
-
-
-@dataclass(frozen=True)
-class CurveFeatures:
-    """What a linear head can be taught again from."""
-
-    features: Features
-    labels: NDArray[np.int64]
-    classes: int
-    groups: NDArray[np.int64] | None
-    penalty: float
-    is_stand_in: bool
-    """True if the run's own graft is another."""
-
-
-def taught(
-    model: ImageClassifier,
-    gathered: FeatureSet,
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64] | None,
-    penalty: float | None,
-    seed: int,
-) -> CurveFeatures:
-    """The training photos' features, and the penalty for a head that is fitted to them.
-
-    Args:
-        model: A classifier.
-        gathered: Rows for judging of the training photos.
-        labels: Their classes.
-        groups: Of each; None: each stands for itself.
-        penalty: That of the run, if its head was solved.
-        seed: Of the run.
-    """
-    k, is_stand_in = len(model.class_names), model.plan.layer is None
-    features = torch.from_numpy(model.head_features(gathered))
-    if penalty is None or is_stand_in:
-        fitted = fit_probe(features, torch.from_numpy(labels), k, Probe(seed=seed), groups=groups)
-        penalty = fitted.penalty
-    return CurveFeatures(features, labels, k, groups, penalty, is_stand_in)
-
-
-def growth_of(of: CurveFeatures, seed: int) -> Growth | None:
-    """The learning curve of a linear head; None if there are too few photos for one."""
-    curve = learning_curve(
-        of.features, torch.from_numpy(of.labels), of.classes, penalty=of.penalty, seed=seed
-    )
-    return told_growth(curve.to_json(), of.is_stand_in)
-
-
-def told_growth(curve: Mapping[str, Any], is_stand_in: bool) -> Growth | None:
-    """The learning curve that a run wrote down; None if there are too few points for one.
-
-    Args:
-        curve: The object `learning_curve` of `train --json`.
-        is_stand_in: True if the run's own graft is no linear head.
-    """
-    points = tuple(
-        CurvePoint(p["images"], p["top1"], tuple(p["interval"])) for p in curve["points"]
-    )
-    if len(points) < 2:
-        return None
-    more = curve["forecast"]
-    forecast = more and CurvePoint(more["images"], more["top1"], tuple(more["interval"]))
-    return Growth(points, forecast, more["extra_per_class"] if more else 0, is_stand_in)
 
 
 CLASSES = 12
@@ -261,15 +151,6 @@ def photos_of_cells(places: Iterable[Place], seen: PredictedImages) -> dict[Plac
     }
 
 
-def in_rows(cells: Sequence[Cell], classes: int) -> tuple[tuple[Cell, ...], ...]:
-    """Cells in the order of a matrix, row by row."""
-    return tuple(tuple(cells[i * classes : (i + 1) * classes]) for i in range(classes))
-
-
-FEW = 10
-"""Photos; a class with fewer can hardly be learned or judged."""
-
-
 def equal_photos(photos: Sequence[ListedImage], digests: Sequence[bytes]) -> list[DataIssue]:
     """Photos whose files are equal: of two classes, of two splits, or merely twice there."""
     by_digest: dict[bytes, list[ListedImage]] = defaultdict(list)
@@ -297,14 +178,7 @@ def probably_wrong(
     classes: Sequence[str],
     probabilities: NDArray[np.floating],
 ) -> list[DataIssue]:
-    """Photos whose label is probably wrong, the worst first.
-
-    Args:
-        paths: `n` photos.
-        labels: `n`, their classes.
-        classes: Names.
-        probabilities: `n k`, of each photo by a classifier that has not seen it.
-    """
+    """Photos whose label is probably wrong, the worst first, by `n k` held-out probabilities."""
     return [
         DataIssue(
             "label",
@@ -318,12 +192,3 @@ def probably_wrong(
         )
         for suspect in suspects(probabilities, labels)
     ]
-
-
-def small_classes(photos: Sequence[ListedImage], classes: Sequence[str]) -> dict[str, int]:
-    """Classes with very few training photos, with their number."""
-    numbers = dict.fromkeys(classes, 0)
-    for photo in photos:
-        if photo.split == "train":
-            numbers[photo.label] += 1
-    return {name: number for name, number in numbers.items() if number < FEW}

@@ -1,14 +1,6 @@
-"""From a run and its classifier to all that a report tells of it.
-
-The command that repeats a run.
-
-The drawing of a network, made part of a page.
-
-What a training leaves behind for people: the list of its photos, and the first page.
-"""
+"""From a run and its classifier to its report."""
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,12 +17,13 @@ from budwood.drawing.network_drawing import draw
 from budwood.errors import BudwoodError, ConfigError
 from budwood.evaluation.calibration import Reliability, reliability, softmax
 from budwood.evaluation.label_errors import held_out_opinions
+from budwood.evaluation.learning_curve import learning_curve
 from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.features.gathering import FeatureSet
 from budwood.features.rows import LiveRows, RowSubset
-from budwood.fields import option_name, settings_of
 from budwood.image_classifier import ImageClassifier
 from budwood.learning.fitting import data_fingerprint
+from budwood.learning.probe import Probe, fit_probe
 from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.pictures import maps_of, thumbnails
 from budwood.reporting.records import (
@@ -44,53 +37,27 @@ from budwood.reporting.records import (
 from budwood.reporting.report_data import (
     CLASSES,
     Cell,
-    CurveFeatures,
     DataIssue,
-    Growth,
     Picture,
     PredictedImages,
     ReportData,
     equal_photos,
-    growth_of,
-    in_rows,
     photos_of_cells,
     probably_wrong,
     shown_places,
-    small_classes,
-    taught,
-    told_growth,
 )
 from budwood.reporting.words import words_of
 from budwood.settings import Settings
 
-_NOT_REPEATED = ("out", "report")
-
-
-def command_of(settings: Settings) -> str:
-    """What to type to do the same again.
-
-    Example:
-        >>> from pathlib import Path
-        >>> steps = (("unfreeze", "layer4*"),)
-        >>> command_of(Settings(data=Path("photos"), head="mlp:8", surgery=steps))
-        "budwood train photos --head mlp:8 --unfreeze 'layer4*'"
-    """
-    words = ["budwood", "train", str(settings.data)]
-    named_by_recipe = ("model",) if settings.recipe and settings.graft else ()
-    for name, each in settings_of(type(settings)).items():
-        value = getattr(settings, name)
-        is_option = each.has_option and not each.parts and name not in _NOT_REPEATED
-        if is_option and value != each.default and name not in named_by_recipe:
-            words += [option_name(name)] if value is True else [option_name(name), str(value)]
-    for action, pattern in settings.surgery:
-        words += [f"--{action}", pattern]
-    return shlex.join(words)
+WORST = 12
+"""Photos in each list of the worst."""
+MAPPED = 8
+"""Photos of each list whose maps are shown."""
 
 
 def drawn(network: nn.Module) -> str | None:
     """The network as an SVG element without a style sheet of its own; None if it cannot be drawn.
-
-    The page has its rules: see `styling.py`.
+    The page has its rules: see `page_style`.
     """
     try:
         svg = draw(network).svg
@@ -99,12 +66,6 @@ def drawn(network: nn.Module) -> str | None:
     svg = re.sub(r"<style>.*?</style>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r'<rect class="page"[^>]*/>', "", svg, count=1)
     return svg.replace("<svg ", '<svg class="drawing" ', 1).replace(' role="img"', "", 1)
-
-
-WORST = 12
-"""Photos in each list of the worst."""
-MAPPED = 8
-"""Photos of each list whose maps are shown."""
 
 
 def facts_of(
@@ -121,14 +82,13 @@ def facts_of(
     look = _Look(record, model, gathered, is_full)
     wrong, unsure = look.worst()
     layer, maps = look.maps([*wrong[:MAPPED], *unsure[:MAPPED]])
-    growth, faults = look.growth(), look.faults()
+    issues = look.issues()
     places = shown_places(record.confusion)
     shown = {} if look.seen is None else photos_of_cells(places, look.seen)
     of_cells = {place: look.pictures(shown.get(place, ())) for place in places}
-    shown_at_all = (wrong, unsure, *of_cells.values(), *(fault.photos for fault in faults))
+    all_shown = (wrong, unsure, *of_cells.values(), *(issue.photos for issue in issues))
     small = thumbnails(
-        (Path(photo.path) for photos in shown_at_all for photo in photos),
-        model.preprocessing.depth,
+        (Path(photo.path) for photos in all_shown for photo in photos), model.preprocessing.depth
     )
 
     def finished(photos: Sequence[Picture]) -> tuple[Picture, ...]:
@@ -142,32 +102,26 @@ def facts_of(
             for photo in photos
         )
 
-    names, k = model.class_names, len(model.class_names)
+    names, k = model.class_names, len(record.confusion)
     cells = [
         Cell(names[i], names[j], record.confusion[i][j], finished(of_cells[i, j]))
         for i, j in places
     ]
     return ReportData(
-        run=str(record.folder),
-        request=record.request,
-        result=record.result,
-        command=command_of(record.request),
-        versions=record.versions,
-        fingerprint=record.fingerprint,
-        preprocessing=str(model.preprocessing),
+        record,
+        str(model.preprocessing),
         drawing=drawn(model.network_),
         layers=_trained(model.network_),
-        cells=in_rows(cells, k) if cells and k <= CLASSES else (),
+        cells=tuple(tuple(cells[i * k : (i + 1) * k]) for i in range(k)) if k <= CLASSES else (),
         confusions=tuple(cells) if k > CLASSES else (),
         wrong=finished(wrong),
         unsure=finished(unsure),
         layer=layer,
         reliability=look.reliability(),
-        growth=growth,
-        found=tuple(replace(fault, photos=finished(fault.photos)) for fault in faults),
-        small=small_classes(record.photos, names) if record.photos else {},
+        growth=look.growth(),
+        is_growth_of_stand_in=model.plan.layer is None,
+        found=tuple(replace(issue, photos=finished(issue.photos)) for issue in issues),
         missing=look.missing,
-        listed=len(record.photos),
         gaps=look.gaps,
     )
 
@@ -189,7 +143,7 @@ class _Look:
         self.gone = {known[path].split for path in gone}
         """Splits that photos are missing from."""
         self.seen, self.evaluation = self._test()
-        self.taught = self._taught()
+        self.train = self._train()
 
     def _test(self) -> tuple[PredictedImages | None, Evaluation | None]:
         """How the test photos are answered now."""
@@ -209,13 +163,9 @@ class _Look:
         if "test" in self.gone:
             self.gaps["cells"] = "photos.some moved"
             return seen, None
+        classes = self.model.class_names
         evaluation = evaluate_logits(
-            logits,
-            torch.from_numpy(labels),
-            self.model.class_names,
-            paths,
-            WORST,
-            groups_of(photos),
+            logits, torch.from_numpy(labels), classes, paths, WORST, seen.groups
         )
         if evaluation.confusion != self.record.confusion:
             self.gaps["cells"] = "answers.changed"
@@ -225,23 +175,20 @@ class _Look:
         """Test photos by position."""
         if self.seen is None:
             return ()
-        names = self.model.class_names
-        taken = self.seen.predicted
+        names, seen, predicted = self.model.class_names, self.seen, self.seen.predicted
         return tuple(
             Picture(
-                str(self.seen.paths[i]),
-                names[self.seen.labels[i]],
-                names[taken[i]],
-                float(self.seen.probabilities[i, taken[i]]),
+                str(seen.paths[i]),
+                names[seen.labels[i]],
+                names[predicted[i]],
+                float(seen.probabilities[i, predicted[i]]),
             )
             for i in positions
         )
 
     def worst(self) -> tuple[tuple[Picture, ...], tuple[Picture, ...]]:
         """The most wrong and the most unsure photos: as they are now, else as the run wrote it."""
-        test = self.record.result["test"]
-        if test is None:
-            return (), ()
+        test = self.record.result["test"] or {"most_wrong": (), "most_unsure": ()}
         if self.evaluation is not None:
             test = self.evaluation.to_json()
         wrong, unsure = (
@@ -268,7 +215,7 @@ class _Look:
             return None, {}
 
     def reliability(self) -> Reliability | None:
-        """How far its probabilities can be taken at their word; by the run itself if it says."""
+        """The calibration that the run wrote down, else that of its answers now."""
         told = self.record.result.get("calibration")
         if told is not None and "ece_if_perfect" in told:  # runs of 0.1.0 have no band
             return Reliability.from_json(told)
@@ -279,61 +226,72 @@ class _Look:
             return None
         return reliability(self.seen.probabilities, self.seen.labels, self.seen.groups)
 
-    def growth(self) -> Growth | None:
-        """What more photos would bring."""
-        told = self.record.result.get("learning_curve")
-        if told is not None:
-            return told_growth(told, self.model.plan.layer is None)
-        if self.taught is None:
-            self.gaps["growth"] = self.gaps["taught"]
-            return None
-        found = growth_of(self.taught, self.record.request.seed)
-        if found is None:
+    def growth(self) -> Mapping[str, Any] | None:
+        """The learning curve that the run wrote down, else a new one of a linear head."""
+        curve: Mapping[str, Any] | None = self.record.result.get("learning_curve")
+        if curve is None:
+            if self.train is None:
+                self.gaps["growth"] = self.gaps["taught"]
+                return None
+            curve = self._learning_curve(*self.train)
+        if len(curve["points"]) < 2:
             self.gaps["growth"] = "growth.tiny"
-        return found
+            return None
+        return curve
 
-    def faults(self) -> list[DataIssue]:
+    def _learning_curve(self, rows: FeatureSet, photos: list[ListedImage]) -> dict[str, Any]:
+        """Of a linear head with the run's own L2 strength, if its head is one."""
+        seed, classes = self.record.request.seed, len(self.model.class_names)
+        features = torch.from_numpy(self.model.head_features(rows))
+        labels = torch.from_numpy(self._labels(photos))
+        probe = self.record.result["probe"]
+        if probe is not None and self.model.plan.layer is not None:
+            penalty = probe["l2_strength"]
+        else:
+            groups = groups_of(photos)
+            penalty = fit_probe(features, labels, classes, Probe(seed=seed), groups=groups).penalty
+        return learning_curve(features, labels, classes, penalty=penalty, seed=seed).to_json()
+
+    def issues(self) -> list[DataIssue]:
         """What is wrong with the photos, as far as the run's own rows tell; labels are judged as by
         `budwood audit`."""
         found = equal_photos(self.here, self.gathered.photos)
-        if not self.is_full:
-            self.gaps["labels"] = "later"
-        elif not self.here:
-            self.gaps["labels"] = "growth.moved"
-        elif not self.model.plan.has_features:
-            self.gaps["labels"] = "growth.unfrozen"
-        else:
-            labels = self._labels(self.here)
-            probabilities = held_out_opinions(
-                self.model.head_features(self.gathered),
-                labels,
-                groups_of(self.here),
-                len(self.model.class_names),
-                self.record.request.seed,
-            )
-            if probabilities is not None:
-                paths = [photo.path for photo in self.here]
-                found += probably_wrong(paths, labels, self.model.class_names, probabilities)
+        gap = self._no_features(bool(self.here))
+        if gap is not None:
+            self.gaps["labels"] = gap
+            return found
+        labels, classes = self._labels(self.here), self.model.class_names
+        probabilities = held_out_opinions(
+            self.model.head_features(self.gathered),
+            labels,
+            groups_of(self.here),
+            len(classes),
+            self.record.request.seed,
+        )
+        if probabilities is not None:
+            paths = [photo.path for photo in self.here]
+            found += probably_wrong(paths, labels, classes, probabilities)
         return found
 
-    def _taught(self) -> CurveFeatures | None:
-        """The training photos' features, if they are the same photos as ever."""
+    def _train(self) -> tuple[FeatureSet, list[ListedImage]] | None:
+        """The training photos and their rows, if they are the same photos as ever."""
         rows, photos = self._split("train")
-        names = [photo.label for photo in photos]
+        gap = self._no_features(bool(photos) and "train" not in self.gone)
+        labels = [photo.label for photo in photos]
+        if gap is None and data_fingerprint(rows.photos, labels) != self.record.fingerprint:
+            gap = "photos.changed"
+        if gap is not None:
+            self.gaps["taught"] = gap
+            return None
+        return rows, photos
+
+    def _no_features(self, are_there: bool) -> str | None:
+        """Why there are no features of photos to fit a head to; None if there are."""
         if not self.is_full:
-            self.gaps["taught"] = "later"
-        elif not photos or "train" in self.gone:
-            self.gaps["taught"] = "growth.moved"
-        elif not self.model.plan.has_features:
-            self.gaps["taught"] = "growth.unfrozen"
-        elif data_fingerprint(rows.photos, names) != self.record.fingerprint:
-            self.gaps["taught"] = "photos.changed"
-        else:
-            probe = self.record.result["probe"]
-            penalty = None if probe is None else probe["l2_strength"]
-            seed = self.record.request.seed
-            return taught(self.model, rows, self._labels(photos), groups_of(photos), penalty, seed)
-        return None
+            return "later"
+        if not are_there:
+            return "growth.moved"
+        return None if self.model.plan.has_features else "growth.unfrozen"
 
     def _split(self, name: str) -> tuple[FeatureSet, list[ListedImage]]:
         """The rows and the photos of a split that are there."""

@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from budwood.course.recipe_comparison import ChapterComparison, RunFigures, beside
-from budwood.course.recipes import Recipe, load_recipe
+from budwood.course.recipes import ChapterComparison, Recipe, RunFigures, beside, load_recipe
 from budwood.data.folder import (
     ImageFolder,
     Split,

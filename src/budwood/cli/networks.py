@@ -1,9 +1,10 @@
-"""`budwood inspect`: a network layer by layer, without its weights."""
+"""Commands on networks: `budwood models`, `inspect` and `graft`."""
 
 import shutil
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,18 +12,65 @@ from budwood.cli.options import (
     NETWORK_OR_RUN,
     SHAPE,
     SettingsCommand,
+    require_folder_of,
     setting_option,
     surgery_steps,
 )
-from budwood.cli.output import common_options, note, show, show_text
-from budwood.errors import ConfigError
+from budwood.cli.output import common_options, note, show, show_text, wants_json
+from budwood.course.bundled import names as recipe_names
+from budwood.errors import ConfigError, UnknownName
 from budwood.head_kinds import head_examples
-from budwood.models.catalog import find
+from budwood.models.catalog import Architecture, find, list_models
 
 if TYPE_CHECKING:
     from torch import nn
 
     from budwood.inspection.summary import Summary
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Some networks of the catalogue."""
+
+    found: tuple[Architecture, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {"models": [asdict(architecture) for architecture in self.found]}
+
+    def __str__(self) -> str:
+        width = max(len(architecture.name) for architecture in self.found)
+        return "\n".join(
+            f"{architecture.name:<{width}}  {architecture.parameters / 1e6:>8.2f} M"
+            f"  {'x'.join(map(str, architecture.input)):>11}  {architecture.source}"
+            for architecture in self.found
+        )
+
+
+@click.command("models")
+@click.argument("pattern", default="*", metavar="[GLOB]")
+@common_options
+def models(pattern: str) -> None:
+    """List the networks whose name matches GLOB.
+
+    Each with its parameters in millions, its input size (channels, height, width) and the library
+    that defines it.
+
+    \b
+    Examples:
+      budwood models
+      budwood models 'resnet*'
+      budwood models 'timm/*'
+    """
+    found = list_models(pattern)
+    if not found and not set("*?[") & set(pattern):
+        find(pattern)  # raises, with the nearest name
+    if not found:
+        raise UnknownName(
+            f"No network matches {pattern!r}.",
+            next="`budwood models` lists all; quote the glob: 'resnet*'.",
+        )
+    show(Networks(found))
 
 
 @click.command("inspect", cls=SettingsCommand)
@@ -63,12 +111,10 @@ if TYPE_CHECKING:
     "--classes", type=click.IntRange(1), metavar="N", help="Replace the head for so many classes."
 )
 @click.option(
-    "--head",
-    metavar=head_examples(),
-    help="The new head. Needs --classes. [default: linear]",
+    "--head", metavar=head_examples(), help="The new head. Needs --classes. [default: linear]"
 )
 @common_options
-def command(
+def inspect(
     what: Path | str,
     shape: tuple[int, int, int] | None,
     batch: int | None,
@@ -78,8 +124,6 @@ def command(
     drawing: Path | None,
     classes: int | None,
     head: str | None,
-    as_json: bool,
-    debug: bool,
     freeze: tuple[str, ...],
     unfreeze: tuple[str, ...],
 ) -> None:
@@ -97,29 +141,14 @@ def command(
     """
     if head is not None and classes is None:
         raise click.UsageError("--head needs --classes.")
-    if as_json and kind != "text":
+    if wants_json() and kind != "text":
         raise click.UsageError(f"--format {kind} and --json cannot both go to stdout.")
     if drawing is not None:
-        _require_place(drawing)
-    summary = _summary(what, shape, batch, drawing, classes, head or "linear")
-    summary = summary.to_depth(depth)
-    if as_json:
-        show(summary, as_json)
-    else:
-        show_text(_text(summary, kind, formulas).rstrip("\n"))
-
-
-def _summary(
-    what: Path | str,
-    shape: tuple[int, int, int] | None,
-    batch: int | None,
-    drawing: Path | None,
-    classes: int | None,
-    head: str,
-) -> "Summary":
-    """The summary; of a network of the catalogue it is kept, and torch is needed the first time
-    only."""
-    from budwood.course.bundled import names as recipe_names
+        if drawing.suffix.lower() != ".svg":
+            raise click.UsageError(
+                f"--draw writes SVG; name a file that ends in .svg, not {drawing}."
+            )
+        require_folder_of(drawing, "--draw")
     from budwood.inspection.summary import cached_summary
 
     def built() -> "Summary":
@@ -130,7 +159,7 @@ def _summary(
 
         network, usual_batch = network_to_inspect(what)
         if classes is not None:
-            replace_head(network, classes, head)
+            replace_head(network, classes, head or "linear")
         for action, pattern in surgery_steps():
             (freeze if action == "freeze" else unfreeze)(network, pattern)
         summary = summarize(network, shape, batch=batch or usual_batch)
@@ -139,9 +168,15 @@ def _summary(
         return summary
 
     if drawing is not None or isinstance(what, Path) or what in recipe_names():
-        return built()
-    about = [find(what).qualified, shape, batch, classes, head, surgery_steps()]
-    return cached_summary(about, built)
+        summary = built()
+    else:  # kept, so that torch is needed the first time only
+        about = [find(what).qualified, shape, batch, classes, head or "linear", surgery_steps()]
+        summary = cached_summary(about, built)
+    summary = summary.to_depth(depth)
+    if wants_json():
+        show(summary)
+    else:
+        show_text(_text(summary, kind, formulas).rstrip("\n"))
 
 
 def _text(summary: "Summary", kind: str, formulas: bool) -> str:
@@ -154,18 +189,6 @@ def _text(summary: "Summary", kind: str, formulas: bool) -> str:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         return summary.formulas(width)
     return str(summary)
-
-
-def _require_place(drawing: Path) -> None:
-    """Raise unless a drawing of that name can be made, before torch is loaded."""
-    if drawing.suffix.lower() != ".svg":
-        raise click.UsageError(f"--draw writes SVG; name a file that ends in .svg, not {drawing}.")
-    if not drawing.absolute().parent.is_dir():
-        raise ConfigError(
-            f"There is no folder {drawing.parent} for {drawing.name}.",
-            next="Make it, or name another file after --draw.",
-            file=drawing,
-        )
 
 
 def _draw(network: "nn.Module", batch: tuple[int, ...], title: str, drawing: Path) -> None:
@@ -182,3 +205,45 @@ def _draw(network: "nn.Module", batch: tuple[int, ...], title: str, drawing: Pat
             file=drawing,
         ) from problem
     note(f"The drawing is in {drawing}")
+
+
+@click.command("graft")
+@click.argument("recipe", metavar="NAME|FILE")
+@click.option(
+    "--classes",
+    type=click.IntRange(1),
+    metavar="N",
+    help='How many classes "classes" stands for. [default: the recipe\'s]',
+)
+@click.option("--input", "shape", type=SHAPE, help="Input size. [default: the recipe's]")
+@click.option("--adapt", is_flag=True, help="Join layers that do not fit, as `adapt = true` does.")
+@click.option(
+    "--depth", type=click.IntRange(1), metavar="N", help="Show layers down to this depth only."
+)
+@common_options
+def graft(
+    recipe: str,
+    classes: int | None,
+    shape: tuple[int, int, int] | None,
+    adapt: bool,
+    depth: int | None,
+) -> None:
+    """Put a network together from layers of others, and show it.
+
+    RECIPE has a [graft] table: layers and ranges of layers of any pretrained network
+    (`{ from = "resnet18.conv1..layer2" }`) and new layers (`{ new = "Conv2d", ... }`), in order.
+    What each takes and gives is checked before anything is built or downloaded; notes tell of
+    adapters and of normalisations that contradict each other. `budwood train DATA --recipe FILE`
+    trains the graft.
+
+    \b
+    Examples:
+      budwood graft vgg16-graft
+      budwood graft mine.toml --adapt
+    """
+    from budwood.tasks.graft import show_graft
+
+    shown = show_graft(recipe, classes, shape, adapt, depth)
+    for line in shown.notes:
+        note(line)
+    show(shown)
