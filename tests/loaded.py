@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-SECONDS = 300
-"""What a program may take."""
+SECONDS = 900
+"""What a program may take, on a machine that others use too."""
 IS_POSSIBLE = hasattr(os, "fork")
 
 _SERVER = f"""\
