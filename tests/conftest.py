@@ -1,6 +1,7 @@
 """Fixtures that many tests share: a home of their own, and the real photos where they exist."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,30 @@ ROOT = Path(__file__).parent.parent
 SLOW = ("cli", "contracts", "simulations")
 """Folders of tests that start processes, build many networks or draw much data; a file or a test
 elsewhere is marked by itself."""
+LARGE = re.compile(
+    r"densenet\d+|efficientnet_b[4-7]|maxvit_t|resnet(101|152)|swin_t|vgg1[69]|vit_b_16"
+)
+"""Networks that take seconds to build and trace: of the tests that are parametrised over networks
+`make test` runs those on smaller ones."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test` leaves to `make test-all`."""
+    """Mark what `make test` leaves to `make test-all`, and put files with such tests first.
+
+    What takes long and is begun last would let the other core idle.
+    """
     for item in items:
-        if any(ROOT / "tests" / folder in item.path.parents for folder in SLOW):
+        is_slow = any(ROOT / "tests" / folder in item.path.parents for folder in SLOW)
+        if is_slow or any(map(LARGE.fullmatch, _words(item))):
             item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def _words(item: pytest.Item) -> list[str]:
+    """The parameters of a test that are text."""
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return [value for value in parameters if isinstance(value, str)]
 
 
 @pytest.fixture(autouse=True)

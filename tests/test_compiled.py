@@ -260,6 +260,7 @@ def test_random_weights_are_said(photos, tmp_path):
     assert "this accuracy means nothing" in said.warning
 
 
+@pytest.mark.slow
 def test_photos_of_12_bits_are_read_without_torch_as_with_it(tmp_path):
     rng, paths = np.random.default_rng(0), []
     for i in range(17):

@@ -290,7 +290,7 @@ def test_folds_begin_with_what_no_fold_has_seen(deep, photos):
 KINDS = {"names": np.array, "numbers": lambda labels: np.array([CLASSES.index(n) for n in labels])}
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["names", pytest.param("numbers", marks=pytest.mark.slow)])
 def data(request, photos):
     return np.array(photos[0]), KINDS[request.param](photos[1])
 

@@ -1,6 +1,7 @@
 """The real command in a process of its own: a place to work in, photos, and a run.
 
-The network is blocked and every try is written down.
+The network is blocked and every try is written down. What has no settings of its own is a fork of a
+process that has torch loaded; each command is also run as a user would, see `test_processes`.
 """
 
 import json
@@ -8,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+
+from .. import loaded  # noqa: TID252
 
 COMMAND = Path(sys.executable).with_name("budwood")
 
@@ -48,6 +51,8 @@ for args in json.loads(sys.argv[1]):
     outcomes.append([code, out.getvalue(), err.getvalue()])
 print(json.dumps(outcomes))
 """
+
+ONE = "from budwood.cli import command; command()"
 
 
 @dataclass(frozen=True)
@@ -101,40 +106,56 @@ class Place:
             text=True,
         )
 
-    def run(self, *args: str | Path, stdin: str = "", **changes: str) -> Outcome:
-        """A command from start to end."""
-        done = subprocess.run(
-            [COMMAND, *map(str, args)],
-            cwd=self.folder,
-            env=self.environment(**changes),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+    def run(
+        self, *args: str | Path, stdin: str = "", fresh: bool = False, **changes: str
+    ) -> Outcome:
+        """A command from start to end; a `fresh` one has to load all that it needs by itself."""
+        words = [str(word) for word in args]
+        if self._may_fork(fresh, changes):
+            return Outcome(*self._fork(ONE, ["budwood", *words], stdin, changes))
+        return Outcome(*self._process([COMMAND, *words], stdin, changes))
 
     def python(self, program: str, *args: str, stdin: str = "", **changes: str) -> str:
         """What a Python program prints; it must succeed."""
-        done = subprocess.run(
-            [sys.executable, "-c", program, *args],
-            cwd=self.folder,
-            env=self.environment(**changes),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        command = [sys.executable, "-c", program, *args]
+        code, out, err = self._process(command, stdin, changes)
+        assert code == 0, err
+        return out
 
     def run_several(
         self, commands: Sequence[Sequence[str | Path]], stdin: str = "", **changes: str
     ) -> list[Outcome]:
-        """Commands one after the other in one process: torch is loaded once."""
+        """Commands one after the other in one process."""
         asked = json.dumps([[str(word) for word in command] for command in commands])
-        said = self.python(SEVERAL, asked, stdin=stdin, **changes)
+        if self._may_fork(False, changes):
+            code, said, err = self._fork(SEVERAL, ["-c", asked], stdin, changes)
+            assert code == 0, err
+        else:
+            said = self.python(SEVERAL, asked, stdin=stdin, **changes)
         return [Outcome(*answer) for answer in json.loads(said)]
+
+    def _may_fork(self, fresh: bool, changes: Mapping[str, str]) -> bool:
+        """Other settings than the home may be read when libraries are loaded."""
+        return loaded.IS_POSSIBLE and not fresh and changes.keys() <= {"BUDWOOD_HOME"}
+
+    def _fork(
+        self, program: str, args: list[str], stdin: str, changes: Mapping[str, str]
+    ) -> tuple[int, str, str]:
+        return loaded.run(program, args, self.folder, self.environment(**changes), stdin)
+
+    def _process(
+        self, command: Sequence[str | Path], stdin: str, changes: Mapping[str, str]
+    ) -> tuple[int, str, str]:
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment(**changes),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=loaded.SECONDS,
+        )
+        return done.returncode, done.stdout, done.stderr
 
 
 def interrupt(process: subprocess.Popen[str]) -> Outcome:
@@ -177,7 +198,7 @@ def place(tmp_path_factory) -> Place:
 @pytest.fixture(scope="session")
 def trained(place) -> Outcome:
     """`train photos --json`, the first command of all: nothing is stored yet."""
-    outcome = place.run("train", "photos", "--json")
+    outcome = place.run("train", "photos", "--json", fresh=True)
     assert outcome.code == 0, outcome.err
     return outcome
 

@@ -19,7 +19,7 @@ def photos(place):
 
 @pytest.fixture(scope="module")
 def outcome(place, trained, photos):
-    return place.run("audit", "audited", "--json", "--csv", "found.csv")
+    return place.run("audit", "audited", "--json", "--csv", "found.csv", fresh=True)
 
 
 def test_the_findings_are_one_json_object(outcome):

@@ -126,14 +126,14 @@ def test_no_failed_command_left_a_run_behind(answers, place):
 
 
 def test_no_arguments_show_the_help_and_fail(place):
-    outcome = place.run()
+    outcome = place.run(fresh=True)
     assert outcome.code == 2
     assert outcome.err.startswith("Usage: budwood [OPTIONS] COMMAND")
     assert not outcome.out
 
 
 def test_a_group_of_commands_asks_for_one(place):
-    outcome = place.run("cache")
+    outcome = place.run("cache", fresh=True)
     assert outcome.code == 2
     assert outcome.err == "budwood: Missing command. See `budwood cache --help`.\n"
 
@@ -206,7 +206,7 @@ def test_a_full_disk_is_one_line_and_costs_nothing_that_was_stored(place, run, s
     draw_class(place.folder / "more" / "red", 0, 10, "jpg")
     with pytest.raises(OSError, match="No space left"):
         touch(small_disk / "others", 10_000)
-    full = place.run("train", "more", **home)
+    full = place.run("train", "more", fresh=True, **home)
     assert full.code == 1
     (line,) = [line for line in full.err.splitlines() if line.startswith("budwood: ")]
     assert "No space left on device. What was stored before is kept. Free some disk" in line

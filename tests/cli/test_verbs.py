@@ -129,7 +129,7 @@ def test_cache_finds_damage_and_clears_what_is_asked_for(tmp_path, place, traine
     home = {"BUDWOOD_HOME": str(tmp_path)}
     damaged = place.run("cache", "verify", "--json", **home).json
     assert (damaged["files"], len(damaged["removed"]), damaged["clean"]) == (2, 2, False)
-    cleared = place.run("cache", "clear", "aa", "--json", **home).json
+    cleared = place.run("cache", "clear", "aa", "--json", fresh=True, **home).json
     assert cleared == {"removed": ["aa11"], "bytes": 0, "trunks": 0, "leftovers": 0}
     assert place.run("cache", "clear", **home).out.startswith("1 entry removed")
     assert place.run("cache", "list", **home).out == f"Nothing is stored in {store}.\n"

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import socket, sys
 from pathlib import Path
@@ -29,6 +31,7 @@ assert gathered.misses == 3
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_home_and_no_socket_is_opened(draw, tmp_path, budwood_home):
     photos = draw(3)[0].parent
     places = {name: tmp_path / name for name in ("user", "work", "temporary")}

@@ -112,7 +112,13 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+SHORT = "an unfrozen block with batch normalisation"
+"""The case that `make test` runs."""
+
+
+@pytest.mark.parametrize(
+    "case", [SHORT, *(pytest.param(c, marks=pytest.mark.slow) for c in CASES if c != SHORT)]
+)
 def test_losses_and_weights_are_those_of_the_plain_loop(case, photos, torch_engine):
     make, set_modes, config = CASES[case]
     paths, labels = photos(11), [i % 3 for i in range(11)]
@@ -132,7 +138,7 @@ def test_losses_and_weights_are_those_of_the_plain_loop(case, photos, torch_engi
 def test_rows_that_are_not_stored_give_the_same_losses(
     in_memory, note, photos, torch_engine, monkeypatch, budwood_home
 ):
-    make, _, config = CASES["an unfrozen block with batch normalisation"]
+    make, _, config = CASES[SHORT]
     split = Split("train", tuple(photos(7)), (0, 1, 2, 0, 1, 2, 0), ("a", "b", "c"))
     stored = bw.Classifier(make(), training=config).fit(split).fit_.history
     shutil.rmtree(budwood_home)

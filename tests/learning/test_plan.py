@@ -135,7 +135,7 @@ def test_a_plan_leaves_the_network_in_eval_mode():
 
 
 def test_one_trunk_serves_both_modes_of_googlenet(photos, torch_engine):
-    plan = plan_of(headed("googlenet", 224, aux_heads=True), solve=False)
+    plan = plan_of(headed("googlenet", 112, aux_heads=True), solve=False)
     paths = photos(3)
     training, judging = plan.training_rows(paths), plan.judging_rows(paths)
     assert len(training.rows.take([0])) == 3

@@ -292,6 +292,7 @@ def test_an_unknown_architecture_is_refused():
         build("resnet5O")
 
 
+@pytest.mark.slow
 def test_building_from_torchvision_does_not_import_timm():
     code = (
         "import sys; from budwood.models.building import build;"
@@ -301,6 +302,7 @@ def test_building_from_torchvision_does_not_import_timm():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_large_network_on_meta_takes_no_memory():
     code = (
         "import resource, sys; from budwood.models.building import build;"
