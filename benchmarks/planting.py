@@ -32,22 +32,22 @@ class Planted:
 def changed(photo: Path, kind: str, chance: random.Random) -> bytes:
     """The file of a photo after it was changed in one way."""
     with Image.open(photo) as opened:
-        image = opened.convert("RGB")
+        picture = opened.convert("RGB")
     quality = 90
     if kind == "recompressed":
         quality = chance.randint(35, 75)
     elif kind == "resized":
         share = chance.uniform(0.4, 0.75)
-        image = image.resize([round(side * share) for side in image.size], Image.Resampling.BICUBIC)
+        picture = picture.resize([round(side * share) for side in picture.size], Image.Resampling.BICUBIC)
     elif kind == "mirrored":
-        image = ImageOps.mirror(image)
+        picture = ImageOps.mirror(picture)
     elif kind == "cropped":
         cut = [chance.uniform(0.01, 0.07) for _ in range(4)]
-        width, height = image.size
+        width, height = picture.size
         box = [cut[0] * width, cut[1] * height, (1 - cut[2]) * width, (1 - cut[3]) * height]
-        image = image.crop([round(side) for side in box])
+        picture = picture.crop([round(side) for side in box])
     file = BytesIO()
-    image.save(file, "JPEG", quality=quality)
+    picture.save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
@@ -109,12 +109,12 @@ def plant_bursts(
 def _take_at(photo: Path, when: str) -> None:
     """Say in its EXIF data when a photo was taken, and by which camera."""
     with Image.open(photo) as opened:
-        image = opened.convert("RGB")
+        picture = opened.convert("RGB")
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Maker", "Camera"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = when
     photo.unlink()  # it may be a link to somebody's photo
-    image.save(photo, "JPEG", quality=95, exif=exif)
+    picture.save(photo, "JPEG", quality=95, exif=exif)
 
 
 def _link(photo: Path, target: Path) -> None:

@@ -197,8 +197,8 @@ def test_of_golden_photos_only_the_pixels_are_kept(tmp_path, ending):
     exif[0x0112] = 6  # stored lying on its side
     exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 30.0, 0.0), 29: "SECRET date"})
     photo = tmp_path / f"mine.{ending}"
-    with Image.open(io.BytesIO(draw_golden_images(1)[0])) as image:
-        image.save(photo, exif=exif)
+    with Image.open(io.BytesIO(draw_golden_images(1)[0])) as opened:
+        opened.save(photo, exif=exif)
     with photo.open("ab") as file:
         file.write(b"SECRET trailer")
     assert b"SECRET" in photo.read_bytes()

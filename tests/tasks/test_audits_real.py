@@ -44,9 +44,9 @@ def planted(real_photos, tmp_path_factory):
     copies = []
     for i, path in enumerate(sources[:20]):
         with Image.open(path) as opened:
-            image = COPIES[i % len(COPIES)](opened.convert("RGB"))
+            copy = COPIES[i % len(COPIES)](opened.convert("RGB"))
         target = root / "val" / chosen[path] / f"copy-{path.name}"
-        image.save(target, "JPEG", quality=60)
+        copy.save(target, "JPEG", quality=60)
         copies.append({path, target})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUDWOOD_HOME", str(tmp_path_factory.mktemp("home")))

@@ -225,9 +225,9 @@ def _maps(
     found = []
     for start in range(0, len(photos), AT_ONCE):
         some = photos[start : start + AT_ONCE]
-        pixels, images = _images(model, some)
+        pixels, inputs = _images(model, some)
         classes = chosen[start : start + AT_ONCE]
-        seen = where_it_looked(model.network_, images, layer, classes).numpy()
+        seen = where_it_looked(model.network_, inputs, layer, classes).numpy()
         found += [
             (overlaid(photo, where), not where.any())
             for photo, where in zip(pixels, seen, strict=True)
