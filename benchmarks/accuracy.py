@@ -20,7 +20,7 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 
 from course_jobs import CATDOG, FLOWERS
-from measuring import BUDWOOD, Row, asked_for, call, options, photos_in, report, run
+from measuring import BUDWOOD, Row, asked_for, call, images_in, options, report, run
 from splits import over_splits
 
 SETS = {"flowers": FLOWERS, "catdog": CATDOG}
@@ -34,25 +34,25 @@ COLUMNS = (
 def split_anew(data: Path, parts: tuple[str, str], seed: int) -> list[tuple[Path, str, str]]:
     """Path, label and part of every photo: pooled and split again, each class in proportion."""
     by_class: dict[str, list[Path]] = {}
-    for photo in photos_in(data):
-        by_class.setdefault(photo.parent.name, []).append(photo)
+    for image in images_in(data):
+        by_class.setdefault(image.parent.name, []).append(image)
     shuffled = random.Random(seed)
     rows = []
-    for label, photos in sorted(by_class.items()):
+    for label, images in sorted(by_class.items()):
         tests = len(list((data / parts[1] / label).iterdir()))
-        shuffled.shuffle(photos)
-        rows += [(p, label, "test" if i < tests else "train") for i, p in enumerate(photos)]
+        shuffled.shuffle(images)
+        rows += [(p, label, "test" if i < tests else "train") for i, p in enumerate(images)]
     return rows
 
 
-def trained(photos: str, precision: str, seed: int) -> Row:
+def trained(images: str, precision: str, seed: int) -> Row:
     """Which test photos are named rightly after training with this arithmetic, and whether it was
     used: predictions run in bf16, so they are asked of the classifier that was trained."""
     import budwood
     from budwood.features.gathering import Extraction
     from budwood.learning.probe import Probe
 
-    folder = budwood.load_folder(photos)
+    folder = budwood.load_folder(images)
     network = budwood.build("efficientnet_lite0", classes=folder.classes)
     budwood.unfreeze(budwood.freeze(network, "*"), "classifier")
     asked = {"extraction": Extraction(precision=precision), "probe": Probe(seed=seed)}
@@ -75,7 +75,7 @@ def hits(
     with file.open("w", newline="") as text:
         csv.writer(text).writerows([("path", "label", "split"), *rows])
     home = place / f"home-{precision}"
-    result = call(trained, home=home, photos=file, precision=precision, seed=seed).result
+    result = call(trained, home=home, images=file, precision=precision, seed=seed).result
     is_used = result["used"] == precision
     if not is_used and precision != "int8":
         raise RuntimeError(f"{precision} was asked for, {result['used']} was used.")
@@ -85,7 +85,7 @@ def hits(
 
 
 def compared(
-    photos: str,
+    images: str,
     precision: str,
     pairs: list[tuple[list[bool], list[bool]]],
     used: int,
@@ -95,7 +95,7 @@ def compared(
     by_seed = [mean(other) - mean(one) for one, other in pairs]
     difference, low, high = over_splits(by_seed, train, len(pairs[0][0]))
     return {
-        "photos": photos,
+        "photos": images,
         "precision": precision,
         "test_photos": sum(len(one) for one, _ in pairs),
         "seeds": len(pairs),
@@ -119,19 +119,19 @@ def main() -> None:
     told = run([BUDWOOD, "train", "--help"]).output.partition("--precision")[2][:80]
     precisions = [name for name in ("bf16", "int8") if name in told]
     rows = []
-    for photos, parts in list(SETS.items())[: 1 if asked.short else None]:
+    for images, parts in list(SETS.items())[: 1 if asked.short else None]:
         pairs: dict[str, list[tuple[list[bool], list[bool]]]] = {name: [] for name in precisions}
         used = dict.fromkeys(precisions, 0)
         with TemporaryDirectory() as folder:
             for seed in range(asked.seeds):
-                split = split_anew(asked.data / photos, parts, seed)
+                split = split_anew(asked.data / images, parts, seed)
                 train = sum(part == "train" for _, _, part in split)
                 exact, _ = hits(split, Path(folder), "fp32", seed)
                 for name in precisions:
                     found, is_used = hits(split, Path(folder), name, seed)
                     pairs[name].append((exact, found))
                     used[name] += is_used
-        rows += [compared(photos, name, found, used[name], train) for name, found in pairs.items()]
+        rows += [compared(images, name, found, used[name], train) for name, found in pairs.items()]
     is_met = all(row["is_met"] for row in rows)
     report(asked, COLUMNS, rows, tried=precisions, is_met=is_met)
 

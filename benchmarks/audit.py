@@ -77,14 +77,14 @@ def hash_pairs(folder: str) -> dict[str, list[list[str]]]:
     """The pairs of photos whose perceptual hashes differ in few bits; runs in a child process."""
     import imagehash
     import numpy as np
-    from measuring import photos_in
+    from measuring import images_in
     from PIL import Image
 
-    paths = photos_in(Path(folder))
+    paths = images_in(Path(folder))
     hashes = []
     for path in paths:
-        with Image.open(path) as photo:
-            hashes.append(imagehash.phash(photo).hash.ravel())
+        with Image.open(path) as image:
+            hashes.append(imagehash.phash(image).hash.ravel())
     signs = np.where(np.array(hashes), 1.0, -1.0).astype(np.float32)
     differ = (64 - signs @ signs.T) / 2
     return {
@@ -105,11 +105,11 @@ def lowest(folder: str) -> list[str]:
     from budwood.learning.fitting import held_out_by_probe
     from budwood.learning.probe import Probe, fit_probe
 
-    photos = budwood.load_folder(folder)
-    splits = [split for split in (photos.train, photos.test) if split is not None]
+    images = budwood.load_folder(folder)
+    splits = [split for split in (images.train, images.test) if split is not None]
     model = budwood.Classifier(
         budwood.unfreeze(
-            budwood.freeze(budwood.build("efficientnet_lite0", classes=photos.classes), "*"),
+            budwood.freeze(budwood.build("efficientnet_lite0", classes=images.classes), "*"),
             "classifier",
         )
     )
@@ -117,8 +117,8 @@ def lowest(folder: str) -> list[str]:
     labels = torch.tensor([label for split in splits for label in split.labels])
     rows = model.plan.features(gathered)
     config = Probe()
-    solved = fit_probe(rows, labels, len(photos.classes), config)
-    held_out = held_out_by_probe(rows, labels, len(photos.classes), solved, config, True)
+    solved = fit_probe(rows, labels, len(images.classes), config)
+    held_out = held_out_by_probe(rows, labels, len(images.classes), solved, config, True)
     assert held_out is not None
     own = held_out.logits.softmax(1)[torch.arange(len(labels)), labels].numpy()
     return [str(gathered.paths[i]) for i in np.argsort(own)[: round(0.05 * len(own))]]
@@ -128,8 +128,8 @@ def sides(folder: str) -> list[list[str]]:
     """The photos of each side of a split that Budwood makes; runs in a child process."""
     import budwood
 
-    photos = budwood.load_folder(folder, test_fraction=0.3)
-    parts = (photos.train, photos.test)
+    images = budwood.load_folder(folder, test_fraction=0.3)
+    parts = (images.train, images.test)
     return [[str(path) for path in split.paths] for split in parts if split is not None]
 
 
@@ -171,11 +171,11 @@ def torn(planted: Planted) -> int:
     """Bursts and copies that lie on both sides of a split made by Budwood."""
     side_of = {
         path: number
-        for number, photos in enumerate(call(sides, folder=str(planted.folder)).result)
-        for path in photos
+        for number, images in enumerate(call(sides, folder=str(planted.folder)).result)
+        for path in images
     }
     together = [*planted.bursts, *([copy, source] for copy, (_, source) in planted.copies.items())]
-    return sum(len({side_of[str(photo)] for photo in photos}) > 1 for photos in together)
+    return sum(len({side_of[str(image)] for image in images}) > 1 for images in together)
 
 
 def one_seed(data: Path, place: Path, seed: int) -> Row:

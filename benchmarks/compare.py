@@ -43,7 +43,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -> Row:
+def checked(images: str, name: str, l2_strengths: list[float], tops: list[float]) -> Row:
     """For each stage, how many photos scikit-learn judges otherwise: the difference of the two
     counts of right answers, and the seconds that it takes for all."""
     import time
@@ -61,7 +61,7 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     from budwood.reporter import SILENT
 
     (candidate,) = candidates([name])
-    train = load_folder(photos).train
+    train = load_folder(images).train
     network = StagedNetwork(candidate, Extraction(), SILENT)
     gathered = network.gather(train.paths)
     assert gathered.misses == 0, "the features are not those of the comparison"
@@ -69,12 +69,12 @@ def checked(photos: str, name: str, penalties: list[float], tops: list[float]) -
     torch.set_num_threads(1)
     differ, started = [], time.perf_counter()
     stages = gathered.rows.take(range(len(train)))
-    for features, penalty, top1 in zip(stages, penalties, tops, strict=True):
+    for features, l2_strength, top1 in zip(stages, l2_strengths, tops, strict=True):
         z = StandardScaler().fit_transform(features.double().numpy())
         right = 0
         for fold in np.unique(folds):
             out = folds == fold
-            model = LogisticRegression(C=1 / (penalty * (~out).mean()), max_iter=5000, tol=1e-6)
+            model = LogisticRegression(C=1 / (l2_strength * (~out).mean()), max_iter=5000, tol=1e-6)
             model.fit(z[~out], truth[~out])
             right += int((model.predict(z[out]) == truth[out]).sum())
         differ.append(abs(right - round(top1 * len(truth))))
@@ -120,7 +120,7 @@ def main() -> None:
                 "tops": [stage["top1"] for stage in network["stages"]],
             }
             rows.append(
-                row_of(network, call(checked, home=home, photos=data, name=name, **about).result)
+                row_of(network, call(checked, home=home, images=data, name=name, **about).result)
             )
     pretrained = [row["best_low"] for row in rows if row["weights"] != "none"]
     random = [row["best_high"] for row in rows if row["weights"] == "none"]

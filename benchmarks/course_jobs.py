@@ -45,7 +45,7 @@ class Job:
     """One training job of the chapter."""
 
     example: str
-    photos: str
+    images: str
     parts: tuple[str, str]
     recipe: str
     epochs: int
@@ -181,7 +181,7 @@ def budwood_train(job: Job, data: Path) -> Ran:
 def measure(name: str, asked: argparse.Namespace) -> Row:
     """Both sides of one job, in turn."""
     job = JOBS[name]
-    data = asked.data / job.photos
+    data = asked.data / job.images
     is_full = asked.full and job.has_weights
     with TemporaryDirectory() as place:
         part = data if is_full else share_of(data, asked.share, Path(place))

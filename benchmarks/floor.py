@@ -8,7 +8,7 @@ trunk as OpenVINO graph, in the same arithmetic, on random pixels: the best of s
 streams and batch sizes, asynchronously, with fixed shapes. Budwood's figure is the extraction pass
 over other photos once 64 photos have built the engine (steady), and the whole process.
 
-Photos: cats and dogs as they are. ResNet50 and VGG16 have random weights and take a share of the
+Images: cats and dogs as they are. ResNet50 and VGG16 have random weights and take a share of the
 photos. FOLDER holds `catdog` (default: BUDWOOD_DATA).
 """
 
@@ -20,9 +20,9 @@ from statistics import median as middle
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from measuring import Ran, Row, alternate, asked_for, call, median, options, photos_in, report
+from measuring import Ran, Row, alternate, asked_for, call, images_in, median, options, report
 
-PHOTOS = {"efficientnet_lite0": 3000, "resnet50": 600, "vgg16": 200}
+IMAGES = {"efficientnet_lite0": 3000, "resnet50": 600, "vgg16": 200}
 WARMING = 64
 COLUMNS = (
     "network", "decode_ms", "network_ms", "floor_ms", "budwood_ms", "share_of_floor", "whole_ms",
@@ -51,10 +51,10 @@ def trunk_model(network: str) -> Any:
     return converted(plan._judged.trunk, np.zeros((1, height, width, 3), np.uint8))
 
 
-def gather(network: str, photos: list[str]) -> Row:
+def gather(network: str, images: list[str]) -> Row:
     """Budwood's pass over photos, after a first one that builds the engine."""
     model = classifier(network)
-    paths = [Path(photo) for photo in photos]
+    paths = [Path(image) for image in images]
     model.gather(paths[:WARMING])
     started = time.perf_counter()
     gathered = model.gather(paths[WARMING:])
@@ -66,7 +66,7 @@ def gather(network: str, photos: list[str]) -> Row:
     }
 
 
-def decoding(photos: list[str], cores: int) -> Row:
+def decoding(images: list[str], cores: int) -> Row:
     """Core seconds of a photo: alone on one core, or with all cores busy, whichever is less."""
     try:
         import simplejpeg
@@ -83,7 +83,7 @@ def decoding(photos: list[str], cores: int) -> Row:
             return decode_jpeg(torch.frombuffer(bytearray(data), dtype=torch.uint8)).shape
 
         library = "torchvision"
-    files = [Path(photo).read_bytes() for photo in photos]
+    files = [Path(image).read_bytes() for image in images]
     found = {}
     for threads in {1, cores}:
         with ThreadPoolExecutor(threads) as pool:
@@ -125,16 +125,16 @@ def throughput(network: str, precision: str, cores: int, lasting: float, batches
     return best
 
 
-def fresh_gather(network: str, photos: list[Path]) -> Ran:
+def fresh_gather(network: str, images: list[Path]) -> Ran:
     """Budwood's pass in a process of its own, with an empty store."""
     with TemporaryDirectory() as home:
-        return call(gather, home=Path(home), network=network, photos=[str(p) for p in photos])
+        return call(gather, home=Path(home), network=network, images=[str(p) for p in images])
 
 
 def main() -> None:
     """Floors and Budwood, in turn, network by network."""
     parser = options(__doc__)
-    parser.add_argument("--networks", help=f"Some of {','.join(PHOTOS)}.")
+    parser.add_argument("--networks", help=f"Some of {','.join(IMAGES)}.")
     asked = asked_for(parser)
     from measuring import machine
 
@@ -142,20 +142,20 @@ def main() -> None:
     cores = about["cores"]
     is_fast = {"avx512_bf16", "amx_bf16"} & set(about["extensions"])
     precision = "bf16" if is_fast else "fp32"
-    all_photos = photos_in(asked.data / "catdog")
-    usual = ["efficientnet_lite0"] if asked.short else list(PHOTOS)
+    all_images = images_in(asked.data / "catdog")
+    usual = ["efficientnet_lite0"] if asked.short else list(IMAGES)
     rows = []
     for network in asked.networks.split(",") if asked.networks else usual:
-        count = min(PHOTOS[network], 600 if asked.short else len(all_photos))
-        photos = all_photos[:: len(all_photos) // count][:count]
+        count = min(IMAGES[network], 600 if asked.short else len(all_images))
+        images = all_images[:: len(all_images) // count][:count]
         batches = [1, 8] if asked.short else [1, 2, 4, 8, 16]
         arguments = {"network": network, "precision": precision, "cores": cores}
         lasting = 2.0 if asked.short else 3.0
         ran = alternate(
             asked.repeats,
-            decode=partial(call, decoding, photos=[str(p) for p in photos], cores=cores),
+            decode=partial(call, decoding, images=[str(p) for p in images], cores=cores),
             network=partial(call, throughput, **arguments, lasting=lasting, batches=batches),
-            budwood=partial(fresh_gather, network, photos),
+            budwood=partial(fresh_gather, network, images),
         )
         decode = 1000 * middle(r.result["core_seconds"] for r in ran["decode"]) / cores
         alone = 1000 * middle(r.result["seconds"] for r in ran["network"])
@@ -163,7 +163,7 @@ def main() -> None:
         rows.append(
             {
                 "network": network,
-                "photos": len(photos) - WARMING,
+                "photos": len(images) - WARMING,
                 "precision": precision,
                 "decode_ms": median([decode]),
                 "decoder": ran["decode"][-1].result["library"],
@@ -173,7 +173,7 @@ def main() -> None:
                 "budwood_ms": median([ours]),
                 "budwood_engine": ran["budwood"][-1].result["engine"],
                 "share_of_floor": (decode + alone) / ours,
-                "whole_ms": median(1000 * r.seconds / len(photos) for r in ran["budwood"]),
+                "whole_ms": median(1000 * r.seconds / len(images) for r in ran["budwood"]),
                 "peak_mb": median(r.peak_mb for r in ran["budwood"]),
             }
         )

@@ -25,7 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from measuring import Ran, Row, asked_for, call, median, options, photos_in, report
+from measuring import Ran, Row, asked_for, call, images_in, median, options, report
 
 WIDTH, CLASSES = 1280, 10
 CHUNK = 4096
@@ -35,7 +35,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def extraction(photos: list[str]) -> Row:
+def extraction(images: list[str]) -> Row:
     """Seconds of Budwood's pass over photos, with the building of its engine."""
     import budwood
 
@@ -45,11 +45,11 @@ def extraction(photos: list[str]) -> Row:
     model = budwood.Classifier(network)
     started = time.perf_counter()
     with own_memory() as seen:
-        model.gather([Path(photo) for photo in photos])
+        model.gather([Path(image) for image in images])
     return {"seconds": time.perf_counter() - started, "own_mb": max(seen)}
 
 
-def store_rows(photos: int, width: int, classes: int) -> None:
+def store_rows(images: int, width: int, classes: int) -> None:
     """Put rows around one centre a class into the feature store."""
     import numpy as np
     import torch
@@ -58,21 +58,21 @@ def store_rows(photos: int, width: int, classes: int) -> None:
 
     random = torch.Generator().manual_seed(0)
     centres = torch.randn(classes, width, generator=random)
-    labels, names = named(photos, classes)
+    labels, names = named(images, classes)
     step = max(1, CHUNK * WIDTH // width)
     store = RowStore("synthetic", {})
-    for start in range(0, photos, step):
+    for start in range(0, images, step):
         part = labels[start : start + step]
         rows = 0.2 * centres[part] + torch.randn(len(part), width, generator=random)
         store.write(names[start : start + step], rows.numpy().astype(np.float16))
 
 
-def named(photos: int, classes: int) -> tuple[Any, list[bytes]]:
+def named(images: int, classes: int) -> tuple[Any, list[bytes]]:
     """A class and a name for each photo."""
     import torch
 
-    labels = torch.randint(classes, (photos,), generator=torch.Generator().manual_seed(1))
-    return labels, [i.to_bytes(16, "big") for i in range(photos)]
+    labels = torch.randint(classes, (images,), generator=torch.Generator().manual_seed(1))
+    return labels, [i.to_bytes(16, "big") for i in range(images)]
 
 
 def probe_on(rows: Any, labels: Any, classes: int) -> None:
@@ -95,12 +95,12 @@ def loop_on(rows: Any, labels: Any, classes: int, width: int) -> None:
     train_graft(Graft(width, classes), rows, labels, Training(epochs=1))
 
 
-def learning(what: str, photos: int, width: int, classes: int) -> Row:
+def learning(what: str, images: int, width: int, classes: int) -> Row:
     """Seconds of the probe, or of one epoch, on synthetic rows."""
     from budwood.features.rows import StoredRows
     from budwood.features.store import RowStore
 
-    labels, names = named(photos, classes)
+    labels, names = named(images, classes)
     rows = StoredRows([RowStore("synthetic", {})], names, 2 * width)
     with own_memory() as seen:
         started = time.perf_counter()
@@ -154,23 +154,23 @@ def points(asked: Any) -> list[Row]:
     return found
 
 
-def copies(photos: list[Path], count: int, place: Path) -> list[str]:
+def copies(images: list[Path], count: int, place: Path) -> list[str]:
     """So many photos that all differ: where there are too few, with some bytes after the end."""
-    if count <= len(photos):
-        return [str(path) for path in photos[:count]]
+    if count <= len(images):
+        return [str(path) for path in images[:count]]
     place.mkdir()
     for i in range(count):
-        data = photos[i % len(photos)].read_bytes()
+        data = images[i % len(images)].read_bytes()
         (place / f"{i}.jpg").write_bytes(data + i.to_bytes(4, "big"))
     return [str(path) for path in sorted(place.iterdir())]
 
 
-def point(curve: str, what: str, photos: int, width: int, classes: int) -> Row:
+def point(curve: str, what: str, images: int, width: int, classes: int) -> Row:
     """One point, to be measured."""
-    return {"curve": curve, "what": what, "photos": photos, "width": width, "classes": classes}
+    return {"curve": curve, "what": what, "photos": images, "width": width, "classes": classes}
 
 
-def measured(row: Row, photos: list[Path], repeats: int, limit: float) -> Row:
+def measured(row: Row, images: list[Path], repeats: int, limit: float) -> Row:
     """A point with its seconds and its peak of memory, or the reason why it has none."""
 
     def once() -> Ran:
@@ -180,8 +180,8 @@ def measured(row: Row, photos: list[Path], repeats: int, limit: float) -> Row:
                 given = {name: row[name] for name in ("photos", "width", "classes")}
                 call(store_rows, home=home, **given)  # apart, so that its memory does not count
                 return call(learning, home=home, limit=limit, what=row["what"], **given)
-            some = copies(photos, row["photos"], home / "photos")
-            return call(extraction, home=home / "home", limit=limit, photos=some)
+            some = copies(images, row["photos"], home / "photos")
+            return call(extraction, home=home / "home", limit=limit, images=some)
 
     try:
         first = once()
@@ -222,8 +222,8 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--limit", type=float, default=900.0, help="Seconds a point may take.")
     asked = asked_for(parser)
-    photos = photos_in(asked.data / "flowers")
-    step = partial(measured, photos=photos, repeats=asked.repeats, limit=asked.limit)
+    images = images_in(asked.data / "flowers")
+    step = partial(measured, images=images, repeats=asked.repeats, limit=asked.limit)
     rows = [step(row) for row in points(asked)]
     report(asked, COLUMNS, rows, exponents=exponents(rows), limit_seconds=asked.limit)
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from course_jobs import CATDOG, FLOWERS
 from measuring import Row, asked_for, call, options, report
-from splits import photos_of
+from splits import images_of
 
 SETS = {"flowers": FLOWERS, "catdog": CATDOG}
 COLUMNS = (
@@ -44,24 +44,24 @@ def measured(data: str, name: str, seeds: int) -> list[Row]:
     from budwood.evaluation.learning_curve import learning_curve
     from budwood.learning.probe import FittedProbe, Probe, fit_probe
 
-    photos = photos_of(Path(data) / name, SETS[name][1])
-    labels, k = torch.from_numpy(photos.labels), photos.classes
+    images = images_of(Path(data) / name, SETS[name][1])
+    labels, k = torch.from_numpy(images.labels), images.classes
     rows: list[Row] = []
     for seed in range(seeds):
-        train, test = photos.split_anew(seed)
-        half = train[make_folds(photos.labels[train], 2, seed=seed) == 0]
+        train, test = images.split_anew(seed)
+        half = train[make_folds(images.labels[train], 2, seed=seed) == 0]
 
         def fitted(of: np.ndarray, seed: int = seed) -> FittedProbe:
-            return fit_probe(photos.features[of], labels[of], k, Probe(seed=seed))
+            return fit_probe(images.features[of], labels[of], k, Probe(seed=seed))
 
         def accuracy(head: FittedProbe, test: np.ndarray = test) -> float:
-            named = (photos.features[test] @ head.weight.T + head.bias).argmax(1)
+            named = (images.features[test] @ head.weight.T + head.bias).argmax(1)
             return float((named == labels[test]).float().mean())
 
         smaller = fitted(half)
         started = time.perf_counter()
         curve = learning_curve(
-            photos.features[half], labels[half], k, penalty=smaller.penalty, seed=seed
+            images.features[half], labels[half], k, l2_strength=smaller.l2_strength, seed=seed
         )
         forecast = curve.forecast(round((len(train) - len(half)) / k), judged_on=len(test))
         seconds = time.perf_counter() - started
@@ -71,7 +71,7 @@ def measured(data: str, name: str, seeds: int) -> list[Row]:
             {
                 "data": name,
                 "seed": seed,
-                "photos": [len(half), forecast.photos, len(train)],
+                "photos": [len(half), forecast.images, len(train)],
                 "half": before,
                 "naive": forecast.naive.top1,
                 "forecast": forecast.top1,
@@ -84,7 +84,7 @@ def measured(data: str, name: str, seeds: int) -> list[Row]:
                 "error": forecast.top1 - after,
                 "error_of_naive": forecast.naive.top1 - after,
                 "error_of_half": before - after,
-                "curve": [[p.photos, p.top1] for p in curve.points],
+                "curve": [[p.images, p.top1] for p in curve.points],
                 "seconds": seconds,
             }
         )

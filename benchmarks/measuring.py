@@ -26,7 +26,7 @@ PACKAGES = ("budwood", "torch", "torchvision", "timm", "openvino", "scikit-learn
 QUIET = 0.5
 """A machine with more load than this before a benchmark begins is not fit to measure on."""
 
-PHOTOS = (".jpg", ".jpeg", ".png")
+IMAGES = (".jpg", ".jpeg", ".png")
 """How names of photos end."""
 LONG = 120.0
 """Seconds; what takes longer is not repeated."""
@@ -155,19 +155,19 @@ def share_of(folder: Path, share: float, place: Path) -> Path:
     """A folder with links to a share of the photos of each class in each part, evenly spread."""
     target = place / folder.name
     for name in sorted(path for part in folder.iterdir() for path in part.iterdir()):
-        photos = sorted(name.iterdir())
-        count = max(2, round(share * len(photos)))
+        images = sorted(name.iterdir())
+        count = max(2, round(share * len(images)))
         into = target / name.relative_to(folder)
         into.mkdir(parents=True)
         for i in range(count):
-            photo = photos[i * len(photos) // count]
-            (into / photo.name).symlink_to(photo.resolve())
+            image = images[i * len(images) // count]
+            (into / image.name).symlink_to(image.resolve())
     return target
 
 
-def photos_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
     """Every photo below a folder."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTOS)
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
 
 
 def machine() -> Row:

@@ -111,12 +111,12 @@ def keras(data: str, train: str, test: str, network: str, epochs: int) -> Row:
     base = make(weights=None, include_top=False, pooling="avg", input_shape=(224, 224, 3))
     base.trainable = False
 
-    def photos(part: str) -> Any:
+    def images(part: str) -> Any:
         load = k.utils.image_dataset_from_directory
         options = {"image_size": (224, 224), "batch_size": 32, "verbose": False}
         return load(f"{data}/{part}", shuffle=part == train, **options)
 
-    sets = [photos(train), photos(test)]
+    sets = [images(train), images(test)]
     classes = len(sets[0].class_names)
     model = k.Sequential([base, k.layers.Dense(classes, activation="softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -213,8 +213,8 @@ def measure(
     name: str, asked: argparse.Namespace, pythons: dict[str, Path], reasons: dict[str, str]
 ) -> list[Row]:
     """All who do one job, in turn."""
-    photos, (train, test), network = JOBS[name]
-    data = asked.data / photos
+    images, (train, test), network = JOBS[name]
+    data = asked.data / images
     runs_whole = {"budwood"} | ({"expert"} if network == "lite0" else set())
     with TemporaryDirectory() as place:
         few = share_of(data, asked.share, Path(place))

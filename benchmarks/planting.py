@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-from measuring import photos_in
+from measuring import images_in
 from PIL import ExifTags, Image, ImageOps
 
 KINDS = ("recompressed", "resized", "mirrored", "cropped")
@@ -29,16 +29,18 @@ class Planted:
     bursts: list[list[Path]] = field(default_factory=list)
 
 
-def changed(photo: Path, kind: str, chance: random.Random) -> bytes:
+def changed(image: Path, kind: str, chance: random.Random) -> bytes:
     """The file of a photo after it was changed in one way."""
-    with Image.open(photo) as opened:
+    with Image.open(image) as opened:
         picture = opened.convert("RGB")
     quality = 90
     if kind == "recompressed":
         quality = chance.randint(35, 75)
     elif kind == "resized":
         share = chance.uniform(0.4, 0.75)
-        picture = picture.resize([round(side * share) for side in picture.size], Image.Resampling.BICUBIC)
+        picture = picture.resize(
+            [round(side * share) for side in picture.size], Image.Resampling.BICUBIC
+        )
     elif kind == "mirrored":
         picture = ImageOps.mirror(picture)
     elif kind == "cropped":
@@ -62,64 +64,64 @@ def plant(data: Path, folder: Path, seed: int, *, copies: int = 40, flips: float
         flips: Share of all photos that are put into another class.
     """
     chance = random.Random(seed)
-    for photo in photos_in(data):
-        _link(photo, folder / photo.relative_to(data))
+    for image in images_in(data):
+        _link(image, folder / image.relative_to(data))
     planted = Planted(folder)
-    photos = photos_in(folder)
-    classes = sorted({photo.parent.name for photo in photos})
-    train = [photo for photo in photos if photo.relative_to(folder).parts[0] == "train"]
+    images = images_in(folder)
+    classes = sorted({image.parent.name for image in images})
+    train = [image for image in images if image.relative_to(folder).parts[0] == "train"]
     sources = chance.sample(train, copies + EXACT)
-    for i, photo in enumerate(sources):
+    for i, image in enumerate(sources):
         kind = KINDS[i % len(KINDS)] if i < copies else "exact"
-        target = folder / "val" / photo.parent.name / f"copy{i}-{photo.stem}.jpg"
-        target.write_bytes(photo.read_bytes() if kind == "exact" else changed(photo, kind, chance))
-        planted.copies[target] = kind, photo
-    others = [photo for photo in photos if photo not in sources]
-    for photo in chance.sample(others, round(flips * len(photos))):
-        wrong = chance.choice([name for name in classes if name != photo.parent.name])
-        target = photo.parent.parent / wrong / f"flipped-{photo.name}"
-        os.rename(photo, target)
-        planted.flipped[target] = photo.parent.name
+        target = folder / "val" / image.parent.name / f"copy{i}-{image.stem}.jpg"
+        target.write_bytes(image.read_bytes() if kind == "exact" else changed(image, kind, chance))
+        planted.copies[target] = kind, image
+    others = [image for image in images if image not in sources]
+    for image in chance.sample(others, round(flips * len(images))):
+        wrong = chance.choice([name for name in classes if name != image.parent.name])
+        target = image.parent.parent / wrong / f"flipped-{image.name}"
+        os.rename(image, target)
+        planted.flipped[target] = image.parent.name
     return planted
 
 
 def plant_bursts(
-    data: Path, folder: Path, seed: int, *, photos: int = 60, bursts: int = 8
+    data: Path, folder: Path, seed: int, *, images: int = 60, bursts: int = 8
 ) -> Planted:
     """Class folders without parts, with photos taken within seconds of each other and copies."""
     chance = random.Random(seed)
     planted = Planted(folder)
     for name in sorted(path.name for path in (data / "train").iterdir()):
-        for photo in chance.sample(photos_in(data / "train" / name), photos):
-            _link(photo, folder / name / photo.name)
-    chosen = chance.sample(photos_in(folder), bursts * BURST + 3 * bursts)
+        for image in chance.sample(images_in(data / "train" / name), images):
+            _link(image, folder / name / image.name)
+    chosen = chance.sample(images_in(folder), bursts * BURST + 3 * bursts)
     for number in range(bursts):
         burst = chosen[number * BURST : (number + 1) * BURST]
-        for i, photo in enumerate(burst):
-            _take_at(photo, f"2024:05:{number + 1:02} 12:00:{2 * i:02}")
+        for i, image in enumerate(burst):
+            _take_at(image, f"2024:05:{number + 1:02} 12:00:{2 * i:02}")
         planted.bursts.append(burst)
-    for i, photo in enumerate(chosen[bursts * BURST :]):
+    for i, image in enumerate(chosen[bursts * BURST :]):
         kind = KINDS[i % 3]
-        target = photo.with_name(f"copy{i}-{photo.stem}.jpg")
-        target.write_bytes(changed(photo, kind, chance))
-        planted.copies[target] = kind, photo
+        target = image.with_name(f"copy{i}-{image.stem}.jpg")
+        target.write_bytes(changed(image, kind, chance))
+        planted.copies[target] = kind, image
     return planted
 
 
-def _take_at(photo: Path, when: str) -> None:
+def _take_at(image: Path, when: str) -> None:
     """Say in its EXIF data when a photo was taken, and by which camera."""
-    with Image.open(photo) as opened:
+    with Image.open(image) as opened:
         picture = opened.convert("RGB")
     exif = Image.Exif()
     exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "Maker", "Camera"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = when
-    photo.unlink()  # it may be a link to somebody's photo
-    picture.save(photo, "JPEG", quality=95, exif=exif)
+    image.unlink()  # it may be a link to somebody's photo
+    picture.save(image, "JPEG", quality=95, exif=exif)
 
 
-def _link(photo: Path, target: Path) -> None:
+def _link(image: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(photo, target)
+        os.link(image, target)
     except OSError:  # another disk
-        shutil.copy(photo, target)
+        shutil.copy(image, target)

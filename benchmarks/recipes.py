@@ -36,8 +36,8 @@ def subset(folder: Path, per_class: int, place: Path) -> Path:
         for name in part.iterdir():
             target = place / folder.name / part.name / name.name
             target.mkdir(parents=True)
-            for photo in sorted(name.iterdir())[:per_class]:
-                shutil.copy(photo, target / photo.name)
+            for image in sorted(name.iterdir())[:per_class]:
+                shutil.copy(image, target / image.name)
     return place / folder.name
 
 
@@ -78,9 +78,9 @@ def main() -> None:
     if asked.data is None:
         sys.exit("Name the photos with --data or BUDWOOD_DATA.")
     rows = []
-    for name, (photos, epochs, per_class) in RECIPES.items():
+    for name, (images, epochs, per_class) in RECIPES.items():
         with tempfile.TemporaryDirectory() as place:
-            data = Path(asked.data, photos).resolve()
+            data = Path(asked.data, images).resolve()
             few = 8 if asked.short else per_class
             chosen = data if few is None else subset(data, few, Path(place))
             rows.append(run(name, chosen, epochs, Path(place, "home")))

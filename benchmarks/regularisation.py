@@ -29,7 +29,7 @@ import numpy as np
 from course_jobs import CATDOG, FLOWERS
 from measuring import Row, asked_for, call, options, report
 from numpy.typing import NDArray
-from splits import over_splits, photos_of
+from splits import images_of, over_splits
 
 COLUMNS = (
     "photos", "rule", "penalty", "top1", "log_loss", "own_log_loss", "temperature", "needed",
@@ -41,10 +41,10 @@ def measured(data: str, seeds: int, surfaces: bool) -> list[Row]:
     """A row for each set of photos and rule."""
     rows: list[Row] = []
     for name, parts in (("flowers", FLOWERS), ("catdog", CATDOG)):
-        photos = photos_of(Path(data) / name, parts[1])
-        splits = [photos.split_anew(seed) for seed in range(seeds)]
+        images = images_of(Path(data) / name, parts[1])
+        splits = [images.split_anew(seed) for seed in range(seeds)]
         found = [
-            judged(photos.features, photos.labels, train, test, seed)
+            judged(images.features, images.labels, train, test, seed)
             for seed, (train, test) in enumerate(splits)
         ]
         rows += table(name, found, len(splits[0][0]), len(splits[0][1]))
@@ -63,7 +63,7 @@ def patches(seed: int) -> tuple[Any, NDArray[np.int64], NDArray[np.int64], NDArr
     from budwood.course.surfaces import draw_surfaces
 
     with TemporaryDirectory() as folder:
-        drawn = photos_of(draw_surfaces(Path(folder), seed), "test")
+        drawn = images_of(draw_surfaces(Path(folder), seed), "test")
     tests = sum(drawn.tests.values())
     first = np.arange(len(drawn.labels))
     return drawn.features, drawn.labels, first[tests:], first[:tests]
@@ -83,12 +83,16 @@ def judged(
     from budwood.evaluation.calibration import fit_temperature
     from budwood.intervals import standard_error
     from budwood.learning.probe import Probe, fit_probe, labelled_rows
-    from budwood.learning.regularisation import held_out_folds, one_standard_error, tried_penalties
+    from budwood.learning.regularisation import (
+        held_out_folds,
+        one_standard_error,
+        tried_l2_strengths,
+    )
 
     k, own = int(labels.max()) + 1, torch.from_numpy(labels[train])
     rows = labelled_rows(features[train], own, k)
     held_out = held_out_folds(make_folds(labels[train], seed=seed))
-    found = list(tried_penalties(rows, held_out))
+    found = list(tried_l2_strengths(rows, held_out))
     least = min(found, key=lambda tried: float(tried.losses.mean()))
     rises = [(tried, tried.losses - least.losses) for tried in found]
     chosen = {
@@ -98,11 +102,11 @@ def judged(
     }
     results = {}
     for rule, tried in chosen.items():
-        head = fit_probe(features[train], own, k, Probe(penalty=tried.penalty))
+        head = fit_probe(features[train], own, k, Probe(l2_strength=tried.l2_strength))
         logits = (features[test] @ head.weight.T + head.bias).numpy()
         temperature = fit_temperature(tried.answers.numpy(), labels[train])
         results[rule] = {
-            "penalty": tried.penalty / rows.blocks.width,
+            "penalty": tried.l2_strength / rows.blocks.width,
             "top1": float((logits.argmax(1) == labels[test]).mean()),
             "log_loss": log_loss(logits / temperature, labels[test]),
             "own_log_loss": log_loss(logits, labels[test]),

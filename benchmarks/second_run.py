@@ -20,9 +20,9 @@ from measuring import (
     Ran,
     alternate,
     asked_for,
+    images_in,
     median,
     options,
-    photos_in,
     report,
     run,
     share_of,
@@ -56,8 +56,8 @@ def with_ten_more(data: Path, place: Path, home: Path, turns: list[int]) -> Ran:
     shutil.rmtree(wider, ignore_errors=True)
     shutil.copytree(data, wider)
     words: list[object] = []
-    for i, photo in enumerate(photos_in(wider / "train")[::7][:10]):
-        words += [60 + len(turns), photo, photo.with_name(f"more{i}.jpg")]
+    for i, image in enumerate(images_in(wider / "train")[::7][:10]):
+        words += [60 + len(turns), image, image.with_name(f"more{i}.jpg")]
     run([sys.executable, "-c", COMPRESS, *words])
     return train(wider, home)
 

@@ -9,14 +9,14 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-from measuring import photos_in
+from measuring import images_in
 from numpy.typing import NDArray
 
 MODEL, HEAD = "efficientnet_lite0", "classifier"
 
 
 @dataclass(frozen=True)
-class Photos:
+class Images:
     """Features `n d` of photos, and their classes."""
 
     features: Any
@@ -44,12 +44,12 @@ class Photos:
         return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def photos_of(folder: Path, tests: str) -> Photos:
+def images_of(folder: Path, tests: str) -> Images:
     """All photos of a folder with parts, pooled; `tests` is the part that is published to test."""
     import budwood
     from budwood.data.duplicates import together
 
-    paths = photos_in(folder)
+    paths = images_in(folder)
     names = sorted({path.parent.name for path in paths})
     labels = np.array([names.index(path.parent.name) for path in paths])
     network = budwood.build(MODEL, classes=names)
@@ -61,7 +61,7 @@ def photos_of(folder: Path, tests: str) -> Photos:
     rows = model.plan.features(gathered)
     counts = {k: len(list((folder / tests / name).iterdir())) for k, name in enumerate(names)}
     groups = np.array(together(paths).groups)
-    return Photos(rows.take(range(len(rows)))[0], labels, groups, counts)
+    return Images(rows.take(range(len(rows)))[0], labels, groups, counts)
 
 
 def over_splits(values: Sequence[float], train: int, test: int) -> tuple[float, float, float]:

@@ -19,9 +19,9 @@ from measuring import (
     Row,
     alternate,
     asked_for,
+    images_in,
     median,
     options,
-    photos_in,
     report,
     run,
     share_of,
@@ -37,7 +37,7 @@ def main() -> None:
         home, trained = Path(place, "home"), Path(place, "run")
         few = share_of(asked.data / "flowers", 0.03, Path(place))
         run([BUDWOOD, "train", few, "--out", trained], home)
-        photo = photos_in(few)[0]
+        image = images_in(few)[0]
         commands: dict[str, list[object]] = {
             BASELINE: [sys.executable, "-c", BASELINE],
             "budwood --help": [BUDWOOD, "--help"],
@@ -46,7 +46,7 @@ def main() -> None:
             "budwood inspect resnet50 --classes 5": [
                 BUDWOOD, "inspect", "resnet50", "--classes", "5",
             ],
-            "budwood predict runs/flowers a.jpg": [BUDWOOD, "predict", trained, photo],
+            "budwood predict runs/flowers a.jpg": [BUDWOOD, "predict", trained, image],
         }  # fmt: skip
         missing: list[Row] = []
         for name, command in list(commands.items()):

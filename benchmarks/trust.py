@@ -35,7 +35,7 @@ import numpy as np
 from course_jobs import CATDOG, FLOWERS
 from measuring import Row, asked_for, call, options, report
 from numpy.typing import NDArray
-from splits import Photos, over_splits, photos_of
+from splits import Images, images_of, over_splits
 
 COLUMNS = (
     "what", "photos", "how", "error", "low", "high", "band_low", "band_high", "gap", "inside",
@@ -47,12 +47,12 @@ TARGETS = (0.02, 0.05)
 def measured(data: str, seeds: int) -> list[Row]:
     """All rows of the table."""
     sets = {
-        "flowers": photos_of(Path(data) / "flowers", FLOWERS[1]),
-        "catdog": photos_of(Path(data) / "catdog", CATDOG[1]),
+        "flowers": images_of(Path(data) / "flowers", FLOWERS[1]),
+        "catdog": images_of(Path(data) / "catdog", CATDOG[1]),
     }
     rows: list[Row] = []
-    for name, photos in sets.items():
-        tried = [Split(photos, seed) for seed in range(seeds)]
+    for name, images in sets.items():
+        tried = [Split(images, seed) for seed in range(seeds)]
         rows += calibration_rows(name, tried)
         for target in TARGETS:
             rows += abstain_rows(name, tried, target)
@@ -64,37 +64,37 @@ def measured(data: str, seeds: int) -> list[Row]:
 class Split:
     """A head that was fitted to one split, and what it says of the test photos."""
 
-    def __init__(self, photos: Photos, seed: int) -> None:
+    def __init__(self, images: Images, seed: int) -> None:
         import torch
 
-        from budwood.evaluation.trust import learned_trust
+        from budwood.evaluation.held_out_statistics import learned_statistics
         from budwood.learning.fitting import HeldOutLogits
         from budwood.learning.probe import Probe, fit_probe
 
-        train, test = photos.split_anew(seed)
-        self.train, self.test = photos.features[train].numpy(), photos.features[test].numpy()
-        self.labels, learned = photos.labels[test], photos.labels[train]
-        self.groups = photos.groups[test]
+        train, test = images.split_anew(seed)
+        self.train, self.test = images.features[train].numpy(), images.features[test].numpy()
+        self.labels, learned = images.labels[test], images.labels[train]
+        self.groups = images.groups[test]
         self.head = fit_probe(
-            photos.features[train],
+            images.features[train],
             torch.from_numpy(learned),
-            photos.classes,
+            images.classes,
             Probe(seed=seed),
-            groups=photos.groups[train],
+            groups=images.groups[train],
         )
         held_out = self.head.held_out
         assert held_out is not None
         own = held_out.positions
-        groups = photos.groups[train]
-        self.trust = learned_trust(
+        groups = images.groups[train]
+        self.statistics = learned_statistics(
             HeldOutLogits(learned[own], held_out.logits, groups[own], own),
             learned,
             groups,
             lambda some: self.train[some],
         )
         self.logits = self.answers(self.test)
-        assert self.trust.ood_detector is not None
-        self.ood = self.trust.ood_detector.is_ood(self.test)
+        assert self.statistics.ood_detector is not None
+        self.ood = self.statistics.ood_detector.is_ood(self.test)
 
     def answers(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits."""
@@ -114,7 +114,7 @@ def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
     for how in ("calibrated", "head's own"):
         found = [
             reliability(
-                softmax(one.logits, one.trust.temperature if how == "calibrated" else 1.0),
+                softmax(one.logits, one.statistics.temperature if how == "calibrated" else 1.0),
                 one.labels,
                 one.groups,
             )
@@ -134,7 +134,7 @@ def calibration_rows(name: str, tried: list[Split]) -> list[Row]:
                 "inside": inside,
                 "splits": len(found),
                 "top1": mean(top1),
-                "temperature": mean(one.trust.temperature for one in tried),
+                "temperature": mean(one.statistics.temperature for one in tried),
                 "of_each_seed": [each.error for each in found],
                 "is_met": inside >= 0.9 * len(found),
             }
@@ -153,8 +153,8 @@ def abstain_rows(name: str, tried: list[Split], target: float) -> list[Row]:
         for one in tried:
             if how.startswith("target"):
                 rule, shares, ood = (
-                    one.trust.rule(target),
-                    one.trust.probabilities(one.logits),
+                    one.statistics.rule(target),
+                    one.statistics.probabilities(one.logits),
                     one.ood,
                 )
             else:
@@ -177,7 +177,7 @@ def abstain_rows(name: str, tried: list[Split], target: float) -> list[Row]:
                 "error": middle,
                 "low": low,
                 "high": high,
-                "coverage": mean(each.answered / each.photos for each in kept),
+                "coverage": mean(each.answered / each.images for each in kept),
                 "above": above,
                 "splits": len(errors),
                 "answered": answered,
@@ -194,7 +194,7 @@ def ood_rows(tried: list[Split], others: NDArray[np.float32]) -> list[Row]:
     found: dict[str, list[float]] = {}
     coverages = []
     for one in tried:
-        known = one.trust.ood_detector
+        known = one.statistics.ood_detector
         assert known is not None
         coverage = 1 - float(one.ood.mean())
         coverages.append(coverage)
@@ -225,7 +225,7 @@ def usual_scores(one: Split, others: NDArray[np.float32]) -> dict[str, tuple[Any
     answers = (one.logits, one.answers(others))
     near = NearestNeighbors(n_neighbors=10).fit(directions(one.train))
     return {
-        "confidence": tuple(-one.trust.probabilities(a).max(1) for a in answers),
+        "confidence": tuple(-one.statistics.probabilities(a).max(1) for a in answers),
         "energy": tuple(-logsumexp(a, axis=1) for a in answers),
         "10 neighbours": tuple(
             near.kneighbors(directions(rows))[0][:, -1] for rows in (one.test, others)

@@ -37,12 +37,12 @@ def zip_of(path: Path, *names: str | zipfile.ZipInfo) -> Path:
     return path
 
 
-def photos_of(counts: dict[str, int], top: str) -> list[str]:
+def images_of(counts: dict[str, int], top: str) -> list[str]:
     """The names of so many photos in each folder, below a common one."""
     return [f"{top}/{name}/{i}.jpg" for name, number in counts.items() for i in range(number)]
 
 
-def dataset_of(archive: Path, photos: dict[str, int], address: str = "https://a.b") -> Dataset:
+def dataset_of(archive: Path, images: dict[str, int], address: str = "https://a.b") -> Dataset:
     """A data set that is published as that archive."""
     content = archive.read_bytes()
     return Dataset(
@@ -51,5 +51,5 @@ def dataset_of(archive: Path, photos: dict[str, int], address: str = "https://a.
         url=f"{address}/{archive.name}",
         bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
-        photos=photos,
+        images=images,
     )

@@ -182,11 +182,11 @@ def test_golden_images_are_drawn_unless_photos_are_given(tmp_path):
     model = bw.Classifier(bw.unfreeze(bw.freeze(built(), "*"), "fc"))
     drawn = read_capsule(model.save(tmp_path / "drawn"))
     assert [golden.image for golden in drawn.golden] == draw_golden_images()
-    photo = tmp_path / "mine.png"
-    photo.write_bytes(draw_golden_images(1, seed=8)[0])
-    own = read_capsule(model.save(tmp_path / "own", golden=[photo]))
+    image = tmp_path / "mine.png"
+    image.write_bytes(draw_golden_images(1, seed=8)[0])
+    own = read_capsule(model.save(tmp_path / "own", golden=[image]))
     assert [decode(golden.image).tobytes() for golden in own.golden] == [
-        decode(photo.read_bytes()).tobytes()
+        decode(image.read_bytes()).tobytes()
     ]
 
 
@@ -196,16 +196,16 @@ def test_of_golden_photos_only_the_pixels_are_kept(tmp_path, ending):
     exif[0x010E] = "SECRET caption"
     exif[0x0112] = 6  # stored lying on its side
     exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 30.0, 0.0), 29: "SECRET date"})
-    photo = tmp_path / f"mine.{ending}"
+    image = tmp_path / f"mine.{ending}"
     with Image.open(io.BytesIO(draw_golden_images(1)[0])) as opened:
-        opened.save(photo, exif=exif)
-    with photo.open("ab") as file:
+        opened.save(image, exif=exif)
+    with image.open("ab") as file:
         file.write(b"SECRET trailer")
-    assert b"SECRET" in photo.read_bytes()
-    kept = only_pixels(photo.read_bytes())
+    assert b"SECRET" in image.read_bytes()
+    kept = only_pixels(image.read_bytes())
     assert b"SECRET" not in kept
     assert b"eXIf" not in kept
-    assert np.array_equal(decode(kept), decode(photo.read_bytes()))
+    assert np.array_equal(decode(kept), decode(image.read_bytes()))
     assert decode(kept).shape == (320, 280, 3)
 
 

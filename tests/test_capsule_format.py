@@ -11,7 +11,7 @@ import torch
 
 import budwood as bw
 from budwood.capsule.pack import read_capsule
-from budwood.evaluation.trust import Trust
+from budwood.evaluation.held_out_statistics import HeldOutStatistics
 
 CAPSULES = sorted((Path(__file__).parent / "data").glob("capsule-*.safetensors"))
 
@@ -41,11 +41,11 @@ def test_it_verifies(path):
 
 @every_version
 def test_what_held_out_images_said_is_there(path):
-    trust = read_capsule(path).trust
-    assert isinstance(trust, Trust)
-    assert trust.temperature == pytest.approx(2.58775, abs=1e-4)
-    assert len(trust.confidence) == len(trust.wrong) == len(trust.ood) == 24
-    assert trust.ood_detector is not None
+    statistics = read_capsule(path).statistics
+    assert isinstance(statistics, HeldOutStatistics)
+    assert statistics.temperature == pytest.approx(2.58775, abs=1e-4)
+    assert len(statistics.confidence) == len(statistics.wrong) == len(statistics.ood) == 24
+    assert statistics.ood_detector is not None
 
 
 IMPORTED = "import sys; {code}; print([m for m in ('torch', 'openvino') if m in sys.modules])"

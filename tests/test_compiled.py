@@ -17,7 +17,7 @@ from budwood.capsule import fast
 from budwood.capsule.fast import compiled_classifier
 from budwood.data.splits import Split
 from budwood.features.openvino import OpenVINOEngine
-from budwood.features.trunks import TRUST, kept_trunks
+from budwood.features.trunks import VERIFIED, kept_trunks
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter
 from budwood.tasks.predict import predict
@@ -26,7 +26,7 @@ CLASSES = ("dark", "light")
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def images(tmp_path_factory):
     """Drawn photos of two brightnesses."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def small(head="linear"):
 
 
 @pytest.fixture(scope="module")
-def trained(photos, tmp_path_factory):
+def trained(images, tmp_path_factory):
     """Trains a classifier and saves it, once; the trunk is compiled and trusted then."""
 
     @cache
@@ -57,7 +57,7 @@ def trained(photos, tmp_path_factory):
         training = bw.Training(epochs=epochs) if epochs else None
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("BUDWOOD_HOME", str(home))
-            bw.Classifier(small(head), training=training).fit(photos).save(home / "m.safetensors")
+            bw.Classifier(small(head), training=training).fit(images).save(home / "m.safetensors")
         return home
 
     return train
@@ -75,26 +75,26 @@ def saved(trained, budwood_home):
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp:8"])
-def test_the_answers_are_those_of_the_whole_classifier(head, saved, photos):
+def test_the_answers_are_those_of_the_whole_classifier(head, saved, images):
     path = saved(head, epochs=3)
     compiled = compiled_classifier(path, 1)
     assert compiled is not None
     assert compiled.class_names == CLASSES
-    found = compiled.answers(photos.paths)
+    found = compiled.answers(images.paths)
     answers, broken = found.logits, found.unreadable
-    expected = bw.load(path).answers(photos.paths).logits
+    expected = bw.load(path).answers(images.paths).logits
     spread = expected.std()
     assert broken == {}
     np.testing.assert_allclose(answers, expected, atol=0.05 * spread)
 
 
-def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
+def test_a_photo_that_cannot_be_read_is_named(saved, images, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no photo")
     odd, notes = tmp_path / "odd.jpg", []
-    Image.open(photos.paths[2]).save(odd)
+    Image.open(images.paths[2]).save(odd)
     odd.write_bytes(odd.read_bytes()[:-2])  # without its end marker
-    paths = [photos.paths[0], bad, odd]
+    paths = [images.paths[0], bad, odd]
     answers = compiled_classifier(saved(), 3, Reporter(note=notes.append)).answers(paths)
     assert len(answers.logits) == 2
     assert list(answers.unreadable) == [bad]
@@ -106,7 +106,7 @@ def test_a_photo_that_cannot_be_read_is_named(saved, photos, tmp_path):
 def test_an_engine_that_nobody_has_trusted_is_not_used(saved):
     path = saved()
     ((place, _),) = kept_trunks()
-    (place / TRUST).unlink()
+    (place / VERIFIED).unlink()
     assert compiled_classifier(path, 1) is None
 
 
@@ -141,7 +141,7 @@ def test_a_capsule_that_was_changed_is_left_to_who_says_so(name, saved):
         bw.load(path)
 
 
-def test_of_a_capsule_only_what_answers_is_read(saved, photos, monkeypatch):
+def test_of_a_capsule_only_what_answers_is_read(saved, images, monkeypatch):
     """The trunk is known by its keys: of its weights in the capsule nothing is used."""
     path, read = saved(), []
 
@@ -164,11 +164,11 @@ def test_of_a_capsule_only_what_answers_is_read(saved, photos, monkeypatch):
             return self._file.get_tensor(name)
 
     monkeypatch.setattr("budwood.capsule.format.safe_open", Watched)
-    expected = compiled_classifier(path, 1).answers(photos.paths[:1]).logits
+    expected = compiled_classifier(path, 1).answers(images.paths[:1]).logits
     names = {name for name in read if not name.startswith(("golden.", "trust."))}
     assert names == {"network.fc.weight", "network.fc.bias"}
     other = next(n for n in names_in(path) if n.startswith("network.layer1"))
-    answers = compiled_classifier(changed_in(path, other), 1).answers(photos.paths[:1]).logits
+    answers = compiled_classifier(changed_in(path, other), 1).answers(images.paths[:1]).logits
     np.testing.assert_array_equal(answers, expected)
 
 
@@ -186,14 +186,14 @@ def test_the_graph_for_a_few_photos_is_checked_once_for_each_size(saved, monkeyp
     path, checks = saved(), []
     real = fast._golden_error
     monkeypatch.setattr(fast, "_golden_error", lambda *g: checks.append(g) or real(*g))
-    for photos in (1, 1, 3, 9, 4):
-        compiled_classifier(path, photos)
+    for images in (1, 1, 3, 9, 4):
+        compiled_classifier(path, images)
     assert len(checks) == 3  # for batches of 1, 3 and 4
 
 
-def test_a_graph_that_disagrees_is_said_and_not_used(saved, photos, monkeypatch):
+def test_a_graph_that_disagrees_is_said_and_not_used(saved, images, monkeypatch):
     path, notes = saved(), []
-    expected = bw.load(path).answers(photos.paths).logits
+    expected = bw.load(path).answers(images.paths).logits
 
     class Wrong(OpenVINOEngine):
         def __init__(self, model, spec, *, batch=None, latency=False):
@@ -207,23 +207,23 @@ def test_a_graph_that_disagrees_is_said_and_not_used(saved, photos, monkeypatch)
     monkeypatch.setattr("budwood.features.openvino.OpenVINOEngine", Wrong)
     for _ in range(2):  # it is not taken for one that agreed
         found = compiled_classifier(path, 4, Reporter(note=notes.append))
-        answers = found.answers(photos.paths).logits
+        answers = found.answers(images.paths).logits
         np.testing.assert_allclose(answers, expected, atol=0.05 * expected.std())
     assert len(notes) == 2
     assert "disagrees with the golden images" in notes[0]
     assert str(path) in notes[0]
 
 
-def test_probabilities_of_all_classes_are_kept_where_they_are_asked_for(saved, photos):
+def test_probabilities_of_all_classes_are_kept_where_they_are_asked_for(saved, images):
     path = saved()
     for every_class in (False, True):
-        said = predict(path, photos.paths[:2], top=1, every_class=every_class).photos
-        kept = [photo.probabilities for photo in said]
+        said = predict(path, images.paths[:2], top=1, every_class=every_class).images
+        kept = [image.probabilities for image in said]
         assert [row is not None for row in kept] == [every_class] * 2
-    for photo in said:
-        assert photo.probabilities.dtype == np.float64
-        best = CLASSES[photo.probabilities.argmax()], photo.probabilities.max()
-        assert photo.top[0] == (best[0], pytest.approx(best[1]))
+    for image in said:
+        assert image.probabilities.dtype == np.float64
+        best = CLASSES[image.probabilities.argmax()], image.probabilities.max()
+        assert image.top[0] == (best[0], pytest.approx(best[1]))
 
 
 def test_a_capsule_without_a_trunk_is_left_to_torch(saved, monkeypatch, tmp_path):
@@ -236,7 +236,7 @@ def test_what_is_no_capsule_is_left_to_who_says_so(tmp_path):
     assert compiled_classifier(tmp_path / "nothing", 1) is None
 
 
-def test_torch_is_not_imported(saved, photos):
+def test_torch_is_not_imported(saved, images):
     script = (
         "import json, sys\n"
         "from pathlib import Path\n"
@@ -246,7 +246,7 @@ def test_torch_is_not_imported(saved, photos):
     )
     path = saved()
     done = subprocess.run(
-        [sys.executable, "-c", script, path, photos.paths[1]], capture_output=True, text=True
+        [sys.executable, "-c", script, path, images.paths[1]], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -254,9 +254,9 @@ def test_torch_is_not_imported(saved, photos):
     assert said["predictions"][0]["class"] == "light"
 
 
-def test_random_weights_are_said(photos, tmp_path):
-    path = bw.Classifier(small()).fit(photos).save(tmp_path / "random.safetensors")
-    said = predict(path, [photos.paths[0]], top=1)
+def test_random_weights_are_said(images, tmp_path):
+    path = bw.Classifier(small()).fit(images).save(tmp_path / "random.safetensors")
+    said = predict(path, [images.paths[0]], top=1)
     assert "this accuracy means nothing" in said.warning
 
 

@@ -81,7 +81,7 @@ def network(classes=CLASSES):
 
 
 def classifier(**options):
-    return Classifier(network(), probe=Probe(folds=2, penalty=1.0), **options)
+    return Classifier(network(), probe=Probe(folds=2, l2_strength=1.0), **options)
 
 
 def listed(folder):
@@ -106,7 +106,7 @@ class TestAClassifier:
         assert sum("4095 is taken as white, here and for prediction" in note for note in notes) == 1
 
     def test_fitting_again_finds_another_range(self, fitted, bright):
-        model = bw.load(fitted[2], probe=Probe(folds=2, penalty=1.0))
+        model = bw.load(fitted[2], probe=Probe(folds=2, l2_strength=1.0))
         assert model.preprocessing.depth == TWELVE
         assert model.fit(*listed(bright)).preprocessing.depth == SIXTEEN
 
@@ -116,7 +116,7 @@ class TestAClassifier:
         assert preprocessing_of(fresh.plan.network).depth == TWELVE
 
     def test_cross_validating_a_fitted_one_leaves_it(self, fitted, bright):
-        model = bw.load(fitted[2], probe=Probe(folds=2, penalty=1.0))
+        model = bw.load(fitted[2], probe=Probe(folds=2, l2_strength=1.0))
         model.cross_validate(load_folder(bright, test_fraction=None).train, k=2)
         assert model.preprocessing.depth == TWELVE
 

@@ -97,8 +97,8 @@ def evaluation():
 
 def predictions(*rest):
     top = (("a<b>", 0.9), ("daisy", 0.1))
-    photos = tuple(Prediction(str(path), top) for path in MANY[:3])
-    return Predictions(SPLIT.classes, photos, {}, *rest)
+    images = tuple(Prediction(str(path), top) for path in MANY[:3])
+    return Predictions(SPLIT.classes, images, {}, *rest)
 
 
 def untrained(**options):

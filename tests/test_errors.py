@@ -16,7 +16,7 @@ CLASSES = [
 ]
 BASES = {
     "DataError": ValueError,
-    "PhotoError": errors.DataError,
+    "ImageError": errors.DataError,
     "ConfigError": ValueError,
     "PatternError": ValueError,
     "CutError": ValueError,

@@ -36,7 +36,7 @@ def torch_engine(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def images(tmp_path_factory):
     """Paths of noisy pictures, each of the colour that its class is called, and their classes."""
     folder = tmp_path_factory.mktemp("photos")
     random = np.random.default_rng(0)
@@ -53,16 +53,16 @@ def photos(tmp_path_factory):
 def unfitted(classes=CLASSES):
     network = bw.build("timm/test_resnet", weights="none", classes=classes)
     set_info(network, preprocessing=info(network).preprocessing.at_size(32))
-    return bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), probe=Probe(penalty=1.0))
+    return bw.Classifier(bw.unfreeze(bw.freeze(network, "*"), "fc"), probe=Probe(l2_strength=1.0))
 
 
 @pytest.fixture(scope="module")
-def fitted(photos, tmp_path_factory):
+def fitted(images, tmp_path_factory):
     """A classifier that no test changes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUDWOOD_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: SPECS)
-        return unfitted().fit(*photos)
+        return unfitted().fit(*images)
 
 
 def through_joblib(model, tmp_path):
@@ -78,8 +78,8 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_copy_gives_the_same_answers_and_goes_its_own_way(way, fitted, photos, tmp_path):
-    paths, labels = photos
+def test_a_copy_gives_the_same_answers_and_goes_its_own_way(way, fitted, images, tmp_path):
+    paths, labels = images
     expected = fitted.predict_proba(paths)
     twin = WAYS[way](fitted, tmp_path)
     np.testing.assert_array_equal(twin.predict_proba(paths), expected)
@@ -89,19 +89,19 @@ def test_a_copy_gives_the_same_answers_and_goes_its_own_way(way, fitted, photos,
     assert twin.score(paths, labels) < fitted.score(paths, labels)
 
 
-def test_a_copy_of_what_is_not_fitted_can_be_fitted(photos):
+def test_a_copy_of_what_is_not_fitted_can_be_fitted(images):
     twin = pickle.loads(pickle.dumps(unfitted()))
     assert twin.fit_ is None
-    assert twin.fit(*photos).score(*photos) == 1.0
+    assert twin.fit(*images).score(*images) == 1.0
 
 
-def test_a_graft_is_copied_with_its_frozen_parts(photos, tmp_path):
+def test_a_graft_is_copied_with_its_frozen_parts(images, tmp_path):
     network = bw.build("timm/test_resnet", weights="none", classes=CLASSES, head="mlp:4")
     set_info(network, preprocessing=info(network).preprocessing.at_size(32))
     bw.unfreeze(bw.freeze(network, "*"), "fc", "layer4")
-    model = bw.Classifier(network, training=bw.Training(epochs=1)).fit(*photos)
+    model = bw.Classifier(network, training=bw.Training(epochs=1)).fit(*images)
     twin = pickle.loads(pickle.dumps(model))
-    np.testing.assert_array_equal(twin.predict_proba(photos[0]), model.predict_proba(photos[0]))
+    np.testing.assert_array_equal(twin.predict_proba(images[0]), model.predict_proba(images[0]))
     twin.network_.train()
     assert not twin.network_.layer1[0].bn1.training
 
@@ -117,9 +117,9 @@ LISTS = {
 
 
 @pytest.mark.parametrize("kind", LISTS)
-def test_photos_come_in_any_kind_of_list(kind, fitted, photos):
-    given = LISTS[kind](photos[0][:4])
-    expected = fitted.predict_proba(photos[0][:4])
+def test_photos_come_in_any_kind_of_list(kind, fitted, images):
+    given = LISTS[kind](images[0][:4])
+    expected = fitted.predict_proba(images[0][:4])
     np.testing.assert_allclose(
         fitted.predict_proba(given), expected[: 1 if "one" in kind else 4], atol=1e-6
     )
@@ -135,30 +135,30 @@ def test_what_is_no_list_is_said(fitted):
         fitted.predict(7)
 
 
-def test_scikit_learn_scores_it_by_its_probabilities(photos):
-    paths, labels = map(np.array, photos)
+def test_scikit_learn_scores_it_by_its_probabilities(images):
+    paths, labels = map(np.array, images)
     assert cross_val_score(unfitted(), paths, labels, cv=2, scoring="roc_auc_ovr").min() == 1.0
     held_out = cross_val_predict(unfitted(), paths, labels, cv=2, method="predict_proba")
     assert [CLASSES[i] for i in held_out.argmax(1)] == labels.tolist()
 
 
-def test_scikit_learn_scores_two_classes(photos):
-    paths, labels = map(np.array, photos)
+def test_scikit_learn_scores_two_classes(images):
+    paths, labels = map(np.array, images)
     two = labels != "green"
     model = unfitted(("blue", "red"))
     scores = cross_val_score(model, paths[two], labels[two], cv=2, scoring="roc_auc")
     assert scores.tolist() == [1.0, 1.0]
 
 
-def test_scikit_learn_searches_its_parameters(photos):
-    grid = {"probe": [Probe(penalty=1.0), Probe(penalty=1e6)]}
+def test_scikit_learn_searches_its_parameters(images):
+    grid = {"probe": [Probe(l2_strength=1.0), Probe(l2_strength=1e6)]}
     search = GridSearchCV(unfitted(), grid, cv=2, scoring="neg_log_loss")
-    search.fit(*map(np.array, photos))
-    assert search.best_params_["probe"].penalty == 1.0
+    search.fit(*map(np.array, images))
+    assert search.best_params_["probe"].l2_strength == 1.0
 
 
-def test_labels_may_be_the_numbers_of_classes(photos):
-    paths, labels = photos
+def test_labels_may_be_the_numbers_of_classes(images):
+    paths, labels = images
     numbers = np.array([CLASSES.index(label) for label in labels])
     model = unfitted().fit(paths, numbers)
     assert model.classes_.tolist() == [0, 1, 2]
@@ -167,16 +167,16 @@ def test_labels_may_be_the_numbers_of_classes(photos):
     assert model.score(paths, numbers) == model.score(paths, labels) == 1.0
 
 
-def test_a_number_that_no_class_has_is_said(photos):
+def test_a_number_that_no_class_has_is_said(images):
     with pytest.raises(DataError, match=r"No class is called '3'\. There are blue, green, red"):
-        unfitted().fit(photos[0][:2], [0, 3])
+        unfitted().fit(images[0][:2], [0, 3])
 
 
-def test_numbers_of_classes_that_are_called_by_other_numbers_are_refused(photos):
+def test_numbers_of_classes_that_are_called_by_other_numbers_are_refused(images):
     model = unfitted(("0", "1", "10"))
-    assert model.fit(photos[0][:6], ["0", "1", "10"] * 2).class_names == ("0", "1", "10")
+    assert model.fit(images[0][:6], ["0", "1", "10"] * 2).class_names == ("0", "1", "10")
     with pytest.raises(DataError, match=r"label 10 may be the class called '10', or class number"):
-        model.fit(photos[0][:3], [0, 1, 10])
+        model.fit(images[0][:3], [0, 1, 10])
 
 
 # What it is made with, and what a fit adds
@@ -197,19 +197,19 @@ def deep():
     return bw.Classifier(network, training=bw.Training(epochs=2, lr=0.01, batch_size=8))
 
 
-def test_a_fit_leaves_its_network_alone_and_the_next_begins_afresh(deep, photos):
+def test_a_fit_leaves_its_network_alone_and_the_next_begins_afresh(deep, images):
     before, modes = state(deep.network), [m.training for m in deep.network.modules()]
-    first = state(deep.fit(*photos).network_)
+    first = state(deep.fit(*images).network_)
     assert same(state(deep.network), before)
     assert [m.training for m in deep.network.modules()] == modes
     assert not same(first, before)
-    second = deep.fit(photos[0][:6], photos[1][:6]).network_
+    second = deep.fit(images[0][:6], images[1][:6]).network_
     assert not same(state(second), first)
-    assert same(state(deep.fit(*photos).network_), first)
+    assert same(state(deep.fit(*images).network_), first)
 
 
-def test_what_is_frozen_is_shared_and_what_trains_is_not(deep, photos):
-    deep.fit(*photos)
+def test_what_is_frozen_is_shared_and_what_trains_is_not(deep, images):
+    deep.fit(*images)
     given, own = deep.network, deep.network_
     assert own.layer1[0].conv1.weight is given.layer1[0].conv1.weight
     assert own.layer1[0].bn1.running_mean is given.layer1[0].bn1.running_mean
@@ -217,13 +217,13 @@ def test_what_is_frozen_is_shared_and_what_trains_is_not(deep, photos):
     assert own.layer4[0].bn1.running_mean is not given.layer4[0].bn1.running_mean
 
 
-def test_it_is_fitted_once_it_was_fitted_or_loaded(photos, tmp_path):
+def test_it_is_fitted_once_it_was_fitted_or_loaded(images, tmp_path):
     model = unfitted()
-    for ask in (check_is_fitted, lambda m: m.predict(photos[0]), lambda m: m.answers(photos[0])):
+    for ask in (check_is_fitted, lambda m: m.predict(images[0]), lambda m: m.answers(images[0])):
         with pytest.raises(NotFittedError):
             ask(model)
     assert not hasattr(model, "classes_")
-    assert check_is_fitted(model.fit(*photos)) is None
+    assert check_is_fitted(model.fit(*images)) is None
     again = bw.load(model.save(tmp_path / "m.safetensors"))
     assert check_is_fitted(again) is None
     assert again.classes_.tolist() == list(CLASSES)
@@ -231,16 +231,16 @@ def test_it_is_fitted_once_it_was_fitted_or_loaded(photos, tmp_path):
         check_is_fitted(clone(model))
 
 
-def test_a_change_of_its_parameters_counts_at_the_next_fit(photos):
-    model = unfitted().fit(*photos)
-    expected = model.predict_proba(photos[0])
+def test_a_change_of_its_parameters_counts_at_the_next_fit(images):
+    model = unfitted().fit(*images)
+    expected = model.predict_proba(images[0])
     model.training = bw.Training(epochs=2)
-    np.testing.assert_array_equal(model.predict_proba(photos[0]), expected)
-    assert len(model.fit(*photos).fit_.history) == 2
-    model.set_params(training=None, probe=Probe(penalty=7.0))
-    assert model.fit(*photos).fit_.probe.penalty == 7.0
+    np.testing.assert_array_equal(model.predict_proba(images[0]), expected)
+    assert len(model.fit(*images).fit_.history) == 2
+    model.set_params(training=None, probe=Probe(l2_strength=7.0))
+    assert model.fit(*images).fit_.probe.l2_strength == 7.0
     assert model.set_params(training__epochs=1) is model
-    assert len(model.fit(*photos).fit_.history) == 1
+    assert len(model.fit(*images).fit_.history) == 1
 
 
 def test_its_parameters_are_its_arguments_and_their_parts():
@@ -253,8 +253,8 @@ def test_its_parameters_are_its_arguments_and_their_parts():
     deep = model.get_params()
     assert (deep["training__epochs"], deep["probe__folds"]) == (1, 3)
     assert model.set_params(**deep).get_params() == deep
-    model.set_params(probe__penalty=2.0, training__lr=0.5, extraction__precision="fp32")
-    assert model.probe == Probe(folds=3, penalty=2.0)
+    model.set_params(probe__l2_strength=2.0, training__lr=0.5, extraction__precision="fp32")
+    assert model.probe == Probe(folds=3, l2_strength=2.0)
     assert model.training == bw.Training(epochs=1, lr=0.5)
     assert model.extraction == Extraction(precision="fp32")
     assert training == bw.Training(epochs=1)
@@ -267,19 +267,19 @@ def test_unknown_parameters_are_named():
         unfitted().set_params(training__rate=3)
 
 
-def test_a_clone_is_not_fitted_and_goes_its_own_way(photos):
-    model = unfitted().fit(*photos)
+def test_a_clone_is_not_fitted_and_goes_its_own_way(images):
+    model = unfitted().fit(*images)
     before = state(model.network_)
     twin = clone(model)
     assert twin.network is not model.network
     assert (twin.fit_, twin.probe, twin.class_names) == (None, model.probe, CLASSES)
-    twin.fit(photos[0][:6], photos[1][:6])
+    twin.fit(images[0][:6], images[1][:6])
     assert same(state(model.network_), before)
     assert not same(state(twin.network_), before)
 
 
-def test_folds_begin_with_what_no_fold_has_seen(deep, photos):
-    paths, labels = map(np.array, photos)
+def test_folds_begin_with_what_no_fold_has_seen(deep, images):
+    paths, labels = map(np.array, images)
     before = cross_val_score(deep, paths, labels, cv=2, scoring="neg_log_loss")
     after = cross_val_score(deep.fit(paths, labels), paths, labels, cv=2, scoring="neg_log_loss")
     np.testing.assert_array_equal(before, after)
@@ -291,8 +291,8 @@ KINDS = {"names": np.array, "numbers": lambda labels: np.array([CLASSES.index(n)
 
 
 @pytest.fixture(params=["names", pytest.param("numbers", marks=pytest.mark.slow)])
-def data(request, photos):
-    return np.array(photos[0]), KINDS[request.param](photos[1])
+def data(request, images):
+    return np.array(images[0]), KINDS[request.param](images[1])
 
 
 def test_it_is_cross_validated(data):

@@ -94,7 +94,7 @@ def classifier(*trains, notes=None, **options):
 
 def losing(*args, named, speed, groups):
     return Trial(
-        photos=30,
+        images=30,
         reference=named,
         both_right=20,
         gained=0,
@@ -109,7 +109,7 @@ def test_int8_that_is_as_good_is_used_and_said(split):
     notes = []
     model = classifier(notes=notes).fit(split)
     assert model.plan.trial.accepted
-    assert model.plan.trial.photos == 30
+    assert model.plan.trial.images == 30
     assert model.plan.spec.precision == "int8"
     assert notes.count(str(model.plan.trial)) == 1
     assert model.evaluate(split).top1 > 0.9
@@ -155,14 +155,14 @@ def test_photos_that_cannot_be_read_are_passed_over(split):
     split.paths[4].write_bytes(b"no photo")
     split.paths[5].unlink()
     trial = classifier().plan.settle_precision(split)
-    assert trial.photos == 28
+    assert trial.images == 28
 
 
 @has_nncf
 def test_a_graft_in_front_of_maps_is_tried_by_their_means(split):
     model = classifier("neck", "head", training=Training(epochs=1)).fit(split)
     assert model.plan.layer is None
-    assert model.plan.trial.photos == 30
+    assert model.plan.trial.images == 30
 
 
 @has_nncf
@@ -195,7 +195,7 @@ def test_before_a_trial_rows_are_in_the_usual_precision(split):
 def test_a_trunk_that_cannot_be_quantised_is_an_error_and_leaves_the_plan_usable(
     split, monkeypatch
 ):
-    def refuse(model, photos):
+    def refuse(model, images):
         raise EngineError("NNCF cannot quantise this trunk: no.", next="Use --precision auto.")
 
     monkeypatch.setattr(int8, "quantised", refuse)

@@ -8,7 +8,7 @@ import pytest
 from budwood.data.lists import find_in_list
 from budwood.errors import DataError
 from budwood.files import csv_bytes, path_cell, write_list
-from budwood.reporting.records import ListedImage, photos_of, write_photos
+from budwood.reporting.records import ListedImage, images_of, write_images
 
 LATIN = os.fsdecode(b"g\xe4nsebl\xfcmchen.jpg")
 
@@ -20,15 +20,15 @@ def test_a_list_of_photos_names_the_same_files_again(tmp_path, monkeypatch, name
         path.touch()
     rows = [[path_cell(name), "a"], ["b.jpg", "b"]]
     write_list(Path("list.csv"), [["path", "label"], *rows])
-    (photos,) = find_in_list(Path("list.csv")).parts.values()
-    assert {photo.path for photo in photos} == {Path(name), Path("b.jpg")}
+    (images,) = find_in_list(Path("list.csv")).parts.values()
+    assert {image.path for image in images} == {Path(name), Path("b.jpg")}
     assert not any(cell.startswith(("=", "-", "@")) for cell, _ in rows)
 
 
 def test_the_list_of_a_run_keeps_names_that_are_no_utf8(tmp_path):
-    photos = [ListedImage(tmp_path / LATIN, os.fsdecode(b"bl\xfcte"), "train", "g")]
-    write_photos(tmp_path / "photos.csv", photos)
-    assert photos_of(tmp_path, {}) == tuple(photos)
+    images = [ListedImage(tmp_path / LATIN, os.fsdecode(b"bl\xfcte"), "train", "g")]
+    write_images(tmp_path / "photos.csv", images)
+    assert images_of(tmp_path, {}) == tuple(images)
 
 
 def test_a_list_in_latin1_whose_files_are_not_called_so_is_refused(tmp_path):

@@ -22,7 +22,7 @@ DOGS, CATS = slice(151, 269), slice(281, 286)
 
 
 @pytest.fixture
-def photos(tmp_path):
+def images(tmp_path):
     """Two pictures that are nothing in particular."""
     paths = [tmp_path / "one.png", tmp_path / "two.png"]
     for i, path in enumerate(paths):
@@ -30,25 +30,25 @@ def photos(tmp_path):
     return paths
 
 
-def test_a_network_answers_with_its_own_classes_as_timm_does(photos):
+def test_a_network_answers_with_its_own_classes_as_timm_does(images):
     """The same weights behind timm's own transforms; the pictures need no resizing."""
-    said = bw.predict("efficientnet_lite0", photos, every_class=True)
+    said = bw.predict("efficientnet_lite0", images, every_class=True)
     assert said.classes == imagenet_classes()
-    assert [len(photo.top) for photo in said.photos] == [5, 5]
+    assert [len(image.top) for image in said.images] == [5, 5]
     other = timm.create_model("tf_efficientnet_lite0").eval()
     other.load_state_dict(bw.build("efficientnet_lite0").state_dict())
     transform = create_transform(**resolve_data_config({}, model=other))
     with torch.inference_mode():
-        logits = other(torch.stack([transform(Image.open(p).convert("RGB")) for p in photos]))
+        logits = other(torch.stack([transform(Image.open(p).convert("RGB")) for p in images]))
     probabilities = logits.softmax(1)
-    for photo, row in zip(said.photos, probabilities, strict=True):
-        assert photo.top[0][0] == said.classes[int(row.argmax())]
-        assert photo.probabilities == pytest.approx(row.numpy(), abs=0.05)
-        assert sum(photo.probabilities) == pytest.approx(1, abs=1e-4)
+    for image, row in zip(said.images, probabilities, strict=True):
+        assert image.top[0][0] == said.classes[int(row.argmax())]
+        assert image.probabilities == pytest.approx(row.numpy(), abs=0.05)
+        assert sum(image.probabilities) == pytest.approx(1, abs=1e-4)
 
 
-def test_its_json_is_that_of_a_run_and_says_what_it_is_not(photos):
-    said = bw.predict("efficientnet_lite0", photos[:1], top=2).to_json()
+def test_its_json_is_that_of_a_run_and_says_what_it_is_not(images):
+    said = bw.predict("efficientnet_lite0", images[:1], top=2).to_json()
     assert list(said) == ["classes", "abstain", "predictions", "skipped", "warning"]
     assert len(said["classes"]) == 1000
     assert len(said["predictions"][0]["top"]) == 2
@@ -63,13 +63,13 @@ def test_dogs_are_named_dogs_and_cats_cats(real_photos):
         folder = real_photos / "catdog" / "test_set" / kind
         paths = sorted(folder.glob("*.jpg"))[:6]
         said = bw.predict("efficientnet_lite0", paths)
-        right += sum(photo.top[0][0] in said.classes[rows] for photo in said.photos)
+        right += sum(image.top[0][0] in said.classes[rows] for image in said.images)
     assert right >= 9  # of 12; at random it would be 1 in 16
 
 
-def test_it_cannot_abstain(photos):
+def test_it_cannot_abstain(images):
     with pytest.raises(ConfigError, match=r"efficientnet_lite0 cannot tell when.*budwood train"):
-        bw.predict("efficientnet_lite0", photos, abstain=0.1)
+        bw.predict("efficientnet_lite0", images, abstain=0.1)
 
 
 def test_a_network_without_published_weights():

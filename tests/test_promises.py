@@ -135,7 +135,7 @@ def test_modules_import_only_leftwards():
 
 
 @pytest.fixture
-def in_a_folder_of_photos(tmp_path, monkeypatch):
+def in_a_folder_of_images(tmp_path, monkeypatch):
     """A folder with `photos/` in it: two classes of noisy pictures."""
     random = np.random.default_rng(0)
     for channel, name in enumerate(("daisy", "tulips")):
@@ -153,7 +153,7 @@ def test_the_readme_shows_python():
 
 
 @pytest.mark.parametrize("code", README.blocks("python"))
-def test_python_in_the_readme_runs(code, in_a_folder_of_photos, capsys):
+def test_python_in_the_readme_runs(code, in_a_folder_of_images, capsys):
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out
 

@@ -66,7 +66,7 @@ def test_a_verb_gives_a_value_that_shows_itself(verb, here, capsys):
 def test_a_library_user_can_abstain(here):
     said = bw.predict("run", IMAGES, abstain=0.4)
     assert said.rule.target_error == 0.4
-    assert [image.unknown is None for image in said.photos].count(True) == sum(
+    assert [image.unknown is None for image in said.images].count(True) == sum(
         one["class"] is not None for one in said.to_json()["predictions"]
     )
 

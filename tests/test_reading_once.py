@@ -94,5 +94,5 @@ def test_a_training_reads_each_file_once_and_so_does_what_follows(folder, reads,
     path, other = found.test.paths[0], found.train.paths[0].read_bytes()
     path.write_bytes(other)
     reads.clear()
-    assert model.plan.judging_rows(found.test.paths).photos[0] == digest(other)
+    assert model.plan.judging_rows(found.test.paths).images[0] == digest(other)
     assert reads == {path: 1}

@@ -24,7 +24,7 @@ CLASSES = ("dark", "light")
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     random = np.random.default_rng(0)
     paths = []
@@ -43,11 +43,11 @@ def network(head="linear"):
 
 
 @pytest.fixture(scope="module")
-def capsule(photos, tmp_path_factory):
+def capsule(images, tmp_path_factory):
     home = tmp_path_factory.mktemp("home of whoever trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUDWOOD_HOME", str(home))
-        return bw.Classifier(network()).fit(photos).save(home / "m.safetensors")
+        return bw.Classifier(network()).fit(images).save(home / "m.safetensors")
 
 
 def at_once(*jobs):
@@ -62,8 +62,8 @@ def at_once(*jobs):
         return [done.result() for done in [pool.submit(begin, job) for job in jobs]]
 
 
-def test_threads_that_ask_first_at_once_get_the_answers_of_one(capsule, photos):
-    pairs = [(photos.paths[i], photos.paths[-1 - i]) for i in range(len(photos.paths))]
+def test_threads_that_ask_first_at_once_get_the_answers_of_one(capsule, images):
+    pairs = [(images.paths[i], images.paths[-1 - i]) for i in range(len(images.paths))]
     shared = bw.load(capsule)
     several = at_once(*[lambda: [shared.predict_proba(pair) for pair in pairs]] * THREADS)
     alone = bw.load(capsule)
@@ -80,8 +80,8 @@ def test_threads_may_ask_about_images_in_memory(capsule):
     assert all(np.array_equal(answers, several[0]) for answers in several)
 
 
-def test_classifiers_are_loaded_and_asked_at_once(capsule, photos):
-    several = at_once(*[lambda: bw.load(capsule).predict_proba(photos.paths[:2])] * 3)
+def test_classifiers_are_loaded_and_asked_at_once(capsule, images):
+    several = at_once(*[lambda: bw.load(capsule).predict_proba(images.paths[:2])] * 3)
     assert all(np.allclose(answers, several[0], atol=1e-5) for answers in several)
 
 
@@ -100,34 +100,34 @@ def test_networks_are_built_and_cut_at_once():
             assert torch.equal(one, same)
 
 
-def test_one_fits_while_others_predict_and_load(capsule, photos):
+def test_one_fits_while_others_predict_and_load(capsule, images):
     busy = bw.load(capsule)
-    before = busy.predict_proba(photos.paths)
+    before = busy.predict_proba(images.paths)
     learner = bw.Classifier(network("mlp:8"), training=bw.Training(epochs=8, batch_size=4))
     done = threading.Event()
 
     def fit():
         try:
-            return learner.fit(photos)
+            return learner.fit(images)
         finally:
             done.set()
 
     def ask():
-        answers = [busy.predict_proba(photos.paths)]
+        answers = [busy.predict_proba(images.paths)]
         while not done.is_set():
-            answers.append(bw.load(capsule).predict_proba(photos.paths))
+            answers.append(bw.load(capsule).predict_proba(images.paths))
         return answers
 
     _, answers = at_once(fit, ask)
     for each in answers:
         np.testing.assert_allclose(each, before, atol=1e-5)
-    assert learner.fit_.photos == len(photos.paths)
+    assert learner.fit_.images == len(images.paths)
 
 
-def test_who_asks_while_it_is_fitted_anew_gets_the_answers_of_before_or_after(capsule, photos):
+def test_who_asks_while_it_is_fitted_anew_gets_the_answers_of_before_or_after(capsule, images):
     model = bw.load(capsule)
-    before = model.predict_proba(photos.paths)
-    turned = Split("train", photos.paths, tuple(1 - n for n in photos.labels), CLASSES)
+    before = model.predict_proba(images.paths)
+    turned = Split("train", images.paths, tuple(1 - n for n in images.labels), CLASSES)
     done = threading.Event()
 
     def fit():
@@ -139,11 +139,11 @@ def test_who_asks_while_it_is_fitted_anew_gets_the_answers_of_before_or_after(ca
     def ask():
         answers = []
         while not done.is_set():
-            answers.append(model.predict_proba(photos.paths))
+            answers.append(model.predict_proba(images.paths))
         return answers
 
     _, answers = at_once(fit, ask)
-    after = model.predict_proba(photos.paths)
+    after = model.predict_proba(images.paths)
     assert not np.allclose(before, after, atol=0.1)
     for each in answers:
         assert np.allclose(each, before, atol=1e-4) or np.allclose(each, after, atol=1e-4)
@@ -230,15 +230,15 @@ def test_the_absence_of_a_module_ends_for_all_threads():
     at_once(*[look] * 4)
 
 
-def test_an_engine_is_judged_by_the_same_pictures_whoever_asks_first(capsule, photos, monkeypatch):
+def test_an_engine_is_judged_by_the_same_pictures_whoever_asks_first(capsule, images, monkeypatch):
     probes = []
-    real = engine_choice.trusted_engine
+    real = engine_choice.verified_engine
     monkeypatch.setattr(
         engine_choice,
-        "trusted_engine",
+        "verified_engine",
         lambda *given: probes.append(given[2]) or real(*given),
     )
-    for part, home in ((photos.paths[:1], "a"), (photos.paths, "b")):
+    for part, home in ((images.paths[:1], "a"), (images.paths, "b")):
         monkeypatch.setenv("BUDWOOD_HOME", str(capsule.parent / home))
         bw.load(capsule).predict(part)
     one, other = probes

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
-Photo: TypeAlias = UInt8[np.ndarray, "h w 3"]
+ImageArray: TypeAlias = UInt8[np.ndarray, "h w 3"]
 """One decoded photo: upright, RGB, at its own size."""
 
 Pixels: TypeAlias = UInt8[np.ndarray, "n h w c"]

@@ -45,7 +45,7 @@ class Classifier(ImageClassifier, ClassifierMixin, BaseEstimator):  # type: igno
         classes_: The classes as an array, in the order of the outputs: numbers if it was fitted to
             numbers, else names.
         fit_: What fitting did; None of a classifier that was loaded.
-        trust_: What held-out images say of it; None where that is not known.
+        statistics_: What held-out images say of it; None where that is not known.
 
     Example:
         >>> from budwood import build, freeze, unfreeze

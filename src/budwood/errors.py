@@ -62,7 +62,7 @@ class DataError(BudwoodError, ValueError):
     """A folder, a list of photos or a split is not what was expected."""
 
 
-class PhotoError(DataError):
+class ImageError(DataError):
     """One photo cannot be read; `file` names it where the caller knows its path."""
 
 

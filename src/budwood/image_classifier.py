@@ -12,10 +12,11 @@ from torch import nn
 
 from budwood.capsule.pack import Capsule, packed, read_capsule, write_capsule
 from budwood.data.deep_images import depth_notes, depth_of, extents_of, misfit_notes
-from budwood.data.inputs import Photos, are_numbers, fitted_images, labelled, listed, photo_files
+from budwood.data.inputs import Images, are_numbers, fitted_images, image_files, labelled, listed
 from budwood.data.splits import Split
 from budwood.display import as_html
-from budwood.errors import ConfigError, PhotoError
+from budwood.errors import ConfigError, ImageError
+from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, rule_of
 from budwood.evaluation.learning_curve import LearningCurve, learning_curve
 from budwood.evaluation.metrics import Evaluation
 from budwood.evaluation.reliability import (
@@ -23,12 +24,11 @@ from budwood.evaluation.reliability import (
     CrossValidation,
     crossed,
     ood_of,
+    statistics_from,
     temperature_of,
-    trust_from,
     verdict_on,
 )
 from budwood.evaluation.selective import SelectiveRule
-from budwood.evaluation.trust import Answers, Trust, rule_of
 from budwood.features.gathering import Extraction, FeatureSet
 from budwood.grafting.grafted import regraft
 from budwood.images.depth import Depth
@@ -58,7 +58,7 @@ class _Start:
     """What a fit begins with: a copy of the network, cut, and what it was made from."""
 
     plan: Plan
-    may_solve: bool
+    may_be_logistic: bool
     made_from: tuple[object, ...]
 
 
@@ -70,7 +70,7 @@ class ImageClassifier:
     network_: nn.Module
     classes_: NDArray[Any]
     fit_: Fit | None = None
-    trust_: Trust | None = None
+    statistics_: HeldOutStatistics | None = None
     _names: tuple[str, ...] | None = None
     _plan: Plan | None = None
     _start: _Start | None = None
@@ -97,7 +97,7 @@ class ImageClassifier:
         cls,
         network: nn.Module,
         classes: tuple[str, ...] | None = None,
-        trust: Trust | None = None,
+        statistics: HeldOutStatistics | None = None,
         **options: Any,
     ) -> Self:
         """A network that is fitted already, as a classifier.
@@ -105,13 +105,13 @@ class ImageClassifier:
         Args:
             network: As it was saved, or with published weights.
             classes: Their names, in the order of its outputs; None: those that it carries.
-            trust: What held-out images say of it.
+            statistics: What held-out images say of it.
             options: What the constructor takes beside the network.
         """
         model = cls(network, **options)
         names = classes or model.class_names
         model.network_, model.classes_, model._names = network, np.array(names), names
-        model.trust_ = trust
+        model.statistics_ = statistics
         return model
 
     @classmethod
@@ -122,7 +122,7 @@ class ImageClassifier:
         load_state(network, capsule.state)
         set_info(network, preprocessing=capsule.preprocessing)
         unfreeze(freeze(network, "*"), *capsule.trainable)
-        return cls.of_fitted(network, capsule.classes, capsule.trust, **options)
+        return cls.of_fitted(network, capsule.classes, capsule.statistics, **options)
 
     @classmethod
     def load(cls, path: Path | str, **options: Any) -> Self:
@@ -154,7 +154,7 @@ class ImageClassifier:
             "network": repr(self).partition("(")[2].partition(",")[0],
             "classes": ", ".join(shown) if shown else "not named",
             "parameters": f"{total:,}, of which {trained:,} train",
-            "fitted": f"to {self.fit_.photos} photos" if self.fit_ else "not in this process",
+            "fitted": f"to {self.fit_.images} photos" if self.fit_ else "not in this process",
         }
         return "\n".join(f"{name:10}  {value}" for name, value in rows.items())
 
@@ -177,7 +177,7 @@ class ImageClassifier:
     @property
     def temperature(self) -> float:
         """What logits are divided by before they become probabilities; 1 if that is not known."""
-        return temperature_of(self.trust_)
+        return temperature_of(self.statistics_)
 
     @property
     def warning(self) -> str | None:
@@ -208,7 +208,7 @@ class ImageClassifier:
 
     def fit(
         self,
-        photos: Split | Sequence[Path | str],
+        images: Split | Sequence[Path | str],
         labels: Sequence[Any] | None = None,
         *,
         groups: Sequence[object] | None = None,
@@ -217,13 +217,13 @@ class ImageClassifier:
         """Train what is not frozen. Frozen tensors are proven unchanged at the end.
 
         Photos of one group (copies, a burst, one plant) are held out together wherever some are
-        held out: to choose the penalty, to calibrate, to find the threshold for "unknown". A split
-        of `load_folder` knows its groups.
+        held out: to choose the L2 strength, to calibrate, to find the threshold for "unknown". A
+        split of `load_folder` knows its groups.
 
         Args:
-            photos: A split, or the paths of photos.
-            labels: The class of each photo, if `photos` are paths: its name, or its number.
-            groups: The group of each photo, if `photos` are paths; None: each stands for itself.
+            images: A split, or the paths of photos.
+            labels: The class of each photo, if `images` are paths: its name, or its number.
+            groups: The group of each photo, if `images` are paths; None: each stands for itself.
             val: Photos that steer early stopping. Where they stop nothing, a graft that is trained
                 is calibrated on them.
 
@@ -233,7 +233,7 @@ class ImageClassifier:
         """
         named = _named_by(self.network)
         classes = named or _numbered(self.network)
-        train = labelled(photos, labels, classes, groups=groups, are_named=named is not None)
+        train = labelled(images, labels, classes, groups=groups, are_named=named is not None)
         val = None if val is None else labelled(val, None, train.classes)
         depth = self._depth_of(train)
         with _PLANS:  # the copy is this fit's alone from now on
@@ -242,10 +242,10 @@ class ImageClassifier:
         plan.settle_precision(train)
         training, probe = self.training or Training(), self.probe or Probe()
         fit, held_out, rows = fit_plan(plan, train, val, training, probe)
-        trust = trust_from(train, held_out, rows, self._reporter)
+        statistics = statistics_from(train, held_out, rows, self._reporter)
         with _PLANS:  # who predicts meanwhile gets the answers of before, or of afterwards
             self.network_, self._plan = plan.network, plan
-            self.fit_, self.trust_, self._names = fit, trust, train.classes
+            self.fit_, self.statistics_, self._names = fit, statistics, train.classes
             self.classes_ = np.array(train.classes)
             if labels is not None and are_numbers(labels):
                 self.classes_ = np.arange(len(train.classes))
@@ -278,7 +278,7 @@ class ImageClassifier:
         self._require_fitted()
         rule = None if abstain is None else self.rule(abstain)
         gathered = require_readable(self.plan.judging_rows(split.paths))
-        return verdict_on(split, gathered, self.plan, self.trust_, rule)
+        return verdict_on(split, gathered, self.plan, self.statistics_, rule)
 
     def rule(self, target_error: float) -> SelectiveRule:
         """Which photos it answers, so that with 90 % confidence its error is at most the target.
@@ -287,16 +287,16 @@ class ImageClassifier:
             ConfigError: If it cannot abstain, or the target is not between 0 and 1.
         """
         self._require_fitted()
-        return rule_of(self.trust_, target_error)
+        return rule_of(self.statistics_, target_error)
 
-    def cross_validate(self, photos: Split, k: int = 5, seed: int = 0) -> CrossValidation:
+    def cross_validate(self, images: Split, k: int = 5, seed: int = 0) -> CrossValidation:
         """Accuracy on each of these photos, by a head that was fitted to other folds.
 
-        The classifier stays as it is. A head that is solved takes seconds; one that is trained is
-        trained `k` times, without early stopping.
+        The classifier stays as it is. What logistic regression fits takes seconds; any
+        other graft is trained `k` times, without early stopping.
 
         Args:
-            photos: All are judged, and all but a fold are learned from each time.
+            images: All are judged, and all but a fold are learned from each time.
             k: Folds.
             seed: Of the folds.
 
@@ -305,48 +305,50 @@ class ImageClassifier:
                 saved and loaded.
             DataError: If a photo is broken, or the classes are not the network's.
         """
-        photos = self._as_split(photos, None)
-        for note in require_folds(photos, k):
+        images = self._as_split(images, None)
+        for note in require_folds(images, k):
             self._reporter.note(note)
         with _PLANS:
-            plan = self._start_of(self._depth_of(photos)).plan
+            plan = self._start_of(self._depth_of(images)).plan
         if self._is_fitted and self.network_ is self.network and plan.layer is None:
             raise ConfigError(
                 "The head has been trained already, on photos that would be judged.",
                 next="Cross-validate a network that was not trained on them.",
             )
         if plan.trial is None:
-            plan.settle_precision(photos)
+            plan.settle_precision(images)
         training, probe = self.training or Training(), self.probe or Probe()
-        right, folds = hits_of_folds(plan, photos, k, training, probe, seed)
-        return crossed(right, folds, photos.group_numbers)
+        right, folds = hits_of_folds(plan, images, k, training, probe, seed)
+        return crossed(right, folds, images.group_numbers)
 
-    def learning_curve(self, photos: Split, seed: int = 0) -> LearningCurve:
+    def learning_curve(self, images: Split, seed: int = 0) -> LearningCurve:
         """Accuracy of a linear head by the number of photos, and what more would bring.
 
-        Where the head is no linear layer that is solved, one on the same features stands for it.
+        Where another head was trained, a linear one on the same features stands for it.
 
         Args:
-            photos: Training photos; those of one group are held out, and learned from, together.
+            images: Training photos; those of one group are held out, and learned from, together.
             seed: Of folds and draws.
 
         Raises:
             DataError: If a photo is broken, or the classes are not the network's.
         """
-        photos = self._as_split(photos, None)
+        images = self._as_split(images, None)
         with _PLANS:
-            plan = self.plan if self._is_fitted else self._start_of(self._depth_of(photos)).plan
-        gathered = require_readable(plan.judging_rows(photos.paths))
-        labels, k = torch.from_numpy(photos.targets), len(photos.classes)
+            plan = self.plan if self._is_fitted else self._start_of(self._depth_of(images)).plan
+        gathered = require_readable(plan.judging_rows(images.paths))
+        labels, k = torch.from_numpy(images.targets), len(images.classes)
         if plan.layer is None:
             self._reporter.note(
                 "The learning curve is that of a linear head on the frozen features."
             )
         rows = FeatureRows(pooled(gathered.rows)) if plan.layer is None else plan.features(gathered)
-        groups = photos.group_numbers
+        groups = images.group_numbers
         known = self.fit_ and self.fit_.probe
         found = known or fit_probe(rows, labels, k, self.probe or Probe(), groups=groups)
-        return learning_curve(rows, labels, k, penalty=found.penalty, groups=groups, seed=seed)
+        return learning_curve(
+            rows, labels, k, l2_strength=found.l2_strength, groups=groups, seed=seed
+        )
 
     def head_features(self, gathered: FeatureSet) -> NDArray[np.float32]:
         """What the last layer is fed with, `n d`; where it is not the only one that trains, the
@@ -358,42 +360,42 @@ class ImageClassifier:
         found: NDArray[np.float32] = pooled(rows).numpy()
         return found
 
-    def score(self, photos: Split | Sequence[Path], labels: Sequence[Any] | None = None) -> float:
+    def score(self, images: Split | Sequence[Path], labels: Sequence[Any] | None = None) -> float:
         """Top-1 accuracy."""
-        return self.evaluate(self._as_split(photos, labels)).top1
+        return self.evaluate(self._as_split(images, labels)).top1
 
-    def predict(self, photos: Photos, abstain: float | None = None) -> NDArray[Any]:
+    def predict(self, images: Images, abstain: float | None = None) -> NDArray[Any]:
         """The most probable class of each photo.
 
         Args:
-            photos: Files, Pillow images, or arrays.
+            images: Files, Pillow images, or arrays.
             abstain: The target error rate of answered photos: the others are None, and the array
                 is one of objects. Without it all are answered.
 
         Raises:
-            PhotoError: If a photo is broken; the error names it.
+            ImageError: If a photo is broken; the error names it.
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         rule = None if abstain is None else self.rule(abstain)
-        answers, shares = self._answers_to_all(photos)
+        answers, shares = self._answers_to_all(images)
         best: NDArray[Any] = self.classes_[shares.argmax(1)]
         if rule is not None:
             best = best.astype(object)
             best[~rule.answers(shares, answers.ood)] = None
         return best
 
-    def predict_proba(self, photos: Photos) -> NDArray[np.float32]:
+    def predict_proba(self, images: Images) -> NDArray[np.float32]:
         """Calibrated probabilities `n k`, columns in the order of `classes_`.
 
         Raises:
-            PhotoError: If a photo is broken; the error names it.
+            ImageError: If a photo is broken; the error names it.
         """
-        return self._answers_to_all(photos)[1]
+        return self._answers_to_all(images)[1]
 
-    def answers(self, photos: Photos) -> Answers:
+    def answers(self, images: Images) -> Answers:
         """Logits of the photos that can be read, in order, which of them are out of distribution,
         and the files that cannot be read."""
-        return self._answers(photos)[0]
+        return self._answers(images)[0]
 
     def save(
         self,
@@ -417,7 +419,7 @@ class ImageClassifier:
             self.plan,
             self.class_names,
             fit=self.fit_,
-            trust=self.trust_,
+            statistics=self.statistics_,
             evaluation=evaluation,
             golden=golden,
         )
@@ -452,7 +454,7 @@ class ImageClassifier:
     def _start_of(self, depth: Depth | None) -> _Start:
         """A cut copy of the given network, to which nothing is fitted; kept until a fit takes it,
         the network or a setting changes, or photos of another depth come."""
-        solve = self.training is None and self.algorithm != "sgd"
+        logistic = self.training is None and self.algorithm != "sgd"
         settings = (self.algorithm, self.extraction, self.reporter)
         made_from = (state_of(self.network), settings)
         start = self._start
@@ -460,13 +462,13 @@ class ImageClassifier:
             start is None
             or start.made_from != made_from
             or not start.plan.is_current()
-            or (start.may_solve != solve and (solve or start.plan.layer is not None))
+            or (start.may_be_logistic != logistic and (logistic or start.plan.layer is not None))
             or (depth is not None and preprocessing_of(start.plan.network).depth != depth)
         ):
             network = trainable_copy(self.network)
             if depth is not None and preprocessing_of(network).depth != depth:
                 set_depth(network, depth)
-            start = self._start = _Start(self._new_plan(network), solve, made_from)
+            start = self._start = _Start(self._new_plan(network), logistic, made_from)
         return start
 
     def _new_plan(self, network: nn.Module) -> Plan:
@@ -480,38 +482,40 @@ class ImageClassifier:
             network,
             preprocessing_of(network),
             self.extraction or Extraction(),
-            solve=self.training is None and self.algorithm != "sgd",
+            logistic=self.training is None and self.algorithm != "sgd",
             reporter=self._reporter,
         )
         settled(self.algorithm, (), is_linear=plan.layer is not None)
         return plan
 
-    def _answers(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
+    def _answers(self, images: Images) -> tuple[Answers, NDArray[np.float32]]:
         """The same as `answers`, and calibrated probabilities `n k`; any number of threads may ask,
         also while another one fits."""
         self._require_fitted()
-        photos = listed(photos)
+        images = listed(images)
         with _PLANS:
-            plan, trust, k = self.plan, self.trust_, len(self.class_names)
-        if not len(photos):
+            plan, statistics, k = self.plan, self.statistics_, len(self.class_names)
+        if not len(images):
             empty = np.empty((0, k), np.float32)
             return Answers(empty, None, {}), empty
-        paths, unreadable = photo_files(photos), dict[Path, str]()
+        paths, unreadable = image_files(images), dict[Path, str]()
         if paths is None:
-            rows = plan.rows_exactly(fitted_images(photos, self.preprocessing))
+            rows = plan.rows_exactly(fitted_images(images, self.preprocessing))
         else:
             self._tell_of_depth(paths)
             gathered = plan.judging_rows(paths, keep=False)
             rows, unreadable = gathered.rows, gathered.unreadable
         logits = plan.logits_of(rows) if len(rows) else torch.empty(0, k)
-        probabilities: NDArray[np.float32] = (logits / temperature_of(trust)).softmax(1).numpy()
-        return Answers(logits.numpy(), ood_of(trust, rows), unreadable), probabilities
+        probabilities: NDArray[np.float32] = (
+            (logits / temperature_of(statistics)).softmax(1).numpy()
+        )
+        return Answers(logits.numpy(), ood_of(statistics, rows), unreadable), probabilities
 
-    def _answers_to_all(self, photos: Photos) -> tuple[Answers, NDArray[np.float32]]:
-        answers, probabilities = self._answers(photos)
+    def _answers_to_all(self, images: Images) -> tuple[Answers, NDArray[np.float32]]:
+        answers, probabilities = self._answers(images)
         if answers.unreadable:
             where, reason = next(iter(answers.unreadable.items()))
-            raise PhotoError(f"{where} cannot be read: {reason}", file=str(where))
+            raise ImageError(f"{where} cannot be read: {reason}", file=str(where))
         return answers, probabilities
 
     def _depth_of(self, train: Split) -> Depth:
@@ -530,10 +534,10 @@ class ImageClassifier:
             self._reporter.note(str(note))
 
     def _as_split(
-        self, photos: Split | Sequence[Path | str], labels: Sequence[Any] | None
+        self, images: Split | Sequence[Path | str], labels: Sequence[Any] | None
     ) -> Split:
         are_named = self._known_classes is not None
-        return labelled(photos, labels, self.class_names, are_named=are_named)
+        return labelled(images, labels, self.class_names, are_named=are_named)
 
 
 def _named_by(network: nn.Module) -> tuple[str, ...] | None:

@@ -85,9 +85,9 @@ def effective_size(
     beyond = float((sizes * (sizes - 1)).sum()) / n  # others in an image's group, on average
     if beyond == 0:
         return float(n)
-    away = values.astype(np.float64) - float(values.mean())
-    squares = float((away**2).sum())
-    sums = np.bincount(own, away)
+    residuals = values.astype(np.float64) - float(values.mean())
+    squares = float((residuals**2).sum())
+    sums = np.bincount(own, residuals)
     together = float((sums**2).sum()) - squares
     agreement = (together / beyond + PSEUDO) / (squares + PSEUDO)
     return n / (1 + min(1.0, max(0.0, agreement)) * beyond)
@@ -129,9 +129,9 @@ def paired_interval(gained: float, lost: float, n: float) -> tuple[float, float]
     Reference: Agresti and Min, "Simple improved confidence intervals for comparing matched
     proportions", Statistics in Medicine, 2005.
     """
-    photos, more, fewer = n + 2, gained + 0.5, lost + 0.5
-    middle = (more - fewer) / photos
-    half = Z * sqrt(more + fewer - (more - fewer) ** 2 / photos) / photos
+    images, more, fewer = n + 2, gained + 0.5, lost + 0.5
+    middle = (more - fewer) / images
+    half = Z * sqrt(more + fewer - (more - fewer) ** 2 / images) / images
     return middle - half, middle + half
 
 
@@ -195,11 +195,11 @@ def standard_error(
         >>> round(standard_error(values), 3), round(standard_error(values, groups), 3)
         (0.289, 0.5)
     """
-    away = values - values.mean()
+    residuals = values - values.mean()
     if groups is not None:
-        away = np.bincount(np.unique(groups, return_inverse=True)[1], away)
-    m = len(away)
-    return float(np.sqrt((away**2).sum() * m / max(1, m - 1))) / max(1, len(values))
+        residuals = np.bincount(np.unique(groups, return_inverse=True)[1], residuals)
+    m = len(residuals)
+    return float(np.sqrt((residuals**2).sum() * m / max(1, m - 1))) / max(1, len(values))
 
 
 def sign_flip_p(sums: NDArray[np.integer]) -> float:

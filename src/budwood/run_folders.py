@@ -68,9 +68,9 @@ def is_inside(folder: Path, data: Path) -> bool:
     return data.is_dir() and folder.resolve().is_relative_to(data.resolve())
 
 
-def require_outside(folder: Path, *photos: Path | None) -> None:
+def require_outside(folder: Path, *images: Path | None) -> None:
     """Raise unless a folder for output lies outside all folders of photos."""
-    for data in photos:
+    for data in images:
         if data is not None and is_inside(folder, data):
             raise ConfigError(
                 f"{folder} is in the folder of photos {data}.",
@@ -126,7 +126,7 @@ def mark(folder: Path) -> None:
 def new_folder(data: Path, model: str) -> Path:
     """`runs/DATA-MODEL`, or with the first number behind it that no other run has; now made."""
     whole = data.resolve()
-    own = whole.stem if whole.is_file() else whole.name  # a folder `photos.v2` has no ending
+    own = whole.stem if whole.is_file() else whole.name  # a folder `images.v2` has no ending
     name = file_name(f"{own}-{model.replace('/', '-')}")
     number = 1
     runs = place_for(RUNS, data)

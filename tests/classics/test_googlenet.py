@@ -91,14 +91,14 @@ def test_naive_modules_become_wider_and_wider():
 class TestAuxiliaryHeads:
     def test_they_run_in_train_mode_only(self):
         network = googlenet_2014(num_classes=5, aux_heads=True)
-        photos = torch.randn(2, 3, 80, 80)
-        outputs = network.train()(photos)
+        images = torch.randn(2, 3, 80, 80)
+        outputs = network.train()(images)
         assert isinstance(outputs, GoogLeNetOutputs)
         assert [each.shape for each in outputs] == [(2, 5)] * 3
         total_loss(outputs, torch.tensor([0, 1])).backward()
         assert all(each.grad is not None for each in network.parameters())
         with torch.no_grad():
-            assert network.eval()(photos).shape == (2, 5)
+            assert network.eval()(images).shape == (2, 5)
 
     def test_the_second_output_is_of_the_second_head(self):
         network = googlenet_2014(num_classes=5, aux_heads=True).train()

@@ -165,7 +165,7 @@ def interrupt(process: subprocess.Popen[str]) -> Outcome:
     return Outcome(process.returncode, out, err)
 
 
-def draw_photo(path: Path, hue: int, seed: int, size: tuple[int, int] = (96, 80)) -> Path:
+def draw_image(path: Path, hue: int, seed: int, size: tuple[int, int] = (96, 80)) -> Path:
     """A picture of ellipses in shades of one colour, in the format of the path's ending."""
     random = np.random.default_rng([hue, seed])
     image = Image.new("HSV", size, (hue, 60, int(random.integers(60, 220))))
@@ -183,7 +183,7 @@ def draw_photo(path: Path, hue: int, seed: int, size: tuple[int, int] = (96, 80)
 def draw_class(folder: Path, hue: int, count: int, ending: str = "png") -> None:
     """A class folder with so many pictures of one colour."""
     for number in range(count):
-        draw_photo(folder / f"{folder.name}-{number:02d}.{ending}", hue, number)
+        draw_image(folder / f"{folder.name}-{number:02d}.{ending}", hue, number)
 
 
 @pytest.fixture(scope="session")
@@ -197,7 +197,7 @@ def place(tmp_path_factory) -> Place:
 
 @pytest.fixture(scope="session")
 def trained(place) -> Outcome:
-    """`train photos --json`, the first command of all: nothing is stored yet."""
+    """`train images --json`, the first command of all: nothing is stored yet."""
     outcome = place.run("train", "photos", "--json", fresh=True)
     assert outcome.code == 0, outcome.err
     return outcome
@@ -223,17 +223,17 @@ def broken(place) -> str:
 @pytest.fixture(scope="session")
 def verbs(place, run, broken) -> dict[str, Outcome]:
     """What each of these commands says, by a name."""
-    photo = "photos/red/red-00.png"
+    image = "photos/red/red-00.png"
     commands = {
         "evaluate": ["evaluate", run, "photos"],
         "evaluate json": ["evaluate", run / "model.safetensors", "photos", "--json"],
-        "predict": ["predict", run, photo, "photos/blue", "--top", "2"],
-        "predict json": ["predict", run, photo, "--json"],
+        "predict": ["predict", run, image, "photos/blue", "--top", "2"],
+        "predict json": ["predict", run, image, "--json"],
         "predict broken": ["predict", run, broken],
         "predict broken json": ["predict", run, broken, "--json"],
         "predict only broken": ["predict", run, "some/torn.png", "--json"],
         "predict csv": ["predict", run, "photos", "--csv", "-"],
-        "predict csv file": ["predict", run, photo, "--csv", "table.csv"],
+        "predict csv file": ["predict", run, image, "--csv", "table.csv"],
         "predict nothing": ["predict", run, "nothing-in-it"],
         "predict list": ["predict", run, "-", "--json"],
         "verify": ["verify", run],
@@ -263,7 +263,7 @@ def lesson(place) -> Lesson:
     """One epoch on six photos."""
     home = place.folder / "empty-home-of-the-lesson"
     home.mkdir()
-    args = ["--data", "photos", "--epochs", "1", "--photos", "6", "--out", "shown", "--json"]
+    args = ["--data", "photos", "--epochs", "1", "--images", "6", "--out", "shown", "--json"]
     log = place.folder / "sockets-of-the-lesson.txt"
     outcome = place.run("lesson", "degradation", *args, HOME=str(home), SOCKET_LOG=str(log))
     tried = log.read_text() if log.exists() else ""

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def photos(place):
+def images(place):
     """The drawn photos, one of them twice and one cut off; made anew for this file."""
     folder = place.folder / "audited"
     shutil.copytree(place.folder / "photos", folder)
@@ -18,7 +18,7 @@ def photos(place):
 
 
 @pytest.fixture(scope="module")
-def outcome(place, trained, photos):
+def outcome(place, trained, images):
     return place.run("audit", "audited", "--json", "--csv", "found.csv", fresh=True)
 
 
@@ -33,8 +33,8 @@ def test_the_findings_are_one_json_object(outcome):
 def test_the_list_has_a_line_for_each_photo(outcome, place):
     with (place.folder / "found.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
-    photos = [photo for finding in outcome.json["findings"] for photo in finding["images"]]
-    assert [line["photo"] for line in lines] == photos
+    images = [image for finding in outcome.json["findings"] for image in finding["images"]]
+    assert [line["photo"] for line in lines] == images
     assert {line["action"] for line in lines} == {""}
 
 
@@ -58,12 +58,12 @@ def test_the_text_is_a_table_and_reasons(outcome, place):
     assert "The photo ends too early (truncated)." in said.out
 
 
-def test_fixes_are_carried_out_told_and_harmless_when_repeated(outcome, place, photos):
+def test_fixes_are_carried_out_told_and_harmless_when_repeated(outcome, place, images):
     text = (place.folder / "found.csv").read_text("utf-8-sig")
     lines = [line for line in text.splitlines() if "twice.png" in line or "torn.png" in line]
     filled = [text.splitlines()[0], *(f"{line}remove" for line in lines)]
     (place.folder / "filled.csv").write_text("\n".join(filled), "utf-8")
-    number = len(list(photos.rglob("*.png")))
+    number = len(list(images.rglob("*.png")))
     empty, first, second = place.run_several(
         [
             ["audit", "audited", "--fix", "found.csv", "--json"],
@@ -80,7 +80,7 @@ def test_fixes_are_carried_out_told_and_harmless_when_repeated(outcome, place, p
     removed = place.folder / "audited-removed"
     assert (removed / "red" / "twice.png").is_file()
     assert (removed / "blue" / "torn.png").is_file()
-    assert len(list(photos.rglob("*.png"))) == number - 2
+    assert len(list(images.rglob("*.png"))) == number - 2
     assert first.json["images"] == number - 2
     kinds = {finding["kind"] for finding in first.json["findings"]}
     assert not kinds & {"broken", "duplicate"}
@@ -104,7 +104,7 @@ def test_what_is_no_list_or_no_folder_is_refused(outcome, place):
 
 
 def test_a_network_or_column_that_is_not_there_is_told_before_anything_is_moved(
-    outcome, place, photos
+    outcome, place, images
 ):
     (place.folder / "one.csv").write_text("photo,action\naudited/red/red-01.png,remove\n")
     said = place.run_several(
@@ -115,7 +115,7 @@ def test_a_network_or_column_that_is_not_there_is_told_before_anything_is_moved(
     )
     assert [one.code for one in said] == [1, 1]
     assert "has no column 'animal'" in said[1].json["error"]
-    assert (photos / "red" / "red-01.png").is_file()
+    assert (images / "red" / "red-01.png").is_file()
 
 
 def test_a_group_needs_a_list(place, outcome):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import draw_class, draw_photo
+from .conftest import draw_class, draw_image
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def awkward(place) -> Path:
     draw_class(test / "zebra", 10, 2)
     (train / "empty").mkdir()
     (root / ".git").mkdir()
-    draw_photo(root / ".git" / "logo.png", 0, 0)
+    draw_image(root / ".git" / "logo.png", 0, 0)
 
     roses = train / "rosé"
     whole = (roses / "rosé-00.jpg").read_bytes()

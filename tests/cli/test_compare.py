@@ -3,8 +3,8 @@
 import inspect
 
 import pytest
+from budwood.cli.images import compare as command
 
-from budwood.cli.photos import compare as command
 from budwood.tasks.compare import compare
 from budwood.text import width_of
 
@@ -28,8 +28,8 @@ def outcomes(place):
     for name in ("red", "blue"):
         folder = place.folder / "one-each" / name
         folder.mkdir(parents=True)
-        photo = place.folder / "photos" / name / f"{name}-00.png"
-        (folder / "only.png").write_bytes(photo.read_bytes())
+        image = place.folder / "photos" / name / f"{name}-00.png"
+        (folder / "only.png").write_bytes(image.read_bytes())
     home = {"BUDWOOD_HOME": str(place.folder / "home-of-compare")}
     return dict(zip(commands, place.run_several(list(commands.values()), **home), strict=True))
 

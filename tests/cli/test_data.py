@@ -40,7 +40,7 @@ def outcomes(place):
 
 def test_the_list_names_every_data_set_with_its_photos_and_address(outcomes):
     for dataset in DATASETS.values():
-        assert f"{dataset.name}: {sum(dataset.photos.values())} photos" in outcomes["list"].out
+        assert f"{dataset.name}: {sum(dataset.images.values())} photos" in outcomes["list"].out
         assert dataset.url in outcomes["list"].out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.course.datasets import DATASETS, PhotoFolder
+from budwood.course.datasets import DATASETS, ScannedFolder
 from budwood.evaluation.learning_curve import LearningCurve, curve_of
 from budwood.evaluation.selective import SelectiveRule
 from budwood.learning.precision import Trial
@@ -26,10 +26,10 @@ LINK = re.compile(r"\[[\w ]+\]\(#([\w-]+)\)")
 INHERITS = re.compile(r"^All fields of \[\w+\]\(#([\w-]+)\)", re.M)
 MISTAKEN = "train photos --head mlp:4 --epochs 1 --lr 1e-9 --precision fp32"
 """Learns nothing, and so makes mistakes that can be shown."""
-TRUSTED = "train photos --abstain 0.4 --kfold 2 --learning-curve"
+VERIFIED = "train photos --abstain 0.4 --kfold 2 --learning-curve"
 """Says all that it can about what its word is worth."""
 TRIAL = Trial(
-    photos=9, reference="bf16", both_right=5, gained=1, lost=1, interval=(-0.3, 0.3), speed=1.5
+    images=9, reference="bf16", both_right=5, gained=1, lost=1, interval=(-0.3, 0.3), speed=1.5
 )
 RECIPE = """
 model = "efficientnet_lite0"
@@ -130,7 +130,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
         "graft": ["graft", "vgg16-graft"],
         "recipe list": ["recipe", "list"],
         "recipe show": ["recipe", "show", "vgg16-graft"],
-        "trusted": [*TRUSTED.split()],
+        "trusted": [*VERIFIED.split()],
         "evaluate of two runs": ["evaluate", run, run, "photos", "--abstain", "0.4"],
         "recipe run": ["recipe", "run", "mine.toml", "--data", "photos"],
         "train from a file": ["train", "photos", "--weights", headless(place.folder)],
@@ -152,10 +152,10 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     cleared = place.run("cache", "clear", "--json", BUDWOOD_HOME=str(place.folder / "empty-home"))
     seen = {name: [o.json] for name, o in zip(commands, outcomes, strict=True)}
     seen["train"] += [trained.json, *seen.pop("recipe run"), *seen.pop("train from a file")]
-    (trusted,) = seen.pop("trusted")
-    seen["train"].insert(0, trusted)
+    (verified,) = seen.pop("trusted")
+    seen["train"].insert(0, verified)
     parts = ("calibration", "ood", "abstain", "kfold", "learning_curve")
-    seen |= {name.replace("_", " "): [trusted[name]] for name in parts}
+    seen |= {name.replace("_", " "): [verified[name]] for name in parts}
     seen["learning curve"].append(rising().to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
@@ -169,7 +169,7 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     abstaining = {"abstain": SelectiveRule(0.02, 0.7, 500, 450, 4).to_json()}
     seen["predict"].append(seen["predict"][0] | abstaining)
     seen["cache clear"] = [cleared.json]
-    seen["data get"] = [PhotoFolder(DATASETS["flowers"], Path("flowers")).to_json()]
+    seen["data get"] = [ScannedFolder(DATASETS["flowers"], Path("flowers")).to_json()]
     seen["demo"] = [demo.as_json.json]
     seen["lesson degradation"] = [lesson.as_json.json]
     seen["evaluation"] = [trained.json["test"], seen["train"][0]["test"]]

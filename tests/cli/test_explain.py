@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PHOTO = "photos/red/red-00.png"
+IMAGE = "photos/red/red-00.png"
 
 
 @pytest.fixture(scope="module")
 def explained(place, run):
     """What these commands say."""
-    (place.folder / "torn.png").write_bytes((place.folder / PHOTO).read_bytes()[:200])
+    (place.folder / "torn.png").write_bytes((place.folder / IMAGE).read_bytes()[:200])
     shutil.copytree(place.folder / run, place.folder / "lonely")
     (place.folder / "lonely" / "config.json").unlink()
     shutil.copytree(place.folder / run, place.folder / "left")
@@ -21,34 +21,34 @@ def explained(place, run):
     listed.write_text(listed.read_text().replace("/photos/", "/gone/"))
     first, second = "blocks.4", "conv_stem"
     commands = {
-        "json": ["explain", run, PHOTO, "photos/blue/blue-01.png", "--json"],
-        "text": ["explain", run, PHOTO, "--out", "again"],
+        "json": ["explain", run, IMAGE, "photos/blue/blue-01.png", "--json"],
+        "text": ["explain", run, IMAGE, "--out", "again"],
         "asked": [
-            "explain", run, PHOTO, "--class", "green", "--layer", first, "--maps", second,
+            "explain", run, IMAGE, "--class", "green", "--layer", first, "--maps", second,
             "--filters", "--out", "asked", "--json",
         ],
-        "layer": ["explain", run, PHOTO, "--layer", "blocks.99", "--json"],
-        "flat": ["explain", run, PHOTO, "--layer", "classifier", "--json"],
-        "class": ["explain", run, PHOTO, "--class", "purple", "--json"],
+        "layer": ["explain", run, IMAGE, "--layer", "blocks.99", "--json"],
+        "flat": ["explain", run, IMAGE, "--layer", "classifier", "--json"],
+        "class": ["explain", run, IMAGE, "--class", "purple", "--json"],
         "torn": ["explain", run, "torn.png", "--json"],
-        "unwritable": ["explain", run, PHOTO, "--out", "torn.png/x", "--json"],
-        "lonely": ["explain", "lonely/model.safetensors", PHOTO, "--out", "lonely-out", "--json"],
-        "left": ["explain", "left", PHOTO, "--out", "left-out", "--json"],
+        "unwritable": ["explain", run, IMAGE, "--out", "torn.png/x", "--json"],
+        "lonely": ["explain", "lonely/model.safetensors", IMAGE, "--out", "lonely-out", "--json"],
+        "left": ["explain", "left", IMAGE, "--out", "left-out", "--json"],
     }  # fmt: skip
     return dict(zip(commands, place.run_several(list(commands.values())), strict=True))
 
 
 def test_each_photo_gets_a_picture_and_evidence(explained, place):
     found = explained["json"].json
-    assert [photo["class"] for photo in found["images"]] == ["red", "blue"]
+    assert [image["class"] for image in found["images"]] == ["red", "blue"]
     assert found["note"] is None
-    for photo in found["images"]:
-        picture = np.asarray(Image.open(place.folder / photo["picture"]))
+    for image in found["images"]:
+        picture = np.asarray(Image.open(place.folder / image["picture"]))
         assert picture.shape == (224, 224, 3)
-        assert [near["class"] for near in photo["neighbours"]] == [photo["class"]] * 3
-        cosines = [near["cosine"] for near in photo["neighbours"]]
+        assert [near["class"] for near in image["neighbours"]] == [image["class"]] * 3
+        cosines = [near["cosine"] for near in image["neighbours"]]
         assert cosines == sorted(cosines, reverse=True)
-        assert all(Path(n["path"]).name != Path(photo["path"]).name for n in photo["neighbours"])
+        assert all(Path(n["path"]).name != Path(image["path"]).name for n in image["neighbours"])
 
 
 def test_the_text_names_the_picture(explained):
@@ -59,9 +59,9 @@ def test_the_text_names_the_picture(explained):
 
 def test_a_class_a_layer_filters_and_maps_can_be_asked_for(explained, place):
     found = explained["asked"].json
-    (photo,) = found["images"]
-    assert (photo["class"], photo["layer"]) == ("green", "blocks.4")
-    assert photo["probability"] < 0.5
+    (image,) = found["images"]
+    assert (image["class"], image["layer"]) == ("green", "blocks.4")
+    assert image["probability"] < 0.5
     names = [Path(picture).name for picture in found["pictures"]]
     assert names == ["filters.png", "maps-conv_stem.png"]
     for picture in found["pictures"]:

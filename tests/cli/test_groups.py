@@ -8,11 +8,11 @@ import pytest
 from PIL import Image, ImageEnhance
 
 
-def near_copy(photo, number):
+def near_copy(image, number):
     """The next frame of a burst: a little smaller, a little brighter, saved again."""
-    width, height = photo.size
+    width, height = image.size
     edge = number % 3
-    frame = photo.crop((edge, edge, width - edge, height - edge))
+    frame = image.crop((edge, edge, width - edge, height - edge))
     frame = ImageEnhance.Brightness(frame).enhance(1 + 0.02 * number)
     data = BytesIO()
     frame.save(data, "jpeg", quality=80 + 3 * number)
@@ -30,11 +30,11 @@ def lists(place, real_photos):
     folder.mkdir()
     rows = []
     for burst, file in enumerate(random.choice(len(files), 12, replace=False)):
-        with Image.open(files[file]) as photo:
-            photo.load()
+        with Image.open(files[file]) as image:
+            image.load()
         for number in range(5):
             name = f"{burst:02}-{number}.jpg"
-            (folder / name).write_bytes(near_copy(photo, number))
+            (folder / name).write_bytes(near_copy(image, number))
             rows.append((name, labels[burst], f"burst {burst}"))
     for name, columns in (("grouped", 3), ("plain", 2)):
         with (folder / f"{name}.csv").open("w", newline="") as text:

@@ -1,7 +1,7 @@
 """`budwood lesson`: an experiment from end to end, offline, and no file but where it may."""
 
 from budwood.cli.lessons import lesson as lesson_command
-from budwood.course.degradation import EPOCHS, NETWORKS, PHOTOS
+from budwood.course.degradation import EPOCHS, IMAGES, NETWORKS
 
 
 def test_it_trains_all_four_and_says_what_came_of_it(lesson):
@@ -32,5 +32,5 @@ def test_progress_goes_to_stderr(lesson):
 
 def test_defaults_are_those_of_the_library():
     params = lesson_command.commands["degradation"].make_context("degradation", []).params
-    assert (params["epochs"], params["photos"]) == (EPOCHS, PHOTOS)
+    assert (params["epochs"], params["images"]) == (EPOCHS, IMAGES)
     assert (params["data"], str(params["out"]), params["seed"]) == (None, "lessons", 0)

@@ -58,8 +58,8 @@ def test_a_training_ends_with_all_its_files(outcomes, odd):
 
 
 def test_the_list_of_a_run_can_be_read_again(outcomes, odd):
-    photos = load_folder(odd.folder / "odd-run" / "photos.csv", find_groups=False)
-    assert LATIN in {path.name for path in photos.train.paths + photos.test.paths}
+    images = load_folder(odd.folder / "odd-run" / "photos.csv", find_groups=False)
+    assert LATIN in {path.name for path in images.train.paths + images.test.paths}
 
 
 def test_an_earlier_run_is_not_replaced_unasked(outcomes):
@@ -146,8 +146,8 @@ def test_other_errors_of_the_system_ask_for_the_traceback():
 
 
 def test_very_long_names_do_not_widen_a_table():
-    photos = [Prediction(name, (("a", 0.5),)) for name in ("b.jpg", "x" * 250 + ".jpg")]
-    lines = str(Predictions(("a",), tuple(photos), {}, None)).splitlines()
+    images = [Prediction(name, (("a", 0.5),)) for name in ("b.jpg", "x" * 250 + ".jpg")]
+    lines = str(Predictions(("a",), tuple(images), {}, None)).splitlines()
     assert max(map(len, lines)) < 120
 
 

@@ -33,8 +33,8 @@ def quick(place, run) -> str:
 @pytest.fixture(scope="module")
 def moved(place, run) -> Path:
     """The same run beside photos of which one has gone, and one whose photos all have."""
-    photos = place.folder / "to be moved"
-    shutil.copytree(place.folder / "photos", photos)
+    images = place.folder / "to be moved"
+    shutil.copytree(place.folder / "photos", images)
     outcome = place.run("train", "to be moved", "--out", "some moved", "--no-report")
     assert outcome.code == 0, outcome.err
     assert not (place.folder / "some moved" / "report.html").exists()

@@ -98,13 +98,13 @@ def test_plain_values_are_written_as_json():
 
 
 def test_output_is_never_put_among_the_photos_by_itself(tmp_path, monkeypatch):
-    photos = tmp_path / "project" / "photos"
-    (photos / "roses").mkdir(parents=True)
-    monkeypatch.chdir(photos)
+    images = tmp_path / "project" / "photos"
+    (images / "roses").mkdir(parents=True)
+    monkeypatch.chdir(images)
     assert place_for(Path("runs"), Path()) == tmp_path / "project" / "runs"
     assert new_folder(Path(), "m") == tmp_path / "project" / "runs" / "photos-m"
     assert place_for(Path("runs"), tmp_path / "other") == Path("runs")
-    assert [entry.name for entry in photos.iterdir()] == ["roses"]
+    assert [entry.name for entry in images.iterdir()] == ["roses"]
 
 
 @pytest.mark.parametrize("out", ["photos", "photos/run", "photos/../photos/new/run"])

@@ -121,8 +121,8 @@ def test_folds_change_nothing_of_the_training(told, trained):
 
 def test_a_learning_curve_is_told(told):
     said = told["train"].json["learning_curve"]
-    photos = [point["images"] for point in said["points"]]
-    assert photos == sorted(photos)
+    images = [point["images"] for point in said["points"]]
+    assert images == sorted(images)
     assert said["evaluated"] == 24
     low, high = said["naive"]["interval"]
     assert low <= said["naive"]["top1"] <= high

@@ -32,9 +32,9 @@ def test_predict_names_the_best_classes_of_each_photo(verbs):
 
 def test_predict_json_ranks_the_classes(verbs):
     result = verbs["predict json"].json
-    (photo,) = result["predictions"]
-    shares = [one["probability"] for one in photo["top"]]
-    assert photo["class"] == photo["top"][0]["class"] == "red"
+    (image,) = result["predictions"]
+    shares = [one["probability"] for one in image["top"]]
+    assert image["class"] == image["top"][0]["class"] == "red"
     assert shares == sorted(shares, reverse=True)
     assert sum(shares) == pytest.approx(1, abs=1e-4)
     assert result["skipped"] == []
@@ -82,7 +82,7 @@ def test_csv_to_a_file_prints_the_predictions_and_says_where_it_is(verbs, place)
 
 
 def test_predict_takes_a_list_on_stdin(verbs):
-    paths = [photo["path"] for photo in verbs["predict list"].json["predictions"]]
+    paths = [image["path"] for image in verbs["predict list"].json["predictions"]]
     assert paths == ["photos/red/red-03.png", "photos/blue/blue-04.png"]
 
 

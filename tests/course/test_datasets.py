@@ -13,7 +13,7 @@ from budwood.data.folder import load_folder
 from budwood.errors import DataError, UnknownName
 from budwood.reporter import Reporter
 
-from ..archives import FLOWERS, dataset_of, photos_of, tar_of, zip_of  # noqa: TID252
+from ..archives import FLOWERS, dataset_of, images_of, tar_of, zip_of  # noqa: TID252
 from ..models import conftest as networks  # noqa: TID252
 
 site = networks.site  # a web server that can misbehave
@@ -29,7 +29,7 @@ def in_a_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def archive(tmp_path, monkeypatch):
     """An archive that is published as `flowers`."""
-    names = photos_of(FLOWERS, "flower_photos")
+    names = images_of(FLOWERS, "flower_photos")
     path = tar_of(tmp_path / "flower_photos.tgz", "flower_photos/LICENSE.txt", *names)
     monkeypatch.setitem(DATASETS, "flowers", dataset_of(path, FLOWERS))
     return path
@@ -57,12 +57,12 @@ def test_an_archive_becomes_a_folder_of_classes(archive):
 
 def test_parts_become_parts(tmp_path, monkeypatch):
     counts = {"train/cats": 3, "train/dogs": 3, "validation/cats": 1, "validation/dogs": 1}
-    path = zip_of(tmp_path / "pets.zip", "pets/read.me", *photos_of(counts, "pets"))
+    path = zip_of(tmp_path / "pets.zip", "pets/read.me", *images_of(counts, "pets"))
     monkeypatch.setitem(DATASETS, "catdog", dataset_of(path, counts))
     pets = get_dataset("catdog", tmp_path / "my pets", archive=path)
     assert pets.to_json()["classes"] == {"cats": 4, "dogs": 4}
-    photos = load_folder(pets.folder)
-    assert (len(photos.train), len(photos.test)) == (6, 2)
+    images = load_folder(pets.folder)
+    assert (len(images.train), len(images.test)) == (6, 2)
     assert str(pets).endswith(f"Next: budwood train '{tmp_path}/my pets'")
 
 
@@ -182,7 +182,7 @@ def test_another_name_is_refused_with_the_nearest(name, guess):
 
 
 def test_the_published_figures_are_consistent():
-    assert sum(find_dataset("flowers").photos.values()) == 3670
+    assert sum(find_dataset("flowers").images.values()) == 3670
     assert find_dataset("catdog").classes == {"cats": 1500, "dogs": 1500}
     for name, dataset in DATASETS.items():
         assert dataset.name == name

@@ -15,7 +15,7 @@ from budwood.reporter import Reporter
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory):
+def images(tmp_path_factory):
     """Noise in two colours, six photos a class to train on, one of them broken."""
     folder = tmp_path_factory.mktemp("photos")
     random = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shown(photos, tmp_path_factory):
+def shown(images, tmp_path_factory):
     """A lesson of two epochs, with what was said meanwhile; nothing has more than 20 layers."""
     home = tmp_path_factory.mktemp("home")
     notes, epochs = [], []
@@ -41,7 +41,7 @@ def shown(photos, tmp_path_factory):
             degradation, "build", lambda name, **how: build(name.replace("56", "20"), **how)
         )
         result = show_degradation(
-            photos,
+            images,
             home / "lesson",
             epochs=2,
             reporter=Reporter(note=notes.append, epoch=epochs.append),
@@ -74,7 +74,7 @@ def test_networks_that_are_equal_are_trained_equally(shown):
 def test_a_broken_photo_is_named_once_and_left_out_for_all(shown):
     result, notes, _ = shown
     assert sum("5.png" in note for note in notes) == 1
-    assert result.photos == 11
+    assert result.images == 11
 
 
 def test_figures_and_chart_are_written(shown):
@@ -103,11 +103,11 @@ def untrained(monkeypatch):
     """Trainings that only note on which photos, and with what."""
     seen = []
 
-    def train(name, photos, training, *_):
-        seen.append((photos.train, training))
+    def train(name, images, training, *_):
+        seen.append((images.train, training))
         return TrainedNetwork(
             name, *NETWORKS[name], 1, ({"epoch": 1, "loss": 1.0},), 0.1, 1.0
-        ), photos
+        ), images
 
     monkeypatch.setattr(degradation, "_train", train)
     return seen
@@ -115,31 +115,31 @@ def untrained(monkeypatch):
 
 def test_the_pictures_of_the_demo_are_the_default(untrained, tmp_path, budwood_home):
     result = show_degradation(folder=tmp_path)
-    assert (result.data, result.photos, len(result.classes)) == ("surfaces", 500, 10)
+    assert (result.data, result.images, len(result.classes)) == ("surfaces", 500, 10)
     assert (budwood_home / "lessons" / "surfaces" / "train" / "brick").is_dir()
     assert all(seen == untrained[0] for seen in untrained)
 
 
 def test_some_photos_are_the_same_share_of_each_class(untrained, tmp_path):
-    result = show_degradation(folder=tmp_path, photos=50, seed=3)
+    result = show_degradation(folder=tmp_path, images=50, seed=3)
     assert set(untrained[0][0].counts().values()) == {5}
-    assert result.photos == 50
+    assert result.images == 50
     assert untrained[0][1].seed == 3
 
 
 @pytest.mark.parametrize(
     ("option", "problem"),
-    [({"photos": 1}, "photos must be at least 2, got 1"), ({"epochs": 0}, "epochs must be")],
+    [({"images": 1}, "images must be at least 2, got 1"), ({"epochs": 0}, "epochs must be")],
 )
 def test_impossible_options_are_refused_first(option, problem, tmp_path):
     with pytest.raises(ConfigError, match=problem):
         show_degradation(tmp_path / "nowhere", tmp_path / "out", **option)
 
 
-def test_a_folder_that_cannot_be_written_is_told_first(tmp_path, photos):
+def test_a_folder_that_cannot_be_written_is_told_first(tmp_path, images):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file is a file"):
-        show_degradation(photos, tmp_path / "file")
+        show_degradation(images, tmp_path / "file")
 
 
 def test_photos_that_are_not_there_are_told(tmp_path):

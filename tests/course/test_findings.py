@@ -7,13 +7,13 @@ from budwood.course.degradation import NETWORKS, Degradation, TrainedNetwork
 from budwood.learning.training import Training, batches
 
 
-def result_of(*losses, photos=33):
+def result_of(*losses, images=33):
     """A result with these losses in the order of the networks."""
     networks = tuple(
         TrainedNetwork(name, *NETWORKS[name], 1, ({"epoch": 1, "loss": loss},), 0.1, 1.0)
         for name, loss in zip(NETWORKS, losses, strict=True)
     )
-    return Degradation("x", ("a", "b"), photos, Training(batch_size=16), networks, None)
+    return Degradation("x", ("a", "b"), images, Training(batch_size=16), networks, None)
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,10 @@ def test_the_finding_follows_from_the_figures(losses, said):
     assert all(f"{loss:.2f}" in finding for loss in losses)
 
 
-@pytest.mark.parametrize("photos", [2, 16, 17, 33, 500])
-def test_steps_are_those_of_the_training_loop(photos):
-    result = result_of(1, 1, 1, 1, photos=photos)
-    assert result.steps == 30 * len(list(batches(photos, 16, torch.Generator())))
+@pytest.mark.parametrize("images", [2, 16, 17, 33, 500])
+def test_steps_are_those_of_the_training_loop(images):
+    result = result_of(1, 1, 1, 1, images=images)
+    assert result.steps == 30 * len(list(batches(images, 16, torch.Generator())))
 
 
 def test_chance_is_the_loss_of_equal_probabilities():

@@ -1,15 +1,15 @@
-"""A run beside the chapter's: the figures of both, and what differs."""
+"""A run compared_with_chapter the chapter's: the figures of both, and what differs."""
 
 from dataclasses import replace
 from pathlib import Path
 
-from budwood.course.recipes import RunFigures, beside, load_recipe
+from budwood.course.recipes import RunFigures, compared_with_chapter, load_recipe
 
 REACHED = RunFigures(
     test_top1=0.9,
     train_top1=0.95,
-    train_photos=2569,
-    test_photos=1101,
+    train_images=2569,
+    test_images=1101,
     seconds=31.25,
     device="cpu",
     weights="IMAGENET1K_V2",
@@ -20,7 +20,7 @@ REACHED = RunFigures(
 def compared(given=None, **changes):
     recipe = load_recipe("resnet50-flowers")
     request = recipe.request(Path("x"), given or {})
-    return beside(recipe, request, replace(REACHED, **changes))
+    return compared_with_chapter(recipe, request, replace(REACHED, **changes))
 
 
 def test_the_same_run_differs_in_what_the_recipe_says_and_the_device():
@@ -36,7 +36,7 @@ def test_the_table_shows_both():
 
 
 def test_another_split_is_told():
-    first = compared(train_photos=80, test_photos=40).differs[0]
+    first = compared(train_images=80, test_images=40).differs[0]
     assert first == ("split: 80 photos to train and 40 to test here, 2569 and 1101 in the chapter")
 
 
@@ -57,7 +57,7 @@ def test_without_a_test_set_there_is_no_such_row():
 
 def test_a_recipe_without_a_chapter_has_nothing_beside():
     recipe = load_recipe("lite0-flowers")
-    found = beside(recipe, recipe.request(Path("x")), REACHED)
+    found = compared_with_chapter(recipe, recipe.request(Path("x")), REACHED)
     assert found.differs == ()
     assert found.to_json()["chapter"] is None
     assert "the chapter" not in str(found)

@@ -7,9 +7,9 @@ from torch import nn
 from budwood.drawing.network_drawing import blocks_in
 
 
-def boxes(network, photo=(3, 8, 8)):
+def boxes(network, image=(3, 8, 8)):
     """The boxes of a network without blocks, between photo and answer."""
-    return blocks_in(network, photo).parts[1:-1]
+    return blocks_in(network, image).parts[1:-1]
 
 
 def test_what_follows_a_layer_is_a_note_of_its_box():

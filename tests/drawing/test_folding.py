@@ -16,8 +16,8 @@ def runs(block):
             yield from runs(part)
 
 
-def drawn(network, photo=(3, 8, 8)):
-    return folded(blocks_in(network, photo))
+def drawn(network, image=(3, 8, 8)):
+    return folded(blocks_in(network, image))
 
 
 def test_resnet152_is_a_page(blocks):

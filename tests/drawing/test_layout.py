@@ -137,11 +137,11 @@ def test_a_name_without_room_is_given_from_a_frame_around_on(blocks):
 
 
 def test_very_long_names_are_cut_short():
-    photo = Box("input", "input", shape="3 x 9 x 9")
+    image = Box("input", "input", shape="3 x 9 x 9")
     long = Box("layer", "a title " * 9, name="n" * 90, notes=("a note " * 9,), shape="1 x " * 30)
     block = BlockFrame("m" * 90, "T" * 90, False, (long,), ((ENTRY, 0), (0, EXIT)))
     answer = Box("output", "o" * 90)
-    whole = BlockFrame("", "N", False, (photo, block, answer), ((0, 1), (1, 2)))
+    whole = BlockFrame("", "N", False, (image, block, answer), ((0, 1), (1, 2)))
     piece = laid_out(whole)
     assert_letters_fit(piece)
     texts = [text.text for at in of_type(piece, BoxAt) for text in at.texts]

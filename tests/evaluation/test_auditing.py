@@ -21,7 +21,7 @@ def audited(n=40, seed=0, **changes):
     features = random.normal(size=(n, 32)) + 6 * np.eye(2, 32)[labels]
     parts = tuple("test" if i % 4 == 3 else "train" for i in range(n))
     small = random.integers(0, 256, (n, 8, 8)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
-    photos = AuditedImages(
+    images = AuditedImages(
         root=Path("photos"),
         classes=CLASSES,
         paths=tuple(Path(f"photos/{CLASSES[k]}/{i}.jpg") for i, k in enumerate(labels)),
@@ -34,23 +34,23 @@ def audited(n=40, seed=0, **changes):
         features=features.astype(np.float32),
         unreadable={},
     )
-    return replace(photos, **changes)
+    return replace(images, **changes)
 
 
-def sure(photos):
-    return np.where(np.eye(2, dtype=bool)[photos.labels], 0.95, 0.05)
+def sure(images):
+    return np.where(np.eye(2, dtype=bool)[images.labels], 0.95, 0.05)
 
 
-def found(photos, probabilities=None):
-    alikes = likenesses(photos)
-    return findings(photos, alikes, sure(photos) if probabilities is None else probabilities)
+def found(images, probabilities=None):
+    alikes = likenesses(images)
+    return findings(images, alikes, sure(images) if probabilities is None else probabilities)
 
 
-def with_digests(photos, pairs):
-    digests = list(photos.digests)
+def with_digests(images, pairs):
+    digests = list(images.digests)
     for first, second in pairs:
         digests[second] = digests[first]
-    return replace(photos, digests=tuple(digests))
+    return replace(images, digests=tuple(digests))
 
 
 def test_good_photos_give_no_findings():
@@ -60,7 +60,7 @@ def test_good_photos_give_no_findings():
 def test_equal_files_of_one_class_and_split_are_double():
     (finding,) = found(with_digests(audited(), [(0, 2), (0, 4)]))
     assert finding.kind == "duplicate"
-    assert [path.name for path in finding.photos] == ["0.jpg", "2.jpg", "4.jpg"]
+    assert [path.name for path in finding.images] == ["0.jpg", "2.jpg", "4.jpg"]
     assert finding.reason == "The same file is there 3 times."
     assert finding.advice == "Keep one."
 
@@ -86,21 +86,21 @@ def test_a_conflict_across_splits_is_told_as_a_leak_with_both_labels():
 
 
 def test_a_copy_is_the_same_picture():
-    photos = audited()
-    small = photos.small.copy()
+    images = audited()
+    small = images.small.copy()
     small[6] = small[2][:, ::-1]
-    (finding,) = found(replace(photos, small=small))
+    (finding,) = found(replace(images, small=small))
     assert finding.reason == "The same picture is there 2 times."
 
 
-def burst(photos, members):
+def burst(images, members):
     moments = [CaptureTime("camera", 1e6 + 2 * i) if i in members else None for i in range(40)]
-    return replace(photos, moments=tuple(moments))
+    return replace(images, moments=tuple(moments))
 
 
 def test_bursts_are_told_and_leak_across_splits():
     (harmless,) = found(burst(audited(), {0, 1, 2}))
-    assert (harmless.kind, len(harmless.photos)) == ("burst", 3)
+    assert (harmless.kind, len(harmless.images)) == ("burst", 3)
     assert harmless.reason == "3 photos were taken within seconds of each other."
     (leak,) = found(burst(audited(), {0, 1, 2, 3}))
     assert leak.kind == "leak"
@@ -108,27 +108,27 @@ def test_bursts_are_told_and_leak_across_splits():
 
 
 def test_a_wrong_label_is_told_with_what_it_looks_like():
-    photos = audited()
-    probabilities = sure(photos)
+    images = audited()
+    probabilities = sure(images)
     probabilities[5] = (0.99, 0.01)
-    (finding,) = found(photos, probabilities)
+    (finding,) = found(images, probabilities)
     assert (finding.kind, finding.suggestion) == ("label", "roses")
     assert finding.reason == "It is labelled tulips and looks like roses (0.99 against 0.01)."
 
 
 def test_a_photo_unlike_all_others_is_told():
-    photos = audited(200, parts=("train",) * 200)
-    features = photos.features.copy()
+    images = audited(200, parts=("train",) * 200)
+    features = images.features.copy()
     features[70] = -20 * np.linspace(-1, 1, 32)
-    told = [f for f in found(replace(photos, features=features)) if f.kind == "outlier"]
-    assert told[0].photos == (Path("photos/roses/70.jpg"),)
+    told = [f for f in found(replace(images, features=features)) if f.kind == "outlier"]
+    assert told[0].images == (Path("photos/roses/70.jpg"),)
     assert told[0].reason == "It is unlike all other photos."
     assert len(told) <= 6
 
 
 def test_without_probabilities_labels_are_not_judged():
-    photos = audited()
-    assert findings(photos, likenesses(photos), None) == ()
+    images = audited()
+    assert findings(images, likenesses(images), None) == ()
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,10 @@ def test_tiny_and_odd_photos_show_little(size, reason):
 
 
 def test_a_blank_photo_shows_nothing_and_is_no_copy_of_another():
-    photos = audited()
-    small = photos.small.copy()
+    images = audited()
+    small = images.small.copy()
     small[[7, 9]] = 200
-    told = found(replace(photos, small=small))
+    told = found(replace(images, small=small))
     assert [(f.kind, f.reason) for f in told] == [("broken", "It is blank.")] * 2
 
 
@@ -157,18 +157,18 @@ def test_a_photo_that_cannot_be_read_is_told_with_the_reason():
     broken = {Path("photos/roses/x.jpg"): "The photo ends too early (truncated). Copy it again."}
     (finding,) = found(audited(unreadable=broken))
     assert (finding.kind, finding.reason) == ("broken", "The photo ends too early (truncated).")
-    assert finding.photos == (Path("photos/roses/x.jpg"),)
+    assert finding.images == (Path("photos/roses/x.jpg"),)
 
 
 def lopsided(labels):
-    photos = audited(200, labels=labels, parts=("train",) * 200)
-    return [f for f in findings(photos, likenesses(photos), None) if f.kind == "imbalance"]
+    images = audited(200, labels=labels, parts=("train",) * 200)
+    return [f for f in findings(images, likenesses(images), None) if f.kind == "imbalance"]
 
 
 def test_lopsided_and_small_classes_are_told_by_their_training_photos():
     labels = np.array([0] * 196 + [1] * 4)
     (finding,) = lopsided(labels)
-    assert (finding.kind, finding.photos) == ("imbalance", ())
+    assert (finding.kind, finding.images) == ("imbalance", ())
     assert "'tulips' has only 4 training photos" in finding.reason
     labels = np.array([0] * 182 + [1] * 18)
     (finding,) = lopsided(labels)
@@ -176,38 +176,38 @@ def test_lopsided_and_small_classes_are_told_by_their_training_photos():
 
 
 def test_what_is_known_from_training_is_marked():
-    photos = with_digests(audited(), [(1, 3), (0, 2)])
-    marked = leaked(photos, likenesses(photos).groups)
+    images = with_digests(audited(), [(1, 3), (0, 2)])
+    marked = leaked(images, likenesses(images).groups)
     assert np.flatnonzero(marked).tolist() == [3]
 
 
 def test_ids_differ_and_stay():
-    photos = with_digests(audited(), [(1, 3), (0, 2), (4, 5)])
-    one, other = found(photos), found(photos)
+    images = with_digests(audited(), [(1, 3), (0, 2), (4, 5)])
+    one, other = found(images), found(images)
     assert [f.id for f in one] == [f.id for f in other]
     assert len({f.id for f in one}) == len(one) == 3
 
 
-def leak(photos):
-    return leak_of(photos, np.array(likenesses(photos).groups))
+def leak(images):
+    return leak_of(images, np.array(likenesses(images).groups))
 
 
 def test_a_leak_is_worth_what_the_same_test_photos_lose_when_it_is_taken_out_of_training():
     random = np.random.default_rng(3)
-    photos = audited(features=random.normal(size=(40, 32)).astype(np.float32))  # chance
-    photos = with_digests(
-        photos, [(i, i + 2) for i in (1, 5, 9, 13, 17)]
+    images = audited(features=random.normal(size=(40, 32)).astype(np.float32))  # chance
+    images = with_digests(
+        images, [(i, i + 2) for i in (1, 5, 9, 13, 17)]
     )  # half of the test photos
-    features = photos.features.copy()
+    features = images.features.copy()
     features[[3, 7, 11, 15, 19]] = features[[1, 5, 9, 13, 17]]
-    photos = replace(photos, features=features)
-    seen = leak(photos)
-    assert seen.photos == 5
-    groups = np.array(likenesses(photos).groups)
-    train = np.array(photos.parts) == "train"
+    images = replace(images, features=features)
+    seen = leak(images)
+    assert seen.images == 5
+    groups = np.array(likenesses(images).groups)
+    train = np.array(images.parts) == "train"
     clean = train & ~np.isin(groups, groups[~train])
     assert clean.sum() == train.sum() - 5
-    labels, test = torch.from_numpy(photos.labels), np.flatnonzero(~train)
+    labels, test = torch.from_numpy(images.labels), np.flatnonzero(~train)
     for learned, top1 in ((train, seen.top1), (clean, seen.top1_without)):
         probe = fit_probe(
             torch.from_numpy(features[learned]), labels[learned], 2, groups=groups[learned]
@@ -223,13 +223,13 @@ def test_a_leak_is_worth_what_the_same_test_photos_lose_when_it_is_taken_out_of_
 
 def test_without_a_leak_both_figures_are_one():
     seen = leak(audited())
-    assert (seen.photos, seen.top1, seen.difference) == (0, seen.top1_without, 0.0)
+    assert (seen.images, seen.top1, seen.difference) == (0, seen.top1_without, 0.0)
 
 
 def test_where_nothing_is_left_to_learn_from_that_is_said():
-    photos = audited(parts=("train",) * 3 + ("test",) * 37)
-    seen = leak(with_digests(photos, [(0, 38), (1, 39), (2, 37)]))
-    assert (seen.photos, seen.top1_without, seen.interval_without) == (3, None, None)
+    images = audited(parts=("train",) * 3 + ("test",) * 37)
+    seen = leak(with_digests(images, [(0, 38), (1, 39), (2, 37)]))
+    assert (seen.images, seen.top1_without, seen.interval_without) == (3, None, None)
     assert (seen.difference, seen.difference_interval) == (None, None)
     assert str(seen).endswith("without what leaks, too few photos are left to learn from.")
 

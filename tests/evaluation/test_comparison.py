@@ -12,30 +12,30 @@ from budwood.evaluation.comparison import ComparedNetwork, ComparedStage, Compar
 from budwood.intervals import wilson_interval
 from budwood.text import width_of
 
-PHOTOS = 400
+IMAGES = 400
 
 
-def stage(name, right, seconds, photos=PHOTOS):
+def stage(name, right, seconds, images=IMAGES):
     return ComparedStage(
         name=name,
         width=8,
         macs=1,
         memory=10**6,
         seconds=seconds,
-        top1=right / photos,
-        interval=wilson_interval(right, photos),
-        balanced_accuracy=right / photos,
-        penalty=1.0,
+        top1=right / images,
+        interval=wilson_interval(right, images),
+        balanced_accuracy=right / images,
+        l2_strength=1.0,
         logme=0.0,
         h_score=0.0,
         fit_seconds=0.0,
-        right=np.arange(photos) < right,
+        right=np.arange(images) < right,
     )
 
 
-def compared(*stages, photos=PHOTOS, weights="imagenet", skipped=(), **more):
-    network = ComparedNetwork("small", weights, 10**6, 0, photos, stages)
-    return Comparison(photos, ("a", "b"), 5, 0.5, (network,), skipped, **more)
+def compared(*stages, images=IMAGES, weights="imagenet", skipped=(), **more):
+    network = ComparedNetwork("small", weights, 10**6, 0, images, stages)
+    return Comparison(images, ("a", "b"), 5, 0.5, (network,), skipped, **more)
 
 
 def test_the_best_is_called_the_best_where_no_quicker_one_is_non_inferior():
@@ -67,24 +67,24 @@ def test_a_stage_that_is_not_significantly_different_is_not_therefore_recommende
     assert found.recommended.stage.name == "best"
 
 
-def crossed(photos=60):
+def crossed(images=60):
     """Two stages of which each is right where the other is wrong, now and then."""
-    numbers = np.arange(photos)
-    stages = stage("quick", 0, 1.0, photos), stage("best", 0, 2.0, photos)
+    numbers = np.arange(images)
+    stages = stage("quick", 0, 1.0, images), stage("best", 0, 2.0, images)
     rights = numbers % 10 > 1, (numbers % 10 > 2) | (numbers % 10 == 0) | (numbers == 1)
     return tuple(
         replace(
             one,
             right=right,
             top1=float(right.mean()),
-            interval=wilson_interval(int(right.sum()), photos),
+            interval=wilson_interval(int(right.sum()), images),
         )
         for one, right in zip(stages, rights, strict=True)
     )
 
 
 def test_where_few_images_show_no_stage_to_be_non_inferior_the_way_out_is_named():
-    found = compared(*crossed(), photos=60)
+    found = compared(*crossed(), images=60)
     assert found.recommended is None
     assert found.recommendation.startswith(
         "None: no stage is shown to be within 1.0 point of the best by 60 images. The most "
@@ -95,13 +95,13 @@ def test_where_few_images_show_no_stage_to_be_non_inferior_the_way_out_is_named(
     wider, named = re.search(
         r"--margin (\S+) .* on, (.+) is recommended", found.recommendation
     ).groups()
-    again = compared(*crossed(), photos=60, margin=float(wider))
+    again = compared(*crossed(), images=60, margin=float(wider))
     assert str(again.recommended) == named
-    assert compared(*crossed(), photos=60, margin=float(wider) - 0.001).recommended is None
+    assert compared(*crossed(), images=60, margin=float(wider) - 0.001).recommended is None
 
 
 def test_the_way_out_names_the_groups():
-    found = compared(*crossed(), photos=60, groups=np.arange(60) // 2)
+    found = compared(*crossed(), images=60, groups=np.arange(60) // 2)
     assert "of the best by 60 images in 30 groups. " in found.recommendation
 
 
@@ -135,7 +135,7 @@ def test_with_many_stages_a_difference_must_be_clearer_to_be_called_one():
     random = np.random.default_rng(0)
     best, less = stage("best", 300, 9.0), stage("less", 293, 1.0)
     others = [
-        replace(stage(f"s{i}", 295, 5.0), right=random.permutation(np.arange(PHOTOS) < 295))
+        replace(stage(f"s{i}", 295, 5.0), right=random.permutation(np.arange(IMAGES) < 295))
         for i in range(20)
     ]
     few, many = (

@@ -22,7 +22,7 @@ def comparison(right, groups=None):
             top1=float(row.mean()),
             interval=accuracy_interval(row, groups),
             balanced_accuracy=0.0,
-            penalty=1.0,
+            l2_strength=1.0,
             logme=0.0,
             h_score=0.0,
             fit_seconds=0.0,
@@ -76,8 +76,8 @@ def test_the_covariance_is_that_of_the_sums_of_groups():
     random = np.random.default_rng(0)
     right, groups = random.random((4, 90)) < 0.7, random.integers(0, 30, 90)
     _, own = np.unique(groups, return_inverse=True)
-    away = right - right.mean(1, keepdims=True)
-    sums = np.stack([np.bincount(own, row) for row in away])
+    residuals = right - right.mean(1, keepdims=True)
+    sums = np.stack([np.bincount(own, row) for row in residuals])
     m = sums.shape[1]
     expected = sum(np.outer(sums[:, g], sums[:, g]) for g in range(m)) / 90**2 * m / (m - 1)
     assert pairwise_differences(right, groups).covariance == pytest.approx(expected)

@@ -11,8 +11,8 @@ def test_the_whole_is_the_sum_of_its_folds():
     folds = np.array([0] * 10 + [1] * 10 + [2] * 9)
     right = np.arange(29) % 3 != 0
     found = crossed(right, folds)
-    assert [fold.photos for fold in found.folds] == [10, 10, 9]
-    assert found.photos == 29
+    assert [fold.images for fold in found.folds] == [10, 10, 9]
+    assert found.images == 29
     assert found.top1 == pytest.approx(right.mean())
     assert found.interval == wilson_interval(int(right.sum()), 29)
     said = found.to_json()

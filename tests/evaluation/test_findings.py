@@ -11,9 +11,9 @@ names = st.lists(st.text("abc/", min_size=1).map(Path), min_size=1, max_size=4)
 
 
 @given(st.sampled_from(KINDS), names)
-def test_the_id_depends_on_kind_and_photos_alone(kind, photos):
-    one = Finding(kind, tuple(photos), "A reason.", "Advice.")
-    other = Finding(kind, tuple(photos), "Another.", "Other.", suggestion="x")
+def test_the_id_depends_on_kind_and_photos_alone(kind, images):
+    one = Finding(kind, tuple(images), "A reason.", "Advice.")
+    other = Finding(kind, tuple(images), "Another.", "Other.", suggestion="x")
     assert one.id == other.id
     assert one.id.startswith(f"{kind}-")
 

@@ -23,7 +23,7 @@ def test_wrong_labels_are_doubted_and_rows_are_probabilities():
     assert seen.shape == (240, 4)
     np.testing.assert_allclose(seen.sum(1), 1, rtol=1e-5)
     assert seen.min() > 0
-    named = {suspect.photo for suspect in suspects(seen, labels)}
+    named = {suspect.image for suspect in suspects(seen, labels)}
     assert len(named & flipped) >= 10
     assert len(named & flipped) >= 0.7 * len(named)
     assert (seen.argmax(1) == truth).mean() > 0.9

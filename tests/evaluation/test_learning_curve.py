@@ -30,15 +30,15 @@ def curve(errors=falling, sizes=SIZES, seed=0, judged=600, groups=None):
         )
         for n in sizes
     ]
-    return replace(curve_of(fits, np.arange(judged) % 5, groups), photos=sizes[-1])
+    return replace(curve_of(fits, np.arange(judged) % 5, groups), images=sizes[-1])
 
 
 def test_a_rising_curve_is_forecast_to_rise_on():
     forecast = curve().forecast(160)
     assert forecast.is_useful
-    assert forecast.photos == 1600
+    assert forecast.images == 1600
     assert forecast.naive.top1 < forecast.top1
-    assert forecast.naive.photos == 800
+    assert forecast.naive.images == 800
     estimate, (low, high) = forecast.top1, forecast.interval
     assert low < estimate < high
 
@@ -142,9 +142,9 @@ def test_all_wrong_is_no_crash():
 
 def test_it_is_measured_on_rows(clusters):
     x, y = clusters(1500, 60, 3, spread=6.0)
-    made = learning_curve(x, y, 3, penalty=60.0)
-    assert (made.photos, made.classes, made.judged, made.groups) == (1500, 3, 1500, 1500)
-    assert [p.photos for p in made.points] == [150, 300, 600, 1200]
+    made = learning_curve(x, y, 3, l2_strength=60.0)
+    assert (made.images, made.classes, made.judged, made.groups) == (1500, 3, 1500, 1500)
+    assert [p.images for p in made.points] == [150, 300, 600, 1200]
     assert made.points[0].top1 < made.points[-1].top1
     assert all(p.interval[0] < p.top1 < p.interval[1] for p in made.points)
     said = json.loads(json.dumps(made.to_json()))
@@ -163,22 +163,22 @@ def test_groups_are_held_out_together(clusters):
     x, y = clusters(300, 10, 3, spread=2.5)
     # Every image is there twice: a head that has seen the other one would know it.
     x, y, groups = x.repeat(2, 1), torch.randint(3, (300,)).repeat(2), np.arange(600) % 300
-    assert learning_curve(x, y, 3, penalty=0.01, groups=groups).points[-1].top1 < 0.45
+    assert learning_curve(x, y, 3, l2_strength=0.01, groups=groups).points[-1].top1 < 0.45
 
 
 def test_a_class_without_images_does_not_count(clusters):
     x, y = clusters(120, 10, 3, spread=2.5)
-    assert learning_curve(x, y, 5, penalty=5.0).classes == 3
+    assert learning_curve(x, y, 5, l2_strength=5.0).classes == 3
 
 
 def test_the_same_seed_gives_the_same_curve(clusters):
     x, y = clusters(120, 10, 3, spread=2.5)
-    one, two = (learning_curve(x, y, 3, penalty=5.0, seed=3).to_json() for _ in range(2))
+    one, two = (learning_curve(x, y, 3, l2_strength=5.0, seed=3).to_json() for _ in range(2))
     assert one == two
 
 
 def test_too_few_images_are_no_curve(clusters):
-    made = learning_curve(*clusters(6, 4, 3), 3, penalty=1.0)
+    made = learning_curve(*clusters(6, 4, 3), 3, l2_strength=1.0)
     said = made.to_json()
     assert said["forecast"] is said["naive"] is None
     assert said["reason"] == "The curve has 0 sizes of at least 3 that it needs."
@@ -189,4 +189,4 @@ def test_too_few_images_are_no_curve(clusters):
 
 def test_rows_without_labels_are_refused():
     with pytest.raises(DataError, match="at least two photos, got 3 and 2 labels"):
-        learning_curve(torch.zeros(3, 2), torch.tensor([0, 1]), 2, penalty=1.0)
+        learning_curve(torch.zeros(3, 2), torch.tensor([0, 1]), 2, l2_strength=1.0)

@@ -48,11 +48,16 @@ def simulated(seed: int, n: int, size: int, gap: float) -> tuple[Forecast, float
     known = torch.from_numpy(everyone.groups < everyone.groups[n])
     groups = None if size == 1 else everyone.groups
     own = None if groups is None else groups[known.numpy()]
-    penalty = fit_probe(everyone.x[known], everyone.y[known], CLASSES, groups=own).penalty
+    l2_strength = fit_probe(everyone.x[known], everyone.y[known], CLASSES, groups=own).l2_strength
     curve = learning_curve(
-        everyone.x[known], everyone.y[known], CLASSES, penalty=penalty, groups=own, seed=seed
+        everyone.x[known],
+        everyone.y[known],
+        CLASSES,
+        l2_strength=l2_strength,
+        groups=own,
+        seed=seed,
     )
-    head = fit_probe(everyone.x, everyone.y, CLASSES, Probe(penalty=penalty), groups=groups)
+    head = fit_probe(everyone.x, everyone.y, CLASSES, Probe(l2_strength=l2_strength), groups=groups)
     fresh = images(random, FRESH, 1, gap)
     more = round((2 * n - int(known.sum())) / CLASSES)
     return curve.forecast(more), accuracy(head, fresh)

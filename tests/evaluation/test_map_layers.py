@@ -28,11 +28,11 @@ def built(name):
     ],
 )
 def test_the_last_map_is_found_on_every_kind_of_network(name, last):
-    network, photo = built(name)
-    found = last_map_layer(network, photo)
+    network, image = built(name)
+    found = last_map_layer(network, image)
     assert last is None or found == last
-    maps = where_it_looked(network, photo, classes=[1])
-    assert maps.shape == (1, *photo.shape[-2:])
+    maps = where_it_looked(network, image, classes=[1])
+    assert maps.shape == (1, *image.shape[-2:])
     assert maps.max() == pytest.approx(1)
 
 
@@ -52,12 +52,12 @@ def test_tokens_lie_where_their_patches_are():
             tokens = torch.cat([torch.zeros_like(tokens[:, :1]), tokens], 1)
             return self.head(self.norm(tokens).sum(1))
 
-    photo = torch.zeros(1, 1, 16, 16)
-    photo[..., 8:12, 4:8] = 1
+    image = torch.zeros(1, 1, 16, 16)
+    image[..., 8:12, 4:8] = 1
     network = Patches()
-    (layer,) = [x for x in map_layers(network, photo) if x.name == "norm"]
+    (layer,) = [x for x in map_layers(network, image) if x.name == "norm"]
     assert (layer.grid.kind, layer.grid.height, layer.grid.width) == ("n t d", 4, 4)
-    seen = where_it_looked(network, photo, "norm", [0])[0]
+    seen = where_it_looked(network, image, "norm", [0])[0]
     assert divmod(int(seen.argmax()), 16)[0] in (8, 9, 10, 11)
     assert divmod(int(seen.argmax()), 16)[1] in (4, 5, 6, 7)
 
@@ -100,9 +100,9 @@ def test_the_only_informative_object_is_where_it_looked():
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     for top, left in ((0, 0), (0, 24), (24, 0), (24, 24)):
-        photo = torch.randn(1, 3, 32, 32) * 0.1
-        photo[:, 0, top : top + 8, left : left + 8] += 1
-        row, column = divmod(int(where_it_looked(network, photo, "4", [0])[0].argmax()), 32)
+        image = torch.randn(1, 3, 32, 32) * 0.1
+        image[:, 0, top : top + 8, left : left + 8] += 1
+        row, column = divmod(int(where_it_looked(network, image, "4", [0])[0].argmax()), 32)
         assert abs(row - top - 3.5) <= 6
         assert abs(column - left - 3.5) <= 6
 

@@ -52,10 +52,10 @@ def test_interval_contains_the_accuracy(case):
 
 @given(judged(), st.randoms(use_true_random=False))
 def test_order_of_photos_changes_nothing(case, shuffler: random.Random):
-    logits, labels, classes, photos = case
-    order = list(range(len(photos)))
+    logits, labels, classes, images = case
+    order = list(range(len(images)))
     shuffler.shuffle(order)
-    shuffled = evaluate_logits(logits[order], labels[order], classes, [photos[i] for i in order])
+    shuffled = evaluate_logits(logits[order], labels[order], classes, [images[i] for i in order])
     assert shuffled == evaluate_logits(*case)
 
 
@@ -80,26 +80,26 @@ def test_agrees_with_scikit_learn(case):
 
 
 def test_balanced_accuracy_agrees_with_scikit_learn():
-    logits, labels, classes, photos = separate()
+    logits, labels, classes, images = separate()
     labels[labels == 3] = 4  # class c3 has no photo
     theirs = reference.recall_score(
         labels, logits.argmax(1), labels=labels.unique(), average="macro"
     )
-    assert evaluate_logits(logits, labels, classes, photos).balanced_accuracy == pytest.approx(
+    assert evaluate_logits(logits, labels, classes, images).balanced_accuracy == pytest.approx(
         theirs
     )
 
 
 def test_balanced_accuracy_with_all_classes_present_agrees_with_scikit_learn():
-    logits, labels, classes, photos = separate()
-    mine = evaluate_logits(logits, labels, classes, photos).balanced_accuracy
+    logits, labels, classes, images = separate()
+    mine = evaluate_logits(logits, labels, classes, images).balanced_accuracy
     assert mine == pytest.approx(reference.balanced_accuracy_score(labels, logits.argmax(1)))
 
 
 def test_top5_agrees_with_scikit_learn():
-    logits, labels, classes, photos = separate()
+    logits, labels, classes, images = separate()
     theirs = reference.top_k_accuracy_score(labels, logits, k=5, labels=range(12))
-    assert evaluate_logits(logits, labels, classes, photos).top5 == theirs
+    assert evaluate_logits(logits, labels, classes, images).top5 == theirs
 
 
 @pytest.mark.parametrize(("k", "told"), [(9, False), (10, True)])
@@ -197,7 +197,7 @@ def test_an_impossible_confidence_is_refused(confidence):
 
 
 @pytest.mark.parametrize(
-    ("logits", "labels", "classes", "photos", "message"),
+    ("logits", "labels", "classes", "images", "message"),
     [
         (torch.zeros(0, 2), torch.zeros(0).long(), "ab", "", "at least one labelled photo"),
         (torch.zeros(2, 2), torch.zeros(2).long(), "ab", "x", "one row and one label a photo"),
@@ -210,9 +210,9 @@ def test_an_impossible_confidence_is_refused(confidence):
         (torch.tensor([[torch.inf, 0]]), torch.tensor([0]), "ab", "x", "first of 'x'.*lower --lr"),
     ],
 )
-def test_nonsense_is_refused_with_what_was_expected(logits, labels, classes, photos, message):
+def test_nonsense_is_refused_with_what_was_expected(logits, labels, classes, images, message):
     with pytest.raises(DataError, match=message):
-        evaluate_logits(logits, labels, list(classes), list(photos))
+        evaluate_logits(logits, labels, list(classes), list(images))
 
 
 def test_a_negative_number_of_worst_photos_is_refused():

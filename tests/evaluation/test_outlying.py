@@ -17,7 +17,7 @@ def test_outliers_are_far_from_every_class_and_the_farthest_come_first():
     x, labels = rows()
     x[[5, 70]] = 30 * np.random.default_rng(1).normal(size=(2, 48))
     found = outliers(x, labels)
-    assert {photo for photo, _ in found[:2]} == {5, 70}
+    assert {image for image, _ in found[:2]} == {5, 70}
     assert len(found) <= 6
     deviations = [value for _, value in found]
     assert deviations == sorted(deviations, reverse=True)
@@ -28,13 +28,13 @@ def test_outliers_of_one_group_do_not_vouch_for_each_other():
     x, labels = rows()
     x[10:40] = 30 * np.random.default_rng(1).normal(size=48)
     groups = np.array([0 if 10 <= i < 40 else i + 1 for i in range(300)])
-    assert {photo for photo, _ in outliers(x, labels, groups)} >= set(range(10, 40))
+    assert {image for image, _ in outliers(x, labels, groups)} >= set(range(10, 40))
 
 
 def test_a_photo_of_another_class_is_no_outlier():
     x, labels = rows()
     labels[7] = (labels[7] + 1) % 3
-    assert 7 not in {photo for photo, _ in outliers(x, labels)}
+    assert 7 not in {image for image, _ in outliers(x, labels)}
 
 
 @pytest.mark.parametrize("n", [0, 1, 49])

@@ -33,8 +33,8 @@ def test_to_swap_the_two_turns_the_result_round(pairs):
     assert one.interval == pytest.approx([-end for end in reversed(other.interval)])
 
 
-def answers(both, first_only, second_only, photos):
-    counts = [both, first_only, second_only, photos - both - first_only - second_only]
+def answers(both, first_only, second_only, images):
+    counts = [both, first_only, second_only, images - both - first_only - second_only]
     return np.repeat([1, 1, 0, 0], counts) > 0, np.repeat([1, 0, 1, 0], counts) > 0
 
 

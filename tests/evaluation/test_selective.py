@@ -17,7 +17,7 @@ from budwood.evaluation.selective import (
     fit_rule,
 )
 
-RULE = SelectiveRule(0.05, threshold=0.7, photos=100, answered=90, wrong=2)
+RULE = SelectiveRule(0.05, threshold=0.7, images=100, answered=90, wrong=2)
 
 
 def drawn(n, seed):
@@ -76,7 +76,7 @@ def test_images_that_are_out_of_distribution_are_not_answered_and_not_counted():
     sure, wrong = np.full(300, 0.9), np.arange(300) < 30
     assert fit_rule(0.02, sure, wrong).answered == 0
     found = fit_rule(0.02, sure, wrong, ood=wrong)
-    assert (found.answered, found.photos) == (270, 300)
+    assert (found.answered, found.images) == (270, 300)
 
 
 def test_reasons_and_counts_are_those_of_one_rule():
@@ -85,7 +85,7 @@ def test_reasons_and_counts_are_those_of_one_rule():
     assert RULE.reasons(p, ood) == [None, UNSURE, OOD, None, OOD]
     assert RULE.answers(p, ood).tolist() == [True, False, False, True, False]
     found = applied(RULE, p, np.array([0, 0, 0, 1, 0]), ood)
-    assert (found.photos, found.answered, found.wrong, found.ood) == (5, 2, 1, 2)
+    assert (found.images, found.answered, found.wrong, found.ood) == (5, 2, 1, 2)
     test = found.to_json()["test"]
     assert test["covered"] + test["low_confidence"] + test["ood"] == test["images"]
     assert "1 are too unsure, 2 out of distribution" in str(found)

@@ -27,8 +27,8 @@ def test_the_distance_is_that_of_mahalanobis_with_all_but_the_main_axes_taken_as
     values, axes = np.linalg.eigh(around.T @ around / (600 - 3))
     values[: 6 - len(found.axes)] = values[: 6 - len(found.axes)].mean()
     precision = axes @ np.diag(1 / values) @ axes.T
-    away = x[:9, None].astype(float) - means[None]
-    expected = np.sqrt(np.einsum("nkd,de,nke->nk", away, precision, away).min(1))
+    residuals = x[:9, None].astype(float) - means[None]
+    expected = np.sqrt(np.einsum("nkd,de,nke->nk", residuals, precision, residuals).min(1))
     np.testing.assert_allclose(found.distance(x[:9]), expected, rtol=1e-3)
     np.testing.assert_allclose(found.distance(7 * x[:9]), expected, rtol=1e-3)
 

@@ -23,12 +23,12 @@ def predicted(n, k, flipped, seed=0):
 def test_most_flipped_labels_are_found_and_most_found_are_flipped():
     p, labels, truth, wrong = predicted(1000, 5, 50)
     found = suspects(p, labels)
-    named = {s.photo for s in found}
+    named = {s.image for s in found}
     assert len(named & wrong) >= 40
     assert len(named & wrong) >= 0.6 * len(named)
-    right = [s.suggestion == truth[s.photo] for s in found if s.photo in wrong]
+    right = [s.suggestion == truth[s.image] for s in found if s.image in wrong]
     assert np.mean(right) > 0.9
-    assert all(s.label == labels[s.photo] != s.suggestion for s in found)
+    assert all(s.label == labels[s.image] != s.suggestion for s in found)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_they_are_those_that_cleanlab_finds(drawn, expected):
     # Expected: cleanlab 2.9, find_label_issues(filter_by="prune_by_class",
     # min_examples_per_class=0, return_indices_ranked_by="self_confidence").
     p, labels, _, _ = predicted(*drawn)
-    assert [s.photo for s in suspects(p, labels)] == expected
+    assert [s.image for s in suspects(p, labels)] == expected
 
 
 def test_the_worst_come_first():
@@ -57,7 +57,7 @@ def test_a_class_without_photos_takes_no_part():
     wide = np.hstack([p[:, :1], np.full((200, 1), 1e-9), p[:, 1:]])
     wide_labels = np.where(labels > 0, labels + 1, 0)
     one, other = suspects(p, labels), suspects(wide, wide_labels)
-    assert [s.photo for s in one] == [s.photo for s in other]
+    assert [s.image for s in one] == [s.image for s in other]
     assert 1 not in {s.suggestion for s in other}
 
 

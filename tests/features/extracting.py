@@ -57,7 +57,7 @@ class Slow(TorchEngine):
 def work(job):
     os.environ["BUDWOOD_HOME"] = job["home"]
     Slow.seconds = job["seconds"]
-    extraction.FLUSH_PHOTOS = Slow.most = job["batch"]
+    extraction.FLUSH_IMAGES = Slow.most = job["batch"]
     verification.build_engine = lambda trunk, spec, *_: Slow(trunk, spec)
     engine_choice.preferred_specs = lambda *_, **__: [EngineSpec("torch", "fp32")]
     network = Net()

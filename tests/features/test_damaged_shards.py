@@ -13,13 +13,13 @@ from budwood.errors import StoreError
 from budwood.features.shards import FORMAT, is_intact, open_shard
 from budwood.features.store import RowStore
 
-PHOTOS = [hashlib.blake2b(bytes([i]), digest_size=16).digest() for i in range(3)]
+IMAGES = [hashlib.blake2b(bytes([i]), digest_size=16).digest() for i in range(3)]
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)
 
 
 @pytest.fixture
 def shard(shards):
-    RowStore("maker", {}).write(PHOTOS, ROWS)
+    RowStore("maker", {}).write(IMAGES, ROWS)
     return shards()[0]
 
 
@@ -28,7 +28,7 @@ def content(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BUDWOOD_HOME", str(tmp_path_factory.mktemp("home")))
         store = RowStore("maker", {})
-        store.write(PHOTOS, ROWS)
+        store.write(IMAGES, ROWS)
         return next(store.folder.glob("*.safetensors")).read_bytes()
 
 
@@ -117,14 +117,14 @@ def test_a_shard_that_vanished_is_not_called_damaged(shard):
 def test_rows_of_a_damaged_shard_count_as_not_stored(shard):
     shard.write_bytes(shard.read_bytes()[:-1])
     store = RowStore("maker", {})
-    assert PHOTOS[0] not in store
+    assert IMAGES[0] not in store
     assert "it ends 1 bytes early" in store.damaged[shard]
 
 
 def test_writing_the_same_rows_again_repairs_a_damaged_shard(shard):
     shard.write_bytes(b"")
     store = RowStore("maker", {})
-    store.write(PHOTOS, ROWS)
+    store.write(IMAGES, ROWS)
     assert store.damaged == {}
     assert is_intact(shard)
 

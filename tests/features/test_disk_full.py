@@ -43,7 +43,7 @@ def fills_up(monkeypatch):
 def test_rows_stored_before_the_disk_was_full_are_used(
     operation, calls, fills_up, bench, draw, shards, monkeypatch
 ):
-    monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 4)
+    monkeypatch.setattr(extraction, "FLUSH_IMAGES", 4)
     paths = draw(20)
     context, fill = fills_up(calls, operation)
     with context as patch:
@@ -99,7 +99,7 @@ def small_disk(tmp_path):
 def test_a_real_disk_fills_up(small_disk, bench, draw, monkeypatch):
     monkeypatch.setenv("BUDWOOD_HOME", str(small_disk))
     monkeypatch.setattr(stores, "SPARE_DISK", -(2**30))  # as if another process took the rest
-    monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 4)
+    monkeypatch.setattr(extraction, "FLUSH_IMAGES", 4)
     paths = draw(24)
     bench().gather(paths[:8])
     block = small_disk / "of another process"
@@ -118,11 +118,11 @@ def test_a_row_is_stored_in_all_stores_or_computed_again(bench, draw, two_rows, 
     """The first of two frontier tensors reaches the disk, the second does not."""
     paths, real, calls = draw(4), RowStore.write, []
 
-    def write(self, photos, rows):
+    def write(self, images, rows):
         calls.append(self)
         if len(calls) == 2:
             raise StoreError("full")
-        real(self, photos, rows)
+        real(self, images, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(RowStore, "write", write)

@@ -186,7 +186,7 @@ def test_an_engine_in_int8_is_not_built_without_photos(trunk, pixels):
 
 
 def test_the_key_of_an_engine_in_int8_names_its_calibration():
-    a, b = (EngineSpec("openvino", "int8", calibration=photos).key for photos in "ab")
+    a, b = (EngineSpec("openvino", "int8", calibration=images).key for images in "ab")
     assert a != b
     assert a == f"openvino {version('openvino')} int8 cpu a"
 

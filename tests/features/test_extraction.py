@@ -42,7 +42,7 @@ def run(trunk, tiny):
 
 
 @pytest.fixture
-def broken_photo(tmp_path):
+def unreadable_image(tmp_path):
     def make(name):
         path = tmp_path / name
         path.write_bytes(b"no photo: " + name.encode())
@@ -103,9 +103,9 @@ def test_photos_are_decoded_in_order(draw, tiny):
 
 
 def test_a_photo_that_cannot_be_decoded_comes_in_its_place_with_the_reason(
-    draw, tiny, broken_photo
+    draw, tiny, unreadable_image
 ):
-    good, bad = draw(3), broken_photo("bad.jpg")
+    good, bad = draw(3), unreadable_image("bad.jpg")
     paths = [good[0], bad, *good[1:]]
     found = list(decoded(paths, tiny.preprocessing))
     assert [image.path for image in found] == paths
@@ -113,8 +113,8 @@ def test_a_photo_that_cannot_be_decoded_comes_in_its_place_with_the_reason(
     assert found[1].reason
 
 
-def test_rows_and_what_is_unreadable_come_out_of_one_function(draw, tiny, trunk, broken_photo):
-    paths = [*draw(5), broken_photo("a.jpg"), *draw(2, first=5), broken_photo("b.jpg")]
+def test_rows_and_what_is_unreadable_come_out_of_one_function(draw, tiny, trunk, unreadable_image):
+    paths = [*draw(5), unreadable_image("a.jpg"), *draw(2, first=5), unreadable_image("b.jpg")]
     engine = TorchEngine(trunk(), EngineSpec("torch", "fp32"))
     results = list(extract(decoded(paths, tiny.preprocessing), engine))
     batches = [result for result in results if isinstance(result, RowBatch)]
@@ -137,13 +137,13 @@ def test_decoding_runs_only_a_turn_ahead(first, turn, draw, tiny, monkeypatch):
     )
     monkeypatch.setattr(extraction, "turn_bytes", lambda: turn * 32 * 32 * 3)
     paths = draw(30)
-    photos = decoded(paths, tiny.preprocessing, ahead=first * 32 * 32 * 3)
+    images = decoded(paths, tiny.preprocessing, ahead=first * 32 * 32 * 3)
     for consumed, path in enumerate(paths, 1):
-        assert next(photos).path == path
+        assert next(images).path == path
         time.sleep(0.01)  # a slow consumer
         ends = [first, *range(first + turn, 60, turn)]
         assert len(begun) <= next(end for end in ends if end >= consumed)
-    photos.close()
+    images.close()
 
 
 def test_a_turn_fits_into_the_cache_or_is_of_the_usual_size(monkeypatch):
@@ -170,17 +170,17 @@ def test_what_has_not_begun_is_dropped_when_decoding_is_left(draw, tiny, monkeyp
     monkeypatch.setattr(extraction, "_decode_one", decode)
     monkeypatch.setattr(extraction, "GROUP", 1)
     paths = draw(20)
-    photos = decoded(paths, tiny.preprocessing)
-    next(photos)
+    images = decoded(paths, tiny.preprocessing)
+    next(images)
     threading.Timer(0.1, gate.set).start()
-    photos.close()
+    images.close()
     assert len(begun) <= 1 + workers()
     assert extraction.turn_bytes() > 20 * 32 * 32 * 3  # all of them were waiting
 
 
-def test_progress_rises_to_the_number_of_photos(draw, run, broken_photo):
+def test_progress_rises_to_the_number_of_photos(draw, run, unreadable_image):
     told = []
-    paths = [*draw(5), broken_photo("a.jpg"), *draw(4, first=5), broken_photo("b.jpg")]
+    paths = [*draw(5), unreadable_image("a.jpg"), *draw(4, first=5), unreadable_image("b.jpg")]
     _, broken = run(paths, batch=3, reporter=Reporter(progress=told.append))
     done = [progress.done for progress in told]
     assert done == sorted(done)
@@ -188,10 +188,10 @@ def test_progress_rises_to_the_number_of_photos(draw, run, broken_photo):
     assert len(broken) == 2
 
 
-def test_progress_reaches_the_end_if_the_last_photos_are_broken(run, draw, broken_photo):
+def test_progress_reaches_the_end_if_the_last_photos_are_broken(run, draw, unreadable_image):
     told = []
     run(
-        [*draw(2), broken_photo("a.jpg"), broken_photo("b.jpg")],
+        [*draw(2), unreadable_image("a.jpg"), unreadable_image("b.jpg")],
         batch=1,
         reporter=Reporter(progress=told.append),
     )
@@ -208,7 +208,7 @@ def test_progress_tells_speed_and_time_left():
 
 @pytest.mark.parametrize(
     ("limit", "value", "expected"),
-    [("FLUSH_PHOTOS", 6, [8, 8, 4]), ("FLUSH_BYTES", 10 * 64, [12, 8]), ("none", 0, [20])],
+    [("FLUSH_IMAGES", 6, [8, 8, 4]), ("FLUSH_BYTES", 10 * 64, [12, 8]), ("none", 0, [20])],
 )
 def test_rows_reach_the_disk_as_they_come(limit, value, expected, run, draw, monkeypatch):
     monkeypatch.setattr(extraction, limit, value, raising=False)

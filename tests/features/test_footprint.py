@@ -33,7 +33,7 @@ assert gathered.misses == 3
 
 @pytest.mark.slow
 def test_nothing_is_written_outside_the_home_and_no_socket_is_opened(draw, tmp_path, budwood_home):
-    photos = draw(3)[0].parent
+    images = draw(3)[0].parent
     places = {name: tmp_path / name for name in ("user", "work", "temporary")}
     for place in places.values():
         place.mkdir()
@@ -44,7 +44,7 @@ def test_nothing_is_written_outside_the_home_and_no_socket_is_opened(draw, tmp_p
         "TMPDIR": str(places["temporary"]),
     }
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, photos],
+        [sys.executable, "-c", SCRIPT, images],
         env=environment,
         cwd=places["work"],
         capture_output=True,

@@ -311,7 +311,7 @@ def test_the_store_says_what_made_its_rows(bench, draw, budwood_home):
     assert said["preprocessing"]["size"] == [32, 32]
 
 
-@pytest.mark.photos
+@pytest.mark.images
 def test_a_real_network_on_real_photos_agrees_with_torch(bench, real_photos):
     network = budwood.build("efficientnet_lite0", classes=["a", "b"])
     paths = sorted((real_photos / "flowers" / "train").rglob("*.jpg"))[::150]
@@ -329,15 +329,15 @@ def test_a_real_network_on_real_photos_agrees_with_torch(bench, real_photos):
 
 def test_an_engine_is_judged_by_photos_from_all_over_the_list(bench, draw, monkeypatch):
     seen = []
-    judge = verification.trusted_engine
+    judge = verification.verified_engine
     monkeypatch.setattr(
-        engine_choice, "trusted_engine", lambda *given: seen.append(given[2]) or judge(*given)
+        engine_choice, "verified_engine", lambda *given: seen.append(given[2]) or judge(*given)
     )
     paths = draw(40)
     made = bench()
     made.gather(paths)
     wanted = {made.gatherer._preprocessing.pixels(p.read_bytes()).tobytes() for p in paths[::5]}
-    assert {photo.tobytes() for photo in seen[0]} == wanted
+    assert {image.tobytes() for image in seen[0]} == wanted
 
 
 FAST, EXACT = EngineSpec("openvino", "bf16"), EngineSpec("torch", "fp32")
@@ -348,8 +348,8 @@ class Rounding(TorchEngine):
 
     step = 0.005
 
-    def run(self, photos):
-        return tuple(np.round(rows / self.step) * self.step for rows in super().run(photos))
+    def run(self, images):
+        return tuple(np.round(rows / self.step) * self.step for rows in super().run(images))
 
 
 @pytest.fixture
@@ -387,7 +387,7 @@ def test_what_the_fallback_lacks_is_computed(bench, draw, rounding, monkeypatch)
     """The engine that has made the rows so far no longer runs: all are missing for the next."""
     bench().gather(draw(12))
 
-    def gone(self, photos):
+    def gone(self, images):
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(Rounding, "run", gone)
@@ -421,8 +421,8 @@ def test_photos_of_a_whole_folder_that_are_alike_are_worth_exact_arithmetic(benc
 def test_an_engine_that_has_agreed_on_this_trunk_is_not_judged_by_a_few(
     bench, draw, rounding, monkeypatch
 ):
-    monkeypatch.setattr(engine_choice, "is_trusted", lambda key, name: name.endswith("fast"))
-    monkeypatch.setattr(engine_choice, "trust_name", lambda spec: "fast" if spec == FAST else "")
+    monkeypatch.setattr(engine_choice, "is_verified", lambda key, name: name.endswith("fast"))
+    monkeypatch.setattr(engine_choice, "verified_name", lambda spec: "fast" if spec == FAST else "")
     monkeypatch.setattr(verification, "TOLERANCE", -1.0)  # what is judged is refused
     assert bench().gather(draw(2)).engine == FAST
     assert bench().gather(draw(20, first=50)).engine == EXACT

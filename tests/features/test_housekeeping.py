@@ -17,14 +17,14 @@ from budwood.features.housekeeping import ABANDONED, clear_store, list_store, ve
 from budwood.features.store import RowStore
 
 ROWS = np.ones((3, 4), np.float32)
-PHOTOS = [bytes([i]) * 16 for i in range(3)]
+IMAGES = [bytes([i]) * 16 for i in range(3)]
 
 
 @pytest.fixture
 def two_makers():
     about = {"tensor": "mean", "shape": [4], "engine": "torch"}
     for maker in ("abc1", "def2"):
-        RowStore(maker, about).write(PHOTOS, ROWS)
+        RowStore(maker, about).write(IMAGES, ROWS)
 
 
 def test_an_empty_store_can_be_kept():
@@ -35,7 +35,7 @@ def test_an_empty_store_can_be_kept():
 
 @pytest.mark.usefixtures("two_makers")
 def test_the_listing_says_what_is_stored(shards):
-    RowStore("abc1", {}).write(PHOTOS[:1], ROWS[:1])  # again: it is still three photos
+    RowStore("abc1", {}).write(IMAGES[:1], ROWS[:1])  # again: it is still three photos
     listing = list_store()
     assert [(entry.key, entry.rows) for entry in listing.entries] == [("abc1", 3), ("def2", 3)]
     assert listing.to_json()["bytes"] == sum(path.stat().st_size for path in shards())

@@ -18,7 +18,7 @@ from budwood.features.store import RowStore, stored_makers
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
-PHOTOS, BATCH = 80, 2
+IMAGES, BATCH = 80, 2
 
 
 @dataclass
@@ -47,11 +47,11 @@ def server():
 
 @pytest.fixture
 def job(draw, tmp_path, budwood_home):
-    photos = draw(PHOTOS)[0].parent
+    images = draw(IMAGES)[0].parent
 
     def make(name, home=budwood_home, seconds=0.02):
         out = tmp_path / f"{name}.npz"
-        paths = {"home": str(home), "photos": str(photos), "out": str(out)}
+        paths = {"home": str(home), "photos": str(images), "out": str(out)}
         return {**paths, "seconds": seconds, "batch": BATCH}
 
     return make
@@ -79,7 +79,7 @@ def wait_for_rows(shards, count, seconds=60):
 def all_rows_are_whole(shards):
     (maker,) = stored_makers()
     store = RowStore(maker.name, {})
-    return all(map(is_intact, shards())) and not store.damaged and len(store) == PHOTOS
+    return all(map(is_intact, shards())) and not store.damaged and len(store) == IMAGES
 
 
 def test_each_run_goes_on_where_the_killed_one_was(server, job, undisturbed, shards):
@@ -91,12 +91,12 @@ def test_each_run_goes_on_where_the_killed_one_was(server, job, undisturbed, sha
         time.sleep(moments.uniform(0, 0.05))
         os.kill(child, signal.SIGKILL)
         assert server.ask(child) == -signal.SIGKILL
-        assert before < stored(shards) < PHOTOS
+        assert before < stored(shards) < IMAGES
         before = stored(shards)
     order = job("last", seconds=0)
     assert server.ask(server.ask(order)) == 0
     last = np.load(order["out"])
-    assert (last["hits"], last["misses"]) == (before, PHOTOS - before)
+    assert (last["hits"], last["misses"]) == (before, IMAGES - before)
     np.testing.assert_array_equal(last["rows"], undisturbed["rows"])
     assert all_rows_are_whole(shards)
 
@@ -115,5 +115,5 @@ def test_an_interrupt_ends_it_before_the_pass_is_over_and_keeps_rows(server, job
     wait_for_rows(shards, 4)
     os.kill(child, signal.SIGINT)
     assert server.ask(child) == 130
-    assert 4 <= stored(shards) < PHOTOS
+    assert 4 <= stored(shards) < IMAGES
     assert all(map(is_intact, shards()))

@@ -15,25 +15,25 @@ from budwood.features import store as stores
 from budwood.features.shards import MANY, is_intact
 from budwood.features.store import RowStore
 
-PHOTOS = [i.to_bytes(16, "little") for i in range(2 * MANY)]
+IMAGES = [i.to_bytes(16, "little") for i in range(2 * MANY)]
 ROWS = np.arange(4 * MANY, dtype=np.float32).reshape(-1, 2)
 
 
 def fill(store, count=2 * MANY, first=0):
     """One shard a photo."""
     for i in range(first, first + count):
-        store.write(PHOTOS[i : i + 1], ROWS[i : i + 1])
+        store.write(IMAGES[i : i + 1], ROWS[i : i + 1])
     return store
 
 
 def holds_all(store, rows=ROWS):
-    return np.array_equal(store.at(store.locate(PHOTOS)), rows)
+    return np.array_equal(store.at(store.locate(IMAGES)), rows)
 
 
 def test_many_small_shards_become_one_with_the_same_rows(shards):
     mine = fill(RowStore("maker", {}))
     reader = RowStore("maker", {})
-    before = reader.locate(PHOTOS)
+    before = reader.locate(IMAGES)
     mine.merge()
     (merged,) = shards()
     assert is_intact(merged)
@@ -42,7 +42,7 @@ def test_many_small_shards_become_one_with_the_same_rows(shards):
     np.testing.assert_array_equal(reader.at(before[::-1]), ROWS[::-1])  # it looks for them again
     reader.refresh()
     assert holds_all(reader)
-    assert len(reader) == len(PHOTOS)
+    assert len(reader) == len(IMAGES)
 
 
 def test_a_few_small_shards_stay(shards):
@@ -61,9 +61,9 @@ def test_large_shards_stay_and_merged_ones_do_not_grow_without_end(shards, monke
 
 def test_shards_of_two_types_are_not_mixed(shards):
     store = RowStore("maker", {})
-    for i, photo in enumerate(PHOTOS):
+    for i, image in enumerate(IMAGES):
         kind = np.float16 if i % 2 else np.float32
-        store.write([photo], ROWS[i : i + 1].astype(kind))
+        store.write([image], ROWS[i : i + 1].astype(kind))
     store.merge()
     assert len(shards()) == 2
     assert holds_all(store)
@@ -72,11 +72,11 @@ def test_shards_of_two_types_are_not_mixed(shards):
 def test_rows_that_are_there_twice_are_merged_once(shards):
     one, other = RowStore("maker", {}), RowStore("maker", {})
     fill(one)
-    other.write(PHOTOS[:5], ROWS[:5])
+    other.write(IMAGES[:5], ROWS[:5])
     one.refresh()
     one.merge()
     (merged,) = shards()
-    assert len(files.open_shard(merged).photos) == len(PHOTOS)
+    assert len(files.open_shard(merged).images) == len(IMAGES)
     assert holds_all(one)
 
 
@@ -90,7 +90,7 @@ def test_who_is_killed_while_merging_loses_nothing(shards, monkeypatch):
         patch.setattr(files, "_remove", killed)
         with pytest.raises(KeyboardInterrupt):
             store.merge()
-    assert len(shards()) == len(PHOTOS) + 1
+    assert len(shards()) == len(IMAGES) + 1
     again = RowStore("maker", {})
     assert holds_all(again)
     again.merge()
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_small_shards_as_they_are(shards, monkeypatch, caplog
     monkeypatch.setattr(os, "fsync", full)
     store.merge()
     assert "cannot be merged: [Errno 28] No space left on device" in caplog.text
-    assert len(shards()) == len(PHOTOS)
+    assert len(shards()) == len(IMAGES)
     assert holds_all(store)
 
 
@@ -129,13 +129,13 @@ def test_of_two_that_merge_one_leaves_it_to_the_other(shards, caplog):
     with caplog.at_level(logging.INFO, "budwood"), files.FileLock(store.folder / ".merging"):
         store.merge()
     assert "Another process merges" in caplog.text
-    assert len(shards()) == len(PHOTOS)
+    assert len(shards()) == len(IMAGES)
 
 
 def test_a_pass_ends_with_few_shards(bench, draw, shards, monkeypatch):
     from budwood.features import extraction
 
-    monkeypatch.setattr(extraction, "FLUSH_PHOTOS", 1)
+    monkeypatch.setattr(extraction, "FLUSH_IMAGES", 1)
     paths = draw(4 * MANY + 2)  # four go through the trunk at once
     gathered = bench().gather(paths)
     assert len(shards()) == 1
@@ -147,7 +147,7 @@ def test_a_pass_ends_with_few_shards(bench, draw, shards, monkeypatch):
 
 def test_rows_that_were_cleared_while_in_use_are_said_to_be(shards):
     store = fill(RowStore("maker", {}), 2)
-    places = store.locate(PHOTOS[:2])
+    places = store.locate(IMAGES[:2])
     files.MAPS.forget()
     for path in shards():
         path.unlink()
@@ -178,9 +178,9 @@ def test_rows_that_cannot_be_read_any_more_are_no_reason_to_compute_them(monkeyp
     store = fill(RowStore("maker", {}), 2)
     monkeypatch.setattr(files, "_mapped", lambda _: (_ for _ in ()).throw(OSError(5, "I/O error")))
     with pytest.raises(StoreError, match="cannot be read: I/O error"):
-        store.at(store.locate(PHOTOS[:2]))
+        store.at(store.locate(IMAGES[:2]))
     assert store.damaged == {}
-    assert PHOTOS[0] in store
+    assert IMAGES[0] in store
 
 
 def test_maps_are_closed_for_a_file_that_cannot_be_opened(monkeypatch):
@@ -194,7 +194,7 @@ def test_maps_are_closed_for_a_file_that_cannot_be_opened(monkeypatch):
         return real(shard)
 
     monkeypatch.setattr(files, "_mapped", crowded)
-    np.testing.assert_array_equal(store.at(store.locate(PHOTOS[:1])), ROWS[:1])
+    np.testing.assert_array_equal(store.at(store.locate(IMAGES[:1])), ROWS[:1])
     assert len(tries) == 2
 
 

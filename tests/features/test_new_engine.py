@@ -114,4 +114,4 @@ def test_it_gives_the_rows_of_the_others(bench, draw, monkeypatch):
 
 def test_it_is_checked_with_the_others():
     found = {check.library: check for check in check_engines()}
-    assert found["toy"].is_trusted
+    assert found["toy"].is_verified

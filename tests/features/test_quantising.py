@@ -29,13 +29,13 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def photos():
+def images():
     blocks = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), np.uint8)
     return blocks.repeat(8, 1).repeat(8, 2)
 
 
 @pytest.fixture(scope="module")
-def model(photos):
+def model(images):
     """The trunk of ResNet-18 with random weights, converted."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -43,12 +43,12 @@ def model(photos):
     budwood.freeze(network, "*")
     budwood.unfreeze(network, "fc")
     settings = Preprocessing(size=(SIZE, SIZE), resize=SIZE, mean=(0.5,) * 3, std=(0.25,) * 3)
-    return converted(cut(Prepared(network, settings).eval()).trunk, photos)
+    return converted(cut(Prepared(network, settings).eval()).trunk, images)
 
 
 @pytest.fixture(scope="module")
-def int8(model, photos):
-    return quantised(model, [photos])
+def int8(model, images):
+    return quantised(model, [images])
 
 
 def int8_layers(compiled):
@@ -68,8 +68,8 @@ def compiled(model):
     return ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
 
-def rows(runs, photos):
-    return runs(photos)[0].copy()
+def rows(runs, images):
+    return runs(images)[0].copy()
 
 
 def constants(model):
@@ -81,9 +81,9 @@ def constants(model):
 
 
 @has_nncf
-def test_rows_in_int8_are_close_to_fp32(model, int8, photos):
-    exact = rows(compiled(model), photos)
-    error = spread_error(exact, rows(compiled(int8), photos))
+def test_rows_in_int8_are_close_to_fp32(model, int8, images):
+    exact = rows(compiled(model), images)
+    error = spread_error(exact, rows(compiled(int8), images))
     assert 0 < error < 0.5
     assert spread_error(exact, exact[::-1]) > 1  # what another photo's row would give
 
@@ -100,43 +100,43 @@ def test_every_convolution_runs_in_int8(model, int8):
 
 
 @has_nncf
-def test_the_given_model_stays_as_it_was(model, photos):
-    before, constants_before = rows(compiled(model), photos), constants(model)
-    quantised(model, [photos[:4]])
+def test_the_given_model_stays_as_it_was(model, images):
+    before, constants_before = rows(compiled(model), images), constants(model)
+    quantised(model, [images[:4]])
     assert constants(model) == constants_before
-    assert np.array_equal(rows(compiled(model), photos), before)
+    assert np.array_equal(rows(compiled(model), images), before)
 
 
 @has_nncf
-def test_equal_photos_give_an_equal_model_however_they_are_batched(model, int8, photos):
-    again = quantised(model, [photos[:1], photos[1:20], photos[20:]])
+def test_equal_photos_give_an_equal_model_however_they_are_batched(model, int8, images):
+    again = quantised(model, [images[:1], images[1:20], images[20:]])
     assert constants(again) == constants(int8)
 
 
 @has_nncf
-def test_other_photos_give_other_scales(model, int8, photos):
-    assert constants(quantised(model, [photos // 4])) != constants(int8)
+def test_other_photos_give_other_scales(model, int8, images):
+    assert constants(quantised(model, [images // 4])) != constants(int8)
 
 
 @has_nncf
-def test_it_is_saved_and_read_again_unchanged(int8, photos, tmp_path):
+def test_it_is_saved_and_read_again_unchanged(int8, images, tmp_path):
     ov.save_model(int8, tmp_path / "int8.xml", compress_to_fp16=False)
     again = ov.Core().read_model(tmp_path / "int8.xml")
     runs = compiled(int8)
-    assert np.array_equal(rows(compiled(again), photos), rows(runs, photos))
+    assert np.array_equal(rows(compiled(again), images), rows(runs, images))
 
 
 @has_nncf
-def test_it_survives_being_exported_compiled(int8, photos):
+def test_it_survives_being_exported_compiled(int8, images):
     runs = compiled(int8)
     again = ov.Core().import_model(runs.export_model(), "CPU")
     assert int8_layers(again) == int8_layers(runs)
-    assert np.array_equal(rows(again, photos), rows(runs, photos))
+    assert np.array_equal(rows(again, images), rows(runs, images))
 
 
 @has_nncf
-def test_nothing_is_printed(model, photos, capfd):
-    quantised(model, [photos[:2]])
+def test_nothing_is_printed(model, images, capfd):
+    quantised(model, [images[:2]])
     assert capfd.readouterr() == ("", "")
 
 
@@ -206,39 +206,39 @@ def test_nothing_is_reported_where_nncf_was_imported_before(tmp_path):
 
 
 @has_nncf
-def test_the_reports_of_others_go_on_afterwards(model, photos):
+def test_the_reports_of_others_go_on_afterwards(model, images):
     from nncf.telemetry import decorator
 
     theirs = decorator.telemetry
-    quantised(model, [photos[:2]])
+    quantised(model, [images[:2]])
     assert decorator.telemetry is theirs
 
 
 @has_nncf
-def test_what_cannot_be_quantised_is_an_engine_error(photos):
+def test_what_cannot_be_quantised_is_an_engine_error(images):
     class Plain(nn.Module):
         def forward(self, pixels):
             return (pixels.float().mean((1, 2)),)
 
-    model = converted(Plain(), photos)
+    model = converted(Plain(), images)
     with pytest.raises(EngineError, match=r"NNCF cannot quantise this trunk: .+ Use --precision"):
-        quantised(model, [photos[:, :8]])
+        quantised(model, [images[:, :8]])
 
 
-def test_without_nncf_the_extra_is_named(model, photos, monkeypatch):
+def test_without_nncf_the_extra_is_named(model, images, monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(quantising, "version", missing)
     with pytest.raises(ConfigError, match=r"pip install 'budwood\[int8\]'"):
-        quantised(model, [photos])
+        quantised(model, [images])
     with pytest.raises(ConfigError, match="int8 needs NNCF, which is not installed"):
         calibration_key([b"a"])
 
 
-def test_photos_of_different_shapes_are_refused(model, photos):
+def test_photos_of_different_shapes_are_refused(model, images):
     with pytest.raises(ConfigError, match="are 32 64 3 uint8 and 64 64 3 uint8"):
-        quantised(model, [photos, photos[:, :32]])
+        quantised(model, [images, images[:, :32]])
 
 
 def test_no_photos_are_refused(model):

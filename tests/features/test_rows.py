@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.features import rows
 from budwood.features.engines import EngineSpec
 from budwood.features.rows import LiveRows, RowSubset, StoredRows
 from budwood.features.store import RowStore
 from budwood.features.torch_engine import TorchEngine
 
-PHOTOS = [bytes([i]) * 16 for i in range(6)]
+IMAGES = [bytes([i]) * 16 for i in range(6)]
 FIRST = np.arange(12, dtype=np.float32).reshape(6, 2)
 SECOND = np.arange(6, dtype=np.int64)
 
@@ -21,8 +21,8 @@ def stored():
     """Two stores of six rows, of numbers that tell photo and store."""
     stores = [RowStore("one", {}), RowStore("two", {})]
     for store, values in zip(stores, (FIRST, SECOND), strict=True):
-        store.write(PHOTOS, values)
-    return StoredRows(stores, PHOTOS[::-1], row_bytes=16)
+        store.write(IMAGES, values)
+    return StoredRows(stores, IMAGES[::-1], row_bytes=16)
 
 
 @pytest.fixture(params=["read once", "mapped"])
@@ -75,5 +75,5 @@ def test_live_rows_are_taken_by_position(live):
 def test_a_photo_that_vanishes_while_training_is_an_error(live):
     paths, source = live
     paths[2].unlink()
-    with pytest.raises(PhotoError, match="Leave the photos in place while training"):
+    with pytest.raises(ImageError, match="Leave the photos in place while training"):
         source.take([0, 2])

@@ -20,8 +20,8 @@ class Three(nn.Module):
 
 
 def test_a_share_counts_all_that_an_output_needs():
-    first, second, photo = shares(fx.symbolic_trace(Three().eval()), torch.zeros(1, 3, 64, 64))
-    assert 0 < photo < 1
+    first, second, image = shares(fx.symbolic_trace(Three().eval()), torch.zeros(1, 3, 64, 64))
+    assert 0 < image < 1
     assert 0 < first < second < 1
 
 

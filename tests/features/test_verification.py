@@ -17,8 +17,8 @@ from budwood.features.verification import (
     PROBES,
     TOLERANCE,
     spread_error,
-    trusted_engine,
     varied,
+    verified_engine,
 )
 from budwood.reporter import SILENT, Reporter
 
@@ -84,7 +84,9 @@ def test_a_wrong_engine_is_refused_and_said(fault, wrong, trunk, pixels):
     wrong(fault)
     notes = []
     probe = pixels(8)
-    engine, verdict = trusted_engine(trunk(), [OPENVINO, TORCH], probe, Reporter(note=notes.append))
+    engine, verdict = verified_engine(
+        trunk(), [OPENVINO, TORCH], probe, Reporter(note=notes.append)
+    )
     assert engine.spec == verdict.spec == TORCH
     (note,) = notes
     assert FAULTS[fault] in note
@@ -93,11 +95,11 @@ def test_a_wrong_engine_is_refused_and_said(fault, wrong, trunk, pixels):
 
 def test_the_first_engine_that_agrees_is_taken(trunk, pixels):
     notes = []
-    engine, verdict = trusted_engine(
+    engine, verdict = verified_engine(
         trunk(), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append)
     )
     assert engine.spec == OPENVINO
-    assert verdict.is_trusted
+    assert verdict.is_verified
     assert "agrees with torch fp32" in str(verdict)
     assert notes == []
 
@@ -108,7 +110,7 @@ def test_a_trunk_that_openvino_cannot_take_falls_back(pixels):
             return (torch.special.bessel_j0(batch.float().mean((1, 2))),)
 
     notes = []
-    engine, _ = trusted_engine(Bessel(), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append))
+    engine, _ = verified_engine(Bessel(), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append))
     assert engine.spec == TORCH
     assert "aten::special_bessel_j0" in notes[0]
     assert notes[0].endswith("falling back.")
@@ -117,20 +119,20 @@ def test_a_trunk_that_openvino_cannot_take_falls_back(pixels):
 def test_no_engine_left_is_an_error(wrong, trunk, pixels):
     wrong("nan")
     with pytest.raises(EngineError, match=r"None of openvino fp32 agrees .* Use --device cpu"):
-        trusted_engine(trunk(), [OPENVINO], pixels(8), SILENT)
+        verified_engine(trunk(), [OPENVINO], pixels(8), SILENT)
 
 
 def test_a_network_that_gives_nan_is_an_error(trunk, tiny, pixels):
     network = tiny()
     nn.init.constant_(network.features[0].weight, float("nan"))
     with pytest.raises(EngineError, match="Check the weights and that they belong"):
-        trusted_engine(trunk(network), [OPENVINO, TORCH], pixels(8), SILENT)
+        verified_engine(trunk(network), [OPENVINO, TORCH], pixels(8), SILENT)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 8, 12])
 def test_a_probe_of_any_size_is_enough(count, trunk, pixels):
     notes = []
-    trusted_engine(trunk(), [OPENVINO, TORCH], pixels(count), Reporter(note=notes.append))
+    verified_engine(trunk(), [OPENVINO, TORCH], pixels(count), Reporter(note=notes.append))
     assert notes == []
 
 
@@ -138,13 +140,13 @@ def test_a_probe_of_any_size_is_enough(count, trunk, pixels):
 def test_equal_photos_are_enough(value, trunk):
     notes = []
     probe = np.full((8, 32, 32, 3), value, np.uint8)
-    engine, _ = trusted_engine(trunk(), [OPENVINO, TORCH], probe, Reporter(note=notes.append))
+    engine, _ = verified_engine(trunk(), [OPENVINO, TORCH], probe, Reporter(note=notes.append))
     assert engine.spec == OPENVINO
 
 
 def test_one_photo_shows_swapped_channels(wrong, trunk, pixels):
     wrong("channels swapped")
-    engine, _ = trusted_engine(trunk(), [OPENVINO, TORCH], pixels(1), SILENT)
+    engine, _ = verified_engine(trunk(), [OPENVINO, TORCH], pixels(1), SILENT)
     assert engine.spec == TORCH
 
 
@@ -153,7 +155,7 @@ def test_a_network_that_ignores_the_photo_can_be_run(trunk, tiny, pixels):
     nn.init.zeros_(network.features[2].weight)
     nn.init.constant_(network.features[2].bias, 3.0)
     notes = []
-    trusted_engine(trunk(network), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append))
+    verified_engine(trunk(network), [OPENVINO, TORCH], pixels(8), Reporter(note=notes.append))
     assert notes == []
 
 
@@ -165,10 +167,10 @@ def test_tiny_activations_are_judged_like_others(scale, wrong, trunk, tiny, pixe
         layer.weight.data *= scale**0.5
     notes = []
     specs = [OPENVINO, TORCH]
-    engine, _ = trusted_engine(trunk(network), specs, pixels(8), Reporter(note=notes.append))
+    engine, _ = verified_engine(trunk(network), specs, pixels(8), Reporter(note=notes.append))
     assert engine.spec == OPENVINO
     wrong("channels swapped")
-    engine, _ = trusted_engine(trunk(network), specs, pixels(8), Reporter(note=notes.append))
+    engine, _ = verified_engine(trunk(network), specs, pixels(8), Reporter(note=notes.append))
     assert engine.spec == TORCH
 
 
@@ -212,7 +214,7 @@ def test_what_differs_by_rounding_alone_is_equal():
 
 def test_equal_photos_are_varied(pixels):
     probe = varied(pixels(1).repeat(9, axis=0))
-    assert len({photo.tobytes() for photo in probe}) == 4
+    assert len({image.tobytes() for image in probe}) == 4
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 9])

@@ -24,7 +24,7 @@ def test_a_range_holds_what_lies_between_its_ends(resnet):
     piece = take(resnet, "conv1", "layer2")
     assert piece.paths == ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2")
     assert (piece.takes, piece.gives) == ((3, 224, 224), (128, 28, 28))
-    assert piece.begins_with_the_photo
+    assert piece.begins_with_the_image
 
 
 def test_open_ends_reach_to_the_photo_and_the_output(resnet):
@@ -39,7 +39,7 @@ def test_the_functional_steps_before_a_layer_come_with_it(resnet, googlenet):
     assert [node.name for node in take(resnet, "fc").nodes] == ["flatten", "fc"]
     assert take(resnet, "fc").takes == (512, 1, 1)
     rescaled = take(googlenet, "conv1", "conv1")
-    assert rescaled.begins_with_the_photo
+    assert rescaled.begins_with_the_image
     assert len(rescaled.nodes) > 10  # transform_input
 
 
@@ -68,10 +68,10 @@ def test_a_step_in_place_whose_result_has_no_name_comes_with_it():
             F.relu_(x)
             return self.last(x)
 
-    network, photo = Net(), torch.randn(1, 3, 9, 9)
+    network, image = Net(), torch.randn(1, 3, 9, 9)
     piece = take(network, "body", "last")
     assert [node.name for node in piece.nodes] == ["body", "relu_", "last"]
-    assert torch.equal(piece.module()(photo), network(photo))
+    assert torch.equal(piece.module()(image), network(image))
 
 
 def test_a_block_ends_with_all_that_it_does(resnet):

@@ -37,7 +37,7 @@ FORMATS = {
 """Name, mode, format and options of what Pillow writes; two more are written by tifffile."""
 
 
-def photos(seed: int = 0) -> dict[str, bytes]:
+def images(seed: int = 0) -> dict[str, bytes]:
     """Each format's file, by name; each of another picture."""
     found = {}
     for i, (name, (mode, format, options)) in enumerate(FORMATS.items()):
@@ -73,7 +73,7 @@ def picture(seed: int, height: int = 60, width: int = 84) -> Image.Image:
 def mutations(number: int, seed: int = 0) -> Iterator[tuple[str, bytes]]:
     """So many damaged files with their names; the same for the same seed."""
     random = np.random.default_rng(seed)
-    sound = list(photos(seed).items())
+    sound = list(images(seed).items())
     kinds = list(KINDS.items())
     for i in range(number):
         name, data = sound[i % len(sound)]

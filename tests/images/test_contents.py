@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images import contents
 from budwood.images.contents import Contents, digest
 
@@ -99,7 +99,7 @@ def test_a_file_that_vanished_is_an_error(file):
     known = Contents()
     known.digest_of(file)
     file.unlink()
-    with pytest.raises(PhotoError, match="Check that the file is there"):
+    with pytest.raises(ImageError, match="Check that the file is there"):
         known.digest_of(file)
 
 

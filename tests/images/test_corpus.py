@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.decode import decode
 from budwood.images.pillow import rgb
 
@@ -42,17 +42,17 @@ def judged(files, monkeypatch):
         monkeypatch.setattr("budwood.images.formats.MEGAPIXELS", 5)
         started = time.perf_counter()
         try:
-            photo = decode(data)
-        except PhotoError:
+            image = decode(data)
+        except ImageError:
             outcomes["refused"] += 1
             continue
         finally:
             assert time.perf_counter() - started < 5, name
         outcomes["read"] += 1
         other = None if "planes16" in name else by_pillow(data, monkeypatch)
-        if other is None or other.shape != photo.shape:
+        if other is None or other.shape != image.shape:
             outcomes["Pillow gives no such image"] += 1
-        elif np.abs(photo.astype(int) - other).max() > 1:
+        elif np.abs(image.astype(int) - other).max() > 1:
             wrong.append(name)
     return outcomes, wrong
 
@@ -65,6 +65,6 @@ def test_damaged_photos_are_read_as_pillow_reads_them_or_refused(monkeypatch, ca
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", corpus.photos())
+@pytest.mark.parametrize("name", corpus.images())
 def test_what_is_damaged_was_sound(name):
-    assert decode(corpus.photos()[name]).shape == (60, 84, 3)
+    assert decode(corpus.images()[name]).shape == (60, 84, 3)

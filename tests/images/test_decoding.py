@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images import decode as decoding_module
 from budwood.images import formats
 from budwood.images.decode import decode, decoding, upright
 
 
-def signed(photo):
-    return photo.astype(int)
+def signed(image):
+    return image.astype(int)
 
 
 def by_pillow(data):
@@ -59,9 +59,9 @@ class TestFormatsAndModes:
     def test_every_mode_becomes_rgb_as_pillow_reads_it(self, scene, encoded, mode, format, options):
         image = scene().quantize(16) if "bits" in options else scene().convert(mode)
         data = encoded(image, format, **options)
-        photo = decode(data)
-        assert photo.dtype == np.uint8
-        assert np.abs(signed(photo) - by_pillow(data)).mean() < 0.5
+        image = decode(data)
+        assert image.dtype == np.uint8
+        assert np.abs(signed(image) - by_pillow(data)).mean() < 0.5
 
     def test_adobe_ycck_is_not_inverted(self, scene, encoded):
         original = np.asarray(scene()).astype(int)
@@ -75,22 +75,22 @@ class TestFormatsAndModes:
         image = Image.new("RGBA", (8, 8), (200, 0, 0, 0))
         image.paste((200, 0, 0, 255), (0, 0, 4, 8))
         options = {"lossless": True} if format == "WEBP" else {}
-        photo = signed(decode(encoded(image, format, **options)))
-        assert (photo[:, :4] == (200, 0, 0)).all()
-        assert (photo[:, 4:] == 255).all()
+        image = signed(decode(encoded(image, format, **options)))
+        assert (image[:, :4] == (200, 0, 0)).all()
+        assert (image[:, 4:] == 255).all()
 
     def test_half_transparent_grey_is_half_white(self, encoded):
-        photo = decode(encoded(Image.new("LA", (4, 4), (0, 128)), "PNG"))
-        assert (signed(photo) - 127 == 0).all()
+        image = decode(encoded(Image.new("LA", (4, 4), (0, 128)), "PNG"))
+        assert (signed(image) - 127 == 0).all()
 
     @pytest.mark.parametrize("format", ["PNG", "GIF"])
     def test_a_transparent_palette_entry_is_white(self, encoded, format):
         image = Image.new("P", (4, 4), 1)
         image.putpalette([10, 20, 30, 40, 50, 60])
         image.putpixel((0, 0), 0)
-        photo = signed(decode(encoded(image, format, transparency=1)))
-        assert photo[0, 0].tolist() == [10, 20, 30]
-        assert (photo[1:] == 255).all()
+        image = signed(decode(encoded(image, format, transparency=1)))
+        assert image[0, 0].tolist() == [10, 20, 30]
+        assert (image[1:] == 255).all()
 
     def test_palette_transparency_given_as_bytes_is_composited(self, encoded):
         image = Image.new("P", (4, 4), 1)
@@ -104,13 +104,13 @@ class TestFormatsAndModes:
     @pytest.mark.parametrize("format", ["PNG", "TIFF"])
     def test_16_bit_grey_keeps_its_brightness(self, encoded, format):
         ramp = np.linspace(0, 65535, 64 * 8).reshape(8, 64).astype(np.uint16)
-        photo = signed(decode(encoded(Image.fromarray(ramp), format)))
-        assert (photo == np.rint(ramp / 257)[..., None]).all()
+        image = signed(decode(encoded(Image.fromarray(ramp), format)))
+        assert (image == np.rint(ramp / 257)[..., None]).all()
 
     def test_a_float_tiff_spans_0_to_1_where_nothing_else_is_known(self, encoded):
         ramp = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
-        photo = signed(decode(encoded(Image.fromarray(ramp), "TIFF")))
-        assert (photo[..., 0].ravel() == np.arange(256)).all()
+        image = signed(decode(encoded(Image.fromarray(ramp), "TIFF")))
+        assert (image[..., 0].ravel() == np.arange(256)).all()
 
     @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
     def test_of_an_animation_the_first_frame_counts(self, encoded, format):
@@ -120,8 +120,8 @@ class TestFormatsAndModes:
         assert (signed(decode(data)) == (255, 0, 0)).all()
 
     def test_a_lab_tiff_is_converted(self, encoded):
-        photo = decode(encoded(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"))
-        assert (signed(photo) > 250).all()
+        image = decode(encoded(Image.new("LAB", (8, 8), (255, 128, 128)), "TIFF"))
+        assert (signed(image) > 250).all()
 
 
 class TestOrientation:
@@ -135,9 +135,9 @@ class TestOrientation:
         exif = Image.Exif()
         exif[0x0112] = orientation
         data = encoded(scene().convert(mode), format, exif=exif)
-        photo, expected = signed(decode(data)), by_pillow(data)
-        assert photo.shape == expected.shape
-        assert np.abs(photo - expected).mean() < 0.5
+        image, expected = signed(decode(data)), by_pillow(data)
+        assert image.shape == expected.shape
+        assert np.abs(image - expected).mean() < 0.5
 
     def test_a_compressed_tiff_is_upright(self, scene, encoded):
         data = encoded(scene(), "TIFF", compression="tiff_lzw", tiffinfo={0x0112: 6})
@@ -153,8 +153,8 @@ class TestOrientation:
 
     @given(st.integers(1, 8))
     def test_turning_keeps_every_pixel(self, orientation):
-        photo = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
-        turned = upright(photo, orientation)
+        image = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+        turned = upright(image, orientation)
         assert sorted(turned.ravel().tolist()) == list(range(24))
         assert turned.shape == ((2, 4, 3) if orientation < 5 else (4, 2, 3))
 
@@ -164,13 +164,13 @@ class TestBrokenPhotos:
     @given(cut=st.integers(3, 3000))
     def test_a_jpeg_cut_anywhere_is_truncated(self, progressive, cut):
         data = _JPEGS[progressive]
-        with pytest.raises(PhotoError, match=r"truncated|not a photo"):
+        with pytest.raises(ImageError, match=r"truncated|not a photo"):
             decode(data[: max(3, len(data) - cut)])
 
     def test_a_jpeg_filled_up_with_zeros_is_truncated(self):
         data = _JPEGS[False]
         half = len(data) // 2
-        with pytest.raises(PhotoError, match="truncated"):
+        with pytest.raises(ImageError, match="truncated"):
             decode(data[:half] + bytes(len(data) - half))
 
     def test_the_end_of_the_thumbnail_is_not_the_end_of_the_photo(self, scene, encoded):
@@ -180,32 +180,32 @@ class TestBrokenPhotos:
             data[:2] + b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail + data[2:]
         )
         assert decode(data).shape == (120, 160, 3)
-        with pytest.raises(PhotoError, match="truncated"):
+        with pytest.raises(ImageError, match="truncated"):
             decode(data[:-400])
 
     @pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
     def test_a_jpeg_that_lost_bytes_in_the_middle_is_damaged(self, share):
         data = _JPEGS[False]
         start = int(len(data) * share)
-        with pytest.raises(PhotoError, match=r"damaged.*Corrupt JPEG data"):
+        with pytest.raises(ImageError, match=r"damaged.*Corrupt JPEG data"):
             decode(data[:start] + data[start + 200 :])
 
     @given(at=st.floats(0.0, 1.0), bytes_put_in=st.binary(min_size=1, max_size=40))
     def test_a_damaged_jpeg_is_read_or_a_photo_error(self, at, bytes_put_in):
         data = _JPEGS[False]
         start = int(len(data) * at)
-        with suppress(PhotoError):
+        with suppress(ImageError):
             assert decode(data[:start] + bytes_put_in + data[start:]).dtype == np.uint8
 
     def test_a_jpeg_that_ends_before_its_time_is_damaged(self):
         data = _JPEGS[False]
-        with pytest.raises(PhotoError, match=r"damaged.*premature end|truncated"):
+        with pytest.raises(ImageError, match=r"damaged.*premature end|truncated"):
             decode(data[: len(data) // 2] + b"\xff\xd9")
 
     def test_a_jpeg_that_ends_within_a_comment_is_truncated(self):
         data = _JPEGS[True]
         after_a_scan = data[: data.rindex(b"\xff\xda")]
-        with pytest.raises(PhotoError, match="truncated"):
+        with pytest.raises(ImageError, match="truncated"):
             decode(after_a_scan + b"\xff\xfe\xff\xff with an end: \xff\xd9")
 
     @pytest.mark.parametrize("trailer", [b"x", b"\0" * 5000, b"film" * 9999])
@@ -222,7 +222,7 @@ class TestBrokenPhotos:
     @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
     def test_other_formats_cut_short_are_broken(self, scene, encoded, format, share, mode):
         data = encoded(scene().convert(mode), format)
-        with pytest.raises(PhotoError, match=r"truncated|damaged"):
+        with pytest.raises(ImageError, match=r"truncated|damaged"):
             decode(data[: int(len(data) * share)])
 
     @pytest.mark.parametrize("has_checksum", [False, True])
@@ -234,12 +234,12 @@ class TestBrokenPhotos:
         data[start + 4 + int(at * (end - start - 4))] ^= 0xFF
         if has_checksum:
             data[end : end + 4] = zlib.crc32(data[start:end]).to_bytes(4, "big")
-        with pytest.raises(PhotoError, match=r"damaged|truncated"):
+        with pytest.raises(ImageError, match=r"damaged|truncated"):
             decode(bytes(data))
 
     def test_the_reason_does_not_speak_of_c_plus_plus(self, scene, encoded):
         data = encoded(scene(), "PNG").replace(b"IDAT", b"xDAT")
-        with pytest.raises(PhotoError, match="damaged") as caught:
+        with pytest.raises(ImageError, match="damaged") as caught:
             decode(data)
         assert ".cpp" not in str(caught.value)
 
@@ -247,18 +247,18 @@ class TestBrokenPhotos:
     def test_too_many_pixels_are_refused_with_both_numbers(self, encoded, format, monkeypatch):
         monkeypatch.setattr(formats, "MEGAPIXELS", 1)
         data = encoded(Image.new("L", (2000, 1000)), format)
-        with pytest.raises(PhotoError, match=r"has 2 megapixels.*At most 1 mega.*Scale it down"):
+        with pytest.raises(ImageError, match=r"has 2 megapixels.*At most 1 mega.*Scale it down"):
             decode(data)
 
     def test_a_decompression_bomb_is_refused_before_it_unfolds(self, encoded):
         data = bytearray(encoded(Image.new("1", (8, 8)), "PNG"))
         data[16:24] = (60000).to_bytes(4, "big") * 2
-        with pytest.raises(PhotoError, match=r"3,600 megapixels.*At most 200"):
+        with pytest.raises(ImageError, match=r"3,600 megapixels.*At most 200"):
             decode(bytes(data))
 
     @given(st.binary(max_size=300), st.sampled_from([b"GIF89a", b"BM", b"II*\0", b"MM\0*"]))
     def test_arbitrary_bytes_are_a_photo_error(self, data, signature):
-        with suppress(PhotoError):
+        with suppress(ImageError):
             assert decode(signature + data).dtype == np.uint8
 
 
@@ -280,7 +280,7 @@ class TestManners:
     def test_the_process_keeps_its_warning_filters(self, scene, encoded):
         before = list(warnings.filters)
         decode(encoded(scene(), "BMP"))
-        with pytest.raises(PhotoError, match=r"damaged|truncated"):
+        with pytest.raises(ImageError, match=r"damaged|truncated"):
             decode(encoded(scene(), "BMP")[:60])
         assert list(warnings.filters) == before
 
@@ -290,8 +290,8 @@ class TestManners:
         ]
         expected = [decode(data) for data in files]
         with ThreadPoolExecutor(8) as pool:
-            for photos in (pool.map(decode, files) for _ in range(4)):
-                assert all(map(np.array_equal, photos, expected))
+            for images in (pool.map(decode, files) for _ in range(4)):
+                assert all(map(np.array_equal, images, expected))
 
     def test_other_threads_run_while_a_photo_is_decoded(self, scene, encoded):
         data = encoded(scene(2000, 3000), "JPEG")
@@ -317,12 +317,12 @@ class TestOneBoundary:
             raise error("it broke")
 
         monkeypatch.setattr(decoding_module, "decode_jpeg", fail)
-        with pytest.raises(PhotoError, match=rf"160 x 120.*it broke.*\({error.__name__}\)"):
+        with pytest.raises(ImageError, match=rf"160 x 120.*it broke.*\({error.__name__}\)"):
             decode(_JPEGS[False])
 
     def test_whatever_reading_the_header_raises_too(self, monkeypatch):
         monkeypatch.setattr(decoding_module, "read_header", lambda data: 1 // 0)
-        with pytest.raises(PhotoError, match="ZeroDivisionError"):
+        with pytest.raises(ImageError, match="ZeroDivisionError"):
             decode(_JPEGS[False])
 
     @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
@@ -359,7 +359,7 @@ class TestOneBoundary:
             for i, side in enumerate(size):
                 held = side % 2 ** (14 if format == "WEBP" else 8 * bytes_)
                 data[at + i * bytes_ : at + (i + 1) * bytes_] = held.to_bytes(bytes_, order)
-        with pytest.raises(PhotoError, match=r"pixels|truncated|damaged"):
+        with pytest.raises(ImageError, match=r"pixels|truncated|damaged"):
             decode(bytes(data))
 
 
@@ -374,8 +374,8 @@ class TestReduced:
         with decoding(data, lambda height, width: reduction) as reduced:
             assert (reduced.height, reduced.width) == full.shape[:2]
         small = Image.fromarray(full).reduce(reduction)
-        assert reduced.photo.shape == np.asarray(small).shape
-        assert np.abs(signed(reduced.photo) - signed(np.asarray(small))).mean() < 3
+        assert reduced.image.shape == np.asarray(small).shape
+        assert np.abs(signed(reduced.image) - signed(np.asarray(small))).mean() < 3
 
     def test_upright_height_and_width_decide(self, scene, encoded):
         exif, asked = Image.Exif(), []
@@ -398,7 +398,7 @@ class TestReduced:
     @pytest.mark.parametrize(("mode", "format"), [("RGB", "PNG"), ("P", "GIF")])
     def test_what_pillow_reads_is_not_reduced(self, scene, encoded, mode, format):
         with decoding(encoded(scene().convert(mode), format), lambda *sides: 8) as reduced:
-            assert (reduced.photo.shape, reduced.reduction) == ((120, 160, 3), 1)
+            assert (reduced.image.shape, reduced.reduction) == ((120, 160, 3), 1)
 
 
 def _jpegs():

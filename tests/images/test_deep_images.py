@@ -146,7 +146,7 @@ class TestAFolder:
         Image.fromarray(np.full((60, 80), 800, np.uint16)).save(dark)
         depth = load_folder(root, test_fraction=None).depth
         with decoding(dark.read_bytes(), lambda h, w: 1, depth=depth) as decoded:
-            assert decoded.photo.max() == 50
+            assert decoded.image.max() == 50
 
     def test_photos_of_8_bits_have_no_depth(self, deep_folder):
         folder = load_folder(deep_folder(lambda picture: picture, ".png"))
@@ -280,7 +280,7 @@ class TestColours:
         depth = depth_of(extents_of([path]).values())
         assert depth == Depth({"uint16": (0, 2**bits - 1)})
         with decoding(path.read_bytes(), lambda h, w: 1, depth=depth) as decoded:
-            assert np.abs(decoded.photo.astype(int) - colours).max() <= 1
+            assert np.abs(decoded.image.astype(int) - colours).max() <= 1
 
     def test_alpha_is_laid_over_white(self, tmp_path):
         colours = np.full((8, 8, 4), 1000)
@@ -289,8 +289,8 @@ class TestColours:
         write_png(tmp_path / "a.png", colours)
         data = (tmp_path / "a.png").read_bytes()
         with decoding(data, lambda h, w: 1, depth=Depth({"uint16": (0, 4095)})) as decoded:
-            assert decoded.photo[0, 0].tolist() == [255, 0, 0]
-            assert (decoded.photo[1:] == 255).all()
+            assert decoded.image[0, 0].tolist() == [255, 0, 0]
+            assert (decoded.image[1:] == 255).all()
 
 
 class TestOtherPhotos:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from budwood.errors import ConfigError, PhotoError
+from budwood.errors import ConfigError, ImageError
 from budwood.images.depth import Depth, eight_bits
 from budwood.images.preprocessing import Preprocessing
 
@@ -35,7 +35,7 @@ def test_what_is_no_number_is_black_and_infinity_is_clipped():
 
 
 def test_a_photo_without_any_number_is_refused():
-    with pytest.raises(PhotoError, match="only NaN or infinity"):
+    with pytest.raises(ImageError, match="only NaN or infinity"):
         eight_bits(np.full((2, 2), np.nan), 0, 1)
 
 

@@ -268,7 +268,7 @@ class TestPartsSetAside:
         np.testing.assert_array_equal(left.group_numbers, left.groups)
 
     def test_too_many_bytes_to_look_for_copies_are_said(self, class_folders, monkeypatch):
-        monkeypatch.setattr("budwood.data.duplicates.MOST_PHOTOS", 5)
+        monkeypatch.setattr("budwood.data.duplicates.MOST_IMAGES", 5)
         (note,) = texts(load_folder(class_folders(a=5, b=5)), "together")
         assert "too many or too large" in note
 

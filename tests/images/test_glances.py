@@ -9,7 +9,7 @@ from PIL import Image
 from budwood.data import duplicates as glances_module
 from budwood.data.duplicates import glance, glances, moments_of
 from budwood.data.near_duplicates import SMALL
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.reporter import Reporter
 
 
@@ -42,7 +42,7 @@ def test_of_many_the_unreadable_are_none(tmp_path, scene, encoded):
     paths = [tmp_path / name for name in ("good.jpg", "torn.jpg", "gone.jpg")]
     assert [one is None for one in glances(paths)] == [False, True, True]
     assert moments_of(paths) == [None, None, None]
-    with pytest.raises(PhotoError, match="truncated"):
+    with pytest.raises(ImageError, match="truncated"):
         glance(tmp_path / "torn.jpg")
 
 

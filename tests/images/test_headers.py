@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.formats import MULTI_PAGE, exif_orientation, read_header
 
 
@@ -82,27 +82,27 @@ class TestFurtherPages:
     ],
 )
 def test_what_is_no_photo_is_said_in_plain_words(data, reason):
-    with pytest.raises(PhotoError, match=reason):
+    with pytest.raises(ImageError, match=reason):
         read_header(data)
 
 
 def test_a_png_without_its_header_is_damaged(scene, encoded):
     data = encoded(scene(), "PNG").replace(b"IHDR", b"CgBI")
-    with pytest.raises(PhotoError, match="does not begin with its header"):
+    with pytest.raises(ImageError, match="does not begin with its header"):
         read_header(data)
 
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP"])
 @given(cut=st.floats(0.01, 0.98))
 def test_a_header_cut_anywhere_is_an_error_not_a_crash(format, cut):
-    data = _PHOTOS[format]
-    with pytest.raises(PhotoError, match=r"truncated|not a photo"):
+    data = _IMAGES[format]
+    with pytest.raises(ImageError, match=r"truncated|not a photo"):
         read_header(data[: int(len(data) * cut)])
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF"]))
 def test_arbitrary_bytes_are_an_error_or_a_header(data, signature):
-    with suppress(PhotoError):
+    with suppress(ImageError):
         assert 1 <= read_header(signature + data).orientation <= 8
 
 
@@ -121,7 +121,7 @@ def test_orientation_is_read_in_both_byte_orders(orientation, order):
     assert exif_orientation(exif.tobytes().removeprefix(b"Exif\0\0")) == expected
 
 
-def _photos():
+def _images():
     files = {}
     for format in ("JPEG", "PNG", "WEBP"):
         file = BytesIO()
@@ -130,4 +130,4 @@ def _photos():
     return files
 
 
-_PHOTOS = _photos()
+_IMAGES = _images()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.decode import decode, decoding
 from budwood.images.jpeg import JUNK, NO_END, TRAILING
 
@@ -76,7 +76,7 @@ def test_what_no_pixel_depends_on_is_no_damage(kind, fault):
     data, (change, expected) = KINDS[kind], SOUND[fault]
     changed, odd = change(data), []
     with decoding(changed, lambda height, width: 1, on_oddity=odd.append) as found:
-        assert np.array_equal(found.photo, decode(data))
+        assert np.array_equal(found.image, decode(data))
     assert odd == [expected] * (changed != data and expected is not None)
 
 
@@ -90,13 +90,13 @@ def test_an_unknown_transform_of_adobe_is_ycbcr():
 @given(lost=st.integers(3, 600))
 def test_a_photo_without_its_end_is_read_only_if_all_rows_are_there(kind, lost):
     for ending in (b"", b"\0" * lost):
-        with pytest.raises(PhotoError, match="truncated"):
+        with pytest.raises(ImageError, match="truncated"):
             decode(KINDS[kind][:-lost] + ending)
 
 
 def test_a_progressive_photo_without_its_last_scans_is_truncated():
     data = KINDS["progressive"]
-    with pytest.raises(PhotoError, match="truncated"):
+    with pytest.raises(ImageError, match="truncated"):
         decode(data[: data.rindex(b"\xff\xc4")])
 
 
@@ -105,7 +105,7 @@ def test_a_progressive_photo_without_its_last_scans_is_truncated():
 def test_damage_is_seen_behind_what_is_harmless(kind, fault):
     data = KINDS[kind]
     damaged = data[: len(data) * 3 // 4] + data[len(data) * 3 // 4 + 150 :]
-    with pytest.raises(PhotoError, match=r"JPEG \(88 x 64\) is damaged.*Corrupt.*magick"):
+    with pytest.raises(ImageError, match=r"JPEG \(88 x 64\) is damaged.*Corrupt.*magick"):
         decode(SOUND[fault][0](damaged))
 
 
@@ -120,7 +120,7 @@ class TestHeight:
         return bytes(data)
 
     def test_none_is_an_unreadable_photo(self, without):
-        with pytest.raises(PhotoError, match=r"says that it has 88 x 0 pixels.*save it again"):
+        with pytest.raises(ImageError, match=r"says that it has 88 x 0 pixels.*save it again"):
             decode(without)
 
     def test_it_may_be_told_after_the_scan(self, without):
@@ -129,5 +129,5 @@ class TestHeight:
 
     def test_neither_in_the_thumbnail(self, without):
         thumbnail = segment(0xE1, b"Exif\0\0" + KINDS["baseline"] + b"\xff\xdc\0\4\0\x40")
-        with pytest.raises(PhotoError, match="88 x 0"):
+        with pytest.raises(ImageError, match="88 x 0"):
             decode(after_start(without, thumbnail))

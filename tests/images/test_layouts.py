@@ -12,8 +12,8 @@ def find(root, **how):
     return find_in_tree(grow(root), **how)
 
 
-def labels(photos):
-    return [photo.label for photo in photos]
+def labels(images):
+    return [image.label for image in images]
 
 
 def kinds(found):
@@ -32,7 +32,7 @@ def test_parts_have_several_names(name, part):
 
 def test_class_folders(class_folders):
     found = find(class_folders(cats=2, dogs=1))
-    assert {part: labels(photos) for part, photos in found.parts.items()} == {
+    assert {part: labels(images) for part, images in found.parts.items()} == {
         "photos": ["cats", "cats", "dogs"]
     }
     assert found.notes == []
@@ -46,7 +46,7 @@ def test_photos_of_a_class_may_lie_deeper(plant):
 def test_parts_hold_class_folders(class_folders):
     root = class_folders(**{"training_set/cats": 3, "Validation/cats": 2, "test/dogs": 1})
     found = find(root)
-    assert {part: len(photos) for part, photos in found.parts.items()} == {
+    assert {part: len(images) for part, images in found.parts.items()} == {
         "train": 3,
         "val": 2,
         "test": 1,

@@ -18,9 +18,9 @@ def picture(seed, size=(300, 400)):
     return Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC)
 
 
-def small(photo, quality=90):
+def small(image, quality=90):
     file = BytesIO()
-    photo.save(file, "JPEG", quality=quality)
+    image.save(file, "JPEG", quality=quality)
     return SMALL.pixels(file.getvalue())[..., 0]
 
 
@@ -38,8 +38,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_copy_is_found_among_others(change):
-    photos = [picture(seed) for seed in range(30)]
-    copies = np.stack([small(p) for p in photos] + [small(CHANGES[change](photos[7]), 60)])
+    images = [picture(seed) for seed in range(30)]
+    copies = np.stack([small(p) for p in images] + [small(CHANGES[change](images[7]), 60)])
     assert [(pair.first, pair.second) for pair in alike(copies).pairs] == [(7, 30)]
 
 
@@ -65,11 +65,11 @@ def test_soft_shapes_that_agree_are_not_one_picture():
 
 @pytest.mark.parametrize("cut", [(0.0, 0.08, 0.0, 0.0), (0.07, 0.0, 0.03, 0.1), (0.1,) * 4])
 def test_a_part_cut_out_of_its_own_shape_is_laid_where_it_was(cut):
-    photo = picture(3)
-    width, height = photo.size
+    image = picture(3)
+    width, height = image.size
     left, top, right, bottom = cut
     box = (left * width, top * height, (1 - right) * width, (1 - bottom) * height)
-    both = np.stack([small(photo), small(photo.crop(tuple(map(round, box))))])
+    both = np.stack([small(image), small(image.crop(tuple(map(round, box))))])
     for pair in ((0, 1), (1, 0)):
         ((_, agreement, edges),) = agreements(both[list(pair)], [(0, 1)])
         assert agreement > 0.98

@@ -6,7 +6,7 @@ from PIL import Image
 from PIL.PpmImagePlugin import PpmImageFile
 
 from budwood.data.folder import load_folder
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images import formats
 from budwood.images.decode import decode
 from budwood.images.formats import Format, Header
@@ -36,7 +36,7 @@ def test_its_pixels_are_read(pixels, tmp_path):
 
 def test_a_file_that_ends_too_early_is_refused(pixels, tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.ppm")
-    with pytest.raises(PhotoError, match="truncated"):
+    with pytest.raises(ImageError, match="truncated"):
         decode((tmp_path / "a.ppm").read_bytes()[:-20])
 
 

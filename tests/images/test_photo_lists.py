@@ -8,8 +8,8 @@ from budwood.errors import DataError
 
 def test_a_list_names_photos_and_classes(write_list):
     file = write_list("path,label\nb.jpg,dog\na.jpg,cat\n")
-    photos = find_in_list(file).parts["photos"]
-    assert [(photo.path, photo.label) for photo in photos] == [
+    images = find_in_list(file).parts["photos"]
+    assert [(image.path, image.label) for image in images] == [
         (file.parent / "a.jpg", "cat"),
         (file.parent / "b.jpg", "dog"),
     ]
@@ -19,14 +19,14 @@ def test_a_list_may_name_parts_and_groups(write_list):
     found = find_in_list(
         write_list("Group, label ,path,Split\nx,cat,a.jpg,training\n,dog,b.jpg,Valid\n")
     )
-    assert [photo.group for photo in found.parts["train"]] == ["x"]
-    assert [photo.group for photo in found.parts["val"]] == [None]
+    assert [image.group for image in found.parts["train"]] == ["x"]
+    assert [image.group for image in found.parts["val"]] == [None]
 
 
 def test_another_column_may_tell_the_groups(write_list):
     file = write_list("path,label,group,Animal\na.jpg,x,g,rex\nb.jpg,y,g,\n")
-    photos = find_in_list(file, "animal").parts["photos"]
-    assert [photo.group for photo in photos] == ["rex", None]
+    images = find_in_list(file, "animal").parts["photos"]
+    assert [image.group for image in images] == ["rex", None]
 
 
 def test_a_column_of_groups_that_is_not_there_is_told(write_list):
@@ -41,19 +41,19 @@ def test_a_column_of_groups_that_is_not_there_is_told(write_list):
     "text", ["path;label\na.jpg;cat\n", "\ufeffpath\tlabel\r\na.jpg\tcat\r\n\r\n"]
 )
 def test_lists_come_from_spreadsheets_of_many_countries(write_list, text):
-    assert [photo.label for photo in find_in_list(write_list(text)).parts["photos"]] == ["cat"]
+    assert [image.label for image in find_in_list(write_list(text)).parts["photos"]] == ["cat"]
 
 
 def test_paths_may_be_written_the_windows_way(write_list, plant):
     plant("cats/1.jpg")
-    photos = find_in_list(write_list("path,label\ncats\\1.jpg,cat\n")).parts["photos"]
-    assert photos[0].path.name == "1.jpg"
+    images = find_in_list(write_list("path,label\ncats\\1.jpg,cat\n")).parts["photos"]
+    assert images[0].path.name == "1.jpg"
 
 
 def test_paths_may_be_absolute(write_list, plant):
     elsewhere = plant("1.jpg", root="elsewhere") / "1.jpg"
-    photos = find_in_list(write_list(f"path,label\n{elsewhere},cat\n")).parts["photos"]
-    assert photos[0].path == elsewhere
+    images = find_in_list(write_list(f"path,label\n{elsewhere},cat\n")).parts["photos"]
+    assert images[0].path == elsewhere
 
 
 def test_files_that_are_no_photos_are_counted_in_one_note(write_list, plant):
@@ -187,7 +187,7 @@ class TestColumns:
     def test_empty_cells_at_the_end_do_no_harm(self, write_list):
         text = "path,label,lat\na.jpg,x,,,\nb.jpg,y\nc.jpg,x,1.5\n"
         found = find_in_list(write_list(text))
-        assert [photo.label for photo in found.parts["photos"]] == ["x", "y", "x"]
+        assert [image.label for image in found.parts["photos"]] == ["x", "y", "x"]
 
     def test_tabs_in_a_tsv(self, write_list):
         found = find_in_list(write_list("path\tlabel\na.jpg\trose, red\n", "list.tsv"))
@@ -198,12 +198,12 @@ class TestLabels:
     def test_labels_and_groups_are_composed(self, write_list):
         composed, other = "ros\u00e9", "rose\u0301"
         text = f"path,label,group\na.jpg,{composed},{other}\nb.jpg,{other},{composed}\n"
-        photos = find_in_list(write_list(text)).parts["photos"]
-        assert {photo.label for photo in photos} == {photo.group for photo in photos} == {composed}
+        images = find_in_list(write_list(text)).parts["photos"]
+        assert {image.label for image in images} == {image.group for image in images} == {composed}
 
     def test_blanks_around_labels_are_taken_off_and_said(self, write_list):
         found = find_in_list(write_list("path,label\na.jpg,roses \nb.jpg, lead\nc.jpg,roses\n"))
-        assert [photo.label for photo in found.parts["photos"]] == ["roses", "lead", "roses"]
+        assert [image.label for image in found.parts["photos"]] == ["roses", "lead", "roses"]
         assert [note.text for note in found.notes] == [
             "Blanks around labels are not part of them (2 lines: ' lead', 'roses ')."
         ]
@@ -221,10 +221,10 @@ class TestPathsOnDisk:
         self, write_list, plant, there, written
     ):
         name = unicodedata.normalize(there, "ros\u00e9/\u00e4hre.jpg")
-        photo = plant(name) / name
+        image = plant(name) / name
         asked = unicodedata.normalize(written, name)
         found = find_in_list(write_list(f"path,label\n{asked},x\n"))
-        assert found.parts["photos"][0].path == photo
+        assert found.parts["photos"][0].path == image
         assert found.notes == []
 
     def test_numbers_without_ending_find_their_photos(self, write_list, plant):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images import pillow
 from budwood.images.formats import Header
 from budwood.images.pillow import decode_with_pillow, rgb
@@ -14,10 +14,10 @@ def whole(height, width):
 
 def test_the_size_is_checked_before_decoding(scene, encoded, monkeypatch):
     def refuse(height, width):
-        raise PhotoError(f"{height} x {width}")
+        raise ImageError(f"{height} x {width}")
 
     monkeypatch.setattr(pillow, "check_size", refuse)
-    with pytest.raises(PhotoError, match=r"^120 x 160$"):
+    with pytest.raises(ImageError, match=r"^120 x 160$"):
         decode_with_pillow(encoded(scene(), "TIFF")[:-5000], Header("tiff"), whole)
 
 
@@ -46,5 +46,5 @@ class TestLargePhotos:
     ):
         monkeypatch.setattr(pillow, "LARGE", 120 * 160 - 1)
         found = decode_with_pillow(encoded(scene(), "PNG"), Header("png"), lambda *sides: 4)
-        assert (found.photo.shape, found.height, found.width) == ((30, 40, 3), 120, 160)
-        assert (found.photo == np.asarray(scene().reduce(4))).all()
+        assert (found.image.shape, found.height, found.width) == ((30, 40, 3), 120, 160)
+        assert (found.image == np.asarray(scene().reduce(4))).all()

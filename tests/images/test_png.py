@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.decode import decode, decoding
 from budwood.images.formats import SIDE_CHUNKS
 
@@ -35,7 +35,7 @@ def test_what_no_pixel_depends_on_is_no_damage(scene, encoded, side, mode):
     data, odd = encoded(scene().convert(mode), "PNG"), []
     changed = data[:33] + SIDE[side] + data[33:]
     with decoding(changed, lambda *sides: 1, on_oddity=odd.append) as found:
-        assert np.array_equal(found.photo, decode(data))
+        assert np.array_equal(found.image, decode(data))
     assert odd in ([SIDE_CHUNKS], [])  # Pillow reads some itself
 
 
@@ -57,5 +57,5 @@ def test_a_wrong_checksum_of_what_pixels_depend_on_is_damage(scene, encoded, nam
     start = data.index(name)
     end = start + 4 + int.from_bytes(data[start - 4 : start], "big")
     data[end : end + 4] = b"\0\0\0\0"
-    with pytest.raises(PhotoError, match=r"PNG.* is damaged.*checksum.*magick"):
+    with pytest.raises(ImageError, match=r"PNG.* is damaged.*checksum.*magick"):
         decode(bytes(data[:33] + SIDE["checksum of a colour space"] + data[33:]))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from budwood.errors import ConfigError, PhotoError
+from budwood.errors import ConfigError, ImageError
 from budwood.images.decode import decode
 from budwood.images.preprocessing import Interpolation, Preprocessing, luma
 
@@ -71,7 +71,7 @@ class TestPixels:
         data = encoded(scene(*shape), "JPEG", quality=90)
         assert mean_difference(preprocessing.pixels(data), by_pillow(data, preprocessing)) < 0.5
 
-    @pytest.mark.photos
+    @pytest.mark.images
     @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
     def test_the_fast_path_agrees_with_pillow_on_real_photos(
         self, real_photos: Path, interpolation
@@ -87,7 +87,7 @@ class TestPixels:
         assert len(differences) > 20
         assert max(differences) < 0.5
 
-    @pytest.mark.photos
+    @pytest.mark.images
     @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
     @pytest.mark.parametrize("resize", [36, 18])
     def test_real_photos_decoded_at_a_fraction_look_like_whole_ones(
@@ -97,11 +97,11 @@ class TestPixels:
             size=(resize, resize), resize=resize, interpolation=interpolation, **IMAGENET
         )
         files = sorted((real_photos / "flowers" / "train").glob("*/*.jpg"))[::60]
-        photos = [path.read_bytes() for path in files]
-        assert all(preprocessing._reduction(*decode(data).shape[:2]) > 1 for data in photos)
+        images = [path.read_bytes() for path in files]
+        assert all(preprocessing._reduction(*decode(data).shape[:2]) > 1 for data in images)
         differences = [
             mean_difference(preprocessing.pixels(data), preprocessing.fit(decode(data)))
-            for data in photos
+            for data in images
         ]
         assert len(differences) > 20
         assert np.mean(differences) < 1
@@ -163,7 +163,7 @@ class TestPixels:
         assert pixels.flags.writeable
 
     def test_a_broken_photo_is_an_error(self):
-        with pytest.raises(PhotoError, match="is empty"):
+        with pytest.raises(ImageError, match="is empty"):
             Preprocessing(size=(8, 8), resize=8, **IMAGENET).pixels(b"")
 
     @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
@@ -238,38 +238,38 @@ class TestFit:
         assert difference(pixels, plainly(image, preprocessing)).max() <= 2
 
     def test_arrays_of_any_order_in_memory_are_the_same_photo(self, scene):
-        photo = np.asarray(scene())
+        image = np.asarray(scene())
         preprocessing = Preprocessing(size=(64, 64), resize=72, **IMAGENET)
-        expected = preprocessing.fit(photo)
-        assert np.array_equal(preprocessing.fit(np.asfortranarray(photo)), expected)
-        assert np.array_equal(preprocessing.fit(photo[::-1].copy()[::-1]), expected)
+        expected = preprocessing.fit(image)
+        assert np.array_equal(preprocessing.fit(np.asfortranarray(image)), expected)
+        assert np.array_equal(preprocessing.fit(image[::-1].copy()[::-1]), expected)
 
     def test_a_long_flat_photo_keeps_its_very_middle(self):
-        photo = np.zeros((10, 3000, 3), np.uint8)
-        photo[:, 1500:] = 255
-        pixels = Preprocessing(size=(64, 64), resize=64, **IMAGENET).fit(photo)
+        image = np.zeros((10, 3000, 3), np.uint8)
+        image[:, 1500:] = 255
+        pixels = Preprocessing(size=(64, 64), resize=64, **IMAGENET).fit(image)
         assert (pixels[:, :28] == 0).all()
         assert (pixels[:, 36:] == 255).all()
 
     @pytest.mark.parametrize("shape", [(3000, 2), (2, 3000), (1, 20000), (1, 1)])
     @pytest.mark.parametrize("interpolation", ["bicubic", "nearest"])
     def test_extreme_shapes_take_little_memory(self, shape, interpolation):
-        photo = np.full((*shape, 3), 7, np.uint8)
+        image = np.full((*shape, 3), 7, np.uint8)
         preprocessing = Preprocessing(
             size=(224, 224), resize=256, interpolation=interpolation, **IMAGENET
         )
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        assert (preprocessing.fit(photo) == 7).all()
+        assert (preprocessing.fit(image) == 7).all()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert grown < 20_000  # KB; all of the 336000 x 224 would be 220 MB
 
     @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "lanczos"])
     def test_small_photos_are_enlarged(self, interpolation):
-        photo = np.full((5, 9, 3), 200, np.uint8)
+        image = np.full((5, 9, 3), 200, np.uint8)
         preprocessing = Preprocessing(
             size=(32, 32), resize=36, interpolation=interpolation, **IMAGENET
         )
-        assert (preprocessing.fit(photo) == 200).all()
+        assert (preprocessing.fit(image) == 200).all()
 
     def test_grey_networks_get_one_channel(self, scene):
         preprocessing = Preprocessing(size=(32, 32), resize=32, mean=(0.5,), std=(0.5,))
@@ -283,8 +283,8 @@ class TestFit:
     @given(st.integers(1, 60), st.integers(1, 900), st.sampled_from([24, 31, (40, 26)]))
     def test_any_shape_gives_the_size_asked_for(self, height, width, resize):
         preprocessing = Preprocessing(size=(24, 24), resize=resize, **IMAGENET)
-        photo = np.zeros((height, width, 3), np.uint8)
-        assert preprocessing.fit(photo).shape == (24, 24, 3)
+        image = np.zeros((height, width, 3), np.uint8)
+        assert preprocessing.fit(image).shape == (24, 24, 3)
 
     @pytest.mark.parametrize(
         "photo",
@@ -295,9 +295,9 @@ class TestFit:
             np.zeros((0, 8, 3), np.uint8),
         ],
     )
-    def test_another_type_or_shape_is_refused(self, photo):
+    def test_another_type_or_shape_is_refused(self, image):
         with pytest.raises(ConfigError, match=r"It must be `h w 3`, uint8"):
-            Preprocessing(size=(8, 8), resize=8, **IMAGENET).fit(photo)
+            Preprocessing(size=(8, 8), resize=8, **IMAGENET).fit(image)
 
 
 class TestPreprocessing:

@@ -1,6 +1,6 @@
 import pytest
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.contents import digest, read
 
 
@@ -10,13 +10,13 @@ def test_read_gives_the_bytes_of_the_file(tmp_path):
 
 
 def test_a_vanished_photo_is_named(tmp_path):
-    with pytest.raises(PhotoError, match=r"no such file.*Check that the file is there") as caught:
+    with pytest.raises(ImageError, match=r"no such file.*Check that the file is there") as caught:
         read(tmp_path / "gone.jpg")
     assert caught.value.file == str(tmp_path / "gone.jpg")
 
 
 def test_a_folder_called_like_a_photo_is_named(tmp_path):
-    with pytest.raises(PhotoError, match=r"cannot be read: is a directory|permission denied"):
+    with pytest.raises(ImageError, match=r"cannot be read: is a directory|permission denied"):
         read(tmp_path)
 
 

@@ -32,10 +32,10 @@ def test_the_crop_lies_in_the_middle(side, short, crop):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
 def test_pixels_just_outside_of_the_crop_count_at_its_border(interpolation):
-    photo = np.zeros((1, 80, 1), np.uint8)
-    photo[:, :20] = 255  # the crop begins here
+    image = np.zeros((1, 80, 1), np.uint8)
+    image[:, :20] = 255  # the crop begins here
     side = Side(80, 80, 20, 10)
     assert side.start == 20
-    line = resample(photo, Side(1, 1, 1, 1), side, interpolation).ravel()
+    line = resample(image, Side(1, 1, 1, 1), side, interpolation).ravel()
     assert line[0] > 10
     assert (line[4:] == 0).all()

@@ -60,8 +60,8 @@ def test_what_is_set_aside_never_changes_between_releases_and_platforms():
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12)), min_size=1), fractions, seeds)
-def test_groups_are_never_torn(photos, fraction, seed):
-    labels, groups = [label for label, _ in photos], [str(group) for _, group in photos]
+def test_groups_are_never_torn(images, fraction, seed):
+    labels, groups = [label for label, _ in images], [str(group) for _, group in images]
     aside = set_aside(labels, fraction, seed=seed, groups=groups)
     sides = {group: set(aside[np.array(groups) == group].tolist()) for group in groups}
     assert all(len(side) == 1 for side in sides.values())

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images import tiff as libtiff
 from budwood.images.decode import decode, decoding
 from budwood.images.formats import MULTI_PAGE
@@ -67,13 +67,13 @@ class TestSeparatePlanes:
 
     def test_cut_short(self, deep):
         data = written(deep.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
-        with pytest.raises(PhotoError, match="truncated"):
+        with pytest.raises(ImageError, match="truncated"):
             decode(data[:-5000])
 
     def test_too_large(self, deep, monkeypatch):
         monkeypatch.setattr("budwood.images.formats.MEGAPIXELS", 0.01)
         data = written(deep.transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
-        with pytest.raises(PhotoError, match="megapixels"):
+        with pytest.raises(ImageError, match="megapixels"):
             decode(data)
 
 
@@ -114,14 +114,14 @@ class TestKindsThatPillowDoesNotKnow:
     def test_what_is_not_read_is_said_with_the_next_step(self, change):
         data = bytearray(written(np.zeros((20, 30), np.float64)))
         retag(data, change)
-        with pytest.raises(PhotoError, match=r"TIFF \(30 x 20, .*64 float.*magick FILE out"):
+        with pytest.raises(ImageError, match=r"TIFF \(30 x 20, .*64 float.*magick FILE out"):
             decode(bytes(data))
 
     def test_a_damaged_one_is_of_no_interest_to_stderr(self, deep, capfd):
         data = bytearray(written(deep, photometric="rgb", bigtiff=True, byteorder=">"))
         for at in range(16, 200, 7):
             data[at] ^= 0xFF
-        with pytest.raises(PhotoError):
+        with pytest.raises(ImageError):
             decode(bytes(data))
         assert capfd.readouterr() == ("", "")
 
@@ -130,7 +130,7 @@ def test_of_several_pages_the_first_is_read_with_a_word(scene, encoded):
     data = encoded(scene(), "TIFF", save_all=True, append_images=[scene(seed=1)])
     odd = []
     with decoding(data, lambda *sides: 1, on_oddity=odd.append) as found:
-        assert np.array_equal(found.photo, np.asarray(scene()))
+        assert np.array_equal(found.image, np.asarray(scene()))
     assert odd == [MULTI_PAGE]
 
 
@@ -149,7 +149,7 @@ class TestComplaints:
         self, scene, encoded, mode, compression, capfd
     ):
         data = damaged(encoded(scene().convert(mode), "TIFF", compression=compression))
-        with pytest.raises(PhotoError, match=r"TIFF.* is damaged[^%]*magick"):
+        with pytest.raises(ImageError, match=r"TIFF.* is damaged[^%]*magick"):
             decode(data)
         assert capfd.readouterr() == ("", "")
 

@@ -28,8 +28,8 @@ def rows():
 
 
 @pytest.fixture
-def photos(tmp_path):
-    """`photos(n)`: the paths of n drawn pictures."""
+def images(tmp_path):
+    """`images(n)`: the paths of n drawn pictures."""
 
     def draw(count: int, seed: int = 0):
         paths = []

@@ -43,14 +43,14 @@ def streamed(monkeypatch):
     monkeypatch.setattr(probe, "BLOCK_BYTES", 5 * 8 * 4)
 
 
-@pytest.mark.parametrize("penalty", [None, 3.0])
+@pytest.mark.parametrize("l2_strength", [None, 3.0])
 @pytest.mark.parametrize("n", [60, 7])
-def test_a_streamed_solution_is_that_of_rows_in_memory(penalty, n, rows, clusters, request):
+def test_a_streamed_solution_is_that_of_rows_in_memory(l2_strength, n, rows, clusters, request):
     x, y = clusters(n, 8, 3, spread=2.0)
-    kept = fit_probe(x, y, 3, Probe(penalty=penalty))
+    kept = fit_probe(x, y, 3, Probe(l2_strength=l2_strength))
     request.getfixturevalue("streamed")
-    streamed = fit_probe(rows(x), y, 3, Probe(penalty=penalty))
-    assert streamed.penalty == kept.penalty
+    streamed = fit_probe(rows(x), y, 3, Probe(l2_strength=l2_strength))
+    assert streamed.l2_strength == kept.l2_strength
     torch.testing.assert_close(streamed.weight, kept.weight, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(streamed.bias, kept.bias, rtol=1e-4, atol=1e-5)
     assert streamed.loss == pytest.approx(kept.loss, rel=1e-5)

@@ -18,13 +18,13 @@ def drawn(n, d, k, seed):
     return torch.tensor(x * 3 + 7, dtype=torch.float32), torch.tensor(labels)
 
 
-def by_scikit_learn(x, labels, folds, penalty):
+def by_scikit_learn(x, labels, folds, l2_strength):
     z = StandardScaler().fit_transform(x.double().numpy())
     answers = np.empty((len(labels), len(np.unique(labels))))
     for fold in np.unique(folds):
         out = folds == fold
         share = (~out).mean()  # a fit has its part of the penalty
-        model = LogisticRegression(C=1 / penalty / share, max_iter=10_000, tol=1e-8)
+        model = LogisticRegression(C=1 / l2_strength / share, max_iter=10_000, tol=1e-8)
         model.fit(z[~out], labels.numpy()[~out])
         answers[out] = model.predict_log_proba(z[out])
     return answers
@@ -35,7 +35,7 @@ def by_scikit_learn(x, labels, folds, penalty):
 def test_every_answer_is_that_of_scikit_learn_on_the_same_folds(shape, seed):
     x, labels = drawn(*shape, seed)
     found = cross_validated(FeatureRows(x), labels, shape[2], Probe(seed=seed))
-    theirs = by_scikit_learn(x, labels, found.folds, found.penalty)
+    theirs = by_scikit_learn(x, labels, found.folds, found.l2_strength)
     differ = found.logits.argmax(1).numpy() != theirs.argmax(1)
     assert differ.sum() <= 1
     np.testing.assert_allclose(found.logits.exp().numpy(), np.exp(theirs), atol=0.003)
@@ -44,14 +44,14 @@ def test_every_answer_is_that_of_scikit_learn_on_the_same_folds(shape, seed):
 def test_the_penalty_is_that_of_a_head_that_is_fitted():
     x, labels = drawn(150, 30, 3, 5)
     config = Probe(seed=3)
-    assert cross_validated(FeatureRows(x), labels, 3, config).penalty == (
-        fit_probe(x, labels, 3, config).penalty
+    assert cross_validated(FeatureRows(x), labels, 3, config).l2_strength == (
+        fit_probe(x, labels, 3, config).l2_strength
     )
 
 
 def test_a_penalty_that_is_given_is_taken():
     x, labels = drawn(50, 5, 2, 1)
-    assert cross_validated(FeatureRows(x), labels, 2, Probe(penalty=7.0)).penalty == 7.0
+    assert cross_validated(FeatureRows(x), labels, 2, Probe(l2_strength=7.0)).l2_strength == 7.0
 
 
 @pytest.mark.parametrize("labels", [[0, 1], [0, 0, 0, 1], [0, 0, 0]])

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from budwood.errors import CutError, PhotoError, UnknownName
+from budwood.errors import CutError, ImageError, UnknownName
 from budwood.learning import forecasting
 from budwood.learning.forecasting import (
     StepTimes,
@@ -19,15 +19,15 @@ from budwood.surgery.cutting import FrontierTensor
 
 
 @pytest.fixture
-def photos(tmp_path):
+def images(tmp_path):
     for i in range(20):
         pixels = np.random.default_rng(i).integers(0, 256, (40, 40, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i:02}.png")
     return sorted(tmp_path.iterdir())
 
 
-def test_three_ways_of_training_are_forecast(photos):
-    found, times, seconds = forecasts("resnet20_cifar", 3, photos, 5)
+def test_three_ways_of_training_are_forecast(images):
+    found, times, seconds = forecasts("resnet20_cifar", 3, images, 5)
     assert [one.trains for one in found] == ["head", "last stage", "whole network"]
     head, last, whole = found
     assert head.parameters < last.parameters < whole.parameters
@@ -39,33 +39,33 @@ def test_three_ways_of_training_are_forecast(photos):
     assert seconds > 0
 
 
-def test_a_network_of_few_layers_is_forecast(photos):
-    found, _, _ = forecasts("lenet5", 2, photos, 0)
+def test_a_network_of_few_layers_is_forecast(images):
+    found, _, _ = forecasts("lenet5", 2, images, 0)
     assert found[2].parameters > found[0].parameters
 
 
-def test_a_network_without_stages_has_no_last_stage(photos, monkeypatch):
+def test_a_network_without_stages_has_no_last_stage(images, monkeypatch):
     def stages_of(*given):
         raise CutError("The stages of this network cannot be found.")
 
     monkeypatch.setattr(forecasting, "stages_of", stages_of)
-    found, _, _ = forecasts("lenet5", 2, photos, 0)
+    found, _, _ = forecasts("lenet5", 2, images, 0)
     assert [one.trains for one in found] == ["head", "whole network"]
 
 
-def test_broken_photos_of_the_sample_are_named(photos):
-    photos[3].write_bytes(b"no photo")
-    _, times, _ = forecasts("lenet5", 2, photos, 0)
-    assert list(times.unreadable) == [photos[3]]
-    for path in photos:
+def test_broken_photos_of_the_sample_are_named(images):
+    images[3].write_bytes(b"no photo")
+    _, times, _ = forecasts("lenet5", 2, images, 0)
+    assert list(times.unreadable) == [images[3]]
+    for path in images:
         path.write_bytes(b"no photo")
-    with pytest.raises(PhotoError, match=r"None of 8 photos can be read.*Copy the photos again"):
-        forecasts("lenet5", 2, photos, 0)
+    with pytest.raises(ImageError, match=r"None of 8 photos can be read.*Copy the photos again"):
+        forecasts("lenet5", 2, images, 0)
 
 
-def test_an_unknown_network_is_an_error(photos):
+def test_an_unknown_network_is_an_error(images):
     with pytest.raises(UnknownName, match="resnet81"):
-        forecasts("resnet81", 2, photos, 0)
+        forecasts("resnet81", 2, images, 0)
 
 
 def test_what_a_process_takes_is_added():
@@ -75,9 +75,9 @@ def test_what_a_process_takes_is_added():
 
 def test_training_takes_its_photos_and_its_steps():
     times = StepTimes(
-        photo=0.5, step=2.0, forward=0.1, kept=0, alive=0, parameters=0, measuring=0.0
+        image=0.5, step=2.0, forward=0.1, kept=0, alive=0, parameters=0, measuring=0.0
     )
-    assert times.training(photos=65, epochs=3, batch=32) == 3 * (65 * 0.5 + 3 * 2.0)
+    assert times.training(images=65, epochs=3, batch=32) == 3 * (65 * 0.5 + 3 * 2.0)
 
 
 class Graft(nn.Module):
@@ -97,7 +97,7 @@ def test_a_step_keeps_what_the_way_back_needs():
     assert 64 <= times.kept <= 200
     assert times.alive == 2 * 8 * 4
     assert times.parameters == 4 * (8 + 8 + 16 + 2)
-    assert min(times.photo, times.step, times.forward) > 0
+    assert min(times.image, times.step, times.forward) > 0
 
 
 def test_more_photos_take_longer():

@@ -22,7 +22,7 @@ def probed(features, labels, k, config=PROBE):
 def test_the_answers_of_the_penalty_search_are_those_of_folds_fitted_anew(clusters, rows, spread):
     x, y = clusters(300, 40, 4, spread=spread)
     solved, answers = probed(rows(x), y, 4)
-    anew = held_out_logits(x, y, 4, make_folds(y.numpy()), solved.penalty)
+    anew = held_out_logits(x, y, 4, make_folds(y.numpy()), solved.l2_strength)
     np.testing.assert_array_equal(answers.labels, y.numpy())
     apart = (answers.logits.exp() - anew.exp()).abs()
     assert apart.mean() < 2e-3
@@ -42,7 +42,7 @@ def test_nothing_is_fitted_anew_where_the_penalty_was_chosen(clusters, rows, mon
 
 def test_folds_are_fitted_where_the_penalty_was_given(clusters, rows):
     x, y = clusters(60, 8, 3, spread=2.0)
-    solved, answers = probed(rows(x), y, 3, Probe(penalty=2.0))
+    solved, answers = probed(rows(x), y, 3, Probe(l2_strength=2.0))
     assert solved.held_out is None
     anew = held_out_logits(x, y, 3, make_folds(y.numpy()), 2.0)
     assert torch.equal(answers.logits, anew)
@@ -56,7 +56,7 @@ def test_of_very_many_photos_those_that_were_held_out_answer(clusters, rows, mon
     out = folds < 3
     np.testing.assert_array_equal(solved.held_out.positions, np.flatnonzero(out))
     np.testing.assert_array_equal(answers.labels, y.numpy()[out])
-    anew = held_out_logits(x, y, 4, folds, solved.penalty)[torch.from_numpy(out)]
+    anew = held_out_logits(x, y, 4, folds, solved.l2_strength)[torch.from_numpy(out)]
     assert (answers.logits.exp() - anew.exp()).abs().mean() < 2e-3
 
 

@@ -29,16 +29,16 @@ def axes(z):
     return axes_of(blocks(z))
 
 
-def minimise(z, y, k, penalty, shares, bias=True, size=7, dtype=torch.float64, steps=300):
+def minimise(z, y, k, l2_strength, shares, bias=True, size=7, dtype=torch.float64, steps=300):
     """Weights `p k d` and bias `p k`."""
     rows = LabelledRows(blocks(z, size), y, k, bias)
     regressions = Regressions(rows, shares, dtype)
     close = 1e-6 if dtype == torch.float64 else 1e-4
-    w = regressions.minimise(penalty, None, close, steps).double()
+    w = regressions.minimise(l2_strength, None, close, steps).double()
     return rows.axes.weights(w[..., :-1]), w[..., -1]
 
 
-def objective(flat, z, y, k, penalty, share, bias):
+def objective(flat, z, y, k, l2_strength, share, bias):
     """Value and slope by the book, over weights `d k` and bias `k` in the original features."""
     d = z.shape[1]
     w, b = flat[: d * k].reshape(d, k), flat[d * k :] * bias
@@ -46,10 +46,10 @@ def objective(flat, z, y, k, penalty, share, bias):
     logits = logits - logits.max(1, keepdims=True)
     p = np.exp(logits)
     p /= p.sum(1, keepdims=True)
-    value = -(share * np.log(p[np.arange(len(y)), y])).sum() + penalty / 2 * (w**2).sum()
+    value = -(share * np.log(p[np.arange(len(y)), y])).sum() + l2_strength / 2 * (w**2).sum()
     p[np.arange(len(y)), y] -= 1
     p *= share[:, None]
-    slope = np.concatenate([(z.T @ p + penalty * w).ravel(), p.sum(0) * bias])
+    slope = np.concatenate([(z.T @ p + l2_strength * w).ravel(), p.sum(0) * bias])
     return value, slope
 
 
@@ -59,15 +59,15 @@ def objective(flat, z, y, k, penalty, share, bias):
     n=st.integers(6, 30),
     d=st.integers(1, 12),
     k=st.integers(2, 4),
-    penalty=st.floats(0.05, 50),
+    l2_strength=st.floats(0.05, 50),
     bias=st.booleans(),
 )
-def test_finds_the_least_value_that_scipy_finds(seed, n, d, k, penalty, bias):
+def test_finds_the_least_value_that_scipy_finds(seed, n, d, k, l2_strength, bias):
     z, y = problem(seed, n, d, k)
     everyone = torch.ones(1, n, dtype=torch.float64)
-    weight, offset = minimise(z, y, k, penalty, everyone, bias)
+    weight, offset = minimise(z, y, k, l2_strength, everyone, bias)
     ours = np.concatenate([weight[0].T.numpy().ravel(), offset[0].numpy()])
-    arguments = (z.numpy(), y.numpy(), k, penalty, np.ones(n), bias)
+    arguments = (z.numpy(), y.numpy(), k, l2_strength, np.ones(n), bias)
     start = np.zeros(d * k + k)
     theirs = minimize(objective, start, arguments, "L-BFGS-B", True, options={"gtol": 1e-9})
     value, slope = objective(ours, *arguments)

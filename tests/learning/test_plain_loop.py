@@ -119,9 +119,9 @@ SHORT = "an unfrozen block with batch normalisation"
 @pytest.mark.parametrize(
     "case", [SHORT, *(pytest.param(c, marks=pytest.mark.slow) for c in CASES if c != SHORT)]
 )
-def test_losses_and_weights_are_those_of_the_plain_loop(case, photos, torch_engine):
+def test_losses_and_weights_are_those_of_the_plain_loop(case, images, torch_engine):
     make, set_modes, config = CASES[case]
-    paths, labels = photos(11), [i % 3 for i in range(11)]
+    paths, labels = images(11), [i % 3 for i in range(11)]
     split = Split("train", tuple(paths), tuple(labels), ("a", "b", "c"))
     model = bw.Classifier(make(), training=config, extraction=Extraction(precision="fp32"))
     model.fit(split)
@@ -136,10 +136,10 @@ def test_losses_and_weights_are_those_of_the_plain_loop(case, photos, torch_engi
 
 @pytest.mark.parametrize(("in_memory", "note"), [(2**30, "nothing is stored"), (1, "uncached")])
 def test_rows_that_are_not_stored_give_the_same_losses(
-    in_memory, note, photos, torch_engine, monkeypatch, budwood_home
+    in_memory, note, images, torch_engine, monkeypatch, budwood_home
 ):
     make, _, config = CASES[SHORT]
-    split = Split("train", tuple(photos(7)), (0, 1, 2, 0, 1, 2, 0), ("a", "b", "c"))
+    split = Split("train", tuple(images(7)), (0, 1, 2, 0, 1, 2, 0), ("a", "b", "c"))
     stored = bw.Classifier(make(), training=config).fit(split).fit_.history
     shutil.rmtree(budwood_home)
     monkeypatch.setattr("budwood.features.store.IN_MEMORY", in_memory)

@@ -29,13 +29,13 @@ def solved(network):
     return probed_layer(parts.graft, [tensor.shape for tensor in parts.frontier])
 
 
-def plan_of(network, *, solve=True, notes=None, device="cpu"):
+def plan_of(network, *, logistic=True, notes=None, device="cpu"):
     notes = [] if notes is None else notes
     return Plan(
         network,
         info(network).preprocessing,
         Extraction(precision="fp32", device=device),
-        solve=solve,
+        logistic=logistic,
         reporter=Reporter(note=notes.append),
     )
 
@@ -113,7 +113,7 @@ def test_a_layer_that_computes_something_else_is_trained():
 
 def test_the_networks_own_parts_are_trained_in_eval_mode_only_if_it_is_solved():
     assert plan_of(small()).layer is not None
-    plan = plan_of(small(), solve=False)
+    plan = plan_of(small(), logistic=False)
     assert plan.layer is None
     assert [type(m).__name__ for m in plan.grafts.training.modules() if not list(m.children())] == [
         "Linear"
@@ -123,20 +123,20 @@ def test_the_networks_own_parts_are_trained_in_eval_mode_only_if_it_is_solved():
 def test_a_plan_changes_no_tensor_of_the_network():
     network = bw.unfreeze(headed("resnet18"), "layer4")
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    plan_of(network, solve=False)
+    plan_of(network, logistic=False)
     changed = [n for n, t in network.state_dict().items() if not torch.equal(t, before[n])]
     assert changed == []
 
 
 def test_a_plan_leaves_the_network_in_eval_mode():
     network = headed("googlenet", aux_heads=True).train()
-    plan_of(network, solve=False)
+    plan_of(network, logistic=False)
     assert not any(module.training for module in network.modules())
 
 
-def test_one_trunk_serves_both_modes_of_googlenet(photos, torch_engine):
-    plan = plan_of(headed("googlenet", 112, aux_heads=True), solve=False)
-    paths = photos(3)
+def test_one_trunk_serves_both_modes_of_googlenet(images, torch_engine):
+    plan = plan_of(headed("googlenet", 112, aux_heads=True), logistic=False)
+    paths = images(3)
     training, judging = plan.training_rows(paths), plan.judging_rows(paths)
     assert len(training.rows.take([0])) == 3
     assert [tuple(t.shape) for t in judging.rows.take([0, 2])] == [(2, 1024)]
@@ -144,12 +144,12 @@ def test_one_trunk_serves_both_modes_of_googlenet(photos, torch_engine):
     assert plan.logits(judging).shape == (3, 3)
 
 
-def test_the_logits_are_those_of_the_whole_network(photos, torch_engine):
+def test_the_logits_are_those_of_the_whole_network(images, torch_engine):
     network = headed("resnet18")
     plan = plan_of(network)
-    gathered = plan.judging_rows(photos(3))
+    gathered = plan.judging_rows(images(3))
     pixels = torch.stack(
-        [torch.from_numpy(info(network).preprocessing.pixels(p.read_bytes())) for p in photos(3)]
+        [torch.from_numpy(info(network).preprocessing.pixels(p.read_bytes())) for p in images(3)]
     )
     with torch.no_grad():
         whole = network(normalise(pixels, info(network).preprocessing))
@@ -159,10 +159,10 @@ def test_the_logits_are_those_of_the_whole_network(photos, torch_engine):
     torch.testing.assert_close(exact, whole, rtol=1e-4, atol=1e-5)
 
 
-def test_the_solved_layers_features_are_its_inputs(photos, torch_engine):
+def test_the_solved_layers_features_are_its_inputs(images, torch_engine):
     network = headed("efficientnet_b0")
     plan = plan_of(network)
-    gathered = plan.judging_rows(photos(3))
+    gathered = plan.judging_rows(images(3))
     (features,) = plan.features(gathered).take(range(3))
     assert features.shape == (3, 1280)
     assert not features.is_inference()
@@ -202,14 +202,14 @@ def test_training_what_trains_keeps_the_plan():
 def test_photos_can_be_compared_by_what_a_frozen_layer_made_of_them():
     assert plan_of(headed("resnet18")).has_features
     network = bw.unfreeze(headed("resnet18"), "*")
-    assert not plan_of(network, solve=False).has_features
+    assert not plan_of(network, logistic=False).has_features
 
 
-@pytest.mark.parametrize(("solve", "count"), [(True, 0), (False, 1)])
-def test_what_trains_on_the_processor_beside_a_gpu_is_said(solve, count, monkeypatch):
+@pytest.mark.parametrize(("logistic", "count"), [(True, 0), (False, 1)])
+def test_what_trains_on_the_processor_beside_a_gpu_is_said(logistic, count, monkeypatch):
     specs = [EngineSpec("torch", "fp32", "cuda")]
     monkeypatch.setattr("budwood.features.engine_choice.preferred_specs", lambda *a, **k: specs)
     notes = []
-    plan_of(headed("timm/test_resnet"), solve=solve, notes=notes, device="cuda")
+    plan_of(headed("timm/test_resnet"), logistic=logistic, notes=notes, device="cuda")
     said = "Only what is frozen runs on cuda; what trains runs on the processor."
     assert notes.count(said) == count

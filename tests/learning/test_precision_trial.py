@@ -15,14 +15,14 @@ from budwood.learning.precision import ALLOWED_LOSS, Trial, pooled, trial_sample
 COUNTS = st.integers(0, 400)
 
 
-def trial(both_right=900, gained=0, lost=0, photos=1000, speed=1.9):
+def trial(both_right=900, gained=0, lost=0, images=1000, speed=1.9):
     return Trial(
-        photos=photos,
+        images=images,
         reference="bf16",
         both_right=both_right,
         gained=gained,
         lost=lost,
-        interval=paired_interval(gained, lost, photos),
+        interval=paired_interval(gained, lost, images),
         speed=speed,
     )
 
@@ -84,14 +84,14 @@ def test_three_of_a_thousand_may_be_lost(lost, accepted):
 
 @given(gained=COUNTS, lost=COUNTS, both=COUNTS, neither=COUNTS)
 def test_it_is_accepted_exactly_within_the_allowed_loss(gained, lost, both, neither):
-    photos = gained + lost + both + neither
-    if not photos:
+    images = gained + lost + both + neither
+    if not images:
         return
-    result = trial(both, gained, lost, photos)
+    result = trial(both, gained, lost, images)
     won, (low, high) = result.difference, result.interval
     assert low <= won <= high or abs(won) > 0.9  # shrunk towards 0 at the very ends
     assert np.isclose(won, result.int8_top1 - result.reference_top1)
-    assert result.accepted == (1000 * (lost - gained) <= 1000 * ALLOWED_LOSS * photos)
+    assert result.accepted == (1000 * (lost - gained) <= 1000 * ALLOWED_LOSS * images)
 
 
 def test_bursts_are_not_torn_and_widen_the_interval(clusters):
@@ -132,6 +132,6 @@ def test_a_sample_keeps_the_share_of_every_class(sizes, size, seed):
 
 
 def test_photos_themselves_are_pooled_to_their_mean_colours(rows):
-    photos = torch.zeros(3, 2, 2, 3, dtype=torch.uint8)
-    photos[1, ..., 2] = 8
-    assert pooled(rows(photos)).tolist() == [[0, 0, 0], [0, 0, 8], [0, 0, 0]]
+    images = torch.zeros(3, 2, 2, 3, dtype=torch.uint8)
+    images[1, ..., 2] = 8
+    assert pooled(rows(images)).tolist() == [[0, 0, 0], [0, 0, 8], [0, 0, 0]]

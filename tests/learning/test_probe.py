@@ -14,19 +14,19 @@ from budwood.data.splitting import make_folds
 from budwood.errors import ConfigError, DataError
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.regularisation import (
-    PENALTIES_PER_FEATURE,
-    PenaltyFits,
+    L2_STRENGTHS_PER_FEATURE,
+    L2Fits,
     one_standard_error,
 )
 
 
-def by_scikit_learn(x, y, penalty, bias=True):
+def by_scikit_learn(x, y, l2_strength, bias=True):
     """Weights and offset on raw features, of the same objective."""
     scaler = StandardScaler(with_mean=bias).fit(x)
     # With two classes scikit-learn fits one column w = w1 - w0, whose square counts half.
     binary = len(np.unique(y)) == 2
     model = LogisticRegression(
-        C=(2 if binary else 1) / penalty, tol=1e-10, max_iter=20000, fit_intercept=bias
+        C=(2 if binary else 1) / l2_strength, tol=1e-10, max_iter=20000, fit_intercept=bias
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -46,10 +46,12 @@ def softmax(logits):
     return e / e.sum(1, keepdims=True)
 
 
-def assert_same_probabilities(x, y, penalty, bias=True, tolerance=1e-4):
+def assert_same_probabilities(x, y, l2_strength, bias=True, tolerance=1e-4):
     k = int(y.max()) + 1
-    probe = fit_probe(torch.from_numpy(x), torch.from_numpy(y), k, Probe(penalty=penalty), bias)
-    weight, offset = by_scikit_learn(x.astype(np.float64), y, penalty, bias)
+    probe = fit_probe(
+        torch.from_numpy(x), torch.from_numpy(y), k, Probe(l2_strength=l2_strength), bias
+    )
+    weight, offset = by_scikit_learn(x.astype(np.float64), y, l2_strength, bias)
     ours = softmax(
         x.astype(np.float64) @ probe.weight.double().numpy().T + probe.bias.double().numpy()
     )
@@ -75,20 +77,20 @@ def classes(seed, n, k):
     n=st.integers(6, 40),
     d=st.integers(1, 60),
     k=st.integers(2, 5),
-    penalty=st.floats(0.1, 100),
+    l2_strength=st.floats(0.1, 100),
     bias=st.booleans(),
 )
-def test_is_the_optimum_that_scikit_learn_finds(seed, n, d, k, penalty, bias):
+def test_is_the_optimum_that_scikit_learn_finds(seed, n, d, k, l2_strength, bias):
     x, y = features(seed, n, d), classes(seed, n, k)
-    probe, weight = assert_same_probabilities(x, y, penalty, bias)
+    probe, weight = assert_same_probabilities(x, y, l2_strength, bias)
     np.testing.assert_allclose(
         probe.weight.numpy(), weight, atol=2e-4 * max(1, np.abs(weight).max())
     )
 
 
-@pytest.mark.parametrize("penalty", [1e-3, 1e4])
-def test_extreme_penalties_are_met_too(penalty):
-    assert_same_probabilities(features(1, 40, 6), classes(1, 40, 3), penalty, tolerance=1e-3)
+@pytest.mark.parametrize("l2_strength", [1e-3, 1e4])
+def test_extreme_penalties_are_met_too(l2_strength):
+    assert_same_probabilities(features(1, 40, 6), classes(1, 40, 3), l2_strength, tolerance=1e-3)
 
 
 def test_constant_features_change_nothing():
@@ -101,7 +103,7 @@ def test_constant_features_change_nothing():
 
 def test_features_that_are_all_constant_leave_the_class_shares():
     y = torch.tensor([0, 0, 0, 1])
-    probe = fit_probe(torch.full((4, 3), 2.5), y, 2, Probe(penalty=1.0))
+    probe = fit_probe(torch.full((4, 3), 2.5), y, 2, Probe(l2_strength=1.0))
     probabilities = (probe.weight @ torch.full((3,), 2.5) + probe.bias).softmax(0)
     torch.testing.assert_close(probabilities, torch.tensor([0.75, 0.25]), rtol=1e-3, atol=1e-3)
 
@@ -124,7 +126,7 @@ def test_dependent_features_are_no_trouble(twist):
 def test_the_scale_of_the_features_does_not_matter(scale):
     x, y = features(5, 30, 5), classes(5, 30, 3)
     probe, _ = assert_same_probabilities(x * np.float32(scale), y, 1.0)
-    plain = fit_probe(torch.from_numpy(x), torch.from_numpy(y), 3, Probe(penalty=1.0))
+    plain = fit_probe(torch.from_numpy(x), torch.from_numpy(y), 3, Probe(l2_strength=1.0))
     torch.testing.assert_close(probe.weight * scale, plain.weight, rtol=1e-3, atol=1e-5)
 
 
@@ -150,16 +152,16 @@ def test_separable_classes_are_told_apart(clusters):
 
 
 def test_a_given_penalty_is_used_and_nothing_is_cross_validated(clusters):
-    probe = fit_probe(*clusters(), 3, Probe(penalty=3.5))
-    assert (probe.penalty, probe.candidates, probe.cross_validated_top1) == (3.5, (), None)
+    probe = fit_probe(*clusters(), 3, Probe(l2_strength=3.5))
+    assert (probe.l2_strength, probe.candidates, probe.cross_validated_top1) == (3.5, (), None)
 
 
 def test_penalties_are_tried_strongest_first(clusters):
     probe = fit_probe(*clusters(60, 8, 3), 3)
-    penalties = [candidate["l2_strength"] for candidate in probe.candidates]
-    assert penalties == [8 * share for share in PENALTIES_PER_FEATURE][: len(penalties)]
-    assert penalties == sorted(penalties, reverse=True)
-    assert probe.penalty in penalties
+    l2_strengths = [candidate["l2_strength"] for candidate in probe.candidates]
+    assert l2_strengths == [8 * share for share in L2_STRENGTHS_PER_FEATURE][: len(l2_strengths)]
+    assert l2_strengths == sorted(l2_strengths, reverse=True)
+    assert probe.l2_strength in l2_strengths
 
 
 def test_held_out_loss_is_that_of_folds_fitted_without_the_photos(clusters):
@@ -184,12 +186,12 @@ def test_features_without_meaning_get_a_strong_penalty():
     random = torch.Generator().manual_seed(0)
     noise = torch.randn(100, 50, generator=random)
     probe = fit_probe(noise, torch.arange(100) % 2, 2)
-    assert probe.penalty == max(candidate["l2_strength"] for candidate in probe.candidates)
+    assert probe.l2_strength == max(candidate["l2_strength"] for candidate in probe.candidates)
 
 
-def tried(penalty, losses):
+def tried(l2_strength, losses):
     losses = np.array(losses)
-    return PenaltyFits(penalty, torch.zeros(1), torch.zeros(1), losses, losses < 1)
+    return L2Fits(l2_strength, torch.zeros(1), torch.zeros(1), losses, losses < 1)
 
 
 def test_the_strongest_penalty_within_one_standard_error_of_the_best_is_chosen():
@@ -200,16 +202,16 @@ def test_the_strongest_penalty_within_one_standard_error_of_the_best_is_chosen()
         tried(1.0, hard),
         tried(0.1, hard + 1),
     ]
-    assert one_standard_error(rows).penalty == 10.0
-    easy = [tried(t.penalty, t.losses - hard + 0.4 + 0.001 * hard) for t in rows]
-    assert one_standard_error(easy).penalty == 1.0
+    assert one_standard_error(rows).l2_strength == 10.0
+    easy = [tried(t.l2_strength, t.losses - hard + 0.4 + 0.001 * hard) for t in rows]
+    assert one_standard_error(easy).l2_strength == 1.0
 
 
 def test_images_of_one_group_count_as_one_for_the_standard_error():
     hard = np.repeat(np.tile([0.0, 0.8], 10), 5)  # 20 groups of 5
     rows = [tried(100.0, hard + 0.06), tried(1.0, hard)]
-    assert one_standard_error(rows).penalty == 1.0
-    assert one_standard_error(rows, np.repeat(np.arange(20), 5)).penalty == 100.0
+    assert one_standard_error(rows).l2_strength == 1.0
+    assert one_standard_error(rows, np.repeat(np.arange(20), 5)).l2_strength == 100.0
 
 
 def test_more_folds_than_photos_leave_one_out():
@@ -263,9 +265,9 @@ def test_what_cannot_be_fitted_is_refused(features, labels, text):
     ("options", "text"),
     [
         ({"folds": 1}, "folds must be at least 2, got 1"),
-        ({"penalty": 0.0}, "penalty must be above 0 and finite, got 0.0"),
-        ({"penalty": float("nan")}, "penalty must be above 0 and finite, got nan"),
-        ({"penalty": float("inf")}, "penalty must be above 0 and finite, got inf"),
+        ({"l2_strength": 0.0}, "l2_strength must be above 0 and finite, got 0.0"),
+        ({"l2_strength": float("nan")}, "l2_strength must be above 0 and finite, got nan"),
+        ({"l2_strength": float("inf")}, "l2_strength must be above 0 and finite, got inf"),
         ({"seed": -1}, "seed must not be negative, got -1"),
     ],
 )

@@ -106,9 +106,9 @@ def test_the_same_tensors_give_the_same_logits(name):
         network.load_state_dict(state, assign=True)
     with torch.no_grad():
         # An odd size: padding and strides must agree at the borders too.
-        photos = torch.randn(2, 3, 75, 66)
-        assert ours(photos).std() > 0.01
-        assert torch.equal(ours(photos), theirs(photos))
+        images = torch.randn(2, 3, 75, 66)
+        assert ours(images).std() > 0.01
+        assert torch.equal(ours(images), theirs(images))
 
 
 def test_original_and_newer_resnet50_have_the_same_tensors_but_only_one_has_weights():

@@ -63,11 +63,11 @@ class TestEfficientNetPytorch:
         assert info(network).receipt.is_full
         assert len(info(network).receipt.having("renamed")) == len(donor.state_dict())
         torch.manual_seed(0)
-        photos = torch.randn(2, 3, 224, 224)
+        images = torch.randn(2, 3, 224, 224)
         with torch.no_grad():
-            expected = donor(photos)
+            expected = donor(images)
             assert expected.std() > 0.1
-            torch.testing.assert_close(network(photos), expected, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
 
     def test_b7_answers_as_in_its_own_library(self, tmp_path):
         # At 88 pixels every layer is padded as at the 600 that the library fixes for B7, at a
@@ -85,10 +85,10 @@ class TestEfficientNetPytorch:
         receipt = load_weights(network, tmp_path / DONORS["b7"])
         assert (receipt.is_full, receipt.share) == (True, 1.0)
         assert len(receipt.lines) == len(donor.state_dict())
-        photos = torch.randn(1, 3, 88, 88, dtype=torch.float64)
+        images = torch.randn(1, 3, 88, 88, dtype=torch.float64)
         with torch.no_grad():
-            expected = donor.double()(photos)
-            torch.testing.assert_close(network.double()(photos), expected, rtol=1e-9, atol=1e-9)
+            expected = donor.double()(images)
+            torch.testing.assert_close(network.double()(images), expected, rtol=1e-9, atol=1e-9)
 
     def test_timms_b7_has_every_tensor(self):
         with torch.device("meta"):

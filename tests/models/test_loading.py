@@ -433,10 +433,10 @@ def test_what_torchvision_publishes_answers_as_in_torchvision(saved, name, file,
     assert (receipt.is_full, receipt.share) == (True, 1.0)
     assert not receipt.having("unexpected")
     with torch.no_grad():
-        photos = torch.randn(1, 3, size, size)
-        expected = donor(photos)
+        images = torch.randn(1, 3, size, size)
+        expected = donor(images)
         assert expected.std() > 0
-        assert torch.equal(network(photos), expected)
+        assert torch.equal(network(images), expected)
 
 
 def _with_dots(key: str) -> str:
@@ -476,8 +476,8 @@ class TestGoogLeNet:
         )
         network.fc = donor.fc
         with torch.no_grad():
-            photos = torch.randn(1, 3, 64, 64)
-            assert torch.equal(network.eval()(photos), donor(photos))
+            images = torch.randn(1, 3, 64, 64)
+            assert torch.equal(network.eval()(images), donor(images))
 
     def test_auxiliary_heads_that_the_network_lacks_are_unexpected_and_said_once(self, published):
         donor, path = published
@@ -490,8 +490,8 @@ class TestGoogLeNet:
             "The file's auxiliary heads (aux1, aux2) are left out: this network has none.",
         )
         with torch.no_grad():
-            photos = torch.randn(1, 3, 64, 64)
-            assert torch.equal(network(photos), donor(photos))
+            images = torch.randn(1, 3, 64, 64)
+            assert torch.equal(network(images), donor(images))
 
 
 def test_timms_networks_know_timms_layouts_by_themselves(saved):

@@ -53,7 +53,7 @@ def test_the_network_is_the_one_of_timm(name):
     timm = pytest.importorskip("timm")
     ours, theirs = build(name), timm.create_model(f"tf_{name}").eval()
     theirs.load_state_dict(ours.state_dict())
-    photos = torch.rand(2, 3, *info(ours).preprocessing.size)
+    images = torch.rand(2, 3, *info(ours).preprocessing.size)
     with torch.inference_mode():
-        torch.testing.assert_close(ours(photos), theirs(photos))
+        torch.testing.assert_close(ours(images), theirs(images))
     assert len(list(ours.parameters())) == len(list(theirs.parameters()))

@@ -26,9 +26,9 @@ def result_of(classes, confusion, **changes):
     """What `train --json` prints of a run with such a matrix."""
     labels, logits = [], []
     for i, row in enumerate(confusion):
-        for j, photos in enumerate(row):
-            labels += [i] * photos
-            logits += [np.eye(len(classes))[j].tolist()] * photos
+        for j, images in enumerate(row):
+            labels += [i] * images
+            logits += [np.eye(len(classes))[j].tolist()] * images
     names = [f"{i}.jpg" for i in range(len(labels))]
     test = evaluate_logits(torch.tensor(logits), torch.tensor(labels), classes, names)
     return {
@@ -79,8 +79,8 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
     result = changes.pop("result", None) or result_of(classes, confusion)
     cells = tuple(
         tuple(
-            Cell(label, predicted, photos, (picture(label, predicted),) if photos else ())
-            for predicted, photos in zip(classes, row, strict=True)
+            Cell(label, predicted, images, (picture(label, predicted),) if images else ())
+            for predicted, images in zip(classes, row, strict=True)
         )
         for label, row in zip(classes, confusion, strict=True)
     )
@@ -88,9 +88,9 @@ def facts_with(classes=CLASSES, confusion=((8, 1, 1), (0, 9, 0), (2, 0, 7)), **c
     shares = random.dirichlet(np.ones(3), 28)
     request = Settings(data=Path("photos"), surgery=(("unfreeze", "layer4*"),))
     trained_on = [*classes[:-1], *classes[-1:] * 3]  # the last one is a small class
-    photos = [ListedImage(Path("1.jpg"), name, "train") for name in trained_on]
-    photos += [ListedImage(Path("1.jpg"), classes[0], "train")] * (118 - len(photos))
-    record = RunRecord(Path("runs/x"), request, result, tuple(photos), {"python": "3.11.7"}, "abcd")
+    images = [ListedImage(Path("1.jpg"), name, "train") for name in trained_on]
+    images += [ListedImage(Path("1.jpg"), classes[0], "train")] * (118 - len(images))
+    record = RunRecord(Path("runs/x"), request, result, tuple(images), {"python": "3.11.7"}, "abcd")
     facts = ReportData(
         record,
         preprocessing="shorter side to 256",

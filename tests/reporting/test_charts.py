@@ -13,9 +13,9 @@ from budwood.reporting.charts import (
     Chart,
     epoch_chart,
     growth_chart,
+    l2_chart,
     linear,
     logarithmic,
-    penalty_chart,
     reliability_chart,
     round_ticks,
 )
@@ -94,8 +94,8 @@ def test_every_chart_can_be_drawn(words):
         dots = list(drawn(growth_chart(curve, words)).iter("circle"))
         assert len(dots) == 2 + (ahead is not None)
     candidates = [{"l2_strength": p, "loss": 1.0, "standard_error": 0.1} for p in (100.0, 1.0)]
-    assert words["chosen"] in penalty_chart(candidates, 1.0, words)
-    drawn(penalty_chart(candidates[:1], 5.0, words))
+    assert words["chosen"] in l2_chart(candidates, 1.0, words)
+    drawn(l2_chart(candidates[:1], 5.0, words))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 7, 100])

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from budwood.reporting.records import ListedImage
-from budwood.reporting.report_data import equal_photos, probably_wrong
+from budwood.reporting.report_data import equal_images, probably_wrong
 
 
 def test_equal_files_are_told_by_what_is_wrong_with_them():
-    photos = [
+    images = [
         ListedImage(Path("1"), "a", "train"),
         ListedImage(Path("2"), "a", "train"),
         ListedImage(Path("3"), "a", "test"),
@@ -18,14 +18,14 @@ def test_equal_files_are_told_by_what_is_wrong_with_them():
         ListedImage(Path("6"), "a", "test"),
         ListedImage(Path("7"), "a", "test"),
     ]
-    found = equal_photos(photos, [b"x", b"x", b"y", b"y", b"z", b"z", b"w"])
-    assert [(f.kind, [p.path for p in f.photos]) for f in found] == [
+    found = equal_images(images, [b"x", b"x", b"y", b"y", b"z", b"z", b"w"])
+    assert [(f.kind, [p.path for p in f.images]) for f in found] == [
         ("conflict", ["5", "6"]),
         ("leak", ["3", "4"]),
         ("copy", ["1", "2"]),
     ]
     assert found[1].values["splits"] == "test / train"
-    assert equal_photos(photos[:2], [b"1", b"2"]) == []
+    assert equal_images(images[:2], [b"1", b"2"]) == []
 
 
 def test_a_label_that_others_contradict_is_found():
@@ -35,7 +35,7 @@ def test_a_label_that_others_contradict_is_found():
     shares[8] = 0.4, 0.6  # hard to tell
     paths = [Path(f"{i}.jpg") for i in range(60)]
     (found,) = probably_wrong(paths, labels, ("cat", "dog"), shares)
-    assert found.photos[0].path == "7.jpg"
+    assert found.images[0].path == "7.jpg"
     assert found.values == {
         "label": "cat",
         "better": "dog",

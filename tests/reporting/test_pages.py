@@ -56,7 +56,7 @@ def test_many_classes_are_told_by_their_mistakes():
     names = [f"class {i}" for i in range(40)]
     confusion = [[9 if i == j else int(j == i + 1) for j in range(40)] for i in range(40)]
     facts = facts_with(names, confusion)
-    mistakes = tuple(c for row in facts.cells for c in row if not c.is_right and c.photos)
+    mistakes = tuple(c for row in facts.cells for c in row if not c.is_right and c.images)
     page = said(replace(facts, cells=(), confusions=mistakes[:30]))
     assert "only the 30 most frequent mistakes" in page
     assert "The 30 of 40 classes that do worst" in page

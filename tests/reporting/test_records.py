@@ -11,10 +11,10 @@ from budwood.errors import ConfigError
 from budwood.reporting.records import (
     ListedImage,
     RunRecord,
+    images_of,
     listed,
-    photos_of,
     read_record,
-    write_photos,
+    write_images,
 )
 from budwood.settings import Settings
 
@@ -35,31 +35,31 @@ def folder(tmp_path):
 
 
 def test_the_list_of_photos_is_read_again_and_can_be_trained_on(folder):
-    photos = listed(load_folder(folder.parent / "photos"))
-    write_photos(folder / "photos.csv", photos)
-    assert read_record(folder, {}, None).photos == photos
+    images = listed(load_folder(folder.parent / "photos"))
+    write_images(folder / "photos.csv", images)
+    assert read_record(folder, {}, None).images == images
     again = load_folder(folder / "photos.csv")
-    assert {p.path for p in photos if p.split == "test"} == set(again.test.paths)
+    assert {p.path for p in images if p.split == "test"} == set(again.test.paths)
     assert again.classes == ("a", "b")
 
 
 def test_a_run_without_a_list_is_split_as_it_was(folder):
-    assert read_record(folder, {}, None).photos == listed(load_folder(folder.parent / "photos"))
+    assert read_record(folder, {}, None).images == listed(load_folder(folder.parent / "photos"))
 
 
 def test_a_run_without_a_list_whose_photos_have_gone_knows_none(folder):
     (folder.parent / "photos").rename(folder.parent / "moved")
-    assert read_record(folder, {}, None).photos == ()
+    assert read_record(folder, {}, None).images == ()
 
 
 def test_photos_that_are_there_are_told_from_others(folder):
-    photos = listed(load_folder(folder.parent / "photos"))
-    photos[0].path.unlink()
+    images = listed(load_folder(folder.parent / "photos"))
+    images[0].path.unlink()
     record = RunRecord(
-        folder, Settings(data=folder.parent / "photos"), {"test": None}, photos, {}, ""
+        folder, Settings(data=folder.parent / "photos"), {"test": None}, images, {}, ""
     )
-    assert record.here() == photos[1:]
-    assert record.shown(photos[0].path) == f"{photos[0].label}/{photos[0].path.name}"
+    assert record.here() == images[1:]
+    assert record.shown(images[0].path) == f"{images[0].label}/{images[0].path.name}"
     assert record.shown("elsewhere/1.jpg") == "elsewhere/1.jpg"
     assert record.confusion == ()
 
@@ -70,12 +70,12 @@ def test_paths_of_a_list_are_short_too(folder):
 
 
 def test_classes_of_few_training_photos_are_named():
-    photos = [ListedImage(Path(str(i)), "a", "train") for i in range(12)]
-    photos += [ListedImage(Path("x"), "b", "train"), ListedImage(Path("y"), "b", "test")]
+    images = [ListedImage(Path(str(i)), "a", "train") for i in range(12)]
+    images += [ListedImage(Path("x"), "b", "train"), ListedImage(Path("y"), "b", "test")]
     result = {"test": None, "classes": ["a", "b", "c"]}
-    record = RunRecord(Path("run"), Settings(data=Path("photos")), result, tuple(photos), {}, "")
+    record = RunRecord(Path("run"), Settings(data=Path("photos")), result, tuple(images), {}, "")
     assert record.small_classes() == {"b": 1, "c": 0}
-    assert replace(record, photos=()).small_classes() == {}
+    assert replace(record, images=()).small_classes() == {}
 
 
 @pytest.mark.parametrize("name", ["config.json", "result.json"])
@@ -94,13 +94,13 @@ def test_a_damaged_result_is_told(folder):
 def test_a_damaged_list_is_told(folder):
     (folder / "photos.csv").write_text("path,label\na.jpg,a\n")
     with pytest.raises(ConfigError, match=r"photos.csv is damaged.*Train again"):
-        photos_of(folder, {})
+        images_of(folder, {})
 
 
 def test_names_with_commas_and_quotes_survive(tmp_path):
-    photos = (ListedImage(tmp_path / 'a, "b".jpg', "c,d", "train"),)
-    write_photos(tmp_path / "photos.csv", photos)
-    assert photos_of(tmp_path, {}) == photos
+    images = (ListedImage(tmp_path / 'a, "b".jpg', "c,d", "train"),)
+    write_images(tmp_path / "photos.csv", images)
+    assert images_of(tmp_path, {}) == images
 
 
 def test_a_result_of_version_1_is_read_with_todays_keys(folder):

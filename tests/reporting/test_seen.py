@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from budwood.reporting.report_data import (
     CLASSES,
+    IMAGES,
     LISTED,
-    PHOTOS,
     PredictedImages,
-    photos_of_cells,
+    images_of_cells,
     shown_places,
 )
 
@@ -27,12 +27,12 @@ def seen_of(labels, predicted, k):
 def test_every_photo_is_shown_in_its_own_cell(pairs):
     seen = seen_of([a for a, _ in pairs], [b for _, b in pairs], 4)
     confusion = [[pairs.count((i, j)) for j in range(4)] for i in range(4)]
-    shown = photos_of_cells(shown_places(confusion), seen)
-    for (i, j), photos in shown.items():
-        assert all(pairs[p] == (i, j) for p in photos)
-        assert len(photos) <= confusion[i][j]
-        assert bool(photos) == bool(confusion[i][j])
-        sure = [seen.probabilities[p, j] for p in photos]
+    shown = images_of_cells(shown_places(confusion), seen)
+    for (i, j), images in shown.items():
+        assert all(pairs[p] == (i, j) for p in images)
+        assert len(images) <= confusion[i][j]
+        assert bool(images) == bool(confusion[i][j])
+        sure = [seen.probabilities[p, j] for p in images]
         assert sure == sorted(sure, reverse=True)
 
 
@@ -40,8 +40,8 @@ def test_pages_stay_small():
     k = CLASSES
     pairs = [(i, j) for i in range(k) for j in range(k)] * 20
     seen = seen_of([a for a, _ in pairs], [b for _, b in pairs], k)
-    shown = photos_of_cells(shown_places([[20] * k] * k), seen)
-    assert sum(map(len, shown.values())) <= PHOTOS
+    shown = images_of_cells(shown_places([[20] * k] * k), seen)
+    assert sum(map(len, shown.values())) <= IMAGES
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_shown():

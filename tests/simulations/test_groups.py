@@ -12,8 +12,8 @@ import torch
 
 from budwood.data.splitting import make_folds
 from budwood.evaluation.calibration import softmax
+from budwood.evaluation.held_out_statistics import HeldOutStatistics, learned_statistics
 from budwood.evaluation.reliability import CrossValidation, crossed
-from budwood.evaluation.trust import Trust, learned_trust
 from budwood.learning.fitting import HeldOutLogits
 from budwood.learning.probe import Probe, cross_validated, fit_probe
 from budwood.learning.streaming import FeatureRows
@@ -27,7 +27,7 @@ class Drawn:
 
     kfold: CrossValidation
     new: float
-    trust: Trust
+    statistics: HeldOutStatistics
     own: np.ndarray
     labels: np.ndarray
     rows: np.ndarray
@@ -35,7 +35,7 @@ class Drawn:
     @property
     def shares(self):
         """Calibrated probabilities of new images."""
-        return self.trust.probabilities(self.own)
+        return self.statistics.probabilities(self.own)
 
 
 def images(seed, number=60, size=5, d=64, k=3):
@@ -68,11 +68,11 @@ def drawn(seed):
         return x[some].numpy()
 
     held_out = HeldOutLogits(y.numpy(), head.held_out.logits, groups, np.arange(300))
-    trust = learned_trust(held_out, y.numpy(), groups, features_of)
+    statistics = learned_statistics(held_out, y.numpy(), groups, features_of)
     new, labels, _ = images(1000 + seed, number=1500, size=1)
     own = (new @ head.weight.T + head.bias).numpy()
     accuracy = float((own.argmax(1) == labels.numpy()).mean())
-    return Drawn(kfold(x, y, groups), accuracy, trust, own, labels.numpy(), new.numpy())
+    return Drawn(kfold(x, y, groups), accuracy, statistics, own, labels.numpy(), new.numpy())
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +105,14 @@ def test_calibrated_probabilities_are_no_worse_and_as_sure_as_they_are_right(dra
     assert np.mean(after) <= np.mean(before)
     gaps = [one.shares.max(1).mean() - one.new for one in draws]
     assert abs(np.mean(gaps)) <= 0.05
-    assert all(0.1 < one.trust.temperature < 10 for one in draws)
+    assert all(0.1 < one.statistics.temperature < 10 for one in draws)
 
 
 def test_a_target_of_5_percent_is_missed_in_at_most_4_of_20_draws(draws):
     missed = 0
     for one in draws:
-        rule = one.trust.rule(0.05)
-        answered = rule.answers(one.shares, one.trust.ood_detector.is_ood(one.rows))
+        rule = one.statistics.rule(0.05)
+        answered = rule.answers(one.shares, one.statistics.ood_detector.is_ood(one.rows))
         wrong = one.own.argmax(1) != one.labels
         missed += bool(answered.any() and wrong[answered].mean() > 0.05)
     assert missed <= 4

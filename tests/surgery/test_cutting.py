@@ -72,8 +72,8 @@ def test_a_prepared_network_takes_pixels(law):
 
 
 def test_a_prepared_network_that_trains_as_a_whole_stores_the_pixels_themselves():
-    (photo,) = cut(Prepared(small(), replace(RGB, size=(224, 200), resize=224))).frontier
-    assert (photo.shape, photo.dtype) == ((224, 200, 3), torch.uint8)
+    (image,) = cut(Prepared(small(), replace(RGB, size=(224, 200), resize=224))).frontier
+    assert (image.shape, image.dtype) == ((224, 200, 3), torch.uint8)
 
 
 def test_the_trunk_stays_in_eval_mode_when_the_network_trains():

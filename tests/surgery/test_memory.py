@@ -73,9 +73,9 @@ def test_rows_are_never_written_to(law, write):
 def test_the_photo_is_never_written_to(write):
     network = nn.Sequential(InPlaceGraft(WRITES[write]), nn.Linear(4, 4))
     split = cut(unfreeze(freeze(network, "*"), "1"), X[:1])
-    photo = X.clone()
-    (row,) = split.trunk(photo)
-    assert torch.equal(photo, X)
+    image = X.clone()
+    (row,) = split.trunk(image)
+    assert torch.equal(image, X)
     assert torch.equal(row, WRITES[write](X.clone()))
 
 

@@ -32,12 +32,12 @@ def sizes_behind_the_head(self, x, y):
     return self.head(tokens).reshape(n, h, w, 2) / (n * c / n)
 
 
-def sizes_of_the_photo(self, x, y):
+def sizes_of_the_image(self, x, y):
     rows = self.head(y.permute(0, 2, 3, 1).flatten(0, 2))
     return rows.view(x.shape[0], x.size(2) - 2, -1) + x.shape[0] * 0
 
 
-@pytest.mark.parametrize("code", [sizes_behind_the_head, sizes_of_the_photo])
+@pytest.mark.parametrize("code", [sizes_behind_the_head, sizes_of_the_image])
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_sizes_are_those_of_the_batch_at_hand(law, code, batch):
     network = frozen_but(Code(code), "head")

@@ -52,8 +52,8 @@ def stages_by_name(name, **options):
     network = budwood.build(name, weights="none", **options)
     height, width = info(network).preprocessing.size
     size = (1, height, width, len(info(network).preprocessing.mean))
-    photo = torch.zeros(size, dtype=torch.uint8)
-    return network, stages_of(Prepared(network, info(network).preprocessing), photo)
+    image = torch.zeros(size, dtype=torch.uint8)
+    return network, stages_of(Prepared(network, info(network).preprocessing), image)
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -94,8 +94,8 @@ def test_memory_is_that_of_weights_and_of_values_alive_at_the_same_time():
             return self.last(self.second(self.first(x)).mean((2, 3)))
 
     normal = budwood.Preprocessing(size=(8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3)
-    photo = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
-    first, second = stages_of(Prepared(Two(), normal), photo).stages
+    image = torch.zeros(1, 8, 8, 3, dtype=torch.uint8)
+    first, second = stages_of(Prepared(Two(), normal), image).stages
     place, constants = 4 * 8 * 8, 4 * 6
     # Normalising keeps two values of three channels at a time, the layers their input and output.
     assert first.memory == 4 * 108 + constants + (3 + 4) * place
@@ -108,8 +108,8 @@ def found(request):
     prepared = Prepared(network, info(network).preprocessing)
     height, width = info(network).preprocessing.size
     size = (height, width, len(info(network).preprocessing.mean))
-    photo = torch.zeros(1, *size, dtype=torch.uint8)
-    return request.param, prepared, stages_of(prepared, photo), size
+    image = torch.zeros(1, *size, dtype=torch.uint8)
+    return request.param, prepared, stages_of(prepared, image), size
 
 
 def test_the_blocks_are_stages_in_their_order(found):
@@ -165,6 +165,6 @@ def test_what_trains_still_trains_afterwards():
     budwood.freeze(network, "*")
     budwood.unfreeze(network, "fc", "layer4*")
     before = {n: p.requires_grad for n, p in network.named_parameters()}
-    photo = torch.zeros(1, 224, 224, 3, dtype=torch.uint8)
-    stages_of(Prepared(network, info(network).preprocessing), photo)
+    image = torch.zeros(1, 224, 224, 3, dtype=torch.uint8)
+    stages_of(Prepared(network, info(network).preprocessing), image)
     assert {n: p.requires_grad for n, p in network.named_parameters()} == before

@@ -91,7 +91,7 @@ def found(faulty, shared_home):
 
 def named(found, kind):
     return [
-        {path.relative_to(found.data).as_posix() for path in finding.photos}
+        {path.relative_to(found.data).as_posix() for path in finding.images}
         for finding in found.findings
         if finding.kind == kind
     ]
@@ -119,13 +119,13 @@ def test_little_else_is_found(found):
 
 
 def test_the_leak_is_told_with_both_accuracies(found):
-    assert found.leak.photos == 2
+    assert found.leak.images == 2
     assert found.leak.top1_without is not None
     assert "2 test photos are known from training" in str(found)
 
 
 def test_the_suggested_class_is_what_it_was_drawn_as(found):
-    (wrong,) = [f for f in found.findings if f.photos and f.photos[0].name == "wrong.jpg"]
+    (wrong,) = [f for f in found.findings if f.images and f.images[0].name == "wrong.jpg"]
     assert wrong.suggestion == "amber"
 
 
@@ -149,7 +149,7 @@ def test_nothing_is_changed_and_the_same_is_found_again(faulty, found):
 
 def test_the_text_counts_and_tells_every_finding(found):
     text = str(found)
-    assert text.startswith(f"{found.photos} photos, judged by efficientnet_lite0.")
+    assert text.startswith(f"{found.images} photos, judged by efficientnet_lite0.")
     for finding in found.findings:
         assert finding.reason in text
 
@@ -173,8 +173,8 @@ def test_a_list_is_audited_and_its_groups_may_have_another_name(tmp_path):
         lines.append(f"photos/{part}/{label}/{name},{label},{part},{label}-{name[:2]}")
     (tmp_path / "list.csv").write_text("\n".join(lines))
     found = audited(tmp_path / "list.csv", group="animal")
-    assert found.photos == 24
-    assert all(len(f.photos) == 0 for f in found.findings if f.kind == "imbalance")
+    assert found.images == 24
+    assert all(len(f.images) == 0 for f in found.findings if f.kind == "imbalance")
 
 
 class TestHardlyAnything:
@@ -189,7 +189,7 @@ class TestHardlyAnything:
         for name, hue in list(HUES.items())[:2]:
             save(draw(hue, 1), tmp_path / "photos" / name / "1.jpg")
         found = audited(tmp_path / "photos")
-        assert found.photos == 2
+        assert found.images == 2
         assert "Labels are not judged" in found.notes[-1]
         assert len([f for f in found.findings if f.kind == "imbalance"]) == 2
 
@@ -199,7 +199,7 @@ class TestHardlyAnything:
                 save(draw(30, 1), tmp_path / "photos" / name / f"{n}.jpg")
         found = audited(tmp_path / "photos")
         (conflict,) = [f for f in found.findings if f.kind == "duplicate"]
-        assert len(conflict.photos) == 10
+        assert len(conflict.images) == 10
         assert conflict.reason == "The same file is labelled amber and azure."
         assert "Labels are not judged" in found.notes[-1]
 
@@ -227,7 +227,7 @@ class TestHardlyAnything:
         (tmp_path / "photos" / "azure" / "1.jpg").write_text("no photo")
         found = audited(tmp_path / "photos")
         assert "Labels are not judged" in found.notes[-1]
-        assert [len(f.photos) for f in found.findings if f.kind == "broken"] == [1]
+        assert [len(f.images) for f in found.findings if f.kind == "broken"] == [1]
 
     def test_a_network_that_is_not_there(self, tmp_path):
         root = draw_folder(tmp_path / "photos", train=2, test=0)
@@ -240,8 +240,8 @@ def test_of_many_small_classes_the_first_are_printed_and_all_are_in_json():
         Finding("imbalance", (), f"Class {n} has only 2 training photos.", "Add some.")
         for n in range(40)
     )
-    about_photo = Finding("label", (Path("a.jpg"),), "It looks like roses.", "Look at it.")
-    found = Audit(Path("photos"), "resnet18", 80, (about_photo, *findings), None)
+    about_image = Finding("label", (Path("a.jpg"),), "It looks like roses.", "Look at it.")
+    found = Audit(Path("photos"), "resnet18", 80, (about_image, *findings), None)
     lines = str(found).splitlines()
     assert sum(line.startswith("imbalance  Class") for line in lines) == 5
     assert lines[-1] == "imbalance  ... and 35 more: --json has all."

@@ -29,11 +29,11 @@ def planted(real_photos, tmp_path_factory):
     chosen = {}
     for part, number in (("train", 70), ("val", 20)):
         for name in classes:
-            photos = sorted((real_photos / "flowers" / part / name).glob("*.jpg"))
-            for photo in chance.sample(photos, number):
-                target = root / part / name / photo.name
+            images = sorted((real_photos / "flowers" / part / name).glob("*.jpg"))
+            for image in chance.sample(images, number):
+                target = root / part / name / image.name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(photo, target)
+                shutil.copy(image, target)
                 chosen[target] = name
     train = [path for path in chosen if "train" in path.parts]
     flips, sources = {}, chance.sample(train, 47)
@@ -53,10 +53,10 @@ def planted(real_photos, tmp_path_factory):
         return audit(root, extraction=Extraction()), flips, copies
 
 
-@pytest.mark.photos
+@pytest.mark.images
 def test_flipped_labels_are_flagged(planted):
     found, flips, _ = planted
-    flagged = {f.photos[0]: f.suggestion for f in found.findings if f.kind == "label"}
+    flagged = {f.images[0]: f.suggestion for f in found.findings if f.kind == "label"}
     hits = flagged.keys() & flips.keys()
     assert len(hits) >= 0.65 * len(flips)  # of all photos it is 0.8 and more
     assert len(hits) >= 0.5 * len(flagged)  # few photos, and some true errors of the data
@@ -64,9 +64,9 @@ def test_flipped_labels_are_flagged(planted):
     assert np.mean(right) > 0.8
 
 
-@pytest.mark.photos
+@pytest.mark.images
 def test_copies_across_splits_leak(planted):
     found, _, copies = planted
-    leaks = [set(f.photos) for f in found.findings if f.kind == "leak"]
+    leaks = [set(f.images) for f in found.findings if f.kind == "leak"]
     assert sum(any(pair <= leak for leak in leaks) for pair in copies) >= 18
     assert len(leaks) <= 21

@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from budwood.data.folder import load_folder
 from budwood.data.splitting import make_folds
-from budwood.errors import ConfigError, DataError, PhotoError, WeightsError
+from budwood.errors import ConfigError, DataError, ImageError, WeightsError
 from budwood.evaluation import staged_networks
 from budwood.evaluation import staged_networks as stage_times
 from budwood.evaluation.staged_networks import StagedNetwork
@@ -36,7 +36,7 @@ def draw(folder, count, bright, seed=0):
 
 
 @pytest.fixture
-def photos(tmp_path):
+def images(tmp_path):
     """Two classes that brightness tells apart, with parts."""
     root = tmp_path / "photos"
     for part, count in (("train", 12), ("test", 3)):
@@ -55,9 +55,9 @@ def compared(data, *networks, **changes):
     return compare(data, networks, **settings)
 
 
-def test_every_stage_of_every_network_is_judged_on_the_training_photos(photos):
-    found = compared(photos, LENET, RESNET)
-    assert found.photos == 24
+def test_every_stage_of_every_network_is_judged_on_the_training_photos(images):
+    found = compared(images, LENET, RESNET)
+    assert found.images == 24
     assert found.folds == 10
     assert found.largest_class == 0.5
     names = [[stage.name for stage in network.stages] for network in found.networks]
@@ -73,8 +73,8 @@ def test_every_stage_of_every_network_is_judged_on_the_training_photos(photos):
     assert found.best.stage.top1 > 0.8
 
 
-def test_a_second_comparison_computes_nothing_and_says_the_same(photos):
-    first, second = compared(photos, LENET, RESNET), compared(photos, LENET, RESNET)
+def test_a_second_comparison_computes_nothing_and_says_the_same(images):
+    first, second = compared(images, LENET, RESNET), compared(images, LENET, RESNET)
     assert [network.misses for network in second.networks] == [0, 0]
     assert [network.hits for network in second.networks] == [24, 24]
     for a, b in zip(first.places, second.places, strict=True):
@@ -85,8 +85,8 @@ def test_a_second_comparison_computes_nothing_and_says_the_same(photos):
         )
 
 
-def test_an_interrupted_comparison_goes_on_where_it_was(photos, monkeypatch):
-    monkeypatch.setattr(extracting, "FLUSH_PHOTOS", 1)
+def test_an_interrupted_comparison_goes_on_where_it_was(images, monkeypatch):
+    monkeypatch.setattr(extracting, "FLUSH_IMAGES", 1)
     passes = []
 
     def stop(progress):
@@ -95,16 +95,16 @@ def test_an_interrupted_comparison_goes_on_where_it_was(photos, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compared(photos, LENET, RESNET, reporter=Reporter(progress=stop))
-    again = compared(photos, LENET, RESNET)
+        compared(images, LENET, RESNET, reporter=Reporter(progress=stop))
+    again = compared(images, LENET, RESNET)
     assert again.networks[0].misses == 0
     assert 0 < again.networks[1].hits < 24
     assert again.networks[1].hits + again.networks[1].misses == 24
 
 
 @pytest.mark.parametrize("candidate", [LENET, RESNET])
-def test_figures_are_those_of_scikit_learn_on_the_stored_features(photos, candidate):
-    train = load_folder(photos).train
+def test_figures_are_those_of_scikit_learn_on_the_stored_features(images, candidate):
+    train = load_folder(images).train
     network = StagedNetwork(candidate, Extraction(precision="fp32"), SILENT)
     gathered = network.gather(train.paths)
     judged = network.judged(gathered, train, Probe(seed=4), SILENT)
@@ -115,32 +115,32 @@ def test_figures_are_those_of_scikit_learn_on_the_stored_features(photos, candid
         for fold in np.unique(folds):
             out = folds == fold
             model = LogisticRegression(
-                C=1 / (stage.penalty * (~out).mean()), max_iter=10_000, tol=1e-8
+                C=1 / (stage.l2_strength * (~out).mean()), max_iter=10_000, tol=1e-8
             )
             model.fit(z[~out], train.targets[~out])
             right += int((model.predict(z[out]) == train.targets[out]).sum())
         assert abs(right - stage.right.sum()) <= 1
 
 
-def test_a_broken_photo_is_left_out_and_named(photos):
-    torn = photos / "train" / "dark" / "000.png"
+def test_a_broken_photo_is_left_out_and_named(images):
+    torn = images / "train" / "dark" / "000.png"
     torn.write_bytes(torn.read_bytes()[:200])
     notes = []
     found = compared(
-        photos, LENET, RESNET, reporter=Reporter(note=lambda note: notes.append(str(note)))
+        images, LENET, RESNET, reporter=Reporter(note=lambda note: notes.append(str(note)))
     )
-    assert found.photos == 23
+    assert found.images == 23
     assert sum("000.png" in note for note in notes) == 1
     with pytest.raises(DataError, match="--strict allows none"):
-        compared(photos, LENET, strict=True)
+        compared(images, LENET, strict=True)
 
 
-def test_a_class_of_one_photo_counts_as_wrong_and_is_told(photos):
-    draw(photos / "train" / "lonely", 1, 60)
+def test_a_class_of_one_photo_counts_as_wrong_and_is_told(images):
+    draw(images / "train" / "lonely", 1, 60)
     notes = []
-    found = compared(photos, LENET, reporter=Reporter(note=lambda note: notes.append(str(note))))
+    found = compared(images, LENET, reporter=Reporter(note=lambda note: notes.append(str(note))))
     lonely = found.classes.index("lonely")
-    at = load_folder(photos).train.labels.index(lonely)
+    at = load_folder(images).train.labels.index(lonely)
     assert not any(place.stage.right[at] for place in found.places)
     assert any("Class 'lonely' has one training photo only" in note for note in notes)
 
@@ -171,26 +171,26 @@ def test_photos_that_are_all_the_same_cannot_be_held_out(tmp_path):
     for name in "ab":
         draw(tmp_path / "same" / name, 4, 50)
     data = (tmp_path / "same" / "a" / "000.png").read_bytes()
-    for photo in (tmp_path / "same").rglob("*.png"):
-        photo.write_bytes(data)
+    for image in (tmp_path / "same").rglob("*.png"):
+        image.write_bytes(data)
     with pytest.raises(DataError, match="that do not belong together"):
         compared(tmp_path / "same", LENET)
 
 
-def in_a_list(photos, group_of):
+def in_a_list(images, group_of):
     """The training photos as a list with a column of groups."""
     rows = [
         f"{path},{path.parent.name},train,{group_of(path)}"
-        for path in sorted((photos / "train").rglob("*.png"))
+        for path in sorted((images / "train").rglob("*.png"))
     ]
-    file = photos.parent / "photos.csv"
+    file = images.parent / "photos.csv"
     file.write_text("\n".join(["path,label,split,group", *rows]) + "\n")
     return file
 
 
-def test_photos_of_a_group_are_held_out_together_and_count_as_one(photos):
-    data = in_a_list(photos, lambda path: f"{path.parent.name}{int(path.stem) // 4}")
-    alone, together = compared(photos, LENET), compared(data, LENET)
+def test_photos_of_a_group_are_held_out_together_and_count_as_one(images):
+    data = in_a_list(images, lambda path: f"{path.parent.name}{int(path.stem) // 4}")
+    alone, together = compared(images, LENET), compared(data, LENET)
     assert alone.groups is None or len(np.unique(alone.groups)) == 24
     assert together.folds == 6  # as many as groups
     assert len(np.unique(together.groups)) == 6
@@ -198,9 +198,9 @@ def test_photos_of_a_group_are_held_out_together_and_count_as_one(photos):
     assert widths[1] > widths[0]
 
 
-def test_a_class_of_one_group_counts_as_wrong_and_is_told(photos):
-    draw(photos / "train" / "lonely", 3, 60)
-    data = in_a_list(photos, lambda path: path.parent.name if "lonely" in str(path) else path)
+def test_a_class_of_one_group_counts_as_wrong_and_is_told(images):
+    draw(images / "train" / "lonely", 3, 60)
+    data = in_a_list(images, lambda path: path.parent.name if "lonely" in str(path) else path)
     notes = []
     found = compared(data, LENET, reporter=Reporter(note=lambda note: notes.append(str(note))))
     at = [label == found.classes.index("lonely") for label in load_folder(data).train.labels]
@@ -208,15 +208,15 @@ def test_a_class_of_one_group_counts_as_wrong_and_is_told(photos):
     assert any("photos of class 'lonely' all belong together" in note for note in notes)
 
 
-def test_the_margin_is_asked_for_before_any_work(photos):
+def test_the_margin_is_asked_for_before_any_work(images):
     with pytest.raises(ConfigError, match=r"margin is 2\.0"):
-        compared(photos / "nowhere", LENET, margin=2.0)
-    assert compared(photos, LENET, margin=0.2).margin == 0.2
+        compared(images / "nowhere", LENET, margin=2.0)
+    assert compared(images, LENET, margin=0.2).margin == 0.2
 
 
-def test_a_network_that_cannot_be_had_is_left_out_with_the_reason(photos):
+def test_a_network_that_cannot_be_had_is_left_out_with_the_reason(images):
     notes = []
-    found = compared(photos, NOWHERE, LENET, reporter=Reporter(note=notes.append))
+    found = compared(images, NOWHERE, LENET, reporter=Reporter(note=notes.append))
     assert [network.model for network in found.networks] == ["lenet5"]
     ((name, reason),) = found.skipped
     assert name == "lenet5=nowhere.pth"
@@ -224,23 +224,23 @@ def test_a_network_that_cannot_be_had_is_left_out_with_the_reason(photos):
     assert f"{name} is left out: {reason}" in notes
 
 
-def test_the_only_network_that_cannot_be_had_is_an_error(photos):
+def test_the_only_network_that_cannot_be_had_is_an_error(images):
     with pytest.raises(WeightsError, match=r"nowhere\.pth"):
-        compared(photos, NOWHERE)
+        compared(images, NOWHERE)
 
 
-def test_no_network_that_can_be_had_is_an_error_with_all_reasons(photos):
+def test_no_network_that_can_be_had_is_an_error_with_all_reasons(images):
     other = Candidate("lenet5", "neither.pth")
     with pytest.raises(ConfigError, match=r"(?s)No network could be.*nowhere.*neither.*=none"):
-        compared(photos, NOWHERE, other)
+        compared(images, NOWHERE, other)
 
 
-def test_nothing_to_compare_is_an_error(photos):
+def test_nothing_to_compare_is_an_error(images):
     with pytest.raises(ConfigError, match="Name some with --models"):
-        compared(photos)
+        compared(images)
 
 
-def test_a_network_with_features_that_are_not_finite_is_left_out(photos, monkeypatch):
+def test_a_network_with_features_that_are_not_finite_is_left_out(images, monkeypatch):
     def judged(self, *args):
         if self._model == "resnet20_cifar":
             raise DataError("Some features are not finite.")
@@ -248,22 +248,22 @@ def test_a_network_with_features_that_are_not_finite_is_left_out(photos, monkeyp
 
     original = StagedNetwork.judged
     monkeypatch.setattr(StagedNetwork, "judged", judged)
-    found = compared(photos, RESNET, LENET)
+    found = compared(images, RESNET, LENET)
     assert found.skipped == (("resnet20_cifar=none", "Some features are not finite."),)
     with pytest.raises(DataError, match="not finite"):
-        compared(photos, RESNET)
+        compared(images, RESNET)
 
 
-def test_a_photo_that_goes_missing_meanwhile_is_an_error(photos):
+def test_a_photo_that_goes_missing_meanwhile_is_an_error(images):
     def note(text):
         if str(text).startswith("resnet20"):
-            (photos / "train" / "dark" / "003.png").unlink()
+            (images / "train" / "dark" / "003.png").unlink()
 
-    with pytest.raises(PhotoError, match=r"003\.png can no longer be read.*(?s:.)*in place"):
-        compared(photos, LENET, RESNET, reporter=Reporter(note=note))
+    with pytest.raises(ImageError, match=r"003\.png can no longer be read.*(?s:.)*in place"):
+        compared(images, LENET, RESNET, reporter=Reporter(note=note))
 
 
-def test_weights_that_must_be_downloaded_are_announced(photos, monkeypatch):
+def test_weights_that_must_be_downloaded_are_announced(images, monkeypatch):
     def build(*args, **kwargs):
         raise WeightsError("offline.")
 
@@ -271,14 +271,14 @@ def test_weights_that_must_be_downloaded_are_announced(photos, monkeypatch):
     notes = []
     found_error = pytest.raises(WeightsError, match="offline")
     with found_error:
-        compared(photos, Candidate("resnet18"), reporter=Reporter(note=notes.append))
+        compared(images, Candidate("resnet18"), reporter=Reporter(note=notes.append))
     assert "The weights of resnet18 are not on this machine: they are downloaded." in notes
 
 
-def test_a_file_of_weights_has_a_size(photos, tmp_path):
+def test_a_file_of_weights_has_a_size(images, tmp_path):
     import budwood
 
     file = tmp_path / "mine.pth"
     torch.save(budwood.build("lenet5", weights="none").state_dict(), file)
-    found = compared(photos, Candidate("lenet5", str(file)))
+    found = compared(images, Candidate("lenet5", str(file)))
     assert found.networks[0].download == Path(file).stat().st_size

@@ -13,7 +13,7 @@ from budwood.tasks.fixes import COLUMNS, apply_findings, require_new, write_find
 
 
 @pytest.fixture
-def photos(tmp_path):
+def images(tmp_path):
     """Six photos in two classes, each with words of its own."""
     for name in ("roses", "tulips"):
         for n in range(3):
@@ -27,7 +27,7 @@ def fill_in(file: Path, *lines: tuple[Path | str, str], delimiter: str = ",") ->
     with file.open("w", newline="", encoding="utf-8") as text:
         writer = csv.writer(text, delimiter=delimiter)
         writer.writerow(COLUMNS)
-        writer.writerows(["label-1", "label", photo, "why", "what", act] for photo, act in lines)
+        writer.writerows(["label-1", "label", image, "why", "what", act] for image, act in lines)
     return file
 
 
@@ -39,44 +39,44 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-def test_photos_are_moved_out_and_to_another_class(photos, tmp_path):
-    before = contents(photos)
+def test_photos_are_moved_out_and_to_another_class(images, tmp_path):
+    before = contents(images)
     file = fill_in(
         tmp_path / "list.csv",
-        (photos / "roses" / "0-roses.jpg", "remove"),
-        (photos / "roses" / "1-roses.jpg", " Move to tulips "),
-        (photos / "roses" / "2-roses.jpg", ""),
+        (images / "roses" / "0-roses.jpg", "remove"),
+        (images / "roses" / "1-roses.jpg", " Move to tulips "),
+        (images / "roses" / "2-roses.jpg", ""),
     )
-    done = apply_findings(file, photos)
-    after = contents(photos)
+    done = apply_findings(file, images)
+    after = contents(images)
     assert sorted(before.values()) == sorted(after.values())
     assert after["photos-removed/roses/0-roses.jpg"] == "roses 0"
     assert after["photos/tulips/1-roses.jpg"] == "roses 1"
     assert after["photos/roses/2-roses.jpg"] == "roses 2"
     assert [str(fix) for fix in done] == [
-        f"{photos}/roses/0-roses.jpg is now {tmp_path}/photos-removed/roses/0-roses.jpg.",
-        f"{photos}/roses/1-roses.jpg is now {photos}/tulips/1-roses.jpg.",
+        f"{images}/roses/0-roses.jpg is now {tmp_path}/photos-removed/roses/0-roses.jpg.",
+        f"{images}/roses/1-roses.jpg is now {images}/tulips/1-roses.jpg.",
     ]
 
 
-def test_carried_out_again_nothing_happens(photos, tmp_path):
+def test_carried_out_again_nothing_happens(images, tmp_path):
     file = fill_in(
         tmp_path / "list.csv",
-        (photos / "roses" / "0-roses.jpg", "remove"),
-        (photos / "tulips" / "1-tulips.jpg", "move to roses"),
+        (images / "roses" / "0-roses.jpg", "remove"),
+        (images / "tulips" / "1-tulips.jpg", "move to roses"),
     )
-    apply_findings(file, photos)
-    after = contents(photos)
-    done = apply_findings(file, photos)
-    assert contents(photos) == after
+    apply_findings(file, images)
+    after = contents(images)
+    done = apply_findings(file, images)
+    assert contents(images) == after
     assert all(fix.was_done for fix in done)
     assert "had been moved to" in str(done[0])
 
 
-def test_a_photo_in_two_findings_is_moved_once(photos, tmp_path):
-    photo = photos / "roses" / "0-roses.jpg"
-    file = fill_in(tmp_path / "list.csv", (photo, "remove"), (photo, "remove"), (photo, ""))
-    assert len(apply_findings(file, photos)) == 1
+def test_a_photo_in_two_findings_is_moved_once(images, tmp_path):
+    image = images / "roses" / "0-roses.jpg"
+    file = fill_in(tmp_path / "list.csv", (image, "remove"), (image, "remove"), (image, ""))
+    assert len(apply_findings(file, images)) == 1
 
 
 REFUSED = {
@@ -114,16 +114,16 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_wrong_line_is_refused_before_anything_is_moved(photos, tmp_path, case):
+def test_a_wrong_line_is_refused_before_anything_is_moved(images, tmp_path, case):
     lines, reason = REFUSED[case]
     (tmp_path / "elsewhere.jpg").write_text("elsewhere")
     if case == "taken":
-        (photos / "tulips" / "1-roses.jpg").write_text("another")
-    before = contents(photos)
-    file = fill_in(tmp_path / "list.csv", *((name and photos / name, act) for name, act in lines))
+        (images / "tulips" / "1-roses.jpg").write_text("another")
+    before = contents(images)
+    file = fill_in(tmp_path / "list.csv", *((name and images / name, act) for name, act in lines))
     with pytest.raises(DataError, match=reason):
-        apply_findings(file, photos)
-    assert contents(photos) == before
+        apply_findings(file, images)
+    assert contents(images) == before
 
 
 def test_two_photos_cannot_go_to_one_place(tmp_path):
@@ -131,57 +131,57 @@ def test_two_photos_cannot_go_to_one_place(tmp_path):
         (tmp_path / "photos" / name).mkdir(parents=True)
         (tmp_path / "photos" / name / "1.jpg").write_text(name)
     (tmp_path / "photos" / "c" / "1.jpg").rename(tmp_path / "photos" / "c" / "2.jpg")
-    photos = tmp_path / "photos"
-    lines = [(photos / name / "1.jpg", "move to c") for name in ("a", "b")]
+    images = tmp_path / "photos"
+    lines = [(images / name / "1.jpg", "move to c") for name in ("a", "b")]
     with pytest.raises(DataError, match=r"c/1.jpg: .*a/1.jpg goes there, too"):
-        apply_findings(fill_in(tmp_path / "list.csv", *lines), photos)
-    assert (photos / "a" / "1.jpg").read_text() == "a"
+        apply_findings(fill_in(tmp_path / "list.csv", *lines), images)
+    assert (images / "a" / "1.jpg").read_text() == "a"
 
 
 def test_names_with_commas_quotes_and_umlauts_survive(tmp_path):
-    photos = tmp_path / "Fotos, neue"
+    images = tmp_path / "Fotos, neue"
     odd = 'Grün, "schön"\n.jpg'
     decomposed = unicodedata.normalize("NFD", "Gänseblümchen")  # as macOS writes it
     for folder in (decomposed, "Rosen"):
-        (photos / folder).mkdir(parents=True)
-        (photos / folder / "1.jpg").write_text(folder)
-    (photos / "Rosen" / odd).write_text("odd")
-    findings = [Finding("label", (photos / "Rosen" / odd,), "Why, oh", "Look.")]
+        (images / folder).mkdir(parents=True)
+        (images / folder / "1.jpg").write_text(folder)
+    (images / "Rosen" / odd).write_text("odd")
+    findings = [Finding("label", (images / "Rosen" / odd,), "Why, oh", "Look.")]
     write_findings(tmp_path / "list.csv", findings)
     text = (tmp_path / "list.csv").read_text("utf-8-sig")
     assert text.splitlines()[0] == "id,kind,photo,reason,advice,action"
     with (tmp_path / "list.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
-    assert lines[0]["photo"] == str(photos / "Rosen" / odd)
+    assert lines[0]["photo"] == str(images / "Rosen" / odd)
     fill_in(tmp_path / "filled.csv", (lines[0]["photo"], "move to Gänseblümchen"))
-    apply_findings(tmp_path / "filled.csv", photos)
-    assert (photos / decomposed / odd).read_text() == "odd"
+    apply_findings(tmp_path / "filled.csv", images)
+    assert (images / decomposed / odd).read_text() == "odd"
 
 
-def test_lists_come_back_from_spreadsheets_with_semicolons(photos, tmp_path):
+def test_lists_come_back_from_spreadsheets_with_semicolons(images, tmp_path):
     file = fill_in(
-        tmp_path / "list.csv", (photos / "roses" / "0-roses.jpg", "remove"), delimiter=";"
+        tmp_path / "list.csv", (images / "roses" / "0-roses.jpg", "remove"), delimiter=";"
     )
-    assert len(apply_findings(file, photos)) == 1
+    assert len(apply_findings(file, images)) == 1
 
 
 def test_photos_keep_their_split_and_their_folders_within_a_class(tmp_path):
-    photos = tmp_path / "photos"
+    images = tmp_path / "photos"
     for name in ("train/a/deep/1.jpg", "train/a/2.jpg", "train/b/3.jpg", "val/a/4.jpg"):
-        (photos / name).parent.mkdir(parents=True, exist_ok=True)
-        (photos / name).write_text(name)
-    lines = [(photos / name, "move to b") for name in ("train/a/deep/1.jpg", "val/a/4.jpg")]
-    apply_findings(fill_in(tmp_path / "list.csv", *lines), photos)
-    assert (photos / "train/b/deep/1.jpg").read_text() == "train/a/deep/1.jpg"
-    assert (photos / "val/b/4.jpg").read_text() == "val/a/4.jpg"  # val had no folder b
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_text(name)
+    lines = [(images / name, "move to b") for name in ("train/a/deep/1.jpg", "val/a/4.jpg")]
+    apply_findings(fill_in(tmp_path / "list.csv", *lines), images)
+    assert (images / "train/b/deep/1.jpg").read_text() == "train/a/deep/1.jpg"
+    assert (images / "val/b/4.jpg").read_text() == "val/a/4.jpg"  # val had no folder b
 
 
-def test_a_link_still_leads_to_its_photo(photos, tmp_path):
+def test_a_link_still_leads_to_its_photo(images, tmp_path):
     (tmp_path / "originals").mkdir()
     (tmp_path / "originals" / "x.jpg").write_text("original")
-    link = photos / "roses" / "x.jpg"
+    link = images / "roses" / "x.jpg"
     link.symlink_to("../../originals/x.jpg")
-    apply_findings(fill_in(tmp_path / "list.csv", (link, "remove")), photos)
+    apply_findings(fill_in(tmp_path / "list.csv", (link, "remove")), images)
     moved = tmp_path / "photos-removed" / "roses" / "x.jpg"
     assert moved.is_symlink()
     assert moved.read_text() == "original"
@@ -189,53 +189,53 @@ def test_a_link_still_leads_to_its_photo(photos, tmp_path):
     assert not link.is_symlink()
 
 
-def test_photos_behind_a_linked_folder_are_left_alone(photos, tmp_path):
+def test_photos_behind_a_linked_folder_are_left_alone(images, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.jpg").write_text("original")
-    (photos / "lilies").symlink_to("../elsewhere")
-    file = fill_in(tmp_path / "list.csv", (photos / "lilies" / "x.jpg", "remove"))
+    (images / "lilies").symlink_to("../elsewhere")
+    file = fill_in(tmp_path / "list.csv", (images / "lilies" / "x.jpg", "remove"))
     with pytest.raises(DataError, match=r"lies elsewhere, behind a link|there is no photo"):
-        apply_findings(file, photos)
+        apply_findings(file, images)
     assert (tmp_path / "elsewhere" / "x.jpg").read_text() == "original"
 
 
-def test_paths_may_be_relative_and_the_folder_a_dot(photos, tmp_path, monkeypatch):
-    monkeypatch.chdir(photos)
+def test_paths_may_be_relative_and_the_folder_a_dot(images, tmp_path, monkeypatch):
+    monkeypatch.chdir(images)
     file = fill_in(tmp_path / "list.csv", ("roses/0-roses.jpg", "remove"))
     apply_findings(file, Path())
     assert (tmp_path / "photos-removed" / "roses" / "0-roses.jpg").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may do all")
-def test_a_move_that_the_system_refuses_tells_what_was_done(photos, tmp_path):
+def test_a_move_that_the_system_refuses_tells_what_was_done(images, tmp_path):
     lines = [
-        (photos / "roses" / "0-roses.jpg", "remove"),
-        (photos / "tulips" / "1-tulips.jpg", "remove"),
+        (images / "roses" / "0-roses.jpg", "remove"),
+        (images / "tulips" / "1-tulips.jpg", "remove"),
     ]
-    (photos / "tulips").chmod(0o500)
+    (images / "tulips").chmod(0o500)
     file = fill_in(tmp_path / "list.csv", *lines)
     try:
         with pytest.raises(DataError, match=r"1-tulips.jpg cannot be moved.*1 photo before it"):
-            apply_findings(file, photos)
+            apply_findings(file, images)
     finally:
-        (photos / "tulips").chmod(0o700)
-    assert [fix.was_done for fix in apply_findings(file, photos)] == [True, False]
+        (images / "tulips").chmod(0o700)
+    assert [fix.was_done for fix in apply_findings(file, images)] == [True, False]
 
 
-def test_a_file_where_the_removed_go_is_told_with_what_was_done(photos, tmp_path):
+def test_a_file_where_the_removed_go_is_told_with_what_was_done(images, tmp_path):
     lines = [
-        (photos / "roses" / "0-roses.jpg", "move to tulips"),
-        (photos / "tulips" / "1-tulips.jpg", "remove"),
+        (images / "roses" / "0-roses.jpg", "move to tulips"),
+        (images / "tulips" / "1-tulips.jpg", "remove"),
     ]
     (tmp_path / "photos-removed").write_text("in the way")
     file = fill_in(tmp_path / "list.csv", *lines)
     with pytest.raises(DataError, match=r"1-tulips.jpg cannot be moved.*1 photo before it"):
-        apply_findings(file, photos)
+        apply_findings(file, images)
     (tmp_path / "photos-removed").unlink()
-    assert [fix.was_done for fix in apply_findings(file, photos)] == [True, False]
+    assert [fix.was_done for fix in apply_findings(file, images)] == [True, False]
 
 
-def test_a_list_of_photos_is_not_fixed(photos, tmp_path):
+def test_a_list_of_photos_is_not_fixed(images, tmp_path):
     data = tmp_path / "photos.csv"
     data.write_text("path,label\n")
     with pytest.raises(ConfigError, match=r"is a list: its photos are not moved.*the list itself"):
@@ -250,16 +250,16 @@ def test_a_list_of_photos_is_not_fixed(photos, tmp_path):
         (b"\xff\xfe\x00", r"is not UTF-8 text"),
     ],
 )
-def test_what_is_no_list_of_findings_is_told(photos, tmp_path, content, reason):
+def test_what_is_no_list_of_findings_is_told(images, tmp_path, content, reason):
     (tmp_path / "list.csv").write_bytes(content)
     with pytest.raises(DataError, match=reason):
-        apply_findings(tmp_path / "list.csv", photos)
+        apply_findings(tmp_path / "list.csv", images)
 
 
-def test_a_list_that_cannot_be_read_is_told(photos, tmp_path):
+def test_a_list_that_cannot_be_read_is_told(images, tmp_path):
     (tmp_path / "list.csv").mkdir()
     with pytest.raises(DataError, match=r"list.csv cannot be read"):
-        apply_findings(tmp_path / "list.csv", photos)
+        apply_findings(tmp_path / "list.csv", images)
 
 
 def test_a_list_that_is_there_is_not_overwritten(tmp_path):
@@ -277,68 +277,68 @@ def test_a_list_that_cannot_be_written_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("taken", ["IMG_1.JPG", unicodedata.normalize("NFD", "é") + ".jpg"])
-def test_names_that_many_disks_do_not_tell_apart_are_one(photos, tmp_path, taken):
+def test_names_that_many_disks_do_not_tell_apart_are_one(images, tmp_path, taken):
     ours = unicodedata.normalize("NFC", taken.lower())
-    (photos / "roses" / ours).write_text("one")
-    (photos / "tulips" / taken).write_text("other")
-    file = fill_in(tmp_path / "list.csv", (photos / "roses" / ours, "move to tulips"))
+    (images / "roses" / ours).write_text("one")
+    (images / "tulips" / taken).write_text("other")
+    file = fill_in(tmp_path / "list.csv", (images / "roses" / ours, "move to tulips"))
     with pytest.raises(DataError, match="is there already, which is the same name on many disks"):
-        apply_findings(file, photos)
-    assert (photos / "roses" / ours).read_text() == "one"
+        apply_findings(file, images)
+    assert (images / "roses" / ours).read_text() == "one"
 
 
 def test_two_photos_whose_names_differ_in_capitals_cannot_go_to_one_place(tmp_path):
-    photos = tmp_path / "photos"
-    for name, photo in (("cats", "IMG_1.JPG"), ("dogs", "img_1.jpg"), ("birds", "b.jpg")):
-        (photos / name).mkdir(parents=True)
-        (photos / name / photo).write_text(name)
+    images = tmp_path / "photos"
+    for name, image in (("cats", "IMG_1.JPG"), ("dogs", "img_1.jpg"), ("birds", "b.jpg")):
+        (images / name).mkdir(parents=True)
+        (images / name / image).write_text(name)
     lines = [
-        (photos / name / photo, "move to birds")
-        for name, photo in (("cats", "IMG_1.JPG"), ("dogs", "img_1.jpg"))
+        (images / name / image, "move to birds")
+        for name, image in (("cats", "IMG_1.JPG"), ("dogs", "img_1.jpg"))
     ]
     with pytest.raises(DataError, match=r"IMG_1.JPG goes there, too.*nothing was moved"):
-        apply_findings(fill_in(tmp_path / "list.csv", *lines), photos)
-    assert [path.name for path in (photos / "birds").iterdir()] == ["b.jpg"]
+        apply_findings(fill_in(tmp_path / "list.csv", *lines), images)
+    assert [path.name for path in (images / "birds").iterdir()] == ["b.jpg"]
 
 
 @pytest.mark.parametrize("has_links", [True, False])
 def test_what_appears_at_the_target_meanwhile_is_not_overwritten(
-    photos, tmp_path, monkeypatch, has_links
+    images, tmp_path, monkeypatch, has_links
 ):
     """Another program writes it after all targets were found free; perhaps on a disk like FAT."""
-    target = photos / "tulips" / "0-roses.jpg"
+    target = images / "tulips" / "0-roses.jpg"
     monkeypatch.setattr(
         "budwood.tasks.fixes._require_room", lambda fixes: target.write_text("another")
     )
     if not has_links:
         monkeypatch.setattr("os.link", refuse_link)
-    file = fill_in(tmp_path / "list.csv", (photos / "roses" / "0-roses.jpg", "move to tulips"))
+    file = fill_in(tmp_path / "list.csv", (images / "roses" / "0-roses.jpg", "move to tulips"))
     with pytest.raises(DataError, match=r"cannot be moved to .*file exists"):
-        apply_findings(file, photos)
+        apply_findings(file, images)
     assert target.read_text() == "another"
-    assert (photos / "roses" / "0-roses.jpg").read_text() == "roses 0"
+    assert (images / "roses" / "0-roses.jpg").read_text() == "roses 0"
 
 
 def refuse_link(*_):
     raise PermissionError(1, "Operation not permitted")
 
 
-def test_photos_are_moved_where_there_are_no_links(photos, tmp_path, monkeypatch):
+def test_photos_are_moved_where_there_are_no_links(images, tmp_path, monkeypatch):
     monkeypatch.setattr("os.link", refuse_link)
-    photo = photos / "roses" / "0-roses.jpg"
-    os.utime(photo, (1, 1))
-    (fix,) = apply_findings(fill_in(tmp_path / "list.csv", (photo, "remove")), photos)
-    assert not photo.exists()
+    image = images / "roses" / "0-roses.jpg"
+    os.utime(image, (1, 1))
+    (fix,) = apply_findings(fill_in(tmp_path / "list.csv", (image, "remove")), images)
+    assert not image.exists()
     assert fix.target.read_text() == "roses 0"
     assert fix.target.stat().st_mtime == 1
 
 
-def test_a_name_that_is_no_utf8_is_written_read_and_moved(photos, tmp_path):
-    photo = photos / "roses" / os.fsdecode(b"g\xe4nse.jpg")
-    photo.write_text("latin")
+def test_a_name_that_is_no_utf8_is_written_read_and_moved(images, tmp_path):
+    image = images / "roses" / os.fsdecode(b"g\xe4nse.jpg")
+    image.write_text("latin")
     list_ = tmp_path / "list.csv"
-    write_findings(list_, [Finding("label", (photo,), "Why", "What")])
+    write_findings(list_, [Finding("label", (image,), "Why", "What")])
     list_.write_bytes(list_.read_bytes().replace(b"What,", b"What,remove"))
-    (fix,) = apply_findings(list_, photos)
-    assert fix.photo == photo
+    (fix,) = apply_findings(list_, images)
+    assert fix.image == image
     assert fix.target.read_text() == "latin"

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from budwood.cli.predict import predict as command
 from budwood.errors import DataError
-from budwood.evaluation.trust import Answers
+from budwood.evaluation.held_out_statistics import Answers
 from budwood.reporter import Reporter
 from budwood.tasks import predict as predictions
 from budwood.tasks.predict import Prediction, predict
@@ -32,7 +32,7 @@ def place(tmp_path, monkeypatch):
         bad = {path: "The photo is empty." for path in paths if not path.stat().st_size}
         return Answers(np.zeros((len(paths) - len(bad), 2), np.float32), None, bad)
 
-    saved = SimpleNamespace(class_names=CLASSES, warning=None, trust_=None, answers=answers)
+    saved = SimpleNamespace(class_names=CLASSES, warning=None, statistics_=None, answers=answers)
     monkeypatch.setattr(predictions, "_saved", lambda *args: saved)
 
 
@@ -48,7 +48,7 @@ def test_what_is_not_there_or_cannot_be_read_is_named_and_the_others_answered():
     found = predicted(
         "a.jpg", "gone.jpg", "dangling.jpg", "empty.jpg", "gone", "b.jpg", notes=notes
     )
-    assert [photo.path for photo in found.photos] == ["a.jpg", "b.jpg"]
+    assert [image.path for image in found.images] == ["a.jpg", "b.jpg"]
     assert found.skipped == {
         "gone.jpg": "There is no photo or folder gone.jpg.",
         "dangling.jpg": "dangling.jpg is a link to nowhere.jpg, which is not there.",
@@ -95,8 +95,8 @@ def test_a_list_may_hold_comments_blank_lines_and_what_is_gone():
     outcome = run("-", "--json", stdin="# mine\r\na.jpg\r\n\n  \n#1.jpg\ngone.jpg\n")
     assert outcome.exit_code == 0
     found = json.loads(outcome.stdout)
-    assert [photo["path"] for photo in found["predictions"]] == ["a.jpg", "#1.jpg"]
-    assert [photo["path"] for photo in found["skipped"]] == ["gone.jpg"]
+    assert [image["path"] for image in found["predictions"]] == ["a.jpg", "#1.jpg"]
+    assert [image["path"] for image in found["skipped"]] == ["gone.jpg"]
     assert "gone.jpg is passed over" in outcome.stderr
 
 

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from budwood.capsule.format import CapsuleContents, read_answering
 from budwood.data.deep_images import extents_of, misfit_notes
-from budwood.evaluation.trust import Answers, Trust, trust_in
-from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, trust_name
+from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, statistics_in
+from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, verified_name
 from budwood.features.extraction import Unreadable, counted, decoded, extract
-from budwood.features.trunks import TrunkRef, is_trusted, note_trust, trunk_key
+from budwood.features.trunks import TrunkRef, is_verified, note_verified, trunk_key
 from budwood.features.verification import spread_error
 from budwood.images.decode import Oddities
 from budwood.images.preprocessing import Preprocessing
@@ -42,7 +42,7 @@ class CompiledClassifier:
     chain: tuple[tuple[str, str], ...]
     layers: Mapping[str, NDArray[np.float32]]
     """Weights and biases of the chain, by name."""
-    trust_: Trust | None = None
+    statistics_: HeldOutStatistics | None = None
     reporter: Reporter = SILENT
 
     def answers(self, paths: Sequence[Path]) -> Answers:
@@ -52,7 +52,7 @@ class CompiledClassifier:
         unreadable: dict[Path, str] = {}
         parts = [np.empty((0, len(self.class_names)), np.float32)]
         ood = [np.empty(0, np.bool_)]
-        known = None if self.trust_ is None else self.trust_.ood_detector
+        known = None if self.statistics_ is None else self.statistics_.ood_detector
         odd = Oddities()
         images = decoded(paths, self.preprocessing, odd=odd)
         with closing(extract(images, self.engine)) as results:
@@ -80,7 +80,7 @@ class CompiledClassifier:
 
 
 def compiled_classifier(
-    path: Path, photos: int, reporter: Reporter = SILENT
+    path: Path, images: int, reporter: Reporter = SILENT
 ) -> CompiledClassifier | None:
     """The classifier in a capsule, or in the folder of a run, without torch.
 
@@ -97,10 +97,10 @@ def compiled_classifier(
     shape = (*preprocessing.size, len(preprocessing.mean))
     key = trunk_key(trunk.keys, shape)
     specs = preferred_specs("auto", "cpu")
-    spec = next((spec for spec in specs if is_trusted(key, trust_name(spec))), None)
+    spec = next((spec for spec in specs if is_verified(key, verified_name(spec))), None)
     if spec is None:
         return None
-    batch = max(1, min(BATCH, photos))
+    batch = max(1, min(BATCH, images))
     engine = kind_of(spec).kept(key, spec, batch)
     if engine is None:
         return None
@@ -111,15 +111,15 @@ def compiled_classifier(
         engine=engine,
         chain=trunk.chain,
         layers=tensors,
-        trust_=trust_in(about, tensors),
+        statistics_=statistics_in(about, tensors),
         reporter=reporter,
     )
-    graph = f"{trust_name(spec)}, {batch} at a time"
-    if is_trusted(key, graph):
+    graph = f"{verified_name(spec)}, {batch} at a time"
+    if is_verified(key, graph):
         return found
     error, tolerance = _golden_error(found, contents), about["tolerances"][spec.precision]
     if error <= tolerance:
-        note_trust(key, graph)
+        note_verified(key, graph)
         return found
     reporter.note(
         f"{spec} for a few photos disagrees with the golden images of {path} (error {error:.3f} "

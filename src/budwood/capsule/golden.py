@@ -14,12 +14,12 @@ def draw_golden_images(count: int = 8, seed: int = 0) -> list[bytes]:
     return [_drawn(rng) for _ in range(count)]
 
 
-def only_pixels(photo: bytes) -> bytes:
+def only_pixels(image: bytes) -> bytes:
     """A photo as PNG bytes, upright, without anything that its file says besides: no place, date,
     camera, thumbnail or comment.
     """
     out = io.BytesIO()
-    Image.fromarray(decode(photo)).save(out, "PNG")
+    Image.fromarray(decode(image)).save(out, "PNG")
     return out.getvalue()
 
 

@@ -17,7 +17,7 @@ from budwood.capsule import format
 from budwood.capsule.format import NETWORK, Golden
 from budwood.capsule.golden import draw_golden_images, only_pixels
 from budwood.errors import CapsuleError, EngineError
-from budwood.evaluation.trust import PREFIX, Trust, trust_in
+from budwood.evaluation.held_out_statistics import PREFIX, HeldOutStatistics, statistics_in
 from budwood.features.engines import preferred_specs
 from budwood.features.trunks import TrunkRef
 from budwood.features.verification import spread_error
@@ -54,7 +54,7 @@ class Capsule:
     """For each precision, the largest error of the golden logits relative to their spread."""
     trunk: TrunkRef | None = None
     """What a machine that has this trunk compiled needs to answer without torch."""
-    trust: Trust | None = None
+    statistics: HeldOutStatistics | None = None
     """How far its word can be taken; None where that is not known."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """Counts and fingerprint of the training photos."""
@@ -74,12 +74,12 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
         "precision": capsule.precision,
         "tolerances": dict(capsule.tolerances),
         "trunk": capsule.trunk and capsule.trunk.to_json(),
-        "trust": capsule.trust and capsule.trust.to_json(),
+        "trust": capsule.statistics and capsule.statistics.to_json(),
         "data": dict(capsule.data),
         "metrics": dict(capsule.metrics),
         "versions": dict(capsule.versions),
     }
-    arrays = {} if capsule.trust is None else capsule.trust.arrays()
+    arrays = {} if capsule.statistics is None else capsule.statistics.arrays()
     format.write(path, capsule.state, capsule.golden, arrays, about)
 
 
@@ -114,7 +114,7 @@ def packed(
     classes: tuple[str, ...],
     *,
     fit: "Fit | None",
-    trust: Trust | None,
+    statistics: HeldOutStatistics | None,
     evaluation: "Evaluation | None",
     golden: Sequence[Path] | None,
 ) -> Capsule:
@@ -124,7 +124,7 @@ def packed(
         plan: The network, and how it runs here.
         classes: Its classes, in the order of its outputs.
         fit: What is known of its training.
-        trust: How far its word can be taken.
+        statistics: How far its word can be taken.
         evaluation: What to say of its accuracy.
         golden: Photos to prove it by, of which only the pixels are kept; None draws some.
     """
@@ -151,8 +151,8 @@ def packed(
         golden=tuple(Golden(image, tuple(row)) for image, row in rows),
         tolerances=_tolerances(plan, pixels, logits),
         trunk=plan.trunk,
-        trust=trust,
-        data={} if fit is None else {"photos": fit.photos, "fingerprint": fit.fingerprint},
+        statistics=statistics,
+        data={} if fit is None else {"photos": fit.images, "fingerprint": fit.fingerprint},
         metrics=_figures(evaluation, fit),
         versions=installed_versions(),
     )
@@ -170,7 +170,7 @@ def _capsule(contents: format.CapsuleContents) -> Capsule:
         golden=contents.golden,
         tolerances=about["tolerances"],
         trunk=(said := about.get("trunk")) and TrunkRef.from_json(said),
-        trust=trust_in(about, contents.named(PREFIX)),
+        statistics=statistics_in(about, contents.named(PREFIX)),
         data=about["data"],
         metrics=about["metrics"],
         versions=about["versions"],

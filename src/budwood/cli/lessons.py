@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from budwood.cli.options import PHOTOS, existing, setting_option
+from budwood.cli.options import IMAGES, existing, setting_option
 from budwood.cli.output import (
     STARTED,
     OneLine,
@@ -53,7 +53,7 @@ def lesson() -> None:
 @lesson.command("degradation")
 @click.option(
     "--data",
-    type=PHOTOS,
+    type=IMAGES,
     help="Photos to train on, as for `budwood train`. [default: the pictures of the demo]",
 )
 @click.option(
@@ -65,7 +65,7 @@ def lesson() -> None:
     help="Passes over the photos.",
 )
 @click.option(
-    "--photos",
+    "--images",
     type=click.IntRange(2),
     metavar="N",
     default=500,
@@ -93,7 +93,7 @@ def degradation(data: Path | None, out: Path, **options: Any) -> None:
     \b
     Examples:
       budwood lesson degradation
-      budwood lesson degradation --data photos/ --epochs 60 --photos 2000
+      budwood lesson degradation --data photos/ --epochs 60 --images 2000
     """
     from budwood.course.degradation import show_degradation
 

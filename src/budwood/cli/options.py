@@ -81,7 +81,7 @@ def _shape(value: Any) -> tuple[int, int, int]:
     return int(found[1]), int(found[2]), int(found[3])
 
 
-PHOTOS = existing("folder or CSV file")
+IMAGES = existing("folder or CSV file")
 RUN = existing("run", "`budwood train` makes one; give its folder or its model.safetensors.")
 NETWORK = ReadBy("name", lambda value: find(value).name)
 NETWORK_OR_RUN = ReadBy("name, recipe or run", _network_or_run)
@@ -89,7 +89,7 @@ RUN_OR_NETWORK = ReadBy("run or network", run_or_network)
 SHAPE = ReadBy("c,h,w", _shape)
 
 _KINDS = {
-    "images": PHOTOS,
+    "images": IMAGES,
     "folder": click.Path(path_type=Path, file_okay=False),
     "network": NETWORK,
     "bytes": ReadBy("size", _bytes),

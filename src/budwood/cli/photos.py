@@ -6,12 +6,12 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from budwood.cli.options import PHOTOS, RATE, setting_option
+from budwood.cli.options import IMAGES, RATE, setting_option
 from budwood.cli.output import STARTED, common_options, console, note, show
 
 
 @click.command("audit")
-@click.argument("data", type=PHOTOS)
+@click.argument("data", type=IMAGES)
 @setting_option("model", help="The network by whose features photos are judged.")
 @click.option(
     "--csv",
@@ -84,7 +84,7 @@ def audit(
 
 
 @click.command("compare")
-@click.argument("data", type=PHOTOS)
+@click.argument("data", type=IMAGES)
 @click.option(
     "--models",
     "names",
@@ -149,7 +149,7 @@ def compare(
 
 
 @click.command("doctor")
-@click.argument("data", type=PHOTOS, required=False, metavar="[DATA]")
+@click.argument("data", type=IMAGES, required=False, metavar="[DATA]")
 @setting_option("model", help="The network that forecasts are made for.")
 @common_options
 def doctor(data: Path | None, model: str) -> None:

@@ -93,7 +93,7 @@ def predict(
     if not to_stdout:
         show(predictions)
     if table is not None and not to_stdout:
-        note(f"{len(predictions.photos)} rows in {table}")
+        note(f"{len(predictions.images)} rows in {table}")
 
 
 def _asked(paths: tuple[Path, ...]) -> list[Path]:
@@ -121,11 +121,11 @@ def _write(predictions: "Predictions", table: Path) -> None:
     own = ("path", "class", "probability", UNKNOWN)
     classes = [f"probability ({name})" if name in own else name for name in predictions.classes]
     rows = [[*own, *classes]]
-    for photo in predictions.photos:
-        best = photo.top[0]
-        every = [] if photo.probabilities is None else [f"{p:.6f}" for p in photo.probabilities]
-        name, is_unknown = (UNKNOWN, "true") if photo.unknown else (best[0], "false")
-        rows.append([path_cell(photo.path), name, f"{best[1]:.6f}", is_unknown, *every])
+    for image in predictions.images:
+        best = image.top[0]
+        every = [] if image.probabilities is None else [f"{p:.6f}" for p in image.probabilities]
+        name, is_unknown = (UNKNOWN, "true") if image.unknown else (best[0], "false")
+        rows.append([path_cell(image.path), name, f"{best[1]:.6f}", is_unknown, *every])
     if table == DASH:
         show_bytes(csv_bytes(rows))
     else:

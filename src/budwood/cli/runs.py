@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from budwood.cli.options import PHOTOS, RUN, existing, setting_option
+from budwood.cli.options import IMAGES, RUN, existing, setting_option
 from budwood.cli.output import common_options, console, show
 
 
 @click.command("evaluate")
 @click.argument("runs", type=RUN, nargs=-1, required=True, metavar="RUN [RUN]")
-@click.argument("data", type=PHOTOS)
+@click.argument("data", type=IMAGES)
 @setting_option("abstain")
 @setting_option("strict")
 @common_options
@@ -38,7 +38,7 @@ def evaluate(runs: tuple[Path, ...], data: Path, **options: Any) -> None:
 
 @click.command("explain")
 @click.argument("run", type=RUN)
-@click.argument("photos", nargs=-1, required=True, type=existing("photo"), metavar="PHOTO...")
+@click.argument("images", nargs=-1, required=True, type=existing("photo"), metavar="IMAGE...")
 @click.option("--layer", metavar="NAME", help="The layer whose map is shown. [default: the last]")
 @click.option(
     "--class", "named", metavar="NAME", help="The class to explain. [default: the predicted one]"
@@ -52,7 +52,7 @@ def evaluate(runs: tuple[Path, ...], data: Path, **options: Any) -> None:
     help="Folder for the pictures, not among the photos. [default: explained]",
 )
 @common_options
-def explain(run: Path, photos: tuple[Path, ...], out: Path | None, **options: Any) -> None:
+def explain(run: Path, images: tuple[Path, ...], out: Path | None, **options: Any) -> None:
     """Show where the classifier in RUN looked on a PHOTO.
 
     The map shows the places whose features speak for the class; the training photos that are most
@@ -65,7 +65,7 @@ def explain(run: Path, photos: tuple[Path, ...], out: Path | None, **options: An
     """
     from budwood.tasks.explain import explain
 
-    show(explain(run, photos, out, reporter=console("extracting"), **options))
+    show(explain(run, images, out, reporter=console("extracting"), **options))
 
 
 @click.command("report")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from budwood.cli.options import PHOTOS, SettingsCommand, setting_options, surgery_steps
+from budwood.cli.options import IMAGES, SettingsCommand, setting_options, surgery_steps
 from budwood.cli.output import STARTED, common_options, console, documented, note, reached, show
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("train", cls=SettingsCommand)
-@click.argument("data", type=PHOTOS)
+@click.argument("data", type=IMAGES)
 @setting_options()
 @common_options
 def train(data: Path, recipe: str | None, **options: Any) -> None:
@@ -117,7 +117,7 @@ def show_(name: str) -> None:
 @recipe.command("run", cls=SettingsCommand)
 @click.argument("name", metavar="NAME|FILE")
 @click.option(
-    "--data", type=PHOTOS, required=True, help="The photos, as `budwood train` takes them."
+    "--data", type=IMAGES, required=True, help="The photos, as `budwood train` takes them."
 )
 @setting_options(without=["recipe"])
 @common_options

@@ -25,14 +25,14 @@ class Dataset:
     """Of the archive."""
     sha256: str
     """Of the archive."""
-    photos: dict[str, int]
+    images: dict[str, int]
     """How many each folder of the archive holds; the last part of its name is the class."""
 
     @property
     def classes(self) -> dict[str, int]:
         """How many photos each class has, in all parts together."""
         counts: dict[str, int] = {}
-        for folder, number in self.photos.items():
+        for folder, number in self.images.items():
             name = folder.rsplit("/", 1)[-1]
             counts[name] = counts.get(name, 0) + number
         return counts
@@ -45,7 +45,7 @@ _FLOWERS = Dataset(
     bytes=228_813_984,
     # As TensorFlow Datasets (tf_flowers) and a Yocto recipe publish it.
     sha256="4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
-    photos={"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799},
+    images={"daisy": 633, "dandelion": 898, "roses": 641, "sunflowers": 699, "tulips": 799},
 )
 _CATDOG = Dataset(
     name="catdog",
@@ -56,7 +56,7 @@ _CATDOG = Dataset(
     # By one source only: the Git LFS entry of a file of that name and size in a copy of the
     # PlaidML project's test data. The size itself is in many published logs of the download.
     sha256="91af24e0be191e9380dafc8710d0933fa826ec8e51f26f85c1fddba4e8018e3f",
-    photos={
+    images={
         "train/cats": 1000,
         "train/dogs": 1000,
         "validation/cats": 500,
@@ -82,7 +82,7 @@ class Datasets:
                     "name": dataset.name,
                     "about": dataset.about,
                     "classes": list(dataset.classes),
-                    "images": sum(dataset.photos.values()),
+                    "images": sum(dataset.images.values()),
                     "url": dataset.url,
                     "bytes": dataset.bytes,
                     "sha256": dataset.sha256,
@@ -93,7 +93,7 @@ class Datasets:
 
     def __str__(self) -> str:
         return "\n\n".join(
-            f"{dataset.name}: {sum(dataset.photos.values())} photos "
+            f"{dataset.name}: {sum(dataset.images.values())} photos "
             f"({', '.join(dataset.classes)}), {dataset.bytes / 1e6:.0f} MB\n"
             f"  {dataset.about}\n  {dataset.url}"
             for dataset in self.found
@@ -102,7 +102,7 @@ class Datasets:
 
 @displayed
 @dataclass(frozen=True)
-class PhotoFolder:
+class ScannedFolder:
     """A data set that lies unpacked on the disk."""
 
     dataset: Dataset
@@ -119,11 +119,11 @@ class PhotoFolder:
         }
 
     def __str__(self) -> str:
-        width = max(map(len, self.dataset.photos))
+        width = max(map(len, self.dataset.images))
         return "\n".join(
             [
-                f"{sum(self.dataset.photos.values())} photos in {self.folder}:",
-                *(f"  {name:<{width}}  {n:>4}" for name, n in self.dataset.photos.items()),
+                f"{sum(self.dataset.images.values())} photos in {self.folder}:",
+                *(f"  {name:<{width}}  {n:>4}" for name, n in self.dataset.images.items()),
                 self.dataset.about,
                 "The hash of the archive and the number of photos in each folder are as published.",
                 f"Next: budwood train {shlex.quote(str(self.folder))}",
@@ -138,7 +138,7 @@ def get_dataset(
     archive: Path | str | None = None,
     reporter: Reporter = SILENT,
     on_progress: Progress | None = None,
-) -> PhotoFolder:
+) -> ScannedFolder:
     """The photos of that name in a folder: downloaded, checked, unpacked; or nothing is changed.
 
     A download that breaks off is taken up again by the next call; the archive is kept in
@@ -169,14 +169,14 @@ def get_dataset(
     try:
         with whole_folder(folder) as partial:
             unpack(archive, partial)
-            _check_photos(partial, dataset, archive)
+            _check_images(partial, dataset, archive)
     except OSError as problem:
         raise DataError(
             f"{folder} cannot be written: {problem.strerror or problem}.",
             next="Make room there, or pass --out with another folder.",
             file=folder,
         ) from None
-    return PhotoFolder(dataset, folder)
+    return ScannedFolder(dataset, folder)
 
 
 def find_dataset(name: str) -> Dataset:
@@ -248,9 +248,9 @@ def _check_archive(archive: Path, dataset: Dataset) -> None:
     )
 
 
-def _check_photos(folder: Path, dataset: Dataset, archive: Path) -> None:
-    for name, expected in dataset.photos.items():
-        found = sum(not photo.name.startswith(".") for photo in (folder / name).glob("*.jpg"))
+def _check_images(folder: Path, dataset: Dataset, archive: Path) -> None:
+    for name, expected in dataset.images.items():
+        found = sum(not image.name.startswith(".") for image in (folder / name).glob("*.jpg"))
         if found != expected:
             raise DataError(
                 f"{archive} has {found} photos in {name!r}.",

@@ -70,7 +70,7 @@ class Degradation:
 
     data: str
     classes: tuple[str, ...]
-    photos: int
+    images: int
     training: Training
     networks: tuple[TrainedNetwork, ...]
     """Plain ones first, of 20 layers before 56."""
@@ -79,7 +79,7 @@ class Degradation:
     @property
     def steps(self) -> int:
         """Steps of each training; a photo that is left alone joins the batch before it."""
-        whole, left = divmod(self.photos, self.training.batch_size)
+        whole, left = divmod(self.images, self.training.batch_size)
         return self.training.epochs * (whole + (left > 1))
 
     @property
@@ -111,7 +111,7 @@ class Degradation:
             "lesson": "degradation",
             "data": self.data,
             "classes": list(self.classes),
-            "images": self.photos,
+            "images": self.images,
             "training": {
                 "epochs": training.epochs,
                 "steps": self.steps,
@@ -137,7 +137,7 @@ class Degradation:
         ]
         return "\n".join(
             [
-                f"Four networks, each trained from nothing on the same {self.photos} photos of "
+                f"Four networks, each trained from nothing on the same {self.images} photos of "
                 f"{len(self.classes)} classes, {self.steps} steps.",
                 "",
                 "  network         shortcuts  parameters  training loss  training error  seconds",
@@ -163,7 +163,7 @@ depth begin with the same numbers, because these shortcuts have no weights of th
 
 EPOCHS = 15
 """Passes over the photos, by default."""
-PHOTOS = 500
+IMAGES = 500
 """Photos that are trained on, by default."""
 
 
@@ -172,7 +172,7 @@ def show_degradation(
     folder: Path | str = "lessons",
     *,
     epochs: int = EPOCHS,
-    photos: int = PHOTOS,
+    images: int = IMAGES,
     seed: int = 0,
     replace: bool = False,
     reporter: Reporter = SILENT,
@@ -187,7 +187,7 @@ def show_degradation(
         data: Photos as `load_folder` takes them; default: the pictures of the demo.
         folder: For the chart and the figures.
         epochs: Passes over the photos.
-        photos: Use about so many of the training photos, the same share of each class.
+        images: Use about so many of the training photos, the same share of each class.
         seed: Of the weights, the choice of photos and their order.
         replace: Whether the figures of an earlier lesson there are replaced.
         reporter: Told what the user should know, and how far the work is.
@@ -207,13 +207,13 @@ def show_degradation(
     training = Training(
         epochs=epochs, lr=0.01, optimizer="sgd", weight_decay=1e-4, batch_size=16, seed=seed
     )
-    if photos < 2:
-        raise ConfigError(f"photos must be at least 2, got {photos}.")
+    if images < 2:
+        raise ConfigError(f"images must be at least 2, got {images}.")
     require_outside(folder, None if data is None else Path(data))
     require_no_file(folder / "degradation.json", replace)
     require_writable(folder)
     found = load_folder(_draw(reporter) if data is None else data, seed=seed)
-    found = dataclasses.replace(found, train=_some(found.train, photos, seed), val=None, test=None)
+    found = dataclasses.replace(found, train=_some(found.train, images, seed), val=None, test=None)
     networks: list[TrainedNetwork] = []
     for name in NETWORKS:
         reporter.note(f"Training {name}, {len(networks) + 1} of {len(NETWORKS)}.")
@@ -251,14 +251,14 @@ def _some(split: Split, number: int, seed: int) -> Split:
 
 def _train(
     name: str,
-    photos: ImageFolder,
+    images: ImageFolder,
     training: Training,
     reporter: Reporter,
 ) -> tuple[TrainedNetwork, ImageFolder]:
     """A network after its training, and the photos that could be read."""
     started = time.perf_counter()
-    network = build(name, weights="none", classes=photos.classes, seed=training.seed)
-    set_depth(network, photos.depth)
+    network = build(name, weights="none", classes=images.classes, seed=training.seed)
+    set_depth(network, images.depth)
     model = ImageClassifier(
         network,
         training=training,
@@ -266,8 +266,8 @@ def _train(
         extraction=Extraction(precision="fp32"),
         reporter=reporter,
     )
-    left = leave_out_unreadable(photos, model.gather(photos.train.paths).unreadable)
-    for note in unreadable_lines(photos, left):
+    left = leave_out_unreadable(images, model.gather(images.train.paths).unreadable)
+    for note in unreadable_lines(images, left):
         reporter.note(note)
     fit = model.fit(left.train).fit_
     assert fit is not None

@@ -25,8 +25,8 @@ class Chapter:
 
     test_top1: float | None = setting(None, "Accuracy on its test images.")
     train_top1: float | None = setting(None, "Accuracy on its training images.")
-    train_photos: int | None = setting(None, "Number of its training images.")
-    test_photos: int | None = setting(None, "Number of its test images.")
+    train_images: int | None = setting(None, "Number of its training images.")
+    test_images: int | None = setting(None, "Number of its test images.")
     seconds: float | None = setting(None, "How long it took.")
     device: str | None = setting(None, "What it ran on.")
     differs: Texts = setting((), "What is done otherwise here and why, a sentence each.")
@@ -174,8 +174,8 @@ class RunFigures:
 
     test_top1: float | None
     train_top1: float
-    train_photos: int
-    test_photos: int
+    train_images: int
+    test_images: int
     seconds: float
     device: str
     weights: str
@@ -212,8 +212,8 @@ class ChapterComparison:
         for name, field, form in (
             ("test top-1", "test_top1", ".4f"),
             ("train top-1", "train_top1", ".4f"),
-            ("test photos", "test_photos", "d"),
-            ("train photos", "train_photos", "d"),
+            ("test photos", "test_images", "d"),
+            ("train photos", "train_images", "d"),
             ("seconds", "seconds", ".1f"),
         ):
             here, there = getattr(self.reached, field), getattr(chapter, field)
@@ -221,7 +221,9 @@ class ChapterComparison:
                 yield name, format(here, form), format(there, form)
 
 
-def beside(recipe: Recipe, request: Settings, reached: RunFigures) -> ChapterComparison:
+def compared_with_chapter(
+    recipe: Recipe, request: Settings, reached: RunFigures
+) -> ChapterComparison:
     """The run of a recipe beside the chapter's result."""
     return ChapterComparison(recipe, reached, tuple(_differences(recipe, request, reached)))
 
@@ -230,8 +232,8 @@ def _differences(recipe: Recipe, request: Settings, reached: RunFigures) -> Iter
     chapter = recipe.chapter
     if chapter is None:
         return
-    counts = (reached.train_photos, reached.test_photos)
-    theirs = (chapter.train_photos, chapter.test_photos)
+    counts = (reached.train_images, reached.test_images)
+    theirs = (chapter.train_images, chapter.test_images)
     if None not in theirs and counts != theirs:
         yield (
             f"split: {counts[0]} photos to train and {counts[1]} to test here, "

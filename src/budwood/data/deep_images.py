@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from budwood.data.labels import Note
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.contents import CONTENTS, found_once, workers
 from budwood.images.decode import deep_samples_of
 from budwood.images.depth import FULL_RANGES, Depth, Samples
@@ -174,7 +174,7 @@ def _extent(path: Path) -> Extent | None:
         if not _may_be_deep(path):
             return None
         samples = deep_samples_of(CONTENTS.read(path))
-    except (OSError, PhotoError):  # what cannot be read is reported where photos are read
+    except (OSError, ImageError):  # what cannot be read is reported where photos are read
         return None
     return None if samples is None else _measured(samples)
 
@@ -230,12 +230,12 @@ def _rounded_up(value: float) -> float:
 
 def _chosen(kind: str, found: Sequence[Extent], black: float, white: float) -> str:
     low, high = min(e.low for e in found), max(e.high for e in found)
-    photos, files = _holding(len(found), "training photo"), f"{_WORDS[kind]} files"
+    images, files = _holding(len(found), "training photo"), f"{_WORDS[kind]} files"
     bits = int(white).bit_length()
     if black == 0 and kind != "float" and white == 2**bits - 1 and low >= 0:
-        said = f"{photos} {bits}-bit values (at most {high:g}) in {files}"
+        said = f"{images} {bits}-bit values (at most {high:g}) in {files}"
         return f"{said}; {white:g} is taken as white, here and for prediction."
-    said = f"{photos} values from {low:g} to {high:g} in {files}"
+    said = f"{images} values from {low:g} to {high:g} in {files}"
     return f"{said}; {black:g} is taken as black and {white:g} as white, here and for prediction."
 
 

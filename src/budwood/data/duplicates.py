@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from budwood.data.near_duplicates import EDGES, SIDE, SMALL, SURE_BITS, alike, equal_files, groups
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.contents import CONTENTS, found_once, workers
 from budwood.images.decode import decoding, turn_of
 from budwood.images.depth import Depth
@@ -90,8 +90,8 @@ def _exif(data: bytes) -> tuple[dict[int, Any], dict[int, Any]]:
         exif = Image.Exif()
         exif.load(data[start : start + _SEGMENT])
         return dict(exif), exif.get_ifd(ExifTags.IFD.Exif)
-    with without_pillow_warnings(), Image.open(BytesIO(data)) as photo:
-        exif = photo.getexif()
+    with without_pillow_warnings(), Image.open(BytesIO(data)) as image:
+        exif = image.getexif()
         return dict(exif), exif.get_ifd(ExifTags.IFD.Exif)
 
 
@@ -128,7 +128,7 @@ def glance(path: Path, depth: Depth | None = None) -> Thumbnail:
     with turn_of(path):
         data = CONTENTS.read(path)
         with decoding(data, _reduction, depth=depth) as decoded:
-            small = SMALL.fit(decoded.photo)[..., 0]
+            small = SMALL.fit(decoded.image)[..., 0]
         return Thumbnail(small, (decoded.height, decoded.width), moment_of(data))
 
 
@@ -165,14 +165,14 @@ def moments_of(paths: Sequence[Path]) -> list[CaptureTime | None]:
 def _glance_if_readable(depth: Depth | None, path: Path) -> Thumbnail | None:
     try:
         return glance(path, depth)
-    except PhotoError:
+    except ImageError:
         return None
 
 
 MOST_BYTES = 400 * 2**20
 """Of all files together; of more, copies of a picture are not looked for: it would take as long as
 everything else."""
-MOST_PHOTOS = 30_000
+MOST_IMAGES = 30_000
 """Of more photos, likewise."""
 VERSION = 2
 """Raised when photos come to be told alike in another way: what is kept is stale."""
@@ -224,7 +224,7 @@ def together(
         return found
 
     depth = depth or Depth()
-    about = f"{VERSION} {MOST_BYTES} {MOST_PHOTOS} {SURE_BITS} {EDGES} {PAUSE}"
+    about = f"{VERSION} {MOST_BYTES} {MOST_IMAGES} {SURE_BITS} {EDGES} {PAUSE}"
     about += f" {depth}" if depth else ""
     find = partial(_looked_at, paths, depth, reporter)
     return found_once("groups", paths, about, find, asdict, from_json)
@@ -232,7 +232,7 @@ def together(
 
 def _looked_at(paths: Sequence[Path], depth: Depth, reporter: Reporter) -> DuplicateGroups:
     sizes = [_size(path) for path in paths]
-    is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_PHOTOS
+    is_searched = sum(sizes) <= MOST_BYTES and len(paths) <= MOST_IMAGES
     copies, left_out = list[tuple[int, int]](), 0
     if is_searched:
         seen = glances(paths, depth, reporter)
@@ -270,7 +270,7 @@ def _equal(paths: Sequence[Path], sizes: Sequence[int]) -> list[tuple[int, int]]
     for i in candidates:
         try:
             digests.append(CONTENTS.digest_of(paths[i]))
-        except PhotoError:
+        except ImageError:
             continue
         readable.append(i)
     return [(readable[pair.first], readable[pair.second]) for pair in equal_files(digests)]

@@ -16,8 +16,8 @@ from budwood.data.layouts import classes_in_names, find_in_tree, refuse_detectio
 from budwood.data.lists import find_in_list
 from budwood.data.parts import (
     WHOLE,
+    LabelledImage,
     LabelledParts,
-    LabelledPhoto,
     as_splits,
     join_groups,
     match_classes,
@@ -92,12 +92,12 @@ def load_folder(
     _name_train(found, root)
     if test is not None:
         elsewhere = _find(Path(test), group, is_needed=False)
-        _test_on(found, _photos_to_test_on(elsewhere), Path(test))
+        _test_on(found, _images_to_test_on(elsewhere), Path(test))
         found.notes += elsewhere.notes
     _test_on_val(found, root)
     classes = _classes(found, root)
     match_classes(found, classes, root if test is None else Path(test))
-    numbers = Counter(photo.label for photo in found.parts["train"])
+    numbers = Counter(image.label for image in found.parts["train"])
     named = {name: numbers[name] for name in classes}
     found.notes += [*names_alike(named), *names_taken(named)]
     has_own_test = "test" in found.parts
@@ -112,7 +112,7 @@ def load_folder(
     depth = None
     if find_depth:
         train = found.parts["train"]
-        others = [photo for part in found.parts.values() if part is not train for photo in part]
+        others = [image for part in found.parts.values() if part is not train for image in part]
         depth = depth_of(_some(extents, train))
         found.notes += depth_notes(depth, _paths([train]), extents)
         found.notes += misfit_notes(depth, _some(extents, others))
@@ -141,7 +141,7 @@ def load_test(
     and bursts are found as by `load_folder`.
     """
     found = _find(Path(path), group, is_needed=False)
-    found.parts = {"test": _photos_to_test_on(found)}
+    found.parts = {"test": _images_to_test_on(found)}
     match_classes(found, classes, Path(path))
     join_groups(found, Path(path), depth)
     split = as_splits(found, classes, depth)["test"]
@@ -149,12 +149,12 @@ def load_test(
     return split, (*found.notes, *misfit_notes(depth or Depth(), extents))
 
 
-def _paths(parts: Iterable[list[LabelledPhoto]]) -> list[Path]:
-    return [photo.path for part in parts for photo in part]
+def _paths(parts: Iterable[list[LabelledImage]]) -> list[Path]:
+    return [image.path for part in parts for image in part]
 
 
-def _some(extents: Mapping[Path, Extent], photos: Iterable[LabelledPhoto]) -> list[Extent]:
-    return [extents[photo.path] for photo in photos if photo.path in extents]
+def _some(extents: Mapping[Path, Extent], images: Iterable[LabelledImage]) -> list[Extent]:
+    return [extents[image.path] for image in images if image.path in extents]
 
 
 def _find(
@@ -183,11 +183,11 @@ def _find(
 
 
 def _classes(found: LabelledParts, root: Path) -> tuple[str, ...]:
-    photos = found.parts["train"]
-    classes = tuple(sorted({photo.label for photo in photos}))
+    images = found.parts["train"]
+    classes = tuple(sorted({image.label for image in images}))
     if len(classes) > 1:
         return classes
-    folder = photos[0].path.parent
+    folder = images[0].path.parent
     nested = folder.parent.name == classes[0]
     raise DataError(
         f"There is only one class, {classes[0]!r}, in {root}.",
@@ -195,7 +195,7 @@ def _classes(found: LabelledParts, root: Path) -> tuple[str, ...]:
         next=(
             f"If the classes are the folders in {folder.parent}, name that one."
             if nested
-            else classes_in_names([photo.path for photo in photos])
+            else classes_in_names([image.path for image in images])
             or "Add a folder with photos of another class."
         ),
         file=root,
@@ -214,17 +214,17 @@ def _name_train(found: LabelledParts, root: Path) -> None:
         )
 
 
-def _photos_to_test_on(found: LabelledParts) -> list[LabelledPhoto]:
+def _images_to_test_on(found: LabelledParts) -> list[LabelledImage]:
     """The photos of the test part if there is one, else of the val part, else all."""
     names = ("test", "val", WHOLE, "train")
     return next((found.parts[name] for name in names if name in found.parts), [])
 
 
-def _test_on(found: LabelledParts, photos: list[LabelledPhoto], test: Path) -> None:
+def _test_on(found: LabelledParts, images: list[LabelledImage], test: Path) -> None:
     """Make the photos at another place the `test` part."""
     own = found.parts.get("test", [])
-    learned = {_where(photo) for part in found.parts.values() for photo in part if part is not own}
-    both = [photo.path.as_posix() for photo in photos if _where(photo) in learned]
+    learned = {_where(image) for part in found.parts.values() for image in part if part is not own}
+    both = [image.path.as_posix() for image in images if _where(image) in learned]
     if both:
         raise DataError(
             f"{count(len(both), 'photo')} of the test set {test} are training photos, too: "
@@ -235,11 +235,11 @@ def _test_on(found: LabelledParts, photos: list[LabelledPhoto], test: Path) -> N
     if own:
         text = f"Its own test part ({count(len(own), 'photo')}) is not used: {test} is."
         found.notes.append(Note("split", text))
-    found.parts["test"] = photos
+    found.parts["test"] = images
 
 
-def _where(photo: LabelledPhoto) -> str:
-    return os.path.abspath(photo.path)
+def _where(image: LabelledImage) -> str:
+    return os.path.abspath(image.path)
 
 
 def _test_on_val(found: LabelledParts, root: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from budwood.arrays import Photo, Pixels
+from budwood.arrays import ImageArray, Pixels
 from budwood.data.labels import normalised
 from budwood.data.splits import Split
 from budwood.data.splitting import as_groups
@@ -17,48 +17,48 @@ from budwood.images.depth import Depth
 from budwood.images.pillow import rgb
 from budwood.images.preprocessing import Preprocessing
 
-Photos: TypeAlias = (
+Images: TypeAlias = (
     Split | Sequence[Path | str | Image.Image | NDArray[np.uint8]] | NDArray[np.uint8]
 )
 """Files, Pillow images, or arrays `h w 3` uint8 in RGB; a split stands for its files."""
 
 
-def listed(photos: Photos | Iterable[Any]) -> Photos:
+def listed(images: Images | Iterable[Any]) -> Images:
     """Photos one after the other; what can be gone through once only, as a list."""
-    is_one_array = isinstance(photos, np.ndarray) and photos.dtype == np.uint8 and photos.ndim < 4
-    if isinstance(photos, str | Path | Image.Image) or is_one_array:
+    is_one_array = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim < 4
+    if isinstance(images, str | Path | Image.Image) or is_one_array:
         raise DataError("This is one photo, not a list.", next="Pass [photo].")
-    if isinstance(photos, Split | list | np.ndarray):
-        return photos
-    if not isinstance(photos, Iterable):
+    if isinstance(images, Split | list | np.ndarray):
+        return images
+    if not isinstance(images, Iterable):
         raise DataError(
-            f"A {type(photos).__name__} is no list of photos.",
+            f"A {type(images).__name__} is no list of photos.",
             expected="Files, Pillow images or arrays, in a list or anything to loop over.",
         )
-    return list(photos)
+    return list(images)
 
 
-def photo_files(photos: Photos) -> list[Path] | None:
+def image_files(images: Images) -> list[Path] | None:
     """The paths of photos that are files; None if they are images in memory."""
-    photos = listed(photos)
-    if isinstance(photos, Split):
-        return list(photos.paths)
-    paths = [Path(photo) for photo in photos if isinstance(photo, str | Path)]
-    if len(paths) == len(photos):
+    images = listed(images)
+    if isinstance(images, Split):
+        return list(images.paths)
+    paths = [Path(image) for image in images if isinstance(image, str | Path)]
+    if len(paths) == len(images):
         return paths
     if paths:
         raise DataError("Paths and images are mixed.", next="Pass one kind at a time.")
     return None
 
 
-def fitted_images(photos: Photos, preprocessing: Preprocessing) -> Pixels:
+def fitted_images(images: Images, preprocessing: Preprocessing) -> Pixels:
     """Images in memory as the network's input, `n h w c`: by the same path as files."""
-    assert not isinstance(photos, Split)  # its photos are files
-    return np.stack([preprocessing.fit(_as_photo(photo, preprocessing.depth)) for photo in photos])
+    assert not isinstance(images, Split)  # its photos are files
+    return np.stack([preprocessing.fit(_as_image(image, preprocessing.depth)) for image in images])
 
 
 def labelled(
-    photos: Photos,
+    images: Images,
     labels: Sequence[str] | None,
     classes: tuple[str, ...],
     *,
@@ -67,20 +67,20 @@ def labelled(
 ) -> Split:
     """The photos with their classes as a split whose classes are those of the network.
 
-    `labels` and `groups` are names or numbers of each photo, if `photos` are paths. `are_named` is
+    `labels` and `groups` are names or numbers of each photo, if `images` are paths. `are_named` is
     False if `classes` are numbers for want of names: then a split names them.
     """
-    photos = listed(photos)
-    if not len(photos):
+    images = listed(images)
+    if not len(images):
         raise DataError("There are no photos.", next="Pass at least one of each class.")
-    if isinstance(photos, Split):
-        _check_classes(photos.classes, classes, are_named)
-        return photos
-    paths = photo_files(photos)
+    if isinstance(images, Split):
+        _check_classes(images.classes, classes, are_named)
+        return images
+    paths = image_files(images)
     if paths is None:
         raise DataError(
             "Photos with labels are files, and these are not: the first is of type "
-            f"{type(photos[0]).__name__}.",
+            f"{type(images[0]).__name__}.",
             expected="Pass a Split, or the paths of photos.",
             next="Save images in memory as files, PNG for example.",
         )
@@ -138,18 +138,18 @@ def _check_classes(given: tuple[str, ...], own: tuple[str, ...], are_named: bool
         )
 
 
-def _as_photo(photo: object, depth: Depth) -> Photo:
+def _as_image(image: object, depth: Depth) -> ImageArray:
     """A Pillow image or an array as `h w 3` uint8."""
-    if isinstance(photo, Image.Image):
-        photo = rgb(ImageOps.exif_transpose(photo), depth=depth)
-    if not isinstance(photo, np.ndarray):
+    if isinstance(image, Image.Image):
+        image = rgb(ImageOps.exif_transpose(image), depth=depth)
+    if not isinstance(image, np.ndarray):
         raise DataError(
-            f"A {type(photo).__name__} is no photo.",
+            f"A {type(image).__name__} is no photo.",
             expected="It should be a path, a Pillow image, or an array height x width x 3, uint8.",
         )
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise DataError(
-            f"An array of shape {photo.shape} and type {photo.dtype} is no photo.",
+            f"An array of shape {image.shape} and type {image.dtype} is no photo.",
             expected="It should be height x width x 3, uint8, RGB.",
         )
-    return photo
+    return image

@@ -58,7 +58,7 @@ def path_notes(kind: str, text: str, paths: Sequence[Path], summary: str) -> lis
     return few_or_one(notes, [path.as_posix() for path in paths], summary)
 
 
-def not_photos(files: list[Path]) -> Note:
+def not_images(files: list[Path]) -> Note:
     """The one note of all files whose names are no photos' names."""
     names = listed([path.name for path in files])
     text = f"Ignored {count(len(files), 'file')} whose name is no photo's name: {names}."
@@ -88,13 +88,13 @@ def folded(name: str) -> str:
     return _OF_NO_WEIGHT.sub("", unicodedata.normalize("NFKC", name).casefold())
 
 
-def names_alike(photos: Mapping[str, int]) -> Iterator[Note]:
+def names_alike(images: Mapping[str, int]) -> Iterator[Note]:
     """A note if classes, given with their numbers of photos, are likely meant to be one."""
     of_key: dict[str, list[str]] = {}
-    for name in photos:
+    for name in images:
         of_key.setdefault(folded(name), []).append(name)
     found = [
-        ", ".join(f"{name!r} ({photos[name]:,})" for name in names)
+        ", ".join(f"{name!r} ({images[name]:,})" for name in names)
         for names in of_key.values()
         if len(names) > 1
     ]
@@ -107,9 +107,9 @@ def names_alike(photos: Mapping[str, int]) -> Iterator[Note]:
         )
 
 
-def names_taken(photos: Mapping[str, int]) -> Iterator[Note]:
+def names_taken(images: Mapping[str, int]) -> Iterator[Note]:
     """Notes on classes whose names mean something else elsewhere."""
-    for name, number in photos.items():
+    for name, number in images.items():
         if name in MISSING:
             text = f"Class {name!r} ({count(number, 'photo')}) is called as programs call no label."
             yield Note("name-taken", text)

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from budwood.data.labels import FEW, Note, few_or_one, normalised, not_photos, path_notes
-from budwood.data.parts import WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
+from budwood.data.labels import FEW, Note, few_or_one, normalised, not_images, path_notes
+from budwood.data.parts import WHOLE, LabelledImage, LabelledParts, part_names, part_of
 from budwood.data.scan import Tree, unreadable
 from budwood.errors import DataError
 from budwood.text import count, listed
@@ -30,7 +30,7 @@ def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
     If it is trained on, a `test` or `val` folder of photos in no class folders, as competitions
     have it, is left out; otherwise it is an error.
     """
-    if not tree.num_photos:
+    if not tree.num_images:
         raise DataError(
             f"There are no photos in {tree.path}.",
             expected="One folder a class, with its photos in it, was expected.",
@@ -49,7 +49,7 @@ def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
     notes += path_notes(
         "empty-class",
         "This class folder holds no photo and is ignored.",
-        [below.path for part in folders.values() for below in part.folders if not below.num_photos],
+        [below.path for part in folders.values() for below in part.folders if not below.num_images],
         "{number} class folders hold no photo and are ignored: {names}.",
     )
     notes += [note for part in folders.values() for note in _loose(part)]
@@ -59,7 +59,7 @@ def find_in_tree(tree: Tree, *, is_learned: bool = False) -> LabelledParts:
 
 
 def _class_folders(part: Tree) -> list[Tree]:
-    return [folder for folder in part.folders if folder.num_photos]
+    return [folder for folder in part.folders if folder.num_images]
 
 
 def _part_folders(tree: Tree) -> dict[str, Tree]:
@@ -70,7 +70,7 @@ def _part_folders(tree: Tree) -> dict[str, Tree]:
     """
     named = [(part_of(folder.name), folder) for folder in _class_folders(tree)]
     parts = [(part, folder) for part, folder in named if part]
-    of_classes = {part for part, folder in parts if folder.num_photos > 2 * len(folder.photos)}
+    of_classes = {part for part, folder in parts if folder.num_images > 2 * len(folder.images)}
     if not of_classes or (len(parts) < len(named) and "train" not in of_classes):
         return {}
     folders: dict[str, Tree] = {}
@@ -85,25 +85,25 @@ def _part_folders(tree: Tree) -> dict[str, Tree]:
     return folders
 
 
-def _labelled(part: Tree) -> list[LabelledPhoto]:
+def _labelled(part: Tree) -> list[LabelledImage]:
     classes = _class_folders(part)
     if not classes:
         raise _no_classes(part)
-    photos = [
-        LabelledPhoto(photo, normalised(folder.name))
+    images = [
+        LabelledImage(image, normalised(folder.name))
         for folder in classes
-        for photo in folder.all_photos()
+        for image in folder.all_images()
     ]
-    return sorted(photos, key=lambda photo: photo.path.as_posix())
+    return sorted(images, key=lambda image: image.path.as_posix())
 
 
 def _is_unlabelled(part: Tree) -> bool:
-    return bool(part.photos) and not _class_folders(part)
+    return bool(part.images) and not _class_folders(part)
 
 
 def _without_labels(folder: Tree) -> Note:
     text = (
-        f"{count(len(folder.photos), 'photo')} in this folder are in no class folders: without "
+        f"{count(len(folder.images), 'photo')} in this folder are in no class folders: without "
         "labels they test nothing. What they show is said, after training, by "
         f"`budwood predict RUN {shlex.quote(str(folder.path))}`."
     )
@@ -115,21 +115,21 @@ def _no_classes(folder: Tree) -> DataError:
     own = "photos.csv" if "result.json" in names else None  # of a run, which went into DATA
     lists = sorted(name for name in names if Path(name).suffix.lower() in LISTS and name != own)
     return DataError(
-        f"{count(len(folder.photos), 'photo')} in {folder.path} lie in no class folder.",
+        f"{count(len(folder.images), 'photo')} in {folder.path} lie in no class folder.",
         expected="One folder a class, with its photos in it, was expected.",
         next=(
             f"If {lists[0]} lists their classes, name that file instead."
             if lists
-            else classes_in_names(folder.photos)
+            else classes_in_names(folder.images)
             or "Make a folder for each class and move the photos into them."
         ),
         file=folder.path,
     )
 
 
-def classes_in_names(photos: Sequence[Path]) -> str | None:
+def classes_in_names(images: Sequence[Path]) -> str | None:
     """What to do if the names of photos begin with their classes (`cat.0.jpg`, `dog_17.jpg`)."""
-    begins = [re.match(r"([^\W\d_]+)[ ._-]*\d+$", photo.stem) for photo in photos]
+    begins = [re.match(r"([^\W\d_]+)[ ._-]*\d+$", image.stem) for image in images]
     numbers = Counter(found[1] for found in begins if found)
     if len(numbers) < 2 or not all(begins) or min(numbers.values()) < 2:
         return None
@@ -168,7 +168,7 @@ def _hidden(tree: Tree) -> list[Note]:
 def _other_files(tree: Tree) -> Iterator[Note]:
     files = [path for folder in tree.walk() for path in folder.others]
     if files:
-        yield not_photos(files)
+        yield not_images(files)
 
 
 def _unused(tree: Tree, parts: dict[str, Tree]) -> Iterator[Note]:
@@ -177,7 +177,7 @@ def _unused(tree: Tree, parts: dict[str, Tree]) -> Iterator[Note]:
     notes = [
         Note(
             "not-a-split",
-            f"{count(folder.num_photos, 'photo')} in this folder are not used: it is none of "
+            f"{count(folder.num_images, 'photo')} in this folder are not used: it is none of "
             f"{part_names()}.",
             folder.path,
         )
@@ -189,14 +189,14 @@ def _unused(tree: Tree, parts: dict[str, Tree]) -> Iterator[Note]:
         f"Photos in {{number}} folders are not used: they are none of {part_names()}: {{names}}.",
     )
     for folder in tree.folders:
-        if not folder.num_photos:
+        if not folder.num_images:
             yield Note("empty-class", "This folder holds no photo and is ignored.", folder.path)
 
 
 def _loose(folder: Tree) -> Iterator[Note]:
-    if folder.photos:
-        names = listed([path.name for path in folder.photos])
-        text = f"{count(len(folder.photos), 'photo')} beside the folders have no class: {names}."
+    if folder.images:
+        names = listed([path.name for path in folder.images])
+        text = f"{count(len(folder.images), 'photo')} beside the folders have no class: {names}."
         yield Note("no-class", text, folder.path)
 
 
@@ -218,7 +218,7 @@ def _nested(parts: dict[str, Tree]) -> Iterator[Note]:
     shown = listed([f"{c.name} ({listed(names)})" for c, names in zip(nested, inner, strict=True)])
     often = max(Counter(name for names in inner for name in names).values())
     # Folders of one name in several classes are sessions or sites; a class has its name to itself.
-    looks_wrong = not any(below.photos for below in classes) and (often == 1 or len(classes) == 1)
+    looks_wrong = not any(below.images for below in classes) and (often == 1 or len(classes) == 1)
     text = (
         f"No class folder holds photos itself, only folders that do. These are not told apart: "
         f"{shown}."
@@ -251,11 +251,11 @@ def refuse_detection(tree: Tree) -> None:
 
 
 def _folders(folder: Tree) -> str | None:
-    without_photos = [below.name for below in folder.folders if not below.num_photos]
+    without_images = [below.name for below in folder.folders if not below.num_images]
     has_images = any(below.name.lower() == "images" for below in folder.folders)
-    if has_images and "labels" in map(str.lower, without_photos):
+    if has_images and "labels" in map(str.lower, without_images):
         return "the folders images and labels"
-    names = [name for name in without_photos if name.lower() in ("annotation", "annotations")]
+    names = [name for name in without_images if name.lower() in ("annotation", "annotations")]
     return f"the folder {names[0]}" if names else None
 
 
@@ -270,8 +270,8 @@ def _coco(folder: Tree) -> str | None:
 
 def _boxes(folder: Tree) -> str | None:
     """YOLO's .txt or Pascal VOC's .xml of the same name as a photo."""
-    photos = {photo.stem for photo in folder.photos}
-    for path in [path for path in folder.others if path.stem in photos][:10]:
+    images = {image.stem for image in folder.images}
+    for path in [path for path in folder.others if path.stem in images][:10]:
         kind = path.suffix.lower()
         is_yolo = kind == ".txt" and _YOLO_LINE.search(_start(path))
         if is_yolo or (kind == ".xml" and b"<object" in _start(path)):

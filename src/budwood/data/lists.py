@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budwood.data.columns import Columns, chosen_columns, several_labels
-from budwood.data.labels import MISSING, Note, normalised, not_photos
+from budwood.data.labels import MISSING, Note, normalised, not_images
 from budwood.data.layouts import LISTS, ONE_CLASS_EACH
-from budwood.data.parts import WHOLE, LabelledParts, LabelledPhoto, part_names, part_of
+from budwood.data.parts import WHOLE, LabelledImage, LabelledParts, part_names, part_of
 from budwood.data.scan import find_listed
 from budwood.errors import DataError
 from budwood.files import is_text
@@ -64,10 +64,10 @@ def find_in_list(file: Path, group: str | None = None, *, is_needed: bool = True
     found = LabelledParts({}, [*columns.notes, *moved, *_trimmed(file, rows)])
     for row, path in sorted(zip(rows, paths, strict=True), key=lambda pair: pair[1].as_posix()):
         if is_image_name(path.name):
-            photo = LabelledPhoto(path, normalised(row.label), normalised(row.group) or None)
-            found.parts.setdefault(part_of(row.split) or WHOLE, []).append(photo)
+            image = LabelledImage(path, normalised(row.label), normalised(row.group) or None)
+            found.parts.setdefault(part_of(row.split) or WHOLE, []).append(image)
     if others:
-        found.notes.append(not_photos(others))
+        found.notes.append(not_images(others))
     return found
 
 

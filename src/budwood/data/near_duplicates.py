@@ -47,9 +47,9 @@ def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 def members(of: Sequence[int]) -> Iterator[list[int]]:
     """The photos of each group that has more than one."""
     found: dict[int, list[int]] = {}
-    for photo, group in enumerate(of):
-        found.setdefault(group, []).append(photo)
-    yield from (photos for photos in found.values() if len(photos) > 1)
+    for image, group in enumerate(of):
+        found.setdefault(group, []).append(image)
+    yield from (images for images in found.values() if len(images) > 1)
 
 
 _CELLS, _HASHED = 2**22, 1024
@@ -186,7 +186,7 @@ def alike(
     first = _first_equal([copy.tobytes() for copy in small])
     shows_something = spread(small) >= FLAT
     kept = [i for i, one in enumerate(first) if one == i and shows_something[i]]
-    place = {photo: position for position, photo in enumerate(kept)}
+    place = {image: position for position, image in enumerate(kept)}
     search = _Search(small[kept])
     search.close(bits)
     search.given(

@@ -35,7 +35,7 @@ _ALIASES = {
 
 
 @dataclass(frozen=True)
-class LabelledPhoto:
+class LabelledImage:
     """A photo and the name of its class."""
 
     path: Path
@@ -46,9 +46,9 @@ class LabelledPhoto:
 
 @dataclass
 class LabelledParts:
-    """The labelled photos of each part (`photos`, or `train`, `val`, `test`), and what to say."""
+    """The labelled photos of each part (`images`, or `train`, `val`, `test`), and what to say."""
 
-    parts: dict[str, list[LabelledPhoto]]
+    parts: dict[str, list[LabelledImage]]
     notes: list[Note]
 
 
@@ -65,7 +65,7 @@ def part_names() -> str:
 def match_classes(found: LabelledParts, classes: tuple[str, ...], root: Path) -> None:
     """Leave photos of classes that training lacks out of the other parts; note each difference."""
     known = {normalised(name): name for name in classes}
-    tested = {photo.label for photo in found.parts.get("test", [])}
+    tested = {image.label for image in found.parts.get("test", [])}
     if "test" in found.parts and not tested & known.keys():
         raise DataError(
             f"The test set has none of the classes: it has {listed(sorted(tested))}.",
@@ -73,13 +73,13 @@ def match_classes(found: LabelledParts, classes: tuple[str, ...], root: Path) ->
             next="Name the class folders of both alike.",
             file=root,
         )
-    for name, photos in found.parts.items():
-        found.parts[name] = [photo for photo in photos if photo.label in known]
-        found.notes += _differences(name, photos, known)
+    for name, images in found.parts.items():
+        found.parts[name] = [image for image in images if image.label in known]
+        found.notes += _differences(name, images, known)
 
 
-def _differences(part: str, photos: list[LabelledPhoto], known: Mapping[str, str]) -> list[Note]:
-    numbers = Counter(photo.label for photo in photos)
+def _differences(part: str, images: list[LabelledImage], known: Mapping[str, str]) -> list[Note]:
+    numbers = Counter(image.label for image in images)
     missing = sorted(known[name] for name in known.keys() - numbers.keys())
     extra = sorted(numbers.keys() - known.keys())
     like = {folded(name): name for name in known}
@@ -115,8 +115,8 @@ def join_groups(
     found: LabelledParts, root: Path, depth: Depth | None = None, reporter: Reporter = SILENT
 ) -> None:
     """Put photos of all parts that show one picture or moment into one group."""
-    photos = [photo for part in found.parts.values() for photo in part]
-    seen = together([photo.path for photo in photos], depth, reporter)
+    images = [image for part in found.parts.values() for image in part]
+    seen = together([image.path for image in images], depth, reporter)
     if not seen.was_searched:
         text = (
             "The photos are too many or too large to look for copies of a picture: only equal "
@@ -128,25 +128,25 @@ def join_groups(
     if not seen.is_empty:
         text = f"Kept together wherever photos are held out: {seen}."
         found.notes.append(Note("together", text, root))
-        names = iter(_joined(photos, seen.groups))
+        names = iter(_joined(images, seen.groups))
         for name, part in found.parts.items():
-            found.parts[name] = [replace(photo, group=next(names)) for photo in part]
+            found.parts[name] = [replace(image, group=next(names)) for image in part]
 
 
-def _joined(photos: Sequence[LabelledPhoto], of: Sequence[int]) -> list[str | None]:
+def _joined(images: Sequence[LabelledImage], of: Sequence[int]) -> list[str | None]:
     """The group of each photo: photos are in one if they are in a given one or belong together."""
     first_of: dict[object, int] = {}
-    keys = [(key, i) for i, photo in enumerate(photos) for key in (of[i], photo.group)]
+    keys = [(key, i) for i, image in enumerate(images) for key in (of[i], image.group)]
     linked = [(first_of.setdefault(key, i), i) for key, i in keys if key is not None]
-    numbers = groups(len(photos), linked)
+    numbers = groups(len(images), linked)
     names = {
-        number: photo.group
-        for number, photo in reversed(list(zip(numbers, photos, strict=True)))
-        if photo.group
+        number: image.group
+        for number, image in reversed(list(zip(numbers, images, strict=True)))
+        if image.group
     }
     sizes = Counter(numbers)
     return [
-        names.get(number) or (photos[number].path.as_posix() if sizes[number] > 1 else None)
+        names.get(number) or (images[number].path.as_posix() if sizes[number] > 1 else None)
         for number in numbers
     ]
 
@@ -166,11 +166,11 @@ def set_test_aside(found: LabelledParts, fraction: float, seed: int, root: Path)
     found.notes += [Note("split", text, root), *_undivided(train, test)]
 
 
-def _undivided(train: list[LabelledPhoto], test: list[LabelledPhoto]) -> list[Note]:
+def _undivided(train: list[LabelledImage], test: list[LabelledImage]) -> list[Note]:
     """Notes on the classes of which no photo could be set aside, and why."""
-    names = sorted({photo.label for photo in train} - {photo.label for photo in test})
+    names = sorted({image.label for image in train} - {image.label for image in test})
     why = {
-        name: _why_undivided([photo for photo in train if photo.label == name]) for name in names
+        name: _why_undivided([image for image in train if image.label == name]) for name in names
     }
     notes = [
         Note(
@@ -187,10 +187,10 @@ def _undivided(train: list[LabelledPhoto], test: list[LabelledPhoto]) -> list[No
     )
 
 
-def _why_undivided(photos: list[LabelledPhoto]) -> str:
-    number = count(len(photos), "photo")
-    groups = len(set(_group_names(photos)))
-    if len(photos) == 1:
+def _why_undivided(images: list[LabelledImage]) -> str:
+    number = count(len(images), "photo")
+    groups = len(set(_group_names(images)))
+    if len(images) == 1:
         return number
     if groups == 1:
         return f"{number}, which all belong together"
@@ -212,29 +212,29 @@ def set_val_aside(found: LabelledParts, fraction: float, seed: int, root: Path) 
 
 def _set_aside(
     found: LabelledParts, part: str, fraction: float, seed: int
-) -> tuple[list[LabelledPhoto], list[LabelledPhoto]]:
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
     """Make a stratified part of the training photos another part, if any of them can be."""
-    photos = found.parts["train"]
-    labels = [photo.label for photo in photos]
-    aside = set_aside(labels, fraction, seed=seed, groups=_group_names(photos))
-    found.parts["train"], others = list(compress(photos, ~aside)), list(compress(photos, aside))
+    images = found.parts["train"]
+    labels = [image.label for image in images]
+    aside = set_aside(labels, fraction, seed=seed, groups=_group_names(images))
+    found.parts["train"], others = list(compress(images, ~aside)), list(compress(images, aside))
     if others:
         found.parts[part] = others
     return found.parts["train"], others
 
 
-def _group_names(photos: Iterable[LabelledPhoto]) -> list[str]:
+def _group_names(images: Iterable[LabelledImage]) -> list[str]:
     """The group of each photo, a name of its own where it has none."""
-    return [photo.group or f"\0{photo.path}" for photo in photos]
+    return [image.group or f"\0{image.path}" for image in images]
 
 
 def note_straddling_groups(found: LabelledParts, root: Path) -> None:
     """Note if photos of one group lie in several parts, which makes results look too good."""
     parts_of: dict[str, set[str]] = {}
-    for name, photos in found.parts.items():
-        for photo in photos:
-            if photo.group:
-                parts_of.setdefault(photo.group, set()).add(name)
+    for name, images in found.parts.items():
+        for image in images:
+            if image.group:
+                parts_of.setdefault(image.group, set()).add(name)
     torn = sorted(group for group, parts in parts_of.items() if len(parts) > 1)
     if torn:
         number = count(len(torn), "group")
@@ -250,15 +250,15 @@ def as_splits(
     """The photos of each part with the indices of their classes and the numbers of their groups,
     which all parts share."""
     index = {normalised(label): number for number, label in enumerate(classes)}
-    has_groups = any(photo.group for part in found.parts.values() for photo in part)
+    has_groups = any(image.group for part in found.parts.values() for image in part)
     number: dict[str, int] = {}
     splits = {}
     for name, part in found.parts.items():
         groups = [number.setdefault(group, len(number)) for group in _group_names(part)]
         splits[name] = Split(
             name,
-            paths=tuple(photo.path for photo in part),
-            labels=tuple(index[photo.label] for photo in part),
+            paths=tuple(image.path for image in part),
+            labels=tuple(index[image.label] for image in part),
             classes=classes,
             groups=tuple(groups) if has_groups else None,
             depth=depth,

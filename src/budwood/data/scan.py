@@ -31,7 +31,7 @@ class Tree:
 
     path: Path
     folders: tuple["Tree", ...]
-    photos: tuple[Path, ...]
+    images: tuple[Path, ...]
     """Photos directly in this folder."""
     others: tuple[Path, ...]
     """Files directly in this folder whose names are no photos' names."""
@@ -50,15 +50,15 @@ class Tree:
         for folder in self.folders:
             yield from folder.walk()
 
-    def all_photos(self) -> list[Path]:
+    def all_images(self) -> list[Path]:
         """The photos in this folder and below it, in the order of their paths."""
-        photos = [photo for tree in self.walk() for photo in tree.photos]
-        return sorted(photos, key=Path.as_posix)
+        images = [image for tree in self.walk() for image in tree.images]
+        return sorted(images, key=Path.as_posix)
 
     @property
-    def num_photos(self) -> int:
+    def num_images(self) -> int:
         """How many photos there are in this folder and below it."""
-        return sum(len(tree.photos) for tree in self.walk())
+        return sum(len(tree.images) for tree in self.walk())
 
 
 def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
@@ -70,7 +70,7 @@ def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
     above |= {os.path.realpath(path)}
     folders: list[Tree] = []
     own: list[Tree] = []
-    photos, others, hidden_folders, hidden_files = [], [], [], []
+    images, others, hidden_folders, hidden_files = [], [], [], []
     for entry in _entries(path):
         here, is_hidden = path / entry.name, is_hidden_name(entry.name)
         if entry.is_dir():
@@ -82,13 +82,13 @@ def grow(path: Path, above: frozenset[str] = frozenset()) -> Tree:
         elif is_hidden:
             hidden_files.append(here)
         elif is_image_name(entry.name) and (entry.is_file() or entry.is_symlink()):
-            photos.append(here)  # a link that leads nowhere is a photo that cannot be read
+            images.append(here)  # a link that leads nowhere is a photo that cannot be read
         else:
             others.append(here)
     return Tree(
         path,
         tuple(folders),
-        photos=tuple(photos),
+        images=tuple(images),
         others=tuple(others),
         hidden_folders=tuple(hidden_folders),
         hidden_files=tuple(hidden_files),
@@ -101,7 +101,7 @@ def _is_own(tree: Tree) -> bool:
     unless it bears the mark."""
     if any(path.name == MARKER for path in tree.hidden_files):
         return True
-    if tree.photos:
+    if tree.images:
         return False
     names = {path.name for path in tree.others}
     return names >= _OF_A_RUN or bool(tree.own_folders and not (tree.folders or names))
@@ -137,7 +137,7 @@ def find_listed(file: Path, asked: Sequence[str]) -> tuple[list[Path], list[Note
     missing: list[str] = []
     moved: list[int] = []
     names = cache(_names)  # of this list only: folders change
-    photos = cache(_photos_by_name)
+    images = cache(_images_by_name)
     for i, place in enumerate(places):
         if os.path.isfile(place):
             continue
@@ -145,8 +145,8 @@ def find_listed(file: Path, asked: Sequence[str]) -> tuple[list[Path], list[Note
             places[i] = same
             continue
         end = _composed(posixpath.normpath(asked[i]))
-        known = photos(file.parent).get(posixpath.basename(end), ())
-        below = [photo for whole, photo in known if f"/{whole}".endswith(f"/{end}")]
+        known = images(file.parent).get(posixpath.basename(end), ())
+        below = [image for whole, image in known if f"/{whole}".endswith(f"/{end}")]
         if len(below) == 1:
             places[i] = below[0]
             moved.append(i)
@@ -163,22 +163,22 @@ def find_listed(file: Path, asked: Sequence[str]) -> tuple[list[Path], list[Note
     return places, [Note("found-by-name", text, file)]
 
 
-def _photos_by_name(root: Path) -> dict[str, list[tuple[str, Path]]]:
+def _images_by_name(root: Path) -> dict[str, list[tuple[str, Path]]]:
     """The paths of photos below a folder, with and without ending, by the names they end in."""
     found = defaultdict(list)
-    for photo in grow(root).all_photos():
-        whole = _composed(photo.relative_to(root).as_posix())
+    for image in grow(root).all_images():
+        whole = _composed(image.relative_to(root).as_posix())
         for path in (whole, posixpath.splitext(whole)[0]):
-            found[posixpath.basename(path)].append((path, photo))
+            found[posixpath.basename(path)].append((path, image))
     return found
 
 
 def _refuse_missing(file: Path, missing: list[str], several: dict[str, list[Path]]) -> None:
     if several:
-        name, photos = next(iter(several.items()))
+        name, images = next(iter(several.items()))
         raise DataError(
             f"{count(len(several), 'path')} in {file} may each mean several photos: "
-            f"{name!r} fits {listed([photo.as_posix() for photo in photos])}.",
+            f"{name!r} fits {listed([image.as_posix() for image in images])}.",
             next="Write the whole path there, with folder and ending.",
             file=file,
         )

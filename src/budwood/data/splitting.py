@@ -31,8 +31,8 @@ def set_aside(
     if seed < 0:
         raise ConfigError(f"The seed is {seed}.", expected="It must be 0 or more.")
     members: dict[Hashable, list[int]] = {}
-    for photo, group in enumerate(groups if groups is not None else range(len(labels))):
-        members.setdefault(group, []).append(photo)
+    for image, group in enumerate(groups if groups is not None else range(len(labels))):
+        members.setdefault(group, []).append(image)
     total = Counter(labels)
     missing = {k: min(n - 1, max(1, round(n * fraction))) for k, n in total.items()}
     spare = {label: number - 1 for label, number in total.items()}
@@ -40,11 +40,11 @@ def set_aside(
     # Doubles are the part of numpy's random stream that never changed; its shuffles have.
     order = np.random.default_rng(seed).random(len(members))
     # Not the largest group first: it would always be tested on, and never be trained on.
-    for photos, _ in sorted(zip(members.values(), order, strict=True), key=lambda m: m[1]):
-        counts = Counter(labels[photo] for photo in photos)
+    for images, _ in sorted(zip(members.values(), order, strict=True), key=lambda m: m[1]):
+        counts = Counter(labels[image] for image in images)
         gain = sum(abs(missing[k]) - abs(missing[k] - number) for k, number in counts.items())
         if gain > 0 and all(number <= spare[k] for k, number in counts.items()):
-            aside[photos] = True
+            aside[images] = True
             for label, number in counts.items():
                 missing[label] -= number
                 spare[label] -= number

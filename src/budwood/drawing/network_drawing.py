@@ -24,7 +24,7 @@ from budwood.surgery.recording import Shapes, probe_shapes
 from budwood.surgery.tracing import UntraceableError, trace
 from budwood.text import short
 
-Photo = tuple[int, int, int]
+ImageArray = tuple[int, int, int]
 
 
 @displayed
@@ -46,7 +46,7 @@ class Drawing:
 
 def draw(
     network: nn.Module,
-    input: Photo | None = None,
+    input: ImageArray | None = None,
     *,
     title: str | None = None,
     fold: bool = True,
@@ -90,22 +90,22 @@ def draw(
     return Drawing(svg_of(place, title or _architecture(network), lines))
 
 
-def blocks_in(network: nn.Module, input: Photo | None = None) -> BlockFrame:
+def blocks_in(network: nn.Module, input: ImageArray | None = None) -> BlockFrame:
     """The nested blocks that a drawing of the network shows, none of them folded."""
     return blocks_of(steps_of(_shapes(network, input or input_shape(network))), network)
 
 
-def _shapes(network: nn.Module, photo: Photo) -> Shapes:
+def _shapes(network: nn.Module, image: ImageArray) -> Shapes:
     """The network's graph, with the shape of every value in it."""
-    if len(photo) != 3 or min(photo) < 1:
+    if len(image) != 3 or min(image) < 1:
         raise ConfigError(
-            f"An input of {photo} is no photo.",
+            f"An input of {image} is no photo.",
             next="Give channels, height and width, such as 3, 224 and 224.",
         )
     require_sizes(network)
     parameters = [p for p in network.parameters() if p.is_floating_point()]
     example = torch.empty(
-        (1, *photo),
+        (1, *image),
         dtype=parameters[0].dtype if parameters else None,
         device=parameters[0].device if parameters else None,
     )

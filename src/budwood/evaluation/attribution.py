@@ -133,12 +133,12 @@ def _that_count(network: nn.Module, images: Images, layers: list[Layer]) -> list
 
 
 def _grid(
-    shape: torch.Size, photo: torch.Size, tokens: set[int], places: list[Size]
+    shape: torch.Size, image: torch.Size, tokens: set[int], places: list[Size]
 ) -> MapGrid | None:
     if len(shape) == 4:
-        if _is_alike(shape[2:], photo) and not set(shape[2:]) <= tokens:
+        if _is_alike(shape[2:], image) and not set(shape[2:]) <= tokens:
             return MapGrid("n c h w", shape[2], shape[3])
-        if _is_alike(shape[1:3], photo) and shape[1:3] != shape[2:]:
+        if _is_alike(shape[1:3], image) and shape[1:3] != shape[2:]:
             return MapGrid("n h w c", shape[1], shape[2])
     if len(shape) == 3:
         for height, width in reversed(places):
@@ -147,11 +147,11 @@ def _grid(
     return None
 
 
-def _is_alike(size: tuple[int, ...], photo: tuple[int, ...]) -> bool:
+def _is_alike(size: tuple[int, ...], image: tuple[int, ...]) -> bool:
     """True if a map of this size can be one of the photo."""
-    if min(size) < 1 or size[0] > photo[0] or size[1] > photo[1]:
+    if min(size) < 1 or size[0] > image[0] or size[1] > image[1]:
         return False
-    return abs(log(size[0] / photo[0]) - log(size[1] / photo[1])) < SKEW
+    return abs(log(size[0] / image[0]) - log(size[1] / image[1])) < SKEW
 
 
 def where_it_looked(

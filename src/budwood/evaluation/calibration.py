@@ -177,7 +177,7 @@ def reliability(
     confidence = probabilities.max(1).astype(np.float64)
     right = probabilities.argmax(1) == labels
     place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    photos = np.bincount(place, minlength=BINS)
+    images = np.bincount(place, minlength=BINS)
     sure = np.bincount(place, confidence, BINS)
     hits = np.bincount(place, right, BINS)
     gap, low, high = mean_interval(confidence - right, groups)
@@ -185,14 +185,14 @@ def reliability(
         Bin(
             low=i / BINS,
             high=(i + 1) / BINS,
-            images=int(photos[i]),
-            confidence=float(sure[i] / photos[i]),
-            accuracy=float(hits[i] / photos[i]),
+            images=int(images[i]),
+            confidence=float(sure[i] / images[i]),
+            accuracy=float(hits[i] / images[i]),
             interval=accuracy_interval(
                 right[place == i], None if groups is None else groups[place == i]
             ),
         )
-        for i in np.flatnonzero(photos).tolist()
+        for i in np.flatnonzero(images).tolist()
     )
     return Reliability(
         bins,

@@ -49,11 +49,11 @@ class ComparedStage:
     interval: tuple[float, float]
     """Its 95 % interval: Wilson's, for as many independent images as these are worth."""
     balanced_accuracy: float
-    penalty: float
+    l2_strength: float
     logme: float
     h_score: float
     fit_seconds: float
-    """Seconds for the probe in all folds, with the choice of its penalty."""
+    """Seconds for the probe in all folds, with the choice of its L2 strength."""
     right: NDArray[np.bool_]
     """Which images it gets right while they are held out."""
 
@@ -119,7 +119,7 @@ class RankedStage:
 class Comparison:
     """Networks and their stages on the same images; printed, it is a table and a sentence."""
 
-    photos: int
+    images: int
     classes: tuple[str, ...]
     folds: int
     largest_class: float
@@ -230,8 +230,8 @@ class Comparison:
         """Why no stage is recommended, and what to do."""
         least = -max(place.worst_case for place in self.places)
         margin = (floor(1000 * least + 1e-9) + 1) / 1000  # rounded up to a tenth of a point
-        images = f"{self.photos:,} images"
-        if self.groups is not None and self._pairs.units < self.photos:
+        images = f"{self.images:,} images"
+        if self.groups is not None and self._pairs.units < self.images:
             images += f" in {self._pairs.units:,} groups"
         return (
             f"None: no stage is shown to be within {_points(self.margin)} of the best by {images}. "
@@ -256,7 +256,7 @@ class Comparison:
         """The object of `compare --json`; see docs/json.md."""
         by_stage = {place.stage: place for place in self.places}
         return {
-            "images": self.photos,
+            "images": self.images,
             "classes": list(self.classes),
             "folds": self.folds,
             "majority_class_top1": self.largest_class,
@@ -291,7 +291,7 @@ class Comparison:
             "balanced_accuracy": stage.balanced_accuracy,
             "logme": stage.logme,
             "h_score": stage.h_score,
-            "l2_strength": stage.penalty,
+            "l2_strength": stage.l2_strength,
             "fit_seconds": stage.fit_seconds,
             "difference": place.difference,
             "difference_interval": list(place.difference_interval),
@@ -368,7 +368,7 @@ def _table(comparison: Comparison) -> str:
         lines.append(f"  {line}")
     skipped = [f"Not compared: {name}: {reason}" for name, reason in comparison.skipped]
     head = (
-        f"{comparison.photos:,} training images of {len(comparison.classes)} classes in "
+        f"{comparison.images:,} training images of {len(comparison.classes)} classes in "
         f"{comparison.folds} folds; {100 * comparison.largest_class:.1f} % are of the largest "
         "class."
     )

@@ -39,7 +39,7 @@ class Finding:
     """
 
     kind: Kind
-    photos: tuple[Path, ...]
+    images: tuple[Path, ...]
     reason: str
     advice: str
     suggestion: str | None = None
@@ -54,7 +54,7 @@ class Finding:
         """A name that stays the same as long as the photos and the kind do, wherever they lie."""
         names = [
             (path.relative_to(self.root) if path.is_relative_to(self.root) else path).as_posix()
-            for path in self.photos
+            for path in self.images
         ]
         said = "\0".join([self.kind, self.subject, *names]).encode(errors="surrogateescape")
         return f"{self.kind}-{blake2b(said, digest_size=5).hexdigest()}"
@@ -64,15 +64,15 @@ class Finding:
         return {
             "id": self.id,
             "kind": self.kind,
-            "images": [str(path) for path in self.photos],
+            "images": [str(path) for path in self.images],
             "reason": self.reason,
             "advice": self.advice,
             "suggestion": self.suggestion,
         }
 
     def __str__(self) -> str:
-        names = ", ".join(shown(path.as_posix()) for path in self.photos[:4])
-        more = len(self.photos) - 4
+        names = ", ".join(shown(path.as_posix()) for path in self.images[:4])
+        more = len(self.images) - 4
         about = names + (f" and {more} more" if more > 0 else "")
         return f"{about}: {self.reason} {self.advice}" if about else f"{self.reason} {self.advice}"
 
@@ -86,8 +86,8 @@ def in_order(findings: Iterable[Finding], root: Path = Path()) -> tuple[Finding,
 def counted(findings: Sequence[Finding]) -> str:
     """How many there are of each kind, as a table."""
     numbers = Counter(finding.kind for finding in findings)
-    photos = Counter({k: sum(len(f.photos) for f in findings if f.kind == k) for k in numbers})
-    rows = [(kind, str(numbers[kind]), str(photos[kind])) for kind in KINDS if numbers[kind]]
+    images = Counter({k: sum(len(f.images) for f in findings if f.kind == k) for k in numbers})
+    rows = [(kind, str(numbers[kind]), str(images[kind])) for kind in KINDS if numbers[kind]]
     return aligned([("kind", "findings", "photos"), *rows])
 
 
@@ -97,7 +97,7 @@ ODD = 5.0
 """A photo that is so many times as long as wide, or more, loses most in the crop."""
 BLANK = 4.0
 """Grey levels; a photo that varies less shows nothing."""
-LOPSIDED = 10.0
+IMBALANCED = 10.0
 """A class with so many times the photos of another."""
 FEW = 10
 """Photos; a class with fewer can hardly be learned or judged."""
@@ -175,10 +175,10 @@ def findings(
         [
             *_unreadable(audited),
             *_poor(audited),
-            *(about.alike(photos, exact_of) for photos in members(in_pairs)),
+            *(about.alike(images, exact_of) for images in members(in_pairs)),
             *map(about.burst, alikes.bursts),
             *map(about.label, doubted),
-            *(about.outlier(photo) for photo, _ in odd),
+            *(about.outlier(image) for image, _ in odd),
             *_imbalance(audited),
         ],
         audited.root,
@@ -198,55 +198,55 @@ class _About:
     def __init__(self, audited: AuditedImages) -> None:
         self._audited = audited
 
-    def alike(self, photos: Sequence[int], exact: set[tuple[int, int]]) -> Finding:
+    def alike(self, images: Sequence[int], exact: set[tuple[int, int]]) -> Finding:
         """Photos of one picture: a leak across splits, a label conflict across classes."""
-        labels = sorted({self._label(i) for i in photos})
-        are_equal = all((photos[0], other) in exact for other in photos[1:])
+        labels = sorted({self._label(i) for i in images})
+        are_equal = all((images[0], other) in exact for other in images[1:])
         what = "The same file" if are_equal else "The same picture"
         labelled = f"labelled {' and '.join(labels)}"
-        if splits := self._splits(photos):
+        if splits := self._splits(images):
             where = f"{what} is in {splits}"
             if len(labels) > 1:
                 advice = "Keep it once, with the right label."
-                return self._finding("leak", photos, f"{where}, {labelled}.", advice)
+                return self._finding("leak", images, f"{where}, {labelled}.", advice)
             reason = f"{where}: the model is judged on what it was taught."
-            return self._finding("leak", photos, reason, "Remove it from one of them.")
+            return self._finding("leak", images, reason, "Remove it from one of them.")
         if len(labels) > 1:
             advice = "Keep the right one and remove the other."
-            return self._finding("duplicate", photos, f"{what} is {labelled}.", advice)
-        reason = f"{what} is there {len(photos)} times."
-        return self._finding("duplicate", photos, reason, "Keep one.")
+            return self._finding("duplicate", images, f"{what} is {labelled}.", advice)
+        reason = f"{what} is there {len(images)} times."
+        return self._finding("duplicate", images, reason, "Keep one.")
 
-    def burst(self, photos: Sequence[int]) -> Finding:
-        said = f"{count(len(photos), 'photo')} were taken within seconds of each other"
-        if splits := self._splits(photos):
+    def burst(self, images: Sequence[int]) -> Finding:
+        said = f"{count(len(images), 'photo')} were taken within seconds of each other"
+        if splits := self._splits(images):
             advice = "Put them on one side: give them one group in a CSV list."
-            return self._finding("leak", photos, f"{said} and lie in {splits}.", advice)
+            return self._finding("leak", images, f"{said} and lie in {splits}.", advice)
         advice = "They count for little more than one; no harm done."
-        return self._finding("burst", photos, f"{said}.", advice)
+        return self._finding("burst", images, f"{said}.", advice)
 
     def label(self, suspect: Suspect) -> Finding:
         better = self._audited.classes[suspect.suggestion]
         reason = (
-            f"It is labelled {self._label(suspect.photo)} and looks like {better} "
+            f"It is labelled {self._label(suspect.image)} and looks like {better} "
             f"({suspect.probability:.2f} against {suspect.label_probability:.2f})."
         )
         advice = f"If that is right, move it to {better}."
-        return replace(self._finding("label", [suspect.photo], reason, advice), suggestion=better)
+        return replace(self._finding("label", [suspect.image], reason, advice), suggestion=better)
 
-    def outlier(self, photo: int) -> Finding:
+    def outlier(self, image: int) -> Finding:
         reason, advice = "It is unlike all other photos.", "Check that it belongs here."
-        return self._finding("outlier", [photo], reason, advice)
+        return self._finding("outlier", [image], reason, advice)
 
-    def _finding(self, kind: Kind, photos: Sequence[int], reason: str, advice: str) -> Finding:
-        return Finding(kind, tuple(self._audited.paths[i] for i in photos), reason, advice)
+    def _finding(self, kind: Kind, images: Sequence[int], reason: str, advice: str) -> Finding:
+        return Finding(kind, tuple(self._audited.paths[i] for i in images), reason, advice)
 
-    def _label(self, photo: int) -> str:
-        return self._audited.classes[int(self._audited.labels[photo])]
+    def _label(self, image: int) -> str:
+        return self._audited.classes[int(self._audited.labels[image])]
 
-    def _splits(self, photos: Sequence[int]) -> str:
+    def _splits(self, images: Sequence[int]) -> str:
         """The splits that photos are in; empty if it is one."""
-        parts = sorted({self._audited.parts[i] for i in photos})
+        parts = sorted({self._audited.parts[i] for i in images})
         return " and ".join(parts) if len(parts) > 1 else ""
 
 
@@ -281,7 +281,7 @@ def _imbalance(audited: AuditedImages) -> Iterator[Finding]:
             reason = f"Class {name!r} has only {count(number, 'training photo')}."
             advice = "Add some, or join it with another class."
             yield Finding("imbalance", (), reason, advice, subject=name)
-        elif most >= LOPSIDED * number:
+        elif most >= IMBALANCED * number:
             reason = f"Class {name!r} has {number} training photos, the largest has {most}."
             advice = "Look at balanced accuracy, or add photos of it."
             yield Finding("imbalance", (), reason, advice, subject=name)
@@ -295,7 +295,7 @@ class Leak:
     the other from those that do not belong together with a test photo.
     """
 
-    photos: int
+    images: int
     """Test photos that belong together with a training photo."""
     top1: float
     """Accuracy on all test photos, with the leak."""
@@ -312,7 +312,7 @@ class Leak:
     def to_json(self) -> dict[str, Any]:
         """As it stands in `audit --json`."""
         return {
-            "images": self.photos,
+            "images": self.images,
             "top1": self.top1,
             "interval": list(self.interval),
             "top1_without": self.top1_without,
@@ -322,8 +322,8 @@ class Leak:
         }
 
     def __str__(self) -> str:
-        are = "is" if self.photos == 1 else "are"
-        known = f"{count(self.photos, 'test photo')} {are} known from training"
+        are = "is" if self.images == 1 else "are"
+        known = f"{count(self.images, 'test photo')} {are} known from training"
         if self.difference is None or self.difference_interval is None:
             return f"{known}: without what leaks, too few photos are left to learn from."
         low, high = (100 * end for end in self.difference_interval)

@@ -7,7 +7,7 @@ from typing import Any
 
 from budwood.data.folder import ImageFolder
 from budwood.data.labels import Note, few_or_one
-from budwood.evaluation.data_issues import FEW, LOPSIDED
+from budwood.evaluation.data_issues import FEW, IMBALANCED
 from budwood.text import count
 
 FIXES = {
@@ -57,15 +57,15 @@ class Problem:
 
 
 def folder_problems(
-    photos: ImageFolder, unreadable: Mapping[Path, str], sampled: int
+    images: ImageFolder, unreadable: Mapping[Path, str], sampled: int
 ) -> tuple[Problem, ...]:
     """All problems of a folder."""
     noted = [
         Problem(note.kind, note.text, FIXES[note.kind], note.file)
-        for note in photos.notes
+        for note in images.notes
         if note.kind in FIXES
     ]
-    return (*noted, *_unreadable(unreadable, sampled), *_counts(photos))
+    return (*noted, *_unreadable(unreadable, sampled), *_counts(images))
 
 
 def _unreadable(unreadable: Mapping[Path, str], sampled: int) -> Iterator[Problem]:
@@ -79,12 +79,12 @@ def _unreadable(unreadable: Mapping[Path, str], sampled: int) -> Iterator[Proble
         )
 
 
-def _counts(photos: ImageFolder) -> Iterator[Problem]:
-    numbers = photos.train.counts()
+def _counts(images: ImageFolder) -> Iterator[Problem]:
+    numbers = images.train.counts()
     most = max(numbers.values())
     few = [name for name, number in numbers.items() if number < FEW]
     small = [
-        name for name, number in numbers.items() if number >= FEW and most >= LOPSIDED * number
+        name for name, number in numbers.items() if number >= FEW and most >= IMBALANCED * number
     ]
     for note in few_or_one(
         [

@@ -30,7 +30,7 @@ _CLOSE = 1e-6  # probabilities that differ by less are equal
 class Suspect:
     """A photo whose label is probably wrong."""
 
-    photo: int
+    image: int
     label: int
     suggestion: int
     """The class that it more probably is."""
@@ -58,12 +58,12 @@ def suspects(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -
     among /= among.sum(1, keepdims=True)
     own = np.searchsorted(present, labels)
     found = []
-    for photo in _issues(among, own):
-        best = int(among[photo].argmax())
-        if best != own[photo]:
-            sure, own_sure = float(among[photo, best]), float(among[photo, own[photo]])
-            label, better = int(labels[photo]), int(present[best])
-            found.append(Suspect(int(photo), label, better, sure, own_sure))
+    for image in _issues(among, own):
+        best = int(among[image].argmax())
+        if best != own[image]:
+            sure, own_sure = float(among[image, best]), float(among[image, own[image]])
+            label, better = int(labels[image]), int(present[best])
+            found.append(Suspect(int(image), label, better, sure, own_sure))
     return found
 
 
@@ -150,13 +150,15 @@ def held_out_opinions(
         return None
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
     first = cross_validated(FeatureRows(x), y, k, Probe(seed=seed), groups)
-    logits, folds, penalty = first.logits.clone(), first.folds, first.penalty
+    logits, folds, l2_strength = first.logits.clone(), first.folds, first.l2_strength
     doubted = _with_their_groups(suspects(_calibrated(logits, labels, groups), labels), groups)
     if doubted.any() and can_be_held_out(labels[~doubted], folds[~doubted]):
-        trusted = torch.from_numpy(~doubted)
-        logits[trusted] = held_out_logits(x[trusted], y[trusted], k, folds[~doubted], penalty)
-        probe = fit_probe(x[trusted], y[trusted], k, Probe(penalty=penalty))
-        logits[~trusted] = probe.logits(x[~trusted])
+        verified = torch.from_numpy(~doubted)
+        logits[verified] = held_out_logits(
+            x[verified], y[verified], k, folds[~doubted], l2_strength
+        )
+        probe = fit_probe(x[verified], y[verified], k, Probe(l2_strength=l2_strength))
+        logits[~verified] = probe.logits(x[~verified])
     votes = _votes(x, y, groups, k)
     return (1 - VOICE) * _calibrated(logits, labels, groups) + VOICE * votes
 
@@ -168,7 +170,7 @@ def _calibrated(
 
 
 def _with_their_groups(found: Sequence[Suspect], groups: NDArray[np.int64]) -> NDArray[np.bool_]:
-    return np.isin(groups, groups[[suspect.photo for suspect in found]])
+    return np.isin(groups, groups[[suspect.image for suspect in found]])
 
 
 def _votes(x: Tensor, y: Tensor, groups: NDArray[np.int64], k: int) -> NDArray[np.float64]:

@@ -66,7 +66,7 @@ class Point:
 
     share: float
     """A part of the images that could be learned from."""
-    photos: int
+    images: int
     """Images that it learned from."""
     top1: float
     """Accuracy on images that it has not seen."""
@@ -81,7 +81,7 @@ class Point:
 class Forecast:
     """The accuracy to expect from more images, beside what it is if nothing changes."""
 
-    photos: int
+    images: int
     """To learn from, in all."""
     top1: float
     """The naive one where it cannot be forecast."""
@@ -105,7 +105,7 @@ class LearningCurve:
     """Accuracy by the number of training images."""
 
     points: tuple[Point, ...]
-    photos: int
+    images: int
     """All images."""
     classes: int
     """Classes that have images."""
@@ -124,19 +124,19 @@ class LearningCurve:
         """
         if not self.points:
             raise DataError(
-                f"{self.photos} photos are too few for a learning curve.",
+                f"{self.images} photos are too few for a learning curve.",
                 expected="Four fifths of them must hold two photos of each class.",
                 next="Add photos.",
             )
-        photos, naive = self.photos + extra_per_class * self.classes, self.points[-1]
-        top1, interval = self._power_law().at(photos)
+        images, naive = self.images + extra_per_class * self.classes, self.points[-1]
+        top1, interval = self._power_law().at(images)
         reason = self._reason()
         if reason is not None:
             top1 = naive.top1
             interval = naive.interval[0], max(naive.interval[1], interval[1])
         if judged_on is not None:
             interval = _measured(interval, top1, judged_on)
-        return Forecast(photos, top1, interval, naive, reason)
+        return Forecast(images, top1, interval, naive, reason)
 
     def to_json(self) -> dict[str, Any]:
         """The object `learning_curve` of `train --json`; see docs/json.md."""
@@ -145,7 +145,7 @@ class LearningCurve:
             "points": [
                 {
                     "share": point.share,
-                    "images": point.photos,
+                    "images": point.images,
                     "top1": point.top1,
                     "interval": list(point.interval),
                     "draws": point.draws,
@@ -157,7 +157,7 @@ class LearningCurve:
             "naive": more and {"top1": more.naive.top1, "interval": list(more.naive.interval)},
             "forecast": {
                 "extra_per_class": MORE,
-                "images": more.photos,
+                "images": more.images,
                 "top1": more.top1,
                 "interval": list(more.interval),
             }
@@ -170,11 +170,11 @@ class LearningCurve:
         if not self.points:
             return "There are too few photos for a learning curve."
         head = ("training photos", "top-1", "95 % interval")
-        rows = [(str(p.photos), f"{p.top1:.3f}", _between(p.interval)) for p in self.points]
+        rows = [(str(p.images), f"{p.top1:.3f}", _between(p.interval)) for p in self.points]
         more = self.forecast()
         naive = more.naive
         said = (
-            f"With {MORE} more photos of each class ({more.photos} in all) expect {more.top1:.3f} "
+            f"With {MORE} more photos of each class ({more.images} in all) expect {more.top1:.3f} "
             f"(95 % interval {_between(more.interval)}); if nothing changed it would stay at "
             f"{naive.top1:.3f}."
             if more.is_useful
@@ -201,14 +201,14 @@ class LearningCurve:
         contrast[[half, whole]] = -1, 1
         if gain <= CLEAR * sqrt(contrast @ self.covariance @ contrast):
             return (
-                f"From {self.points[half].photos} to {self.points[whole].photos} photos accuracy "
+                f"From {self.points[half].images} to {self.points[whole].images} photos accuracy "
                 "rose no more than chance allows."
             )
         # Mean absolute errors where sizes from the third on are forecast from the smaller ones, and
         # of no change.
         forecast, stays = 0.0, 0.0
         for i in range(2, len(self.points)):
-            predicted, _ = self._power_law(i).at(self.points[i].photos)
+            predicted, _ = self._power_law(i).at(self.points[i].images)
             forecast += abs(predicted - self.points[i].top1) / (len(self.points) - 2)
             stays += abs(self.points[i - 1].top1 - self.points[i].top1) / (len(self.points) - 2)
         if forecast > stays:
@@ -225,7 +225,7 @@ class LearningCurve:
         proportion to its number of images.
         """
         points, covariance = self.points[:sizes], self.covariance[:sizes, :sizes]
-        n = np.array([point.photos for point in points], float)
+        n = np.array([point.images for point in points], float)
         errors = np.array([_smoothed(1 - point.top1, self.judged) for point in points])
         last = np.zeros(len(n))
         last[-1] = 1.0
@@ -259,9 +259,9 @@ class PowerLaw:
     correlation: float
     """Correlation of that share with the logarithm of the starting point's error."""
 
-    def at(self, photos: int) -> tuple[float, tuple[float, float]]:
+    def at(self, images: int) -> tuple[float, tuple[float, float]]:
         """The accuracy with so many images, and its 95 % interval."""
-        gone = 1 - (photos / self.start.photos) ** -POWER
+        gone = 1 - (images / self.start.images) ** -POWER
         left = 1 - self.falling * gone
         level = 1 - self.start.top1
         slope = Z * self.error * abs(gone) / left
@@ -281,17 +281,19 @@ def learning_curve(
     labels: Labels,
     num_classes: int,
     *,
-    penalty: float,
+    l2_strength: float,
     groups: NDArray[np.integer] | None = None,
     seed: int = 0,
 ) -> LearningCurve:
     """Accuracy of a linear head that learns from parts of the images.
 
-    The penalty is that of a probe fitted to all. Images of one group are held out together and
+    The L2 strength is that of a probe fitted to all. Images of one group are held out together and
     learned from together. Parts of fewer than two images a class are passed over.
     """
     fits = list(
-        partial_fits(rows, labels, num_classes, SHARES, penalty=penalty, groups=groups, seed=seed)
+        partial_fits(
+            rows, labels, num_classes, SHARES, l2_strength=l2_strength, groups=groups, seed=seed
+        )
     )
     return curve_of(fits, labels.numpy(), groups)
 
@@ -302,9 +304,9 @@ def curve_of(
     groups: NDArray[np.integer] | None,
 ) -> LearningCurve:
     """The learning curve that parts of rising size show."""
-    photos, classes = len(labels), len(np.unique(labels))
+    images, classes = len(labels), len(np.unique(labels))
     if not fits:
-        return LearningCurve((), photos, classes, 0, 0, np.empty((0, 0)))
+        return LearningCurve((), images, classes, 0, 0, np.empty((0, 0)))
     misses = 1 - np.stack([fit.hits for fit in fits])  # p draws n
     judged = ~np.isnan(misses[0]).all(0)
     misses = misses[..., judged]
@@ -319,14 +321,14 @@ def curve_of(
         spread = _smoothed(error, size) * (1 - _smoothed(error, size))
         known = spread / (spread / size + float(variance))
         interval = wilson_interval((1 - error) * known, known)
-        points.append(Point(fit.share, fit.photos, 1 - error, interval, misses.shape[1]))
+        points.append(Point(fit.share, fit.images, 1 - error, interval, misses.shape[1]))
         sizes.append(size)
     # One more image gained and one lost, in halves, as Agresti and Min do: where no image changed
     # sides it is not certain that none would.
     pseudo = np.diag(0.5 / np.array(sizes) ** 2)
     return LearningCurve(
         tuple(points),
-        photos,
+        images,
         classes,
         judged=int(judged.sum()),
         groups=int(judged.sum()) if own is None else len(np.unique(own)),
@@ -337,7 +339,7 @@ def curve_of(
 def _last_doubling(points: Sequence[Point]) -> tuple[int, int]:
     """Places of the last point, and of the last before it with about half as many images."""
     last = len(points) - 1
-    halves = [i for i in range(last) if points[i].photos <= 0.6 * points[last].photos]
+    halves = [i for i in range(last) if points[i].images <= 0.6 * points[last].images]
     return (halves[-1] if halves else 0), last
 
 

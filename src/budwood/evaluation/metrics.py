@@ -37,7 +37,7 @@ def _most_unsure(
         zip((best - second).tolist(), judged, strict=True),
         key=lambda pair: (pair[0], *_confidently_wrong(pair[1])[2:]),
     )
-    return tuple(photo for _, photo in order[:worst])
+    return tuple(image for _, image in order[:worst])
 
 
 def _mistake_table(title: str, mistakes: Sequence[Mistake]) -> str:
@@ -126,7 +126,7 @@ def evaluate_logits(
     logits: Logits,
     labels: Labels,
     classes: Sequence[str],
-    photos: Sequence[str | Path],
+    images: Sequence[str | Path],
     worst: int = 10,
     groups: NDArray[np.integer] | None = None,
 ) -> Evaluation:
@@ -139,7 +139,7 @@ def evaluate_logits(
         logits: One row a photo, one column a class.
         labels: The true class of each row, as an index into `classes`.
         classes: Class names in the order of the columns.
-        photos: What each row is called in the lists of worst photos.
+        images: What each row is called in the lists of worst photos.
         worst: How many photos these lists hold at most.
         groups: The group of each photo, by which intervals are wider; None: each stands for itself.
 
@@ -152,7 +152,7 @@ def evaluate_logits(
     """
     scores = np.asarray(logits.detach().cpu().double().numpy())
     truth = np.asarray(labels.detach().cpu().long().numpy())
-    names = [str(photo) for photo in photos]
+    names = [str(image) for image in images]
     _check(scores, truth, classes, names, worst)
 
     predicted = scores.argmax(1)
@@ -167,7 +167,7 @@ def evaluate_logits(
         Mistake(name, classes[t], classes[p], float(row[p]), float(row[t]))
         for name, t, p, row in zip(names, truth, predicted, probabilities, strict=True)
     ]
-    wrong = [photo for photo in judged if photo.predicted != photo.label]
+    wrong = [image for image in judged if image.predicted != image.label]
     return Evaluation(
         images=len(names),
         top1=correct / len(names),
@@ -223,14 +223,14 @@ def _class_results(
     truth: np.ndarray,
     groups: NDArray[np.integer] | None,
 ) -> tuple[ClassResult, ...]:
-    hits, photos, predictions = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    hits, images, predictions = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
     return tuple(
         ClassResult(
             name=name,
             precision=_ratio(int(hits[i]), int(predictions[i])),
-            recall=_ratio(int(hits[i]), int(photos[i])),
-            f1=_ratio(2 * int(hits[i]), int(photos[i] + predictions[i])),
-            images=int(photos[i]),
+            recall=_ratio(int(hits[i]), int(images[i])),
+            f1=_ratio(2 * int(hits[i]), int(images[i] + predictions[i])),
+            images=int(images[i]),
             recall_interval=_recall_interval(truth == i, right, groups),
         )
         for i, name in enumerate(classes)

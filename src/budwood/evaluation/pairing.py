@@ -35,7 +35,7 @@ class PairedTest:
 +4.7).
     """
 
-    photos: int
+    images: int
     both: int
     """Images that both get right."""
     first_only: int
@@ -58,12 +58,12 @@ class PairedTest:
     @property
     def difference(self) -> float:
         """Top-1 of the second less that of the first."""
-        return (self.second_only - self.first_only) / self.photos
+        return (self.second_only - self.first_only) / self.images
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {
-            "images": self.photos,
+            "images": self.images,
             "both_correct": self.both,
             "only_first_correct": self.first_only,
             "only_second_correct": self.second_only,
@@ -76,7 +76,7 @@ class PairedTest:
 
     def __str__(self) -> str:
         first, second = (
-            (self.both + own) / self.photos for own in (self.first_only, self.second_only)
+            (self.both + own) / self.images for own in (self.first_only, self.second_only)
         )
         low, high = (100 * end for end in self.interval)
         if self.is_tie:
@@ -112,7 +112,7 @@ def paired(
     own = np.arange(len(first)) if groups is None else np.unique(groups, return_inverse=True)[1]
     sums = np.bincount(own, more).round().astype(np.int64)
     return PairedTest(
-        photos=len(first),
+        images=len(first),
         both=int((first & second).sum()),
         first_only=int((first & ~second).sum()),
         second_only=int((second & ~first).sum()),

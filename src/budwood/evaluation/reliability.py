@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from budwood.data.splits import Split
 from budwood.display import displayed
 from budwood.evaluation.calibration import Reliability, reliability, softmax
+from budwood.evaluation.held_out_statistics import HeldOutStatistics, learned_statistics
 from budwood.evaluation.learning_curve import LearningCurve
 from budwood.evaluation.metrics import Evaluation, evaluate_logits
 from budwood.evaluation.ood import COVERAGE
 from budwood.evaluation.selective import SelectiveResult, SelectiveRule, applied
-from budwood.evaluation.trust import Trust, learned_trust
 from budwood.features.gathering import FeatureSet
 from budwood.features.rows import RowSource, RowSubset
 from budwood.intervals import accuracy_interval
@@ -50,7 +50,7 @@ many images.
     temperature: float | None
     """What logits are divided by; None if probabilities are not calibrated."""
     reliability: Reliability
-    photos: int
+    images: int
     ood: int | None
     """Photos that were called out of distribution; None if that is not known."""
     ood_interval: tuple[float, float] | None = None
@@ -78,7 +78,7 @@ many images.
             lines.append(str(self.selective))
         if self.ood is not None:
             lines.append(
-                f"{self.ood} of {self.photos} photos ({percent(self.ood / self.photos)}) "
+                f"{self.ood} of {self.images} photos ({percent(self.ood / self.images)}) "
                 f"were called out of distribution; about {percent(1 - COVERAGE)} are to be "
                 "expected."
             )
@@ -88,9 +88,9 @@ many images.
         if self.ood is None or self.ood_interval is None:
             return None
         return {
-            "images": self.photos,
+            "images": self.images,
             "flagged": self.ood,
-            "share": self.ood / self.photos,
+            "share": self.ood / self.images,
             "interval": list(self.ood_interval),
             "expected": round(1 - COVERAGE, 6),
         }
@@ -102,13 +102,13 @@ class Assessment:
     """What a classifier came to on labelled photos."""
 
     evaluation: Evaluation
-    honesty: CalibrationReport
+    calibration: CalibrationReport
     right: NDArray[np.bool_]
     """Which of the photos, in their order, it predicts correctly."""
 
 
-def honesty_of(
-    trust: Trust | None,
+def calibration_of(
+    statistics: HeldOutStatistics | None,
     logits: NDArray[np.floating],
     labels: NDArray[np.integer],
     ood: NDArray[np.bool_] | None,
@@ -119,9 +119,9 @@ def honesty_of(
 
     Logits `n k` are as the network gave them; with a rule it may abstain.
     """
-    probabilities = softmax(logits, temperature_of(trust))
+    probabilities = softmax(logits, temperature_of(statistics))
     return CalibrationReport(
-        None if trust is None else trust.temperature,
+        None if statistics is None else statistics.temperature,
         reliability(probabilities, labels, groups),
         len(labels),
         None if ood is None else int(ood.sum()),
@@ -135,13 +135,13 @@ def honesty_of(
 class Fold:
     """Photos that were held out together."""
 
-    photos: int
+    images: int
     right: int
 
     @property
     def top1(self) -> float:
         """Accuracy on them."""
-        return self.right / self.photos
+        return self.right / self.images
 
 
 @displayed
@@ -161,22 +161,22 @@ folds (0.900 to 0.940, standard deviation 0.028).
     by one head."""
 
     @property
-    def photos(self) -> int:
+    def images(self) -> int:
         """Photos of all folds."""
-        return sum(fold.photos for fold in self.folds)
+        return sum(fold.images for fold in self.folds)
 
     @property
     def top1(self) -> float:
         """Accuracy on all of them."""
-        return sum(fold.right for fold in self.folds) / self.photos
+        return sum(fold.right for fold in self.folds) / self.images
 
     def to_json(self) -> dict[str, Any]:
         """The object `kfold` of `train --json`; see docs/json.md."""
         return {
-            "images": self.photos,
+            "images": self.images,
             "top1": self.top1,
             "interval": list(self.interval),
-            "folds": [{"images": fold.photos, "top1": fold.top1} for fold in self.folds],
+            "folds": [{"images": fold.images, "top1": fold.top1} for fold in self.folds],
         }
 
     def __str__(self) -> str:
@@ -184,7 +184,7 @@ folds (0.900 to 0.940, standard deviation 0.028).
         shares = [fold.top1 for fold in self.folds]
         return (
             f"Cross-validated top-1 accuracy {self.top1:.3f} (95 % interval {low:.3f} to "
-            f"{high:.3f}) on {self.photos} photos in {len(self.folds)} folds ({min(shares):.3f} "
+            f"{high:.3f}) on {self.images} photos in {len(self.folds)} folds ({min(shares):.3f} "
             f"to {max(shares):.3f}, standard deviation {stdev(shares):.3f})."
         )
 
@@ -206,7 +206,7 @@ def crossed(
 class Diagnostics:
     """What a run says beside accuracy; None of what was not asked for or cannot be known."""
 
-    honesty: CalibrationReport | None = None
+    calibration: CalibrationReport | None = None
     """How far its word could be taken on the test photos; None if there are none."""
     kfold: CrossValidation | None = None
     learning_curve: LearningCurve | None = None
@@ -215,14 +215,14 @@ class Diagnostics:
         """Five keys of `train --json`; see docs/json.md."""
         unknown = {"calibration": None, "ood": None, "abstain": None}
         return {
-            **(unknown if self.honesty is None else self.honesty.to_json()),
+            **(unknown if self.calibration is None else self.calibration.to_json()),
             "kfold": self.kfold and self.kfold.to_json(),
             "learning_curve": self.learning_curve and self.learning_curve.to_json(),
         }
 
     def lines(self) -> Iterator[str]:
         """For people, a paragraph each."""
-        for part in (self.honesty, self.kfold, self.learning_curve):
+        for part in (self.calibration, self.kfold, self.learning_curve):
             if part is not None:
                 yield str(part)
 
@@ -232,27 +232,31 @@ JUDGED_AT_ONCE = 1024
 
 
 def verdict_on(
-    split: Split, gathered: FeatureSet, plan: Plan, trust: Trust | None, rule: SelectiveRule | None
+    split: Split,
+    gathered: FeatureSet,
+    plan: Plan,
+    statistics: HeldOutStatistics | None,
+    rule: SelectiveRule | None,
 ) -> Assessment:
     """What a network comes to on labelled images, from their rows for judging."""
     logits, targets, groups = plan.logits(gathered), split.targets, split.group_numbers
-    labels, scaled = torch.from_numpy(targets), logits / temperature_of(trust)
-    ood = ood_of(trust, gathered.rows)
+    labels, scaled = torch.from_numpy(targets), logits / temperature_of(statistics)
+    ood = ood_of(statistics, gathered.rows)
     return Assessment(
         evaluate_logits(scaled, labels, split.classes, split.paths, groups=groups),
-        honesty_of(trust, logits.numpy(), targets, ood, rule, groups),
+        calibration_of(statistics, logits.numpy(), targets, ood, rule, groups),
         (logits.argmax(1) == labels).numpy(),
     )
 
 
-def temperature_of(trust: Trust | None) -> float:
+def temperature_of(statistics: HeldOutStatistics | None) -> float:
     """What logits are divided by before they become probabilities; 1 if that is not known."""
-    return 1.0 if trust is None else trust.temperature
+    return 1.0 if statistics is None else statistics.temperature
 
 
-def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
+def ood_of(statistics: HeldOutStatistics | None, rows: RowSource) -> NDArray[np.bool_] | None:
     """Which images are out of distribution, by their rows; None if that is not known."""
-    known = None if trust is None else trust.ood_detector
+    known = None if statistics is None else statistics.ood_detector
     if known is None:
         return None
     parts = spans(len(rows), JUDGED_AT_ONCE)
@@ -261,9 +265,9 @@ def ood_of(trust: Trust | None, rows: RowSource) -> NDArray[np.bool_] | None:
     return np.concatenate([np.empty(0, np.bool_), *found])
 
 
-def trust_from(
+def statistics_from(
     train: Split, held_out: HeldOutLogits | None, rows: RowSource, reporter: Reporter
-) -> Trust | None:
+) -> HeldOutStatistics | None:
     """What held-out images say of a network; None, which is noted, where none was held out.
 
     `rows` are those that the training images are judged by.
@@ -271,7 +275,7 @@ def trust_from(
     if held_out is None:
         reporter.note("Its probabilities are not calibrated: no photo was held out of training.")
         return None
-    return learned_trust(
+    return learned_statistics(
         held_out,
         train.targets,
         train.group_numbers,

@@ -56,7 +56,7 @@ of 500 held-out images, 0.9 % of them wrong
     """What the share of wrong answers is to be at most."""
     threshold: float
     """The least confidence that is answered; above 1 if no threshold reaches the target."""
-    photos: int
+    images: int
     """Held-out images that the threshold was read off."""
     answered: int
     """Images among them that are answered."""
@@ -66,7 +66,7 @@ of 500 held-out images, 0.9 % of them wrong
     @property
     def coverage(self) -> float:
         """The share of held-out images that is answered."""
-        return self.answered / self.photos
+        return self.answered / self.images
 
     def reasons(
         self, probabilities: NDArray[np.floating], ood: NDArray[np.bool_] | None
@@ -99,7 +99,7 @@ of 500 held-out images, 0.9 % of them wrong
             "target_error": self.target_error,
             "confidence": CONFIDENCE,
             "threshold": self.threshold,
-            "images": self.photos,
+            "images": self.images,
             "covered": self.answered,
             "errors": self.wrong,
         }
@@ -110,12 +110,12 @@ of 500 held-out images, 0.9 % of them wrong
         )
         if not self.answered:
             return (
-                f"{target}: it answers nothing, {self.photos} held-out images are too few, or too "
+                f"{target}: it answers nothing, {self.images} held-out images are too few, or too "
                 "many of them wrong, to show that it can be reached"
             )
         return (
             f"{target}: it answers from a confidence of {self.threshold:.3f} on, "
-            f"{percent(self.coverage)} of {self.photos} held-out images, "
+            f"{percent(self.coverage)} of {self.images} held-out images, "
             f"{percent(self.wrong / self.answered)} of them wrong"
         )
 
@@ -126,7 +126,7 @@ class SelectiveResult:
     """What a rule came to on labelled images that it was not read off."""
 
     rule: SelectiveRule
-    photos: int
+    images: int
     answered: int
     wrong: int
     """Answered images that are wrong."""
@@ -144,10 +144,10 @@ class SelectiveResult:
         """The object `abstain` of `train --json` and `evaluate --json`; see docs/json.md."""
         return self.rule.to_json() | {
             "test": {
-                "images": self.photos,
+                "images": self.images,
                 "covered": self.answered,
-                "coverage": self.answered / self.photos if self.photos else None,
-                "low_confidence": self.photos - self.answered - self.ood,
+                "coverage": self.answered / self.images if self.images else None,
+                "low_confidence": self.images - self.answered - self.ood,
                 "ood": self.ood,
                 "errors": self.wrong,
                 "selective_error": self.error,
@@ -158,13 +158,13 @@ class SelectiveResult:
     def __str__(self) -> str:
         if not self.rule.answered:
             return f"Abstaining, {self.rule}."
-        unsure = self.photos - self.answered - self.ood
+        unsure = self.images - self.answered - self.ood
         left = f"{unsure} are too unsure, {self.ood} out of distribution"
         if self.error is None or self.interval is None:
-            return f"Abstaining, it answers none of the {self.photos} images: {left}."
+            return f"Abstaining, it answers none of the {self.images} images: {left}."
         low, high = self.interval
         return (
-            f"Abstaining, it answers {percent(self.answered / self.photos)} of the {self.photos} "
+            f"Abstaining, it answers {percent(self.answered / self.images)} of the {self.images} "
             f"images ({left}); {percent(self.error)} of the answers are wrong (95 % interval "
             f"{percent(low)} to {percent(high)}). The target error is "
             f"{percent(self.rule.target_error)}, with {100 * CONFIDENCE:.0f} % confidence."

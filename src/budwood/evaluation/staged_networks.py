@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from budwood.data.splits import Split
 from budwood.evaluation.comparison import ComparedNetwork, ComparedStage
 from budwood.evaluation.transferability import h_score, logme, spectrum
-from budwood.features.engines import trust_name
+from budwood.features.engines import verified_name
 from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
 from budwood.features.rows import IN_MEMORY, RowSource, RowSubset
 from budwood.features.trunks import remember, remembered
@@ -41,7 +41,7 @@ SECONDS = 0.5
 """Layers are timed again until this has passed; the least counts, since machines are shared."""
 
 
-def shares(trunk: nn.Module, photo: Tensor) -> tuple[float, ...]:
+def shares(trunk: nn.Module, image: Tensor) -> tuple[float, ...]:
     """The share of a trunk's time up to each of its outputs, 0 to 1.
 
     Each layer is timed in torch. Multiply-adds would not do: early layers wait for memory.
@@ -49,11 +49,11 @@ def shares(trunk: nn.Module, photo: Tensor) -> tuple[float, ...]:
     assert isinstance(trunk, fx.GraphModule)
     timed = _Timed(trunk)
     with torch.inference_mode():
-        timed.run(photo)  # the first run pays for memory and choices
+        timed.run(image)  # the first run pays for memory and choices
         timed.seconds.clear()
         started = time.perf_counter()
         while not timed.seconds or time.perf_counter() - started < SECONDS:
-            timed.run(photo)
+            timed.run(image)
     (output,) = trunk.graph.find_nodes(op="output")
     whole = sum(timed.seconds.values())
     return tuple(sum(timed.seconds[n] for n in before(end)) / whole for end in output.args[0])
@@ -87,7 +87,7 @@ class _Timed(fx.Interpreter):
         return value
 
 
-PHOTOS_OF_SCORES = 5000
+IMAGES_OF_SCORES = 5000
 """Photos by which LogME and the H-score are computed at most: they take a decomposition."""
 
 
@@ -106,7 +106,7 @@ def _compared(
     probe = cross_validated(rows, labels, classes, config, groups)
     fit_seconds = time.perf_counter() - started
     right = probe.logits.argmax(1).numpy() == truth
-    some = _spread(truth, PHOTOS_OF_SCORES)
+    some = _spread(truth, IMAGES_OF_SCORES)
     seen = spectrum(rows.take(some.tolist())[0].float().numpy(), truth[some])
     return ComparedStage(
         name=stage.name,
@@ -117,7 +117,7 @@ def _compared(
         top1=float(right.mean()),
         interval=accuracy_interval(right, groups),
         balanced_accuracy=fmean(float(right[truth == k].mean()) for k in np.unique(truth)),
-        penalty=probe.penalty,
+        l2_strength=probe.l2_strength,
         logme=logme(seen),
         h_score=h_score(seen),
         fit_seconds=fit_seconds,
@@ -163,8 +163,8 @@ class StagedNetwork:
         height, width = preprocessing.size
         generator = torch.Generator().manual_seed(0)
         shape = (1, height, width, len(preprocessing.mean))
-        self._photo = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
-        self._stages: Stages = stages_of(Prepared(network, preprocessing), self._photo)
+        self._image = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+        self._stages: Stages = stages_of(Prepared(network, preprocessing), self._image)
         self._gatherer = FeatureExtractor(self._stages.cut, preprocessing, extraction, reporter)
 
     def gather(self, paths: Sequence[Path]) -> FeatureSet:
@@ -205,13 +205,13 @@ class StagedNetwork:
     def _seconds(self, gathered: FeatureSet) -> tuple[float, ...]:
         """Seconds for one photo up to each stage: the whole is measured, its shares are torch's."""
         choice = self._gatherer.choice
-        engine = trust_name(choice.spec)
+        engine = verified_name(choice.spec)
         known = engine and kept_times(choice.trunk_key, engine)
         if known:
             return known
         step = max(1, len(gathered.paths) // TIMED)
         whole = self._gatherer.measured(gathered.paths[::step][:TIMED])
-        times = tuple(whole * share for share in shares(self._stages.cut.trunk, self._photo))
+        times = tuple(whole * share for share in shares(self._stages.cut.trunk, self._image))
         if engine:
             keep_times(choice.trunk_key, engine, times)
         return times

@@ -33,7 +33,7 @@ class Spectrum:
     """`k`, photos of each class."""
 
     @property
-    def photos(self) -> float:
+    def images(self) -> float:
         """How many there are."""
         return float(self.sizes.sum())
 
@@ -72,7 +72,7 @@ def logme(seen: Spectrum) -> float:
     Learning", ICML 2021. Their fixed point is replaced by a search in one dimension, which also
     holds where the features can say every label exactly.
     """
-    n, squares, along = seen.photos, seen.squares, seen.along**2
+    n, squares, along = seen.images, seen.squares, seen.along**2
     constant = n * (np.log(n) - 1 - np.log(2 * np.pi))
     across = np.maximum(seen.sizes - along.sum(0), 1e-12 * seen.sizes) * (len(squares) < n)
     if not len(squares):
@@ -116,7 +116,7 @@ def h_score(seen: Spectrum) -> float:
     # It is what of the classes' indicators, scaled to length 1, lies in the span of the centred
     # features: that of the features and a column of ones, less the latter.
     inside = (seen.along**2).sum(0)
-    missing = seen.photos - float(seen.level @ seen.level)
-    if missing > 1e-6 * seen.photos:  # ones are not in the span of the features themselves
+    missing = seen.images - float(seen.level @ seen.level)
+    if missing > 1e-6 * seen.images:  # ones are not in the span of the features themselves
         inside = inside + (seen.sizes - seen.level @ seen.along) ** 2 / missing
-    return float((inside / seen.sizes - seen.sizes / seen.photos).sum())
+    return float((inside / seen.sizes - seen.sizes / seen.images).sum())

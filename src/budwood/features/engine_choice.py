@@ -19,13 +19,13 @@ from budwood.features.engines import (
     offered,
     preferred_specs,
     seconds_per_image,
-    trust_name,
+    verified_name,
 )
 from budwood.features.extraction import Decoded, Unreadable
 from budwood.features.int8 import Calibration, calibrated_engine
 from budwood.features.torch_engine import devices
-from budwood.features.trunks import is_trusted, note_trust, trunk_key
-from budwood.features.verification import DRAWN_SLACK, PROBES, trusted_engine
+from budwood.features.trunks import is_verified, note_verified, trunk_key
+from budwood.features.verification import DRAWN_SLACK, PROBES, verified_engine
 from budwood.images.preprocessing import Preprocessing
 from budwood.reporter import Reporter
 from budwood.surgery.cutting import Cut
@@ -87,14 +87,14 @@ class EngineChoice:
 
     def has_agreed(self, spec: EngineSpec) -> bool:
         """True if this engine was trusted with this trunk on this processor before."""
-        return is_trusted(self.trunk_key, trust_name(spec))
+        return is_verified(self.trunk_key, verified_name(spec))
 
     def settle(
         self,
         images: Iterator[Decoded | Unreadable],
         is_known: Callable[[EngineSpec], bool] = lambda spec: False,
         *,
-        by_photos: bool = True,
+        by_images: bool = True,
     ) -> list[Decoded | Unreadable]:
         """Build the engine and judge it, once; gives back the images that were taken for that.
 
@@ -103,7 +103,7 @@ class EngineChoice:
         Args:
             images: The first are what it is judged by.
             is_known: Whether an engine has agreed before: it comes first, and is not judged anew.
-            by_photos: False judges by drawn pictures alone, so that it is the same engine whatever
+            by_images: False judges by drawn pictures alone, so that it is the same engine whatever
                 is asked first.
         """
         with self._lock:
@@ -115,7 +115,7 @@ class EngineChoice:
             if self._is_open:
                 self._specs = sorted(self._specs, key=lambda spec: not is_known(spec))
             known = any(map(is_known, self._specs))
-            probe, slack = self._probe(pixels if by_photos and not known else [])
+            probe, slack = self._probe(pixels if by_images and not known else [])
             pool = ThreadPoolExecutor(1)
             try:
                 self.engine = pool.submit(self._built, probe, is_known, slack).result()
@@ -142,11 +142,11 @@ class EngineChoice:
         trunk, settings = self._trunk, self._preprocessing
         if self._calibration is not None:
             return calibrated_engine(trunk, probe[:1], self.trunk_key, self._calibration, settings)
-        engine, _ = trusted_engine(
+        engine, _ = verified_engine(
             trunk, self._specs, probe, self._reporter, self.trunk_key, is_known, slack
         )
-        if name := trust_name(engine.spec):
-            note_trust(self.trunk_key, name)
+        if name := verified_name(engine.spec):
+            note_verified(self.trunk_key, name)
         return engine
 
 
@@ -176,7 +176,7 @@ class EngineCheck:
     library: str
     precision: str
     device: str
-    is_trusted: bool
+    is_verified: bool
     error: float | None
     """As a share of the spread between images; None if it did not run, or disagreed."""
     reason: str | None
@@ -187,7 +187,7 @@ class EngineCheck:
     def __str__(self) -> str:
         place = "" if self.device == "cpu" else f" on {self.device}"
         name = f"{self.library} {self.precision}{place}"
-        if self.is_trusted:
+        if self.is_verified:
             return f"{name} agrees with torch fp32 (error {self.error:.3f} of the spread)"
         return f"{name} is not used: {self.reason}"
 
@@ -213,7 +213,7 @@ def _checked(spec: EngineSpec, trunk: nn.Module, noise: Pixels) -> EngineCheck:
         return EngineCheck(*about, False, None, refusal)
     told: list[object] = []
     try:
-        _, verdict = trusted_engine(trunk, [spec], noise, Reporter(note=told.append))
+        _, verdict = verified_engine(trunk, [spec], noise, Reporter(note=told.append))
     except EngineError as problem:
         return EngineCheck(*about, False, None, str(told[0]) if told else problem.problem)
     return EngineCheck(*about, True, max(verdict.errors), None)

@@ -167,7 +167,7 @@ def build_engine(
     return kind_of(spec).build(trunk, spec, example, key)
 
 
-def trust_name(spec: EngineSpec) -> str:
+def verified_name(spec: EngineSpec) -> str:
     """Under what name an engine's agreement with torch is remembered; "" if it is not."""
     hardware = kind_of(spec).hardware()
     return hardware and f"{spec.key} on {hardware}"

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.features.engines import Batch, Engine, Rows
 from budwood.features.store import RowCache
 from budwood.images.contents import CONTENTS, KEPT_BYTES, Contents
@@ -27,7 +27,7 @@ from budwood.images.decode import Oddities, turn_of
 from budwood.images.preprocessing import Preprocessing
 from budwood.reporter import SILENT, Progress, Reporter
 
-FLUSH_PHOTOS, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
+FLUSH_IMAGES, FLUSH_SECONDS, FLUSH_BYTES = 4096, 2.0, 64 * 2**20
 """Rows reach the disk after this many images, seconds or bytes, whichever comes first."""
 FLUSH_SHARE = 0.02
 """... but not before so much of the time so far has passed: a pass of hours that stores rows every
@@ -80,13 +80,13 @@ def identify(
     known = CONTENTS if contents is None else contents
     groups = [paths[i : i + READ_GROUP] for i in range(0, len(paths), READ_GROUP)]
 
-    def identified(group: Sequence[Path]) -> list[bytes | PhotoError]:
+    def identified(group: Sequence[Path]) -> list[bytes | ImageError]:
         return [_identified(path, known) for path in group]
 
     with _threads() as pool:
         results = chain.from_iterable(pool.map(identified, groups))
         for path, result in zip(paths, results, strict=True):
-            if isinstance(result, PhotoError):
+            if isinstance(result, ImageError):
                 unreadable[path] = str(result)
             else:
                 digests[path] = result
@@ -217,7 +217,7 @@ class _Writer:
         self._bytes += sum(tensor.nbytes for tensor in batch.rows)
         now = time.monotonic()
         old = now - self._since > max(FLUSH_SECONDS, FLUSH_SHARE * (now - self._started))
-        if old or len(self._digests) >= FLUSH_PHOTOS or self._bytes >= FLUSH_BYTES:
+        if old or len(self._digests) >= FLUSH_IMAGES or self._bytes >= FLUSH_BYTES:
             self._flush()
 
     def end(self) -> None:
@@ -278,11 +278,11 @@ def _threads() -> Iterator[ThreadPoolExecutor]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _identified(path: Path, contents: Contents) -> bytes | PhotoError:
+def _identified(path: Path, contents: Contents) -> bytes | ImageError:
     try:
         with turn_of(path):
             return contents.digest_of(path)
-    except PhotoError as problem:
+    except ImageError as problem:
         return problem
 
 
@@ -312,5 +312,5 @@ def _decode_one(
         with turn_of(path):
             digest, data = contents.take(path)
             return Decoded(path, digest, preprocessing.pixels(data, odd.of(path)))
-    except PhotoError as problem:
+    except ImageError as problem:
         return Unreadable(path, str(problem))

@@ -62,7 +62,7 @@ class FeatureSet:
     """Rows of `paths`, in that order."""
     paths: tuple[Path, ...]
     """The photos that could be read, in the order asked for."""
-    photos: tuple[bytes, ...]
+    images: tuple[bytes, ...]
     """Their digests."""
     unreadable: dict[Path, str]
     """The others, with the reason."""
@@ -113,19 +113,19 @@ class FeatureExtractor:
             found = self._computed(digests, found, keep, made)
         CONTENTS.let_go(paths)  # what was not missing need not be decoded
         bad = {digests[path]: reason for path, reason in found.unreadable.items()}
-        unreadable |= {path: bad[photo] for path, photo in digests.items() if photo in bad}
+        unreadable |= {path: bad[image] for path, image in digests.items() if image in bad}
         good = tuple(path for path in paths if path not in unreadable)
-        photos = tuple(digests[path] for path in good)
+        images = tuple(digests[path] for path in good)
         computed = len(found.missing.keys() - bad.keys()) if found.is_stored else len(good)
         return FeatureSet(
-            rows=self._rows(found, good, photos),
+            rows=self._rows(found, good, images),
             paths=good,
-            photos=photos,
+            images=images,
             unreadable=unreadable,
             engine=self.choice.spec,
             hits=len(good) - computed,
             misses=computed,
-            bytes=len(set(photos)) * self._row_bytes if found.is_on_disk else 0,
+            bytes=len(set(images)) * self._row_bytes if found.is_on_disk else 0,
         )
 
     def _computed(
@@ -150,7 +150,7 @@ class FeatureExtractor:
         odd = Oddities()
         decode = partial(decoded, preprocessing=self._preprocessing, contents=CONTENTS, odd=odd)
         with closing(decode(order, ahead=AHEAD_BYTES if is_new else 0)) as images:
-            taken = self.choice.settle(images, is_known, by_photos=keep)
+            taken = self.choice.settle(images, is_known, by_images=keep)
             if self.choice.engine is not None:
                 found = self._shelved(digests, taken, keep)
             # The engine need not be the one that was preferred, and then it lacks other images.
@@ -197,11 +197,11 @@ class FeatureExtractor:
             reporter=self._reporter,
         )
 
-    def _made(self, photos: set[bytes]) -> dict[EngineSpec, int]:
+    def _made(self, images: set[bytes]) -> dict[EngineSpec, int]:
         """How many of these photos each engine has made the stored rows of."""
         stores = {spec: self._stores(spec) for spec in self.choice.specs}
         return {
-            spec: sum(all(photo in store for store in own) for photo in photos)
+            spec: sum(all(image in store for store in own) for image in images)
             for spec, own in stores.items()
         }
 
@@ -253,11 +253,11 @@ class FeatureExtractor:
         return stores
 
     def _rows(
-        self, found: "_RowIndex", paths: Sequence[Path], photos: Sequence[bytes]
+        self, found: "_RowIndex", paths: Sequence[Path], images: Sequence[bytes]
     ) -> RowSource:
         axes = tuple(tensor.feature_axis for tensor in self._cut.frontier)
         if found.is_stored:
-            return StoredRows(found.shelves, photos, self._cut.row_bytes, axes)
+            return StoredRows(found.shelves, images, self._cut.row_bytes, axes)
         assert self.choice.engine is not None
         return LiveRows(paths, self._preprocessing, self.choice.engine, axes)
 
@@ -273,9 +273,9 @@ class _RowIndex:
     def __init__(self, shelves: Sequence[RowCache], digests: Mapping[Path, bytes]) -> None:
         self.shelves = shelves
         self.missing = {
-            photo: path
-            for photo, path in _one_each(digests).items()
-            if any(photo not in shelf for shelf in shelves)
+            image: path
+            for image, path in _one_each(digests).items()
+            if any(image not in shelf for shelf in shelves)
         }
         """One path for each image that some shelf lacked."""
         self.unreadable: dict[Path, str] = {}
@@ -290,7 +290,7 @@ class _RowIndex:
 
 def _one_each(digests: Mapping[Path, bytes]) -> dict[bytes, Path]:
     """One path for each image."""
-    return {photo: path for path, photo in digests.items()}
+    return {image: path for path, image in digests.items()}
 
 
 def _wanted(

@@ -239,11 +239,11 @@ def _is_abandoned(path: Path) -> bool:
 
 def _entry(folder: Path) -> StoreEntry:
     opened = list(_opened(folder))
-    photos = {photo.tobytes() for shard in opened for photo in shard.photos}
+    images = {image.tobytes() for shard in opened for image in shard.images}
     said = notes_in(folder / "about.json")
     return StoreEntry(
         folder.name,
-        len(photos),
+        len(images),
         bytes_of(folder, "*.safetensors"),
         str(said.get("tensor", "?")),
         tuple(said.get("shape", ())),

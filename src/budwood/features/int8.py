@@ -49,12 +49,12 @@ class Calibration:
 
     @classmethod
     def of(
-        cls, paths: Sequence[Path], photos: Sequence[bytes], depth: Depth | None = None
+        cls, paths: Sequence[Path], images: Sequence[bytes], depth: Depth | None = None
     ) -> "Calibration":
         """From images that can be read, and their digests in the same order."""
         read_as = f" {depth}" if depth else ""
         return cls(
-            tuple(paths), f"{calibration_key(photos)}{read_as} beside {openvino.beside_int8()}"
+            tuple(paths), f"{calibration_key(images)}{read_as} beside {openvino.beside_int8()}"
         )
 
     @property
@@ -97,9 +97,9 @@ def keep_speed(key: str, reference: str, speed: float) -> None:
     remember(key, SPEED_FILE, reference, speed)
 
 
-def quantised(model: openvino.ov.Model, photos: Sequence[Pixels]) -> openvino.ov.Model:
+def quantised(model: openvino.ov.Model, images: Sequence[Pixels]) -> openvino.ov.Model:
     """The int8 form of a converted trunk, with scales that fit these photos; a new model."""
-    one_by_one = _checked(photos)
+    one_by_one = _checked(images)
     with _quiet() as nncf:
         try:
             int8 = nncf.quantize(
@@ -117,10 +117,10 @@ def quantised(model: openvino.ov.Model, photos: Sequence[Pixels]) -> openvino.ov
     return _as_saved(int8)
 
 
-def calibration_key(photos: Sequence[bytes]) -> str:
+def calibration_key(images: Sequence[bytes]) -> str:
     """What int8 rows depend on beside the trunk: NNCF's version and the photos of the scales."""
-    together = blake2b(b"".join(blake2b(photo).digest() for photo in photos), digest_size=16)
-    return f"nncf {require_nncf()} {len(photos)} photos {together.hexdigest()}"
+    together = blake2b(b"".join(blake2b(image).digest() for image in images), digest_size=16)
+    return f"nncf {require_nncf()} {len(images)} photos {together.hexdigest()}"
 
 
 class _Silence:
@@ -145,15 +145,15 @@ def _as_saved(model: openvino.ov.Model) -> openvino.ov.Model:
     return model
 
 
-def _checked(photos: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
+def _checked(images: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
     """The photos as batches of one, so that NNCF's averages are over photos."""
-    shapes = {f"{' '.join(map(str, batch.shape[1:]))} {batch.dtype}" for batch in photos}
+    shapes = {f"{' '.join(map(str, batch.shape[1:]))} {batch.dtype}" for batch in images}
     if len(shapes) > 1:
         raise ConfigError(
             f"The photos for the scales of int8 are {' and '.join(sorted(shapes))}.",
             expected="All must be of one shape `h w c` and type.",
         )
-    one_by_one = [batch[i : i + 1].copy() for batch in photos for i in range(len(batch))]
+    one_by_one = [batch[i : i + 1].copy() for batch in images for i in range(len(batch))]
     if not one_by_one:
         raise ConfigError("int8 needs photos for its scales, got none.")
     return one_by_one

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.features.engines import Engine
 from budwood.features.extraction import Unreadable, decoded, extract
 from budwood.features.store import IN_MEMORY as IN_MEMORY
@@ -40,19 +40,19 @@ class StoredRows:
     def __init__(
         self,
         stores: Sequence[RowCache],
-        photos: Sequence[bytes],
+        images: Sequence[bytes],
         row_bytes: int,
         axes: Axes = (),
     ) -> None:
         self.axes = axes
         self._stores = stores
-        self._photos = len(photos)
-        self._places = [store.locate(photos) for store in stores]
-        fits = len(photos) * row_bytes <= IN_MEMORY
-        self._loaded = self._at(slice(None)) if fits and photos else None
+        self._images = len(images)
+        self._places = [store.locate(images) for store in stores]
+        fits = len(images) * row_bytes <= IN_MEMORY
+        self._loaded = self._at(slice(None)) if fits and images else None
 
     def __len__(self) -> int:
-        return self._photos
+        return self._images
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, ...]:
         """Rows by position, copied; of what is stored in float16 as float32."""
@@ -103,7 +103,7 @@ class LiveRows:
         parts = []
         for result in extract(decoded(paths, self._preprocessing), self._engine):
             if isinstance(result, Unreadable):
-                raise PhotoError(
+                raise ImageError(
                     f"{result.path} can no longer be read: {result.reason}",
                     next="Leave the photos in place while training.",
                     file=result.path,

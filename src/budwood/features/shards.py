@@ -1,6 +1,6 @@
 """Shards: the files that stored rows lie in, and the few of them that are mapped at any time.
 
-A shard is a safetensors file with `photos` (`n 16`, digests) and `rows` (`n ...`). What is wrong
+A shard is a safetensors file with `images` (`n 16`, digests) and `rows` (`n ...`). What is wrong
 with its content makes it *damaged*; what keeps it from being read says nothing about it. Small
 shards become one, which is in its place before they are removed: no row is ever lost.
 """
@@ -29,7 +29,7 @@ from budwood.errors import StoreError
 from budwood.files import whole_file
 
 FORMAT = "budwood-rows-1"
-PHOTO_BYTES = 16
+IMAGE_BYTES = 16
 MOST_MAPS = 64
 """Shards that are mapped at once: each takes a file descriptor, of which macOS gives 256."""
 SMALL_BYTES = 16 * 2**20
@@ -51,7 +51,7 @@ class Shard:
     """One file of the store: photo digests, and rows that are read only when needed."""
 
     path: Path
-    photos: NDArray[np.uint8]
+    images: NDArray[np.uint8]
     """`n 16`."""
     shape: tuple[int, ...]
     """The shape of all rows, `n ...`."""
@@ -141,9 +141,9 @@ def is_intact(path: Path) -> bool:
     return digest_of(path.read_bytes()) == path.stem
 
 
-def shard_content(maker: str, photos: NDArray[np.uint8], rows: NDArray[Any]) -> bytes:
+def shard_content(maker: str, images: NDArray[np.uint8], rows: NDArray[Any]) -> bytes:
     """The bytes of a shard with these photos `n 16` and rows `n ...`."""
-    tensors = {"photos": np.ascontiguousarray(photos), "rows": np.ascontiguousarray(rows)}
+    tensors = {"photos": np.ascontiguousarray(images), "rows": np.ascontiguousarray(rows)}
     content: bytes = save(tensors, _about(maker))
     return content
 
@@ -214,16 +214,16 @@ def _merge_group(shards: Sequence[Shard], maker: str) -> None:
         rows = _checked_rows(shard)
         if rows is None:
             continue
-        photos = [photo.tobytes() for photo in shard.photos]
-        new = [i for i, photo in enumerate(photos) if photo not in known]
-        known.update(photos)
-        are_all = len(new) == len(photos)  # as nearly always: nothing need be copied
-        parts.append((shard.photos, rows) if are_all else (shard.photos[new], rows[new]))
+        images = [image.tobytes() for image in shard.images]
+        new = [i for i, image in enumerate(images) if image not in known]
+        known.update(images)
+        are_all = len(new) == len(images)  # as nearly always: nothing need be copied
+        parts.append((shard.images, rows) if are_all else (shard.images[new], rows[new]))
         merged.append(shard)
     if len(merged) < 2:
         return
     keys, values = (np.concatenate(each) for each in zip(*parts, strict=True))
-    content = shard_content(maker, keys.reshape(-1, PHOTO_BYTES), values)
+    content = shard_content(maker, keys.reshape(-1, IMAGE_BYTES), values)
     place = shard_path(shards[0].path.parent, content)
     if not place.exists():
         with whole_file(place) as file:
@@ -280,14 +280,14 @@ def _parsed(path: Path, file: BinaryIO) -> Shard:
     header = json.loads(file.read(start - 8))
     if header["__metadata__"] != _about(path.parent.name):
         raise ValueError(f"it does not hold {FORMAT} of {path.parent.name}")
-    (photos_at, photos_shape, photos_type), (rows_at, shape, kind) = (
+    (images_at, images_shape, images_type), (rows_at, shape, kind) = (
         _placed(header[name], start, size) for name in ("photos", "rows")
     )
-    if photos_type != np.uint8 or photos_shape != (shape[0], PHOTO_BYTES):
+    if images_type != np.uint8 or images_shape != (shape[0], IMAGE_BYTES):
         raise ValueError("its photos and rows do not belong together")
-    file.seek(photos_at)
-    photos = np.frombuffer(file.read(math.prod(photos_shape)), np.uint8)
-    return Shard(path, photos.reshape(photos_shape), shape, kind, rows_at)
+    file.seek(images_at)
+    images = np.frombuffer(file.read(math.prod(images_shape)), np.uint8)
+    return Shard(path, images.reshape(images_shape), shape, kind, rows_at)
 
 
 def _placed(

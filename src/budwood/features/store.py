@@ -1,7 +1,7 @@
 """The feature store: one row a photo, on disk, under the hash of everything that made it.
 
     BUDWOOD_HOME/store/<maker>/about.json           what made these rows, for people
-    BUDWOOD_HOME/store/<maker>/<digest>.safetensors  a shard: `photos` (n 16) and `rows` (n ...)
+    BUDWOOD_HOME/store/<maker>/<digest>.safetensors  a shard: `images` (n 16) and `rows` (n ...)
 
 A shard is renamed into its place, named by the digest of its content and never changed: any number
 of processes may read and write at once, and one that is killed leaves all that it had stored.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from budwood.errors import StoreError
 from budwood.features.shards import (
-    PHOTO_BYTES,
+    IMAGE_BYTES,
     Shard,
     merge,
     open_shard,
@@ -63,15 +63,15 @@ def maker_key(graph_key: str, preprocessing: Mapping[str, Any], engine_key: str)
 class RowCache(Protocol):
     """Rows by photo digest: on disk, or in memory."""
 
-    def __contains__(self, photo: bytes) -> bool: ...
+    def __contains__(self, image: bytes) -> bool: ...
 
-    def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
+    def write(self, images: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Take in the rows `n ...` of these photos."""
 
     def merge(self) -> None:
         """Tidy up after a pass over photos."""
 
-    def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
+    def locate(self, images: Sequence[bytes]) -> NDArray[np.int64]:
         """Where the rows of these photos are, a number each that only `at` understands."""
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
@@ -86,22 +86,22 @@ class MemoryCache:
         self._rows: list[NDArray[Any]] = []
         self._own: dict[bytes, int] = {}
 
-    def __contains__(self, photo: bytes) -> bool:
-        return photo in self._own or photo in self._below
+    def __contains__(self, image: bytes) -> bool:
+        return image in self._own or image in self._below
 
-    def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
+    def write(self, images: Sequence[bytes], rows: NDArray[Any]) -> None:
         first = len(self._rows)
         self._rows.extend(rows)
-        self._own.update(zip(photos, range(first, first + len(rows)), strict=True))
+        self._own.update(zip(images, range(first, first + len(rows)), strict=True))
 
     def merge(self) -> None:
         """Nothing: memory has no files, and those below were not written to."""
 
-    def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
+    def locate(self, images: Sequence[bytes]) -> NDArray[np.int64]:
         """Own rows are told from those below by a number under 0."""
-        own = [-1 - self._own.get(photo, -1) for photo in photos]
+        own = [-1 - self._own.get(image, -1) for image in images]
         places = np.array(own, np.int64)
-        others = [photo for photo in photos if photo not in self._own]
+        others = [image for image in images if image not in self._own]
         places[places == 0] = self._below.locate(others)
         return places
 
@@ -137,15 +137,15 @@ class RowStore:
             for number in sorted(self._numbers.values()):
                 self._place(number)
 
-    def __contains__(self, photo: bytes) -> bool:
-        return photo in self._places
+    def __contains__(self, image: bytes) -> bool:
+        return image in self._places
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def write(self, photos: Sequence[bytes], rows: NDArray[Any]) -> None:
+    def write(self, images: Sequence[bytes], rows: NDArray[Any]) -> None:
         """Store the rows of these photos; once it returns they survive `kill -9`."""
-        keys = np.frombuffer(b"".join(photos), np.uint8).reshape(-1, PHOTO_BYTES)
+        keys = np.frombuffer(b"".join(images), np.uint8).reshape(-1, IMAGE_BYTES)
         content = shard_content(self._maker, keys, rows)
         path = shard_path(self.folder, content)
         try:
@@ -172,8 +172,8 @@ class RowStore:
             _log.warning("The shards in %s cannot be merged: %s", self.folder, problem)
         self.refresh()
 
-    def locate(self, photos: Sequence[bytes]) -> NDArray[np.int64]:
-        return np.fromiter((self._places[photo] for photo in photos), np.int64, len(photos))
+    def locate(self, images: Sequence[bytes]) -> NDArray[np.int64]:
+        return np.fromiter((self._places[image] for image in images), np.int64, len(images))
 
     def at(self, places: NDArray[np.int64]) -> NDArray[Any]:
         """The rows at these places, `n ...`, in their order, copied."""
@@ -217,8 +217,8 @@ class RowStore:
         found = places.copy()
         for i in np.flatnonzero(~np.isin(places // SHARD_ROWS, there)):
             number, row = divmod(int(places[i]), SHARD_ROWS)
-            photo = self._shards[number].photos[row].tobytes()
-            found[i] = self._places.get(photo, found[i])
+            image = self._shards[number].images[row].tobytes()
+            found[i] = self._places.get(image, found[i])
         return found
 
     def _listed(self) -> list[Path]:
@@ -249,9 +249,9 @@ class RowStore:
     def _place(self, number: int) -> None:
         """Note where the photos of a shard are; those of an earlier one stay there."""
         first = SHARD_ROWS * number
-        photos = self._shards[number].photos.view(f"V{PHOTO_BYTES}").ravel().tolist()
-        for row, photo in enumerate(photos, first):
-            self._places.setdefault(photo, row)
+        images = self._shards[number].images.view(f"V{IMAGE_BYTES}").ravel().tolist()
+        for row, image in enumerate(images, first):
+            self._places.setdefault(image, row)
 
 
 def stored_makers() -> Iterator[Path]:

@@ -20,7 +20,7 @@ from budwood.files import home, whole_folder, write_json
 
 LARGEST_BYTES = 8 * 2**30
 """Bytes that all kept trunks may take; the ones that were used longest ago go first."""
-TRUST = "trusted.json"
+VERIFIED = "trusted.json"
 """The engines that have agreed with torch on this processor."""
 
 _log = logging.getLogger("budwood")
@@ -103,14 +103,14 @@ def remembered(key: str, file: str, name: str) -> Any:
     return notes_in(trunks_folder() / key / file).get(name)
 
 
-def note_trust(key: str, engine: str) -> None:
-    """Remember that an engine, as `trust_name` calls it, agreed with torch on a trunk."""
-    remember(key, TRUST, engine, True)
+def note_verified(key: str, engine: str) -> None:
+    """Remember that an engine, as `verified_name` calls it, agreed with torch on a trunk."""
+    remember(key, VERIFIED, engine, True)
 
 
-def is_trusted(key: str, engine: str) -> bool:
+def is_verified(key: str, engine: str) -> bool:
     """True if that engine agreed on this trunk before, on this processor."""
-    return remembered(key, TRUST, engine) is True
+    return remembered(key, VERIFIED, engine) is True
 
 
 def kept_trunks() -> Iterator[tuple[Path, int]]:

@@ -51,7 +51,7 @@ class Verdict:
     """How many times the tolerance an error may be."""
 
     @property
-    def is_trusted(self) -> bool:
+    def is_verified(self) -> bool:
         """True if the engine ran and every tensor is within the tolerance."""
         limit = TOLERANCE * self.slack
         return not self.reason and all(error <= limit for error in self.errors)
@@ -60,11 +60,11 @@ class Verdict:
         if self.reason:
             return f"{self.spec} cannot run this network ({self.reason})"
         worst = max(self.errors, default=0.0)
-        state = "agrees" if self.is_trusted else "disagrees"
+        state = "agrees" if self.is_verified else "disagrees"
         return f"{self.spec} {state} with torch fp32 (error {worst:.3f} of the spread)"
 
 
-def trusted_engine(
+def verified_engine(
     trunk: "nn.Module",
     specs: Sequence[EngineSpec],
     probe: Pixels,
@@ -82,7 +82,7 @@ def trusted_engine(
     reference = _Reference(trunk, varied(probe), slack)
     for spec in specs:
         verdict, engine = _judge(trunk, spec, reference, key, is_known(spec))
-        if engine is not None and (verdict.is_trusted or spec == EXACT):
+        if engine is not None and (verdict.is_verified or spec == EXACT):
             _log.info("%s", verdict)
             return engine, verdict
         reporter.note(f"{verdict}; falling back.")

@@ -57,7 +57,7 @@ class Piece:
     """Shape of one photo's `exit`, likewise."""
 
     @property
-    def begins_with_the_photo(self) -> bool:
+    def begins_with_the_image(self) -> bool:
         """True if its first layer is fed with what the network itself is fed with."""
         return self.entry.op == "placeholder"
 
@@ -165,24 +165,24 @@ def _traced(network: nn.Module, first: str, last: str) -> Traced:
     return traced
 
 
-def _values(traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
+def _values(traced: Traced, image: Shape) -> dict[fx.Node, Any]:
     """What every step gives, found on shapes alone where the code does not look at values."""
     try:
         with torch.device("meta"):
-            return _run(hollow_twin(traced.root), traced, photo)
+            return _run(hollow_twin(traced.root), traced, image)
     except CutError:
         if any(parameter.is_meta for parameter in traced.root.parameters()):
             raise
-        return _run(copy.deepcopy(traced.root).eval(), traced, photo)
+        return _run(copy.deepcopy(traced.root).eval(), traced, image)
 
 
-def _run(root: nn.Module, traced: Traced, photo: Shape) -> dict[fx.Node, Any]:
+def _run(root: nn.Module, traced: Traced, image: Shape) -> dict[fx.Node, Any]:
     try:
-        found = record(replace(traced, root=root), torch.zeros(2, *photo))
+        found = record(replace(traced, root=root), torch.zeros(2, *image))
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as problem:
         raise CutError(
             f"{type(traced.network).__name__} cannot be run on an input of "
-            f"{'x'.join(map(str, photo))}: {str(problem).partition(chr(10))[0]}.",
+            f"{'x'.join(map(str, image))}: {str(problem).partition(chr(10))[0]}.",
             next="Check its preprocessing, or take layers of another network.",
         ) from None
     with suppress(UntraceableError):  # then the order of the steps alone says what each sees

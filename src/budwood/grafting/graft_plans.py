@@ -118,7 +118,7 @@ class GraftStep:
 class GraftPlan:
     """All steps of a graft, and what is to be said of them."""
 
-    photo: tuple[int, int, int]
+    image: tuple[int, int, int]
     steps: list[GraftStep] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -136,9 +136,9 @@ def planned(
         raise ConfigError("A graft of no layers.", next="Give it at least one.")
     parts = _with_donors(layers, weights, seed)
     first = next((part for part in parts if isinstance(part, Donor)), None)
-    plan = GraftPlan(input or _photo_shape(None if first is None else first.preprocessing))
+    plan = GraftPlan(input or _image_shape(None if first is None else first.preprocessing))
     names = _Names()
-    end = End("the photo", plan.photo)
+    end = End("the photo", plan.image)
     for part in parts:
         socket, path, last = _placed(part, end, classes, names)
         joint = join(end, socket, adapt)
@@ -161,7 +161,7 @@ def planned(
     return plan
 
 
-def _photo_shape(preprocessing: Preprocessing | None) -> tuple[int, int, int]:
+def _image_shape(preprocessing: Preprocessing | None) -> tuple[int, int, int]:
     """Channels, height and width that photos have for a donor."""
     chosen = preprocessing or IMAGENET
     return len(chosen.mean), *chosen.size

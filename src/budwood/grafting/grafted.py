@@ -175,7 +175,7 @@ def _origin(plan: GraftPlan, names: tuple[str, ...] | None, adapt: bool) -> Orig
         return None
     recipe = GraftRecipe(
         layers=tuple(part for part in parts if part is not None),
-        input=plan.photo,
+        input=plan.image,
         adapt=adapt,
         classes=answers[0],
     )
@@ -213,7 +213,7 @@ def _preprocessing(plan: GraftPlan) -> Preprocessing:
 
     Grey photos for a donor that was trained on colour get the average of its three channels.
     """
-    channels, height, width = plan.photo
+    channels, height, width = plan.image
     known = (step.donor.preprocessing for step in plan.steps if step.donor)
     chosen = next(filter(None, known), IMAGENET)
     if chosen.size != (height, width):
@@ -232,24 +232,24 @@ def _spread(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     return (round(sum(values) / len(values), 4),) * channels
 
 
-def _normalisation_notes(photo: Preprocessing, steps: Sequence[GraftStep]) -> Iterator[str]:
+def _normalisation_notes(image: Preprocessing, steps: Sequence[GraftStep]) -> Iterator[str]:
     """A line for each donor whose normalisation plays no part in the graft, or contradicts it."""
     for step in steps:
         donor = step.donor
         theirs = donor.preprocessing if donor is not None else None
         if donor is None or theirs is None:
             continue
-        if donor.hollow.begins_with_the_photo and step is not steps[0]:
+        if donor.hollow.begins_with_the_image and step is not steps[0]:
             yield (
                 f"{donor.name} was trained on photos ({_constants(theirs)}); here {step.fed_by} "
                 "feeds it, so that normalisation plays no part."
             )
-        elif (theirs.mean, theirs.std) != (photo.mean, photo.std) and len(theirs.mean) == len(
-            photo.mean
+        elif (theirs.mean, theirs.std) != (image.mean, image.std) and len(theirs.mean) == len(
+            image.mean
         ):
             yield (
                 f"{donor.name} was trained on photos with {_constants(theirs)}; this graft's "
-                f"photos have {_constants(photo)}, for the donor that comes first."
+                f"photos have {_constants(image)}, for the donor that comes first."
             )
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.files import home, whole_file
 from budwood.machine import cores
 
@@ -33,7 +33,7 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise PhotoError(
+        raise ImageError(
             f"The photo cannot be read: {(error.strerror or str(error)).lower()}.",
             next="Check that the file is there and that you may read it.",
             file=path,

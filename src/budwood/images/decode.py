@@ -16,15 +16,15 @@ from pathlib import Path
 
 import numpy as np
 
-from budwood.arrays import Photo
-from budwood.errors import PhotoError
+from budwood.arrays import ImageArray
+from budwood.errors import ImageError
 from budwood.images.depth import Depth, Samples
 from budwood.images.formats import (
     SIDE_CHUNKS,
-    DecodedPhoto,
+    DecodedImage,
     Header,
     check_size,
-    photo_errors,
+    image_errors,
     read_header,
     without_side_chunks,
 )
@@ -39,7 +39,7 @@ ROOM = 512 * 2**20
 """Bytes of pixels that may be there at once; more only if it is one photo."""
 LARGE_FILE = 32 * 2**20
 """Bytes; of larger files one at a time is read and decoded."""
-LARGE_PHOTO = 64 * 2**20
+LARGE_IMAGE = 64 * 2**20
 """Bytes of pixels; after more, memory is given back at once."""
 
 
@@ -74,8 +74,8 @@ class Oddities:
         for kind, paths in known:
             is_one = len(paths) == 1
             has, are = ("has", "it is") if is_one else ("have", "they are")
-            photos = count(len(paths), "photo")
-            yield f"{photos} {has} {kind}; {are} read as {are} (the first is {min(paths)})."
+            images = count(len(paths), "photo")
+            yield f"{images} {has} {kind}; {are} read as {are} (the first is {min(paths)})."
 
 
 class Gate:
@@ -104,7 +104,7 @@ class Gate:
         try:
             yield
         finally:
-            if size > LARGE_PHOTO:
+            if size > LARGE_IMAGE:
                 _give_back()
             with self._changed:
                 self.free += size
@@ -156,7 +156,7 @@ def turn_of(path: Path) -> AbstractContextManager[object]:
     return _one_large_file if is_large else nullcontext()
 
 
-def decode(data: bytes) -> Photo:
+def decode(data: bytes) -> ImageArray:
     """The photo as `h w 3`, 0 to 255: upright (EXIF), RGB, alpha laid over white.
 
     JPEG goes through libjpeg-turbo, the rest through Pillow, and through tifffile what Pillow does
@@ -164,7 +164,7 @@ def decode(data: bytes) -> Photo:
     Safe to call from many threads.
     """
     with decoding(data, lambda height, width: 1) as decoded:
-        return decoded.photo
+        return decoded.image
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def decoding(
     *,
     depth: Depth | None = None,
     on_oddity: OnOddity = lambda kind: None,
-) -> Iterator[DecodedPhoto]:
+) -> Iterator[DecodedImage]:
     """What `decode` gives, in less time at a fraction of its size, if `reduce` allows it.
 
     It is to be used within: until then no more photos are decoded than there is room for.
@@ -186,7 +186,7 @@ def decoding(
         depth: What is black and white in samples of more than 8 bits; None: their full range.
         on_oddity: Told what is odd about a photo that can be read.
     """
-    with photo_errors("photo"):
+    with image_errors("photo"):
         header = read_header(data)
         if header.height is not None and header.width is not None:
             check_size(header.height, header.width)
@@ -194,7 +194,7 @@ def decoding(
     is_jpeg = header.format == "jpeg"
     reduction = reduce(header.height or 0, header.width or 0) if is_jpeg else 1
     with PIXELS.hold(pixel_bytes(header, reduction)):
-        with photo_errors(str(header)):
+        with image_errors(str(header)):
             decoded, oddity = _decoded(data, header, reduction, reduce, depth or Depth())
         if oddity is not None:
             on_oddity(oddity)
@@ -203,7 +203,7 @@ def decoding(
 
 def deep_samples_of(data: bytes) -> Samples | None:
     """The samples of a photo of more than 8 bits, as they are stored; None of any other."""
-    with photo_errors("photo"):
+    with image_errors("photo"):
         header = read_header(data)
     if header.format not in ("png", "tiff"):
         return None
@@ -213,16 +213,16 @@ def deep_samples_of(data: bytes) -> Samples | None:
 
 def _decoded(
     data: bytes, header: Header, reduction: int, reduce: Callable[[int, int], int], depth: Depth
-) -> tuple[DecodedPhoto, str | None]:
+) -> tuple[DecodedImage, str | None]:
     """The photo as stored, by the decoder that it is for, and what is odd about it."""
     if header.format == "jpeg" and header.components in (1, 3, 4):
         found = decode_jpeg(data, header, reduction)
         if found is not None:
-            photo, oddity = found
-            return DecodedPhoto(photo, header.height or 0, header.width or 0, reduction), oddity
+            image, oddity = found
+            return DecodedImage(image, header.height or 0, header.width or 0, reduction), oddity
     try:
         return decode_with_pillow(data, header, reduce, depth), header.oddity
-    except PhotoError:
+    except ImageError:
         if header.format != "png" or (plain := without_side_chunks(data)) is None:
             raise
         return decode_with_pillow(plain, header, reduce, depth), SIDE_CHUNKS
@@ -239,16 +239,16 @@ def _stored_reduction(
     return reduction if header.orientation == 1 else math.gcd(reduction, height, width)
 
 
-def _turned(decoded: DecodedPhoto, orientation: int) -> DecodedPhoto:
+def _turned(decoded: DecodedImage, orientation: int) -> DecodedImage:
     height, width = decoded.height, decoded.width
     if orientation >= 5:
         height, width = width, height
-    return DecodedPhoto(upright(decoded.photo, orientation), height, width, decoded.reduction)
+    return DecodedImage(upright(decoded.image, orientation), height, width, decoded.reduction)
 
 
-def upright(photo: Photo, orientation: int) -> Photo:
+def upright(image: ImageArray, orientation: int) -> ImageArray:
     """The photo turned and mirrored as its EXIF orientation asks."""
     if orientation >= 5:
-        photo = photo.transpose(1, 0, 2)
+        image = image.transpose(1, 0, 2)
     flipped = {2: (1,), 3: (0, 1), 4: (0,), 6: (1,), 7: (0, 1), 8: (0,)}.get(orientation)
-    return np.flip(photo, flipped) if flipped else photo
+    return np.flip(image, flipped) if flipped else image

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from budwood.display import displayed
-from budwood.errors import ConfigError, PhotoError
+from budwood.errors import ConfigError, ImageError
 
 FULL_RANGES: Mapping[str, tuple[float, float]] = {
     "uint12": (0, 2**12 - 1),
@@ -99,7 +99,7 @@ class Depth:
 def eight_bits(values: npt.NDArray[Any], black: float, white: float) -> npt.NDArray[np.uint8]:
     """Values as 0 (black or below) to 255 (white or above). NaN is black."""
     if values.dtype.kind == "f" and not np.isfinite(values).any():
-        raise PhotoError("The photo holds no number, only NaN or infinity.")
+        raise ImageError("The photo holds no number, only NaN or infinity.")
     known: npt.NDArray[Any] = values.astype(np.float32 if values.itemsize <= 2 else np.float64)
     scaled = (known - black) * (255 / (white - black))
     clipped = np.nan_to_num(scaled.clip(0, 255), copy=False, nan=0.0)

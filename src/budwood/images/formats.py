@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from budwood.arrays import Photo
-from budwood.errors import PhotoError
+from budwood.arrays import ImageArray
+from budwood.errors import ImageError
 
 TRUNCATED = "The photo ends too early (truncated)."
 MEGAPIXELS = 200
@@ -30,12 +30,12 @@ log = logging.getLogger("budwood")
 def check_size(height: int, width: int) -> None:
     """Raise unless a photo has pixels, and not too many of them."""
     if height < 1 or width < 1:
-        raise PhotoError(
+        raise ImageError(
             f"The header of the photo says that it has {width} x {height} pixels.",
             next="Open it in an image program and save it again, or copy the file again.",
         )
     if height * width > MEGAPIXELS * 1e6:
-        raise PhotoError(
+        raise ImageError(
             f"The photo has {height * width / 1e6:,.0f} megapixels ({width} x {height}).",
             expected=f"At most {MEGAPIXELS:,.0f} megapixels are accepted.",
             next="Scale it down.",
@@ -43,52 +43,52 @@ def check_size(height: int, width: int) -> None:
 
 
 @contextmanager
-def photo_errors(kind: str) -> Iterator[None]:
+def image_errors(kind: str) -> Iterator[None]:
     """Whatever a decoder raises within says that this photo cannot be read, and ends nothing else.
 
     Decoders, and Pillow's plugins above all, raise nearly every class there is.
     """
     try:
         yield
-    except (PhotoError, MemoryError):
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         text = str(error) or type(error).__name__
         if isinstance(error, EOFError) or "truncated" in text.lower():
-            raise PhotoError(TRUNCATED) from None
+            raise ImageError(TRUNCATED) from None
         log.debug("A photo cannot be decoded", exc_info=error)
         text = re.sub(_NO_REASON, "its pixels cannot be decoded", text.rstrip("."))
         raise undecodable(f"{text} ({type(error).__name__})", kind) from None
 
 
-def undecodable(reason: str, kind: str = "photo") -> PhotoError:
+def undecodable(reason: str, kind: str = "photo") -> ImageError:
     """The error of a photo that looks like one but that no decoder reads."""
-    return PhotoError(
+    return ImageError(
         f"The {kind} is damaged or of a rare kind: {reason.rstrip('.')}.",
         next="If other programs show it, convert it, for example: magick FILE out.png.",
     )
 
 
-def not_a_photo(data: bytes) -> PhotoError:
+def not_an_image(data: bytes) -> ImageError:
     """What a file is that does not begin as a photo does."""
     if not any(data):
         what = "holds nothing but zeros" if data else "is empty"
-        return PhotoError(f"The photo {what}.", next="Copy the file again.")
+        return ImageError(f"The photo {what}.", next="Copy the file again.")
     start = data[:4096].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return PhotoError(
+        return ImageError(
             "The file is a web page (HTML), not a photo.",
             next="Its download went wrong: fetch the photo itself.",
         )
     if data[4:8] == b"ftyp":
-        return PhotoError(
+        return ImageError(
             "The file is a HEIC or AVIF photo or a film, which is not read.",
             next="Save it as JPEG.",
         )
     controls = set(range(32)) - set(b"\t\n\r\f\x1b") | {0x7F}
     if controls.isdisjoint(data[:4096]):
-        return PhotoError("The file is text, not a photo.", next="Remove it or fetch the photo.")
-    return PhotoError(
+        return ImageError("The file is text, not a photo.", next="Remove it or fetch the photo.")
+    return ImageError(
         f"The file is not a photo: it begins with the bytes {data[:4].hex(' ')}.",
         expected="JPEG, PNG, WebP, GIF, BMP and TIFF are read.",
     )
@@ -108,7 +108,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         if len(name) < 4 or end + 4 > len(data):
             if has_pixels and name != b"IDAT":
                 return
-            raise PhotoError(TRUNCATED)
+            raise ImageError(TRUNCATED)
         has_pixels |= name == b"IDAT"
         yield name, start, end
         at = end + 4  # a checksum follows
@@ -202,15 +202,15 @@ class Header:
 
 
 @dataclass(frozen=True)
-class DecodedPhoto:
+class DecodedImage:
     """A photo, perhaps at a reduced size."""
 
-    photo: Photo
+    image: ImageArray
     height: int
     width: int
     """Of the photo at its full size, upright."""
     reduction: int = 1
-    """How many pixels of the full size lie along one of `photo`; the last may be cut off."""
+    """How many pixels of the full size lie along one of `image`; the last may be cut off."""
 
 
 def read_header(data: bytes) -> Header:
@@ -218,7 +218,7 @@ def read_header(data: bytes) -> Header:
     for format in FORMATS:
         if format.begins(data):
             return format.header(data)
-    raise not_a_photo(data)
+    raise not_an_image(data)
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -230,7 +230,7 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     while True:
         at = data.find(b"\xff", at)
         if at < 0 or at + 4 > len(data):
-            raise PhotoError(TRUNCATED)
+            raise ImageError(TRUNCATED)
         marker = data[at + 1]
         if marker == 0xFF:  # a fill byte
             at += 1
@@ -266,7 +266,7 @@ def _jpeg(data: bytes) -> Header:
         elif is_frame(marker) and end - start >= 6:
             frame = marker, *struct.unpack(">HHB", data[start + 1 : start + 6])
     if frame is None:
-        raise PhotoError(TRUNCATED)
+        raise ImageError(TRUNCATED)
     marker, height, width, components = frame
     if height == 0:  # it is told after the first scan, drewnoakes/metadata-extractor#243
         told = data.find(b"\xff\xdc\0\x04", scan)
@@ -299,7 +299,7 @@ def _png(data: bytes) -> Header:
 
 def _webp(data: bytes) -> Header:
     if len(data) < 25 or 8 + int.from_bytes(data[4:8], "little") > len(data):
-        raise PhotoError(TRUNCATED)
+        raise ImageError(TRUNCATED)
     kind = data[12:16]
     if kind == b"VP8 ":
         width, height = struct.unpack("<HH", data[26:30].ljust(4, b"\0"))
@@ -324,7 +324,7 @@ def _webp_orientation(data: bytes) -> int:
 def _gif(data: bytes) -> Header:
     """The size of the whole picture; a frame may be smaller."""
     if len(data) < 10:
-        raise PhotoError(TRUNCATED)
+        raise ImageError(TRUNCATED)
     width, height = struct.unpack("<HH", data[6:10])
     return Header("gif", height, width)
 
@@ -332,7 +332,7 @@ def _gif(data: bytes) -> Header:
 def _bmp(data: bytes) -> Header:
     """The oldest header has sides of two bytes; rows from the top down have a negative height."""
     if len(data) < 26:
-        raise PhotoError(TRUNCATED)
+        raise ImageError(TRUNCATED)
     is_oldest = int.from_bytes(data[14:18], "little") == 12
     width, height = struct.unpack("<HH" if is_oldest else "<ii", data[18 : 22 if is_oldest else 26])
     return Header("bmp", abs(height), width)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.formats import TRUNCATED, Header, is_frame, jpeg_segments, undecodable
 
 JUNK = "bytes between the segments that belong to none, or a bad profile"
@@ -54,7 +54,7 @@ def decode_jpeg(
     except ValueError as error:
         reason = str(error)
     if not header.has_end and reason.startswith(("Premature", "Corrupt")):
-        raise PhotoError(TRUNCATED)
+        raise ImageError(TRUNCATED)
     if reason.endswith(_BEFORE_THE_END):  # only the first warning is told, so there was no other
         return _decoded(data, header, reduction, is_strict=False), TRAILING
     if reason.startswith(("Corrupt", "Inconsistent")):
@@ -84,7 +84,7 @@ def _in_order(data: bytes, header: Header) -> bytes:
     if header.has_end:
         return b"".join([*parts, data[rows:]])
     if not _has_all_scans(data, scan, header):
-        raise PhotoError(TRUNCATED)
+        raise ImageError(TRUNCATED)
     # Zeros are what a file system leaves of what was not written.
     coded = data[rows:].rstrip(b"\0")
     return b"".join([*parts, coded, b"\0" * coded.endswith(b"\xff"), b"\xff\xd9"])

@@ -17,11 +17,11 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from budwood.images.depth import FULL_RANGES, Depth, Samples
 from budwood.images.formats import (
-    DecodedPhoto,
+    DecodedImage,
     Header,
     check_size,
+    image_errors,
     opened,
-    photo_errors,
     undecodable,
 )
 from budwood.images.tiff import complaints, is_read_wrongly, read_tiff, tiff_samples
@@ -42,12 +42,12 @@ _BAND = 256
 
 def decode_with_pillow(
     data: bytes, header: Header, reduce: Callable[[int, int], int], depth: Depth = _FULL
-) -> DecodedPhoto:
+) -> DecodedImage:
     """The photo's first frame as stored; only a TIFF is already turned upright.
 
     `reduce` tells by how much a photo of that height and width, as stored, may be reduced.
     """
-    with without_pillow_warnings(), photo_errors(str(header)):
+    with without_pillow_warnings(), image_errors(str(header)):
         image = _opened(data, header)
         if image is None:
             pixels, orientation = read_tiff(data, depth)
@@ -70,7 +70,7 @@ def decode_with_pillow(
 
 def deep_samples(data: bytes, header: Header) -> Samples | None:
     """The samples of an image of more than 8 bits; None of any other."""
-    with without_pillow_warnings(), photo_errors(str(header)):
+    with without_pillow_warnings(), image_errors(str(header)):
         image = _opened(data, header)
         if image is None:
             return tiff_samples(data)
@@ -107,11 +107,11 @@ def _opened(data: bytes, header: Header) -> ImageFile | None:
 
 def _at_a_fraction(
     image: Image.Image, reduce: Callable[[int, int], int], depth: Depth
-) -> DecodedPhoto:
+) -> DecodedImage:
     """An image's pixels: of a very large one fewer, if it may be reduced."""
     is_large = image.height * image.width > LARGE
     reduction = reduce(image.height, image.width) if is_large else 1
-    return DecodedPhoto(rgb(image, reduction, depth), image.height, image.width, reduction)
+    return DecodedImage(rgb(image, reduction, depth), image.height, image.width, reduction)
 
 
 def rgb(image: Image.Image, reduction: int = 1, depth: Depth = _FULL) -> npt.NDArray[np.uint8]:

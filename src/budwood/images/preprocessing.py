@@ -21,12 +21,12 @@ from cykooz_resizer import (
 )
 from numpy.typing import NDArray
 
-from budwood.arrays import Photo
+from budwood.arrays import ImageArray
 from budwood.display import displayed
 from budwood.errors import ConfigError
 from budwood.images.decode import OnOddity, decoding
 from budwood.images.depth import Depth
-from budwood.images.formats import DecodedPhoto
+from budwood.images.formats import DecodedImage
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
@@ -79,7 +79,7 @@ class Side:
 
 
 def resample(
-    photo: NDArray[np.uint8], down: Side, across: Side, interpolation: Interpolation
+    image: NDArray[np.uint8], down: Side, across: Side, interpolation: Interpolation
 ) -> NDArray[np.uint8]:
     """The middle of the resized photo, `h w c` like it: what Pillow's resize, then crop gives.
 
@@ -87,9 +87,9 @@ def resample(
     most shapes) in Pillow: in the other order sharp edges differ by ten grey levels and more.
     """
     if interpolation == "nearest":
-        return photo[down.nearest()[:, None], across.nearest()]
+        return image[down.nearest()[:, None], across.nearest()]
     rows, columns = (side.seen(_REACH[interpolation]) for side in (down, across))
-    part = photo[rows, columns]
+    part = image[rows, columns]
     height, width, channels = part.shape
     algorithm, kind = ResizeAlg.convolution(_FILTERS[interpolation]), _TYPES[channels]
     left, span = _box(across, columns)
@@ -195,23 +195,23 @@ class Preprocessing:
             on_oddity: Told what is odd about a photo that can be decoded.
 
         Raises:
-            PhotoError: If the photo cannot be decoded.
+            ImageError: If the photo cannot be decoded.
         """
         with decoding(data, self._reduction, depth=self.depth, on_oddity=on_oddity) as decoded:
             return self._fitted(decoded)
 
-    def fit(self, photo: Photo) -> npt.NDArray[np.uint8]:
+    def fit(self, image: ImageArray) -> npt.NDArray[np.uint8]:
         """The network input of a decoded photo, `h w 3` uint8: `h w c`, 0 to 255, contiguous.
 
         Raises:
-            ConfigError: If `photo` is of another type or shape.
+            ConfigError: If `image` is of another type or shape.
         """
-        if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ConfigError(
-                f"A photo of shape {photo.shape} and type {photo.dtype} cannot be fitted.",
+                f"A photo of shape {image.shape} and type {image.dtype} cannot be fitted.",
                 expected="It must be `h w 3`, uint8.",
             )
-        return self._fitted(DecodedPhoto(photo, *photo.shape[:2]))
+        return self._fitted(DecodedImage(image, *image.shape[:2]))
 
     def at_size(self, px: int) -> "Preprocessing":
         """The same for another input size; the crop keeps its share of the photo."""
@@ -285,17 +285,17 @@ class Preprocessing:
         spare = min(height / rows, width / columns) / ENOUGH
         return next((reduction for reduction in (4, 2) if reduction <= spare), 1)
 
-    def _fitted(self, decoded: DecodedPhoto) -> npt.NDArray[np.uint8]:
-        photo = luma(decoded.photo) if len(self.mean) == 1 else decoded.photo
+    def _fitted(self, decoded: DecodedImage) -> npt.NDArray[np.uint8]:
+        image = luma(decoded.image) if len(self.mean) == 1 else decoded.image
         reduction = decoded.reduction
         height, width = self._resized_shape(decoded.height, decoded.width)
-        down = Side(photo.shape[0], decoded.height / reduction, height, self.size[0])
-        across = Side(photo.shape[1], decoded.width / reduction, width, self.size[1])
-        return resample(photo, down, across, self.interpolation)
+        down = Side(image.shape[0], decoded.height / reduction, height, self.size[0])
+        across = Side(image.shape[1], decoded.width / reduction, width, self.size[1])
+        return resample(image, down, across, self.interpolation)
 
 
-def luma(photo: Photo) -> npt.NDArray[np.uint8]:
+def luma(image: ImageArray) -> npt.NDArray[np.uint8]:
     """The grey `h w 1` of an RGB photo, as Pillow's mode L makes it (ITU-R 601)."""
-    red, green, blue = (photo[..., channel].astype(np.int32) for channel in range(3))
+    red, green, blue = (image[..., channel].astype(np.int32) for channel in range(3))
     grey = (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
     return grey.astype(np.uint8)[..., None]  # h w -> h w 1

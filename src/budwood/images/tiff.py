@@ -26,7 +26,7 @@ import PIL
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.images.depth import FULL_RANGES, Depth, Samples, eight_bits
 from budwood.images.formats import TRUNCATED, check_size, undecodable
 
@@ -132,7 +132,7 @@ def _first_page(data: bytes) -> "Iterator[TiffPage]":
             raise undecodable("it does not say where its pixels are", "TIFF")
         ends = zip(page.dataoffsets, page.databytecounts, strict=True)
         if max(start + length for start, length in ends) > len(data):
-            raise PhotoError(TRUNCATED)
+            raise ImageError(TRUNCATED)
         try:
             yield page
         except (ValueError, NotImplementedError) as error:
@@ -201,10 +201,10 @@ def _unpacked(page: "TiffPage", row: int) -> npt.NDArray[np.uint16]:
     return np.concatenate(parts)
 
 
-def _unread(page: "TiffPage", reason: str) -> PhotoError:
+def _unread(page: "TiffPage", reason: str) -> ImageError:
     compression = getattr(page.compression, "name", page.compression)
     kind = "float" if page.sampleformat == 3 else "bits"
-    return PhotoError(
+    return ImageError(
         f"The photo is a TIFF ({page.imagewidth} x {page.imagelength}, {page.samplesperpixel} "
         f"channels, {page.bitspersample} {kind}, compression {compression}) that cannot be read: "
         f"{reason}.",

@@ -1,11 +1,12 @@
-"""Fitting a network to photos: what trains is solved or trained, what is frozen is proven still.
+"""Fitting a network to images; what is frozen is proven unchanged.
 
-With it goes what such a network says of photos that it has not learned from. For a head that is
-solved, every training photo is answered by the head fitted to the other folds: the choice of the
-penalty has fitted them already. For a graft that is trained, validation photos are answered by it
-where they steered nothing; where they chose its best epoch, or there are none, a copy is trained on
-four photos in five and answers the fifth, with early stopping where the first had it. Which of
-these it is depends on what was asked for, and never on how long something took.
+With it goes what such a network says of images that it has not learned from. For a head that
+logistic regression fits, every training image is answered by the head fitted to the other folds:
+the choice of the L2 strength has fitted them already. For a graft that is trained, validation
+images are answered by it where they steered nothing; where they chose its best epoch, or there are
+none, a copy is trained on four images in five and answers the fifth, with early stopping where the
+first had it. Which of these it is depends on what was asked for, and never on how long something
+took.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from budwood.data.splits import Split
 from budwood.data.splitting import FOLDS, can_be_held_out, make_folds
 from budwood.display import displayed
-from budwood.errors import FrozenChanged, PhotoError
+from budwood.errors import FrozenChanged, ImageError
 from budwood.features.gathering import FeatureSet
 from budwood.features.rows import RowSource, RowSubset
 from budwood.learning.plan import Grafts, Plan
@@ -38,12 +39,12 @@ class Fit:
     """What fitting did."""
 
     history: tuple[Epoch, ...]
-    """One dict an epoch; empty for the probe, which is solved and not trained."""
+    """One dict an epoch; empty for the probe, which has none."""
     probe: FittedProbe | None
     train_top1: float
     frozen_unchanged: bool
     """Always true: a changed tensor is an error."""
-    photos: int
+    images: int
     fingerprint: str
     """Digest of the training photos and their classes."""
     seconds: float
@@ -85,11 +86,11 @@ def fit_plan(
     gathered = require_readable(plan.training_rows(train.paths))
     started = time.perf_counter()
     targets, groups = torch.from_numpy(train.targets), train.group_numbers
-    solved, history, judged = None, list[Epoch](), gathered
+    fitted, history, judged = None, list[Epoch](), gathered
     if plan.layer is not None:
         features, k, bias = plan.features(gathered), plan.layer.out_features, plan.layer.bias
-        solved = fit_probe(features, targets, k, probe, bias is not None, groups)
-        solved.write_to(plan.layer)
+        fitted = fit_probe(features, targets, k, probe, bias is not None, groups)
+        fitted.write_to(plan.layer)
     else:
         untrained, validation = plan.copied_grafts(), _validation(plan, val)
         try:
@@ -104,8 +105,8 @@ def fit_plan(
             f"{len(changed)} frozen tensors changed while training, the first is {changed[0]}.",
             next="Please report this: frozen tensors must never change.",
         )
-    if solved is not None:
-        held_out = held_out_by_probe(features, targets, k, solved, probe, bias is not None, groups)
+    if fitted is not None:
+        held_out = held_out_by_probe(features, targets, k, fitted, probe, bias is not None, groups)
     else:
         held_out = _held_out(
             plan, untrained, gathered.rows, judged.rows, targets, groups, validation, training
@@ -113,11 +114,11 @@ def fit_plan(
     names = [train.classes[label] for label in train.labels]
     fit = Fit(
         history=tuple(history),
-        probe=solved,
+        probe=fitted,
         train_top1=plan.top1(judged, targets),
         frozen_unchanged=True,
-        photos=len(train),
-        fingerprint=data_fingerprint(gathered.photos, names),
+        images=len(train),
+        fingerprint=data_fingerprint(gathered.images, names),
         seconds=time.perf_counter() - started,
     )
     return fit, held_out, judged.rows
@@ -127,7 +128,7 @@ def held_out_by_probe(
     features: RowSource,
     labels: Labels,
     k: int,
-    solved: FittedProbe,
+    fitted: FittedProbe,
     config: Probe,
     bias: bool,
     groups: NDArray[np.int64] | None = None,
@@ -135,15 +136,15 @@ def held_out_by_probe(
     """All training photos, or 10,000 and more of them; None where a class would be missing from
     all that is learned from.
 
-    Only for a penalty that was given, and so not chosen in folds, are folds fitted here.
+    Only for an L2 strength that was given, and so not chosen in folds, are folds fitted here.
     """
     truth = labels.numpy()
     folds = make_folds(truth, config.folds, groups=groups, seed=config.seed)
     if not can_be_held_out(truth, folds):
         return None
-    known = solved.held_out
+    known = fitted.held_out
     if known is None:
-        logits = held_out_logits(features, labels, k, folds, solved.penalty, bias)
+        logits = held_out_logits(features, labels, k, folds, fitted.l2_strength, bias)
         return HeldOutLogits(truth, logits, groups, np.arange(len(truth)))
     own = known.positions
     return HeldOutLogits(truth[own], known.logits, None if groups is None else groups[own], own)
@@ -197,18 +198,18 @@ def require_readable(gathered: FeatureSet) -> FeatureSet:
     if not gathered.unreadable:
         return gathered
     path, reason = next(iter(gathered.unreadable.items()))
-    raise PhotoError(
+    raise ImageError(
         f"{len(gathered.unreadable)} photos cannot be read, the first is {path}: {reason}",
         next="Leave them out with budwood.data.folder.leave_out_unreadable.",
         file=path,
     )
 
 
-def data_fingerprint(photos: Sequence[bytes], labels: Sequence[str]) -> str:
+def data_fingerprint(images: Sequence[bytes], labels: Sequence[str]) -> str:
     """A digest of a set of labelled photos; their order and their file names do not matter."""
     hasher = hashlib.blake2b(digest_size=16)
-    for photo, label in sorted(zip(photos, labels, strict=True)):
-        hasher.update(photo + label.encode(errors="surrogateescape") + b"\0")
+    for image, label in sorted(zip(images, labels, strict=True)):
+        hasher.update(image + label.encode(errors="surrogateescape") + b"\0")
     return hasher.hexdigest()
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from budwood.errors import CutError, PhotoError
+from budwood.errors import CutError, ImageError
 from budwood.features.engines import preferred_specs, seconds_per_image
 from budwood.features.extraction import Decoded, Unreadable, decoded, extract
 from budwood.features.openvino import cpu_capabilities
 from budwood.features.rows import IN_MEMORY
-from budwood.features.verification import PROBES, trusted_engine
+from budwood.features.verification import PROBES, verified_engine
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.precision import FASTER
 from budwood.learning.regularisation import HELD_OUT
@@ -48,14 +48,14 @@ ROWS = 2048
 WIDEST = 1024
 """Features of which the axes are found; of more it takes the cube of the ratio."""
 PASSES = 150
-"""Passes over the rows until penalty and optimum are found: a typical number."""
+"""Passes over the rows until L2 strength and optimum are found: a typical number."""
 FOLDS = 5
 FEWEST = 2
 """Photos of the shortest step: batch normalisation needs two."""
 
 
 @dataclass(frozen=True)
-class PhotoTimes:
+class CaptureTimes:
     """Seconds a photo on this machine, all cores together."""
 
     decoding: float
@@ -63,7 +63,7 @@ class PhotoTimes:
     """Decoding and the network."""
     building: float
     """Seconds, once, for the engine and its verification."""
-    photos: int
+    images: int
     """Photos that were decoded."""
     unreadable: dict[Path, str]
     """Those of them that cannot be read, with the reason."""
@@ -75,7 +75,7 @@ class PhotoTimes:
 class StepTimes:
     """Seconds of a training step, and its memory."""
 
-    photo: float
+    image: float
     """Seconds for each photo of a batch, forwards and backwards."""
     step: float
     """Seconds for each batch besides: the optimizer."""
@@ -90,10 +90,10 @@ class StepTimes:
     measuring: float
     """Seconds of the measurement."""
 
-    def training(self, photos: int, epochs: int, batch: int) -> float:
+    def training(self, images: int, epochs: int, batch: int) -> float:
         """Seconds of so many passes over so many photos."""
-        steps = -(-photos // batch)
-        return epochs * (photos * self.photo + steps * self.step)
+        steps = -(-images // batch)
+        return epochs * (images * self.image + steps * self.step)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class TimeForecast:
 
 def forecasts(
     model: str, classes: int, training: Sequence[Path], judged: int
-) -> tuple[tuple[TimeForecast, ...], PhotoTimes, float]:
+) -> tuple[tuple[TimeForecast, ...], CaptureTimes, float]:
     """What training a head, the last stage or the whole network on these photos will take.
 
     The network has random weights: they take as long.
@@ -139,7 +139,7 @@ def forecasts(
     forecaster = _Forecaster(network, classes, len(training), judged)
     trunk = forecaster.cut(trains=False).trunk
     forecaster.starting = time.perf_counter() - started
-    times = photo_times(trunk, preprocessing_of(network), training)
+    times = capture_times(trunk, preprocessing_of(network), training)
     forecaster.memory = most_memory()
     found = [forecaster.head(times), *forecaster.last_stage(times)]
     # For the whole network, photos are only decoded once.
@@ -161,8 +161,8 @@ class _Forecaster:
         self.measuring = 0.0
         """Seconds of training steps."""
 
-    def head(self, times: PhotoTimes) -> TimeForecast:
-        """Only the head trains: it is solved."""
+    def head(self, times: CaptureTimes) -> TimeForecast:
+        """Only the head trains, by logistic regression."""
         head = self.cut(trains=False)
         width = sum(torch.Size(tensor.shape).numel() for tensor in head.frontier)
         solving = probe_seconds(self._training, width, self._classes)
@@ -170,13 +170,13 @@ class _Forecaster:
         kept = min(4 * width * self._training, KEPT_BYTES)
         return self._forecast("head", (), head, seconds, 2 * kept)
 
-    def last_stage(self, times: PhotoTimes) -> Iterator[TimeForecast]:
+    def last_stage(self, times: CaptureTimes) -> Iterator[TimeForecast]:
         """The last stage and the head train; no forecast where the network has no stages."""
         height, width = self._prepared.preprocessing.size
         channels = len(self._prepared.preprocessing.mean)
-        photo = torch.zeros(1, height, width, channels, dtype=torch.uint8)
+        image = torch.zeros(1, height, width, channels, dtype=torch.uint8)
         try:
-            stages = stages_of(self._prepared, photo)
+            stages = stages_of(self._prepared, image)
         except CutError:
             return
         share = stages.stages[-2].macs / stages.stages[-1].macs if len(stages.stages) > 1 else 0.0
@@ -184,7 +184,7 @@ class _Forecaster:
         yield self.trained("last stage", last_stage(stages), running, times, STEPPING)
 
     def trained(
-        self, what: str, globs: tuple[str, ...], running: float, times: PhotoTimes, limit: float
+        self, what: str, globs: tuple[str, ...], running: float, times: CaptureTimes, limit: float
     ) -> TimeForecast:
         """What these globs name trains, on rows that take `running` seconds a photo."""
         this = self.cut(*globs)
@@ -221,9 +221,9 @@ class _Forecaster:
         return cut(self._prepared.train(trains))
 
 
-def photo_times(
+def capture_times(
     trunk: nn.Module, preprocessing: Preprocessing, paths: Sequence[Path]
-) -> PhotoTimes:
+) -> CaptureTimes:
     """Decode some photos, and run the network on some; nothing is stored."""
     unreadable: dict[Path, str] = {}
     # Any beginning of this order is spread evenly over the photos.
@@ -233,7 +233,7 @@ def photo_times(
     probe = [image.pixels for image in first if isinstance(image, Decoded)]
     if not probe:
         path, reason = next(iter(unreadable.items()))
-        raise PhotoError(
+        raise ImageError(
             f"None of {len(unreadable)} photos can be read, the first is {path}: {reason}",
             next="Copy the photos again.",
             file=path,
@@ -243,14 +243,14 @@ def photo_times(
     decoding = _timed(deque, _noting(decoded(some, preprocessing), unreadable), 0) / len(some)
     began = time.perf_counter()
     specs = preferred_specs("auto", "cpu")
-    engine, _ = trusted_engine(trunk, specs, np.stack(probe), SILENT)
+    engine, _ = verified_engine(trunk, specs, np.stack(probe), SILENT)
     number = int(RUNNING / (decoding + seconds_per_image(engine, np.stack(probe))))
     sample = order[: max(PROBES, number)]
     building = time.perf_counter() - began
     rows = extract(decoded(sample, preprocessing), engine)
     running = _timed(deque, _noting(rows, unreadable), 0) / len(sample)
     measuring = time.perf_counter() - started - building
-    return PhotoTimes(
+    return CaptureTimes(
         decoding, running, building, max(len(some), len(sample)), unreadable, measuring
     )
 
@@ -263,10 +263,10 @@ def _noting(things: Iterable[object], unreadable: dict[Path, str]) -> Iterator[o
         yield thing
 
 
-def probe_seconds(photos: int, width: int, classes: int) -> float:
+def probe_seconds(images: int, width: int, classes: int) -> float:
     """Seconds that `fit_probe` takes for so many photos of so many features and classes."""
-    m = min(photos, width)
-    rows, folds = min(photos, ROWS), min(FOLDS, max(1, -(-HELD_OUT * FOLDS // photos)))
+    m = min(images, width)
+    rows, folds = min(images, ROWS), min(FOLDS, max(1, -(-HELD_OUT * FOLDS // images)))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(rows, m, generator=generator)
     w = torch.randn(folds * classes, m, generator=generator)
@@ -276,7 +276,7 @@ def probe_seconds(photos: int, width: int, classes: int) -> float:
         (w @ x.T).log_softmax(0).exp_() @ x
 
     pass_over_rows()
-    one = _timed(pass_over_rows) * photos / rows
+    one = _timed(pass_over_rows) * images / rows
     axes = _timed(torch.linalg.eigh, narrow.T @ narrow) * (m / narrow.shape[1]) ** 3
     return PASSES * one + axes
 
@@ -297,17 +297,17 @@ def step_times(
         rows, labels = _noise(frontier, FEWEST), torch.randint(classes, (FEWEST,))
         kept = _kept(graft, rows, labels, parameters)  # this first pass also pays for memory
         once = _timed(_pass, graft, rows, labels)
-        photo, overhead = once / FEWEST, 0.0
+        image, overhead = once / FEWEST, 0.0
         size = max(FEWEST, min(batch, int(FEWEST * limit / (4 * once))))
         if size > FEWEST:
             rows, labels = _noise(frontier, size), torch.randint(classes, (size,))
-            photo, overhead = _pass_times(graft, rows, labels, limit / 2, bf16=False)
-            whole = overhead + size * photo
+            image, overhead = _pass_times(graft, rows, labels, limit / 2, bf16=False)
+            whole = overhead + size * image
             has_convolutions = any(p.dim() > 2 for p in parameters)
             if has_convolutions and whole < limit / 3 and "BF16" in cpu_capabilities():
                 fast = _pass_times(graft, rows, labels, limit / 2, bf16=True)
-                if fast[1] + batch * fast[0] <= FASTER * (overhead + batch * photo):
-                    photo, overhead = fast
+                if fast[1] + batch * fast[0] <= FASTER * (overhead + batch * image):
+                    image, overhead = fast
         optimizer.step()  # makes its moments
         step = overhead + _least(limit / 8, optimizer.step)
         graft.eval()
@@ -316,7 +316,7 @@ def step_times(
         graft.train()
     optimizer.zero_grad()
     return StepTimes(
-        photo,
+        image,
         step,
         forward,
         kept // FEWEST,
@@ -334,8 +334,8 @@ def _pass_times(
     _pass(graft, few, labels[:FEWEST], bf16)  # the first pays for memory and choices
     short = _least(limit / 4, _pass, graft, few, labels[:FEWEST], bf16)
     long = _least(limit / 2, _pass, graft, rows, labels, bf16)
-    photo = min(max((long - short) / (size - FEWEST), 0.2 * long / size), long / size)
-    return photo, long - size * photo
+    image = min(max((long - short) / (size - FEWEST), 0.2 * long / size), long / size)
+    return image, long - size * image
 
 
 def _pass(graft: nn.Module, rows: tuple[Tensor, ...], labels: Tensor, bf16: bool = False) -> None:
@@ -380,11 +380,11 @@ def _largest_layer(graft: nn.Module) -> Iterator[list[int]]:
             handle.remove()
 
 
-def _noise(frontier: Sequence[FrontierTensor], photos: int) -> tuple[Tensor, ...]:
+def _noise(frontier: Sequence[FrontierTensor], images: int) -> tuple[Tensor, ...]:
     return tuple(
-        torch.randn(photos, *tensor.shape).to(tensor.dtype)
+        torch.randn(images, *tensor.shape).to(tensor.dtype)
         if tensor.dtype.is_floating_point
-        else torch.randint(256, (photos, *tensor.shape), dtype=tensor.dtype)
+        else torch.randint(256, (images, *tensor.shape), dtype=tensor.dtype)
         for tensor in frontier
     )
 

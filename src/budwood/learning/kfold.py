@@ -22,24 +22,23 @@ ANSWERED_AT_ONCE = 4096
 
 
 def hits_of_folds(
-    plan: Plan, photos: Split, k: int, training: Training, probe: Probe, seed: int = 0
+    plan: Plan, images: Split, k: int, training: Training, probe: Probe, seed: int = 0
 ) -> tuple[NDArray[np.bool_], NDArray[np.integer]]:
     """Which photos a head that was fitted to the other folds classifies correctly, and the folds.
 
-    Each fold's head is fitted as the whole one is, the choice of its penalty included; a graft that
-    is trained starts from the plan's present weights each time, and without early stopping. The
-    plan's network stays as it is.
-    """
-    require_folds(photos, k)
-    gathered = require_readable(plan.training_rows(photos.paths))
-    labels = torch.from_numpy(photos.targets)
-    groups = photos.group_numbers
-    folds = make_folds(photos.targets, k, groups=groups, seed=seed)
-    right = np.empty(len(photos), np.bool_)
+    Each fold's head is fitted as the whole one is, the choice of its L2 strength included; a graft
+    that is trained starts from the plan's present weights each time, and without early stopping.
+    The plan's network stays as it is."""
+    require_folds(images, k)
+    gathered = require_readable(plan.training_rows(images.paths))
+    labels = torch.from_numpy(images.targets)
+    groups = images.group_numbers
+    folds = make_folds(images.targets, k, groups=groups, seed=seed)
+    right = np.empty(len(images), np.bool_)
     if plan.layer is not None:
         judged = plan.features(gathered)
     else:
-        judged = require_readable(plan.judging_rows(photos.paths)).rows
+        judged = require_readable(plan.judging_rows(images.paths)).rows
     for fold in np.unique(folds):
         seen, out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if plan.layer is not None:
@@ -53,11 +52,11 @@ def hits_of_folds(
     return right, folds
 
 
-def require_folds(photos: Split, k: int) -> list[str]:
+def require_folds(images: Split, k: int) -> list[str]:
     """Check that photos can be put into so many folds; what the user should know of them."""
     if k < 2:
         raise ConfigError(f"{k} folds were asked for.", expected="There must be at least 2.")
-    name, least = min(photos.counts().items(), key=lambda item: item[1])
+    name, least = min(images.counts().items(), key=lambda item: item[1])
     if least < k:
         number = f"{'is' if least == 1 else 'are'} {count(least, 'photo')}"
         raise ConfigError(
@@ -65,19 +64,19 @@ def require_folds(photos: Split, k: int) -> list[str]:
             expected="Every fold needs a photo of every class.",
             next=f"Ask for at most {least} folds." if least > 1 else f"Add photos of {name!r}.",
         )
-    folds = make_folds(photos.targets, k, groups=photos.group_numbers)
-    if not can_be_held_out(photos.targets, folds):
+    folds = make_folds(images.targets, k, groups=images.group_numbers)
+    if not can_be_held_out(images.targets, folds):
         raise ConfigError(
             "Photos that belong together are never torn apart, and so none can be held out: "
             "some fold would hold out all photos of all classes but one.",
             expected="Two classes must have photos of two groups or more.",
             next="Add photos of other scenes, or correct the column of groups.",
         )
-    rare = rare_classes(photos.targets, k, photos.group_numbers)
+    rare = rare_classes(images.targets, k, images.group_numbers)
     notes = [
         Note(
             "few-groups",
-            f"Class {photos.classes[label]!r} has photos of {count(number, 'group')} only, and "
+            f"Class {images.classes[label]!r} has photos of {count(number, 'group')} only, and "
             "groups are not torn: "
             + (
                 "while it is held out no other shows the class, so it counts as wrong."
@@ -91,7 +90,7 @@ def require_folds(photos: Split, k: int) -> list[str]:
         f"{{number}} classes have photos of fewer groups than there are folds ({k}), and groups "
         "are not torn: some folds hold out none of them. They are {names}."
     )
-    names = [repr(photos.classes[label]) for label in rare]
+    names = [repr(images.classes[label]) for label in rare]
     return [str(note) for note in few_or_one(notes, names, many)]
 
 
@@ -106,6 +105,6 @@ def _answers_after_solving(
 ) -> Logits:
     rows, bias = RowSubset(features, seen.tolist()), layer.bias is not None
     own = None if groups is None else groups[seen]
-    solved = fit_probe(rows, labels[seen], layer.out_features, config, bias, own)
+    fitted = fit_probe(rows, labels[seen], layer.out_features, config, bias, own)
     parts = [features.take(out[part].tolist())[0] for part in spans(len(out), ANSWERED_AT_ONCE)]
-    return torch.cat([solved.logits(part) for part in parts])
+    return torch.cat([fitted.logits(part) for part in parts])

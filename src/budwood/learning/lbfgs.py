@@ -129,10 +129,9 @@ Memory = deque[tuple[Tensor, Tensor, Tensor]]
 class Regressions:
     """The same labelled rows, with another share of each row in each of `p` problems.
 
-    Variables are `p k m+1`: the columns of the classes, each with its bias last. A penalty is that
-    of all rows: a problem with a part of them has that part of it, so that its loss and its penalty
-    are in the same proportion, and its answers as sharp, as with all.
-    """
+    Variables are `p k m+1`: the columns of the classes, each with its bias last. An L2 strength is
+    that of all rows: a problem with a part of them has that part of it, so that its loss and its L2
+    strength are in the same proportion, and its answers as sharp, as with all."""
 
     def __init__(self, rows: LabelledRows, shares: Tensor, dtype: torch.dtype) -> None:
         """Shares are `p n`; 0 leaves a row out. Float64 is for an optimum to the last digit."""
@@ -144,27 +143,27 @@ class Regressions:
         self.shape = (len(shares), rows.k, rows.axes.blocks.width + 1)
 
     def minimise(
-        self, penalty: float, start: Tensor | None, tolerance: float, steps: int
+        self, l2_strength: float, start: Tensor | None, tolerance: float, steps: int
     ) -> Tensor:
         """The optimum of each problem from `start`, or from zero.
 
         It stops where every gradient is as small a part of that at zero as the tolerance, or
         after so many steps.
         """
-        scale = self._scale(penalty)
+        scale = self._scale(l2_strength)
         begin = torch.zeros(self.shape) if start is None else start
         begin = begin.to(self._dtype)
 
         def objective(moved: Tensor) -> tuple[Tensor, Tensor]:
             values, gradient = self.value_and_gradient(
-                begin + self._columns(moved * scale), penalty
+                begin + self._columns(moved * scale), l2_strength
             )
             return values, self._along(gradient) * scale
 
         least_gradient = tolerance * _length(self._along(self._gradient_at_zero) * scale)
         return begin + self._columns(_lbfgs(objective, begin, least_gradient, steps) * scale)
 
-    def value_and_gradient(self, w: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, w: Tensor, l2_strength: float) -> tuple[Tensor, Tensor]:
         """The value of each problem, `p` float64, and its gradient: one pass over the rows."""
         p, k, _ = self.shape
         values, gradient = torch.zeros(p, dtype=torch.float64), torch.zeros_like(w)
@@ -179,7 +178,7 @@ class Regressions:
             gradient[..., :-1] += (error.view(p * k, -1) @ rows).view(p, k, -1)
             gradient[..., -1] += error.sum(2)
         columns = w[..., :-1]
-        own = penalty * self._part
+        own = l2_strength * self._part
         values += 0.5 * own.view(-1).double() * (columns.double() ** 2).sum((1, 2))
         gradient[..., :-1] += own * columns
         gradient[..., -1] *= self._bias
@@ -189,9 +188,9 @@ class Regressions:
     def _gradient_at_zero(self) -> Tensor:
         return self.value_and_gradient(torch.zeros(self.shape, dtype=self._dtype), 0.0)[1]
 
-    def _scale(self, penalty: float) -> Tensor:
+    def _scale(self, l2_strength: float) -> Tensor:
         """`p 1 m+1`: one over the root of the curvature that is expected."""
-        curvature = self._part * (self._even * self._axes.curvature + penalty)
+        curvature = self._part * (self._even * self._axes.curvature + l2_strength)
         return 1 / torch.cat([curvature, self._even * self._count], 2).sqrt()
 
     def _columns(self, along: Tensor) -> Tensor:

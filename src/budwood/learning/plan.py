@@ -64,12 +64,12 @@ class Plan:
         preprocessing: Preprocessing,
         extraction: Extraction,
         *,
-        solve: bool,
+        logistic: bool,
         reporter: Reporter,
     ) -> None:
         """Trace and cut a network that is frozen as it should be; nothing runs yet.
 
-        With `solve`, a linear head is solved rather than trained where that is possible.
+        With `logistic`, a linear head that trains alone is fitted by logistic regression.
         """
         settle_torch()
         prepared = Prepared(network, preprocessing)
@@ -79,8 +79,8 @@ class Plan:
         with TRACING:  # a network is in one mode at a time
             self._judged = cut(prepared.eval())
             shapes = [tensor.shape for tensor in self._judged.frontier]
-            self.layer = probed_layer(self._judged.graft, shapes) if solve else None
-            """The linear layer that is solved; None if the graft is trained."""
+            self.layer = probed_layer(self._judged.graft, shapes) if logistic else None
+            """The layer fitted by logistic regression; None if the graft is trained."""
             try:
                 self._trained = self._judged if self.layer is not None else cut(prepared.train())
             finally:
@@ -153,7 +153,7 @@ class Plan:
         chosen = trial_sample(labels, CALIBRATION)
         calibration = Calibration.of(
             [before.paths[i] for i in chosen],
-            [before.photos[i] for i in chosen],
+            [before.images[i] for i in chosen],
             self._preprocessing.depth,
         )
         int8 = self._sources(calibration)
@@ -181,7 +181,7 @@ class Plan:
         return self._now.judging_rows(paths, keep)
 
     def features(self, gathered: FeatureSet) -> RowSource:
-        """What the solved layer is fed with: one tensor `n d`."""
+        """What that layer is fed with: one tensor `n d`."""
         assert self.layer is not None
         return head_rows(self._judged.graft, self.layer, gathered.rows, self._judged.row_bytes)
 
@@ -248,9 +248,9 @@ class Plan:
         key = calibration.trunk_key(int8.choice.trunk_key)
         speed = kept_speed(key, reference)
         if speed is None:
-            photos = calibration.paths[:TIMED]
+            images = calibration.paths[:TIMED]
             engines = (self._plain.judging, int8)
-            rounds = [[engine.measured(photos) for engine in engines] for _ in range(ROUNDS)]
+            rounds = [[engine.measured(images) for engine in engines] for _ in range(ROUNDS)]
             usual, fast = (min(seconds) for seconds in zip(*rounds, strict=True))
             speed = usual / fast
             keep_speed(key, reference, speed)

@@ -164,7 +164,7 @@ class Trial:
 95 % interval -0.8 to +1.2)', '1.90 times as fast.']
     """
 
-    photos: int
+    images: int
     reference: str
     """The precision of the rows that int8 is held against."""
     both_right: int
@@ -181,28 +181,28 @@ class Trial:
     @property
     def accepted(self) -> bool:
         """True if int8 costs no more than the allowed loss."""
-        return self.lost - self.gained <= round(ALLOWED_LOSS * self.photos, 9)
+        return self.lost - self.gained <= round(ALLOWED_LOSS * self.images, 9)
 
     @property
     def reference_top1(self) -> float:
         """Cross-validated top-1 with rows of the reference."""
-        return (self.both_right + self.lost) / self.photos
+        return (self.both_right + self.lost) / self.images
 
     @property
     def int8_top1(self) -> float:
         """Cross-validated top-1 with rows in int8."""
-        return (self.both_right + self.gained) / self.photos
+        return (self.both_right + self.gained) / self.images
 
     @property
     def difference(self) -> float:
         """Top-1 won by int8."""
-        return (self.gained - self.lost) / self.photos
+        return (self.gained - self.lost) / self.images
 
     def to_json(self) -> dict[str, Any]:
         """The object `int8` of `train --json`; see docs/json.md."""
         return {
             "accepted": self.accepted,
-            "images": self.photos,
+            "images": self.images,
             "reference": self.reference,
             "reference_top1": self.reference_top1,
             "int8_top1": self.int8_top1,
@@ -214,7 +214,7 @@ class Trial:
     def __str__(self) -> str:
         won, low, high = (100 * share for share in (self.difference, *self.interval))
         return (
-            f"int8 is {'used' if self.accepted else 'not used'}: top-1 on {self.photos} photos "
+            f"int8 is {'used' if self.accepted else 'not used'}: top-1 on {self.images} photos "
             f"{100 * self.int8_top1:.1f} %, with {self.reference} "
             f"{100 * self.reference_top1:.1f} % "
             f"({won:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}); "
@@ -235,7 +235,7 @@ def try_int8(
     """How well a probe does on int8 rows, beside one on the rows of another precision.
 
     Both are of the same photos in the same order, and in the same folds; each has its own
-    penalty. `speed` is photos a second in int8 over those of the reference.
+    L2 strength. `speed` is photos a second in int8 over those of the reference.
     """
     if not len(reference) == len(int8) == len(labels):
         raise DataError(
@@ -250,7 +250,7 @@ def try_int8(
         for rows in (reference, int8)
     )
     return Trial(
-        photos=len(labels),
+        images=len(labels),
         reference=named,
         both_right=int((before & after).sum()),
         gained=int((after & ~before).sum()),

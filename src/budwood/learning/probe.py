@@ -1,14 +1,14 @@
 """The linear probe: the optimum of multinomial logistic regression, not an approximation of it.
 
-    on standardised features, minimise over W, b:  sum of cross entropies + (penalty / 2) * |W|^2
+    on standardised features, minimise over W, b:  sum of cross entropies + (L2 / 2) * |W|^2
 
-The penalty is chosen by cross-validation on the training features (`regularisation.py`). Three
+The L2 strength is chosen by cross-validation on the training features (`regularisation.py`). Three
 facts make that fast. In the principal axes of the features the curvature of the loss is nearly
 diagonal and known beforehand. All folds are solved side by side, as columns of one product with the
-same features (`lbfgs.py`), and each penalty starts where the last one ended. And single precision
-is enough to compare penalties: only the last steps to the optimum are in float64. Features are read
-a block of rows at a time (`streaming.py`), so that they may be larger than memory.
-"""
+same features (`lbfgs.py`), and each L2 strength starts where the last one ended. And single
+precision is enough to compare L2 strengths: only the last steps to the optimum are in float64.
+Features are read a block of rows at a time (`streaming.py`), so that they may be larger than
+memory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ from budwood.learning.regularisation import (
     Candidate,
     HeldOutAnswers,
     answers_at,
-    choose_penalty,
+    choose_l2_strength,
 )
 from budwood.learning.streaming import (
     BLOCK_BYTES,
@@ -49,12 +49,12 @@ class Probe(Checked):
 
     folds: int | None = setting(
         None,
-        "Folds for choosing the penalty by cross-validation; None: five, or ten of few images.",
+        "Folds for choosing the L2 strength by cross-validation; None: five, or ten of few images.",
         at_least=2,
     )
-    penalty: float | None = setting(
+    l2_strength: float | None = setting(
         None,
-        "L2 penalty on standardised features; None chooses it by cross-validation.",
+        "L2 strength on standardised features; None chooses it by cross-validation.",
         above=0,
         below=float("inf"),
     )
@@ -64,25 +64,28 @@ class Probe(Checked):
 @displayed
 @dataclass(frozen=True)
 class FittedProbe:
-    """A fitted probe: a linear layer for raw features, and how its penalty was chosen."""
+    """A fitted probe: a linear layer for raw features, and how its L2 strength was chosen."""
 
     weight: torch.Tensor
     """`k d` float32: standardisation is folded in."""
     bias: torch.Tensor
     """`k` float32."""
-    penalty: float
+    l2_strength: float
     loss: float
     """Mean cross entropy on the training features."""
     candidates: tuple[Candidate, ...] = ()
-    """For each penalty tried: its cross-validated mean loss, standard error and top-1."""
+    """For each L2 strength tried: its cross-validated mean loss, standard error and top-1."""
     held_out: HeldOutAnswers | None = field(default=None, repr=False, compare=False)
-    """What the folds' fits at the chosen penalty say of photos that they have not seen; None if
-    the penalty was given."""
+    """What the folds' fits at the chosen L2 strength say of photos that they have not seen; None if
+    the L2 strength was given."""
 
     @property
     def cross_validated_top1(self) -> float | None:
-        """Top-1 of the chosen penalty on features it was not fitted to; None if none was tried."""
-        return next((c["top1"] for c in self.candidates if c["l2_strength"] == self.penalty), None)
+        """Top-1 of the chosen L2 strength on features it was not fitted to; None if none was
+        tried."""
+        return next(
+            (c["top1"] for c in self.candidates if c["l2_strength"] == self.l2_strength), None
+        )
 
     def logits(self, features: Features) -> Logits:
         """The logits of raw features."""
@@ -104,7 +107,7 @@ class CrossValidatedLogits:
     """`n k`, log-probabilities."""
     folds: NDArray[np.int64]
     """Which part each photo was held out with."""
-    penalty: float
+    l2_strength: float
     """Chosen as for a head that is fitted."""
 
 
@@ -125,7 +128,7 @@ def fit_probe(
         features: One row a photo; a `RowSource` of one tensor is read a block at a time.
         labels: Its class, 0 to `num_classes` - 1.
         num_classes: Outputs of the layer.
-        config: The penalty, or how it is chosen.
+        config: The L2 strength, or how it is chosen.
         bias: False for a layer without one.
         groups: `n`, photos of one group are held out together; None: each stands for itself.
 
@@ -140,18 +143,18 @@ def fit_probe(
         [0, 0, 1, 1]
     """
     rows = labelled_rows(features, labels, num_classes, bias)
-    choice, penalty = None, config.penalty
-    if penalty is None:
+    choice, l2_strength = None, config.l2_strength
+    if l2_strength is None:
         folds = make_folds(rows.labels.numpy(), config.folds, groups=groups, seed=config.seed)
-        choice = choose_penalty(rows, folds, groups)
-        penalty = choice.penalty
-    w, loss = _optimum(rows, penalty, None if choice is None else choice.start)
+        choice = choose_l2_strength(rows, folds, groups)
+        l2_strength = choice.l2_strength
+    w, loss = _optimum(rows, l2_strength, None if choice is None else choice.start)
     weight = rows.axes.weights(w[:, :-1]) / rows.blocks.scale  # k d
     offset = w[:, -1] - weight @ rows.blocks.centre
     return FittedProbe(
         weight.float(),
         offset.float(),
-        penalty,
+        l2_strength,
         loss,
         candidates=() if choice is None else choice.candidates,
         held_out=None if choice is None else choice.held_out,
@@ -163,12 +166,12 @@ def held_out_logits(
     labels: Labels,
     num_classes: int,
     folds: NDArray[np.integer],
-    penalty: float,
+    l2_strength: float,
     bias: bool = True,
 ) -> Logits:
     """What each photo gets from a probe that was fitted to the other folds: log-probabilities.
 
-    All folds are fitted side by side. Each probe has the part of the penalty that it has of the
+    All folds are fitted side by side. Each probe has the part of the L2 strength that it has of the
     rows, so that it is as sharp as one of all rows. Features are standardised with all rows;
     labels of a fold are seen by no probe that answers for it.
     """
@@ -176,7 +179,7 @@ def held_out_logits(
     rows = labelled_rows(features, labels, num_classes, bias)
     if numbers < 2:
         raise DataError(f"Photos are held out in turn, and there are {numbers} folds.")
-    return answers_at(rows, folds, penalty)
+    return answers_at(rows, folds, l2_strength)
 
 
 def folds_to_hold_out(
@@ -207,7 +210,7 @@ def cross_validated(
 ) -> CrossValidatedLogits:
     """What the probe of each fold says of the photos of that fold; none is fitted to all photos.
 
-    Features are read, and their axes found, once for the choice of the penalty and the answers.
+    Features are read, and their axes found, once for the choice of the L2 strength and the answers.
     They are standardised with all rows; labels of a fold are seen by no probe that answers for it.
 
     Example:
@@ -218,11 +221,11 @@ def cross_validated(
     """
     folds = folds_to_hold_out(labels.numpy(), groups, config.folds, config.seed)
     rows = labelled_rows(features, labels, k)
-    penalty, start = config.penalty, None
-    if penalty is None:
-        choice = choose_penalty(rows, folds, groups)
-        penalty, start = choice.penalty, choice.start
-    return CrossValidatedLogits(answers_at(rows, folds, penalty, start), folds, penalty)
+    l2_strength, start = config.l2_strength, None
+    if l2_strength is None:
+        choice = choose_l2_strength(rows, folds, groups)
+        l2_strength, start = choice.l2_strength, choice.start
+    return CrossValidatedLogits(answers_at(rows, folds, l2_strength, start), folds, l2_strength)
 
 
 def labelled_rows(
@@ -239,21 +242,21 @@ def labelled_rows(
     return LabelledRows(blocks, y, k, bias)
 
 
-def _optimum(rows: LabelledRows, penalty: float, start: Tensor | None) -> tuple[Tensor, float]:
+def _optimum(rows: LabelledRows, l2_strength: float, start: Tensor | None) -> tuple[Tensor, float]:
     """The columns `k m+1` of all photos, and the mean cross entropy."""
     everyone = torch.ones(1, len(rows.labels))
     w = None if start is None else start.unsqueeze(0)
     for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 3e-7)):
         problem = Regressions(rows, everyone, dtype)
-        w = problem.minimise(penalty, w, tolerance, steps=300)
+        w = problem.minimise(l2_strength, w, tolerance, steps=300)
     assert w is not None
     values, _ = problem.value_and_gradient(w, 0.0)
     return w[0], float(values) / len(rows.labels)
 
 
-def _require_classes(photos: int, y: Labels, k: int) -> None:
-    if photos != len(y) or photos < 2:
-        raise DataError(f"A probe needs at least two photos, got {photos} and {len(y)} labels.")
+def _require_classes(images: int, y: Labels, k: int) -> None:
+    if images != len(y) or images < 2:
+        raise DataError(f"A probe needs at least two photos, got {images} and {len(y)} labels.")
     if len(torch.unique(y)) < 2:
         raise DataError("A probe needs photos of at least two classes.")
     if not 0 <= y.min() <= y.max() < k:
@@ -268,7 +271,7 @@ PROBED_ROWS = 32
 
 
 def probed_layer(graft: nn.Module, shapes: Sequence[tuple[int, ...]]) -> nn.Linear | None:
-    """The layer that `fit_probe` can solve: the graft's only trainable one, linear, and its last.
+    """The layer that `fit_probe` can fit: the graft's only trainable one, linear, and its last.
 
     None if there is no such layer, or a part of it is frozen.
     """
@@ -308,7 +311,7 @@ class GraftRows:
 
 
 def head_rows(graft: nn.Module, layer: nn.Linear, rows: RowSource, row_bytes: int) -> RowSource:
-    """What the layer that is solved is fed with for each row: the probe's features, one tensor
+    """What that layer is fed with for each row: the probe's features, one tensor
     `n d`.
 
     The graft's own rows where nothing but the layer is behind them. Else they are computed, once

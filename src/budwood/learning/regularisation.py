@@ -1,4 +1,4 @@
-"""The penalty of a probe, chosen by how well photos that it was not fitted to are predicted."""
+"""The L2 strength of a probe, chosen by how well photos that it was not fitted to are predicted."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ from budwood.intervals import standard_error
 from budwood.learning.lbfgs import LabelledRows, Regressions, log_probabilities
 from budwood.tensors import Logits
 
-PENALTIES_PER_FEATURE = tuple(10.0 ** (exponent / 2) for exponent in range(2, -7, -1))
-"""Penalties, strongest first, as multiples of the number of features: with a penalty equal to it,
-a weight vector of typical size gives logits of about 1."""
+L2_STRENGTHS_PER_FEATURE = tuple(10.0 ** (exponent / 2) for exponent in range(2, -7, -1))
+"""L2 strengths, strongest first, as multiples of the number of features: with an L2 strength equal
+to it, a weight vector of typical size gives logits of about 1."""
 HELD_OUT = 10_000
-"""Photos that are enough to compare penalties: no further fold is held out."""
+"""Photos that are enough to compare L2 strengths: no further fold is held out."""
 CLOSE = 1e-3
 """Gradient, as a part of that at zero, at which a held-out loss has its first three digits."""
 CLOSEST = 1e-4
@@ -36,10 +36,10 @@ class HeldOutAnswers:
 
 
 @dataclass(frozen=True)
-class PenaltyChoice:
-    """The penalties that were tried, and the fits at the chosen one."""
+class L2Choice:
+    """The L2 strengths that were tried, and the fits at the chosen one."""
 
-    penalty: float
+    l2_strength: float
     """The chosen one."""
     candidates: tuple[Candidate, ...]
     start: Tensor
@@ -48,10 +48,10 @@ class PenaltyChoice:
 
 
 @dataclass(frozen=True)
-class PenaltyFits:
-    """A penalty, and what its fits say of the rows that are held out."""
+class L2Fits:
+    """A L2 strength, and what its fits say of the rows that are held out."""
 
-    penalty: float
+    l2_strength: float
     columns: Tensor
     """`p k m+1`, of each fold's fit."""
     answers: Logits
@@ -59,24 +59,24 @@ class PenaltyFits:
     hits: NDArray[np.bool_]
 
 
-def choose_penalty(
+def choose_l2_strength(
     rows: LabelledRows, folds: NDArray[np.integer], groups: NDArray[np.integer] | None = None
-) -> PenaltyChoice:
-    """Held-out loss, its standard error and top-1 of each penalty tried, strongest first.
+) -> L2Choice:
+    """Held-out loss, its standard error and top-1 of each L2 strength tried, strongest first.
 
     Rows of one group count as little more than one.
     """
     held_out = held_out_folds(folds)
     out = held_out.any(0).numpy()
     own = None if groups is None else groups[out]
-    found = list(tried_penalties(rows, held_out, own))
+    found = list(tried_l2_strengths(rows, held_out, own))
     chosen = one_standard_error(found, own)
-    # To compare penalties three digits are enough; to be as sharp as a head of all rows is not.
+    # To compare L2 strengths three digits are enough; to be as sharp as a head of all rows is not.
     fits = Regressions(rows, (~held_out).float(), torch.float32)
-    w = fits.minimise(chosen.penalty, chosen.columns, CLOSEST, steps=300)
+    w = fits.minimise(chosen.l2_strength, chosen.columns, CLOSEST, steps=300)
     candidates = tuple(
         {
-            "l2_strength": tried.penalty,
+            "l2_strength": tried.l2_strength,
             "loss": float(tried.losses.mean()),
             "standard_error": standard_error(tried.losses, own),
             "top1": float(tried.hits.mean()),
@@ -84,27 +84,26 @@ def choose_penalty(
         for tried in found
     )
     answers = HeldOutAnswers(np.flatnonzero(out), _answers(rows, w, held_out))
-    return PenaltyChoice(chosen.penalty, candidates, w.mean(0), answers)
+    return L2Choice(chosen.l2_strength, candidates, w.mean(0), answers)
 
 
-def tried_penalties(
+def tried_l2_strengths(
     rows: LabelledRows, held_out: Tensor, groups: NDArray[np.integer] | None = None
-) -> Iterator[PenaltyFits]:
-    """What the fits of each penalty say of the rows that are held out, `p n`, strongest first.
+) -> Iterator[L2Fits]:
+    """What the fits of each L2 strength say of the rows that are held out, `p n`, strongest first.
 
-    All folds are fitted side by side, each penalty from where the last one ended. No weaker
-    penalty is tried once the held-out loss has clearly risen, that is, by two standard errors of
-    the rise.
-    """
+    All folds are fitted side by side, each L2 strength from where the last one ended. No weaker L2
+    strength is tried once the held-out loss has clearly risen, that is, by two standard errors of
+    the rise."""
     fits = Regressions(rows, (~held_out).float(), torch.float32)
     truth = rows.labels[held_out.any(0)]
-    best: PenaltyFits | None = None
+    best: L2Fits | None = None
     w = None
-    for penalty in (rows.blocks.width * share for share in PENALTIES_PER_FEATURE):
-        w = fits.minimise(penalty, w, CLOSE, steps=40)
+    for l2_strength in (rows.blocks.width * share for share in L2_STRENGTHS_PER_FEATURE):
+        w = fits.minimise(l2_strength, w, CLOSE, steps=40)
         answers = _answers(rows, w, held_out)
         losses = -answers.gather(1, truth.unsqueeze(1))[:, 0].double().numpy()
-        tried = PenaltyFits(penalty, w, answers, losses, (answers.argmax(1) == truth).numpy())
+        tried = L2Fits(l2_strength, w, answers, losses, (answers.argmax(1) == truth).numpy())
         yield tried
         if best is None or losses.mean() < best.losses.mean():
             best = tried
@@ -114,13 +113,13 @@ def tried_penalties(
 
 
 def one_standard_error(
-    found: Sequence[PenaltyFits], groups: NDArray[np.integer] | None = None
-) -> PenaltyFits:
-    """The strongest penalty whose loss is within one standard error of the least loss.
+    found: Sequence[L2Fits], groups: NDArray[np.integer] | None = None
+) -> L2Fits:
+    """The strongest L2 strength whose loss is within one standard error of the least loss.
 
     It is the standard error of the loss itself, which is several times that of a difference of two
-    losses: so the penalty is stronger than the best, and its answers, once calibrated, are better
-    (`benchmarks/regularisation.py`).
+    losses: so the L2 strength is stronger than the best, and its answers, once calibrated, are
+    better (`benchmarks/regularisation.py`).
 
     Reference: Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3.
     """
@@ -140,17 +139,17 @@ def held_out_folds(folds: NDArray[np.integer]) -> Tensor:
 
 
 def answers_at(
-    rows: LabelledRows, folds: NDArray[np.integer], penalty: float, start: Tensor | None = None
+    rows: LabelledRows, folds: NDArray[np.integer], l2_strength: float, start: Tensor | None = None
 ) -> Logits:
     """Log-probabilities `n k` of each row by the fit to the other folds, all fitted side by
     side.
 
-    Each fit begins from `start`, columns `k m+1`, and has its part of the penalty of all rows.
+    Each fit begins from `start`, columns `k m+1`, and has its part of the L2 strength of all rows.
     """
     held_out = torch.stack([torch.from_numpy(folds == fold) for fold in np.unique(folds)])
     fits = Regressions(rows, (~held_out).float(), torch.float32)
     begun = None if start is None else start.expand(len(held_out), -1, -1)
-    return _answers(rows, fits.minimise(penalty, begun, CLOSEST, steps=300), held_out)
+    return _answers(rows, fits.minimise(l2_strength, begun, CLOSEST, steps=300), held_out)
 
 
 def _answers(rows: LabelledRows, w: Tensor, held_out: Tensor) -> Logits:

@@ -49,7 +49,7 @@ class PartialFit:
 
     share: float
     """A part of what the other folds leave."""
-    photos: int
+    images: int
     """Images that each of them learned from, on average."""
     hits: NDArray[np.float64]
     """`draws n`: 1 where an image that was held out is predicted correctly, else 0; not a number
@@ -62,13 +62,13 @@ def partial_fits(
     num_classes: int,
     shares: Sequence[float],
     *,
-    penalty: float,
+    l2_strength: float,
     groups: NDArray[np.integer] | None = None,
     seed: int = 0,
 ) -> Iterator[PartialFit]:
     """What probes get right with each part of the images, shares that rise to 1 at most.
 
-    The penalty is that of all rows; a part has its share of it. Parts are passed over that have
+    The L2 strength is that of all rows; a part has its share of it. Parts are passed over that have
     fewer than two images a class, or of which one has a single class.
     """
     known = labelled_rows(rows, labels, num_classes)
@@ -82,14 +82,14 @@ def partial_fits(
     before = 0
     for share in shares:
         parts = places < share
-        photos = round(float(parts.sum(1).mean())) if len(parts) else 0
-        if photos < least or photos == before:
+        images = round(float(parts.sum(1).mean())) if len(parts) else 0
+        if images < least or images == before:
             continue
         if any(len(torch.unique(y[part])) < 2 for part in parts):
             continue
-        before = photos
-        start = _fitted(known, torch.from_numpy(parts), penalty, start)
-        yield PartialFit(share, photos, _hits(known, start, held_out, number))
+        before = images
+        start = _fitted(known, torch.from_numpy(parts), l2_strength, start)
+        yield PartialFit(share, images, _hits(known, start, held_out, number))
 
 
 def draw(
@@ -138,7 +138,7 @@ def _places(
     return place[own]
 
 
-def _fitted(rows: LabelledRows, parts: Tensor, penalty: float, start: Tensor | None) -> Tensor:
+def _fitted(rows: LabelledRows, parts: Tensor, l2_strength: float, start: Tensor | None) -> Tensor:
     """Columns `q k m+1` of a probe for each part `q n`."""
     together = max(1, LARGEST // (rows.k * (rows.axes.blocks.width + 1)))
     found = []
@@ -146,7 +146,7 @@ def _fitted(rows: LabelledRows, parts: Tensor, penalty: float, start: Tensor | N
         some = slice(i, i + together)
         fits = Regressions(rows, parts[some].float(), torch.float32)
         begin = None if start is None else start[some]
-        found.append(fits.minimise(penalty, begin, CLOSE, steps=60))
+        found.append(fits.minimise(l2_strength, begin, CLOSE, steps=60))
     return torch.cat(found)
 
 

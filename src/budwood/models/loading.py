@@ -240,7 +240,7 @@ def _require_fit(
         return
     guess = _guess(matching.checkpoint, architecture)
     raise WeightsError(
-        f"{receipt.file} does not fit {name}: {receipt.told('it would load')}.",
+        f"{receipt.file} does not fit {name}: {receipt.described('it would load')}.",
         expected=expected,
         next=" ".join((*guess, "Check that the weights are of this architecture.")),
         file=receipt.file,

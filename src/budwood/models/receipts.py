@@ -117,9 +117,9 @@ class Receipt:
     @property
     def summary(self) -> str:
         """One line: counts, the share, and the first tensors of each kind that was not loaded."""
-        return self.told("loaded")
+        return self.described("loaded")
 
-    def told(self, verb: str) -> str:
+    def described(self, verb: str) -> str:
         """The summary of what was loaded, or would have been."""
         counts = self.counts()
         taken = sum(line.is_taken for line in self.lines)

@@ -224,8 +224,9 @@ def epoch_chart(history: Sequence[dict[str, Any]], words: Words) -> str:
     return str(chart)
 
 
-def penalty_chart(candidates: Sequence[dict[str, float]], chosen: float, words: Words) -> str:
-    """Cross-validated loss over the penalty, with standard errors, and the one that was chosen."""
+def l2_chart(candidates: Sequence[dict[str, float]], chosen: float, words: Words) -> str:
+    """Cross-validated loss over the L2 strength, with standard errors, and the one that was
+    chosen."""
     points = [(c["l2_strength"], c["loss"]) for c in candidates]
     ends = [(c["l2_strength"], c["loss"] - c["standard_error"], c["loss"] + c["standard_error"])
             for c in candidates]  # fmt: skip

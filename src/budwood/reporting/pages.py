@@ -19,7 +19,7 @@ from budwood.drawing.svg import style_sheet
 from budwood.files import whole_file
 from budwood.intervals import wilson_interval
 from budwood.machine import installed_version
-from budwood.reporting.charts import epoch_chart, growth_chart, penalty_chart, reliability_chart
+from budwood.reporting.charts import epoch_chart, growth_chart, l2_chart, reliability_chart
 from budwood.reporting.records import command_of
 from budwood.reporting.report_data import Cell, ReportData
 from budwood.reporting.words import Words
@@ -83,7 +83,7 @@ def report_page(facts: ReportData, words: Words) -> str:
         "epochs_chart": result["epochs"] and Markup(epoch_chart(result["epochs"], words)),
         "penalty_chart": probe
         and probe["candidates"]
-        and Markup(penalty_chart(probe["candidates"], probe["l2_strength"], words)),
+        and Markup(l2_chart(probe["candidates"], probe["l2_strength"], words)),
         "reliability_chart": facts.reliability
         and Markup(reliability_chart(facts.reliability.bins, words)),
         "growth_chart": facts.growth and Markup(growth_chart(facts.growth, words)),
@@ -193,8 +193,8 @@ def _layers(facts: ReportData, words: Words) -> str:
 
 def _shares(test: Mapping[str, Any] | None) -> Callable[[Cell], str]:
     """From a cell to how strong its colour is: the root of its share, so that few are seen too."""
-    photos = {c["name"]: c["images"] for c in (test["classes"] if test else ())}
-    return lambda cell: f"{sqrt(cell.photos / max(1, photos[cell.label])):.2f}"
+    images = {c["name"]: c["images"] for c in (test["classes"] if test else ())}
+    return lambda cell: f"{sqrt(cell.images / max(1, images[cell.label])):.2f}"
 
 
 def _percent(share: float | None) -> str:

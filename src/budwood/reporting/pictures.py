@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from budwood.errors import PhotoError
+from budwood.errors import ImageError
 from budwood.evaluation.attribution import last_map_layer, where_it_looked
 from budwood.image_classifier import ImageClassifier
 from budwood.images.contents import read, workers
@@ -49,9 +49,9 @@ def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[n
     places = np.linspace(0, 1, len(_INFERNO))
     colours = np.stack([np.interp(seen, places, c) for c in _INFERNO.T], axis=-1)
     grey = luma(pixels) if pixels.shape[2] == 3 else pixels
-    photo = np.broadcast_to(grey, (*pixels.shape[:2], 3)).astype(np.float64)
+    image = np.broadcast_to(grey, (*pixels.shape[:2], 3)).astype(np.float64)
     share = STRENGTH * seen[..., None]
-    return np.asarray(((1 - share) * photo + share * colours).round().astype(np.uint8))
+    return np.asarray(((1 - share) * image + share * colours).round().astype(np.uint8))
 
 
 def tiled(tiles: NDArray[np.floating], most: int = 256, least: int = 32) -> NDArray[np.uint8]:
@@ -89,7 +89,7 @@ def _thumbnail(small: Preprocessing, path: Path) -> str | None:
     try:
         with turn_of(path):
             return address_of(small.pixels(read(path)))
-    except PhotoError:  # it has gone or is torn by now; the page says so in its place
+    except ImageError:  # it has gone or is torn by now; the page says so in its place
         return None
 
 
@@ -121,7 +121,7 @@ def maps_of(
         layer = layer or last_map_layer(model.network_, images)
         chosen = classes[start : start + AT_ONCE]
         seen = where_it_looked(model.network_, images, layer, chosen).numpy()
-        for path, photo, where in zip(some, pixels, seen, strict=True):
-            picture = Image.fromarray(overlaid(photo, where)).resize((SIDE, SIDE))
+        for path, image, where in zip(some, pixels, seen, strict=True):
+            picture = Image.fromarray(overlaid(image, where)).resize((SIDE, SIDE))
             found[path] = address_of(np.asarray(picture))
     return layer, found

@@ -36,7 +36,7 @@ _VERSION_1 = {
     "judged": "evaluated",
 }
 """Keys of `result.json` before it had a version, and what they are called now."""
-PHOTOS = "photos.csv"
+IMAGES = "photos.csv"
 """The photos of a run: path, label, split and group. `budwood train` takes such a list, too."""
 RESULT = "result.json"
 FEW = 10
@@ -62,7 +62,7 @@ class RunRecord:
     folder: Path
     request: Settings
     result: Mapping[str, Any]
-    photos: tuple[ListedImage, ...]
+    images: tuple[ListedImage, ...]
     """Empty if they are not known any more."""
     versions: Mapping[str, str]
     fingerprint: str | None
@@ -76,14 +76,14 @@ class RunRecord:
 
     def here(self) -> tuple[ListedImage, ...]:
         """The photos that are still where they were."""
-        return tuple(photo for photo in self.photos if photo.path.is_file())
+        return tuple(image for image in self.images if image.path.is_file())
 
     def small_classes(self) -> dict[str, int]:
         """Classes with very few training photos, with their number; none if photos are unknown."""
-        numbers = dict.fromkeys(self.result["classes"] if self.photos else (), 0)
-        for photo in self.photos:
-            if photo.split == "train":
-                numbers[photo.label] += 1
+        numbers = dict.fromkeys(self.result["classes"] if self.images else (), 0)
+        for image in self.images:
+            if image.split == "train":
+                numbers[image.label] += 1
         return {name: number for name, number in numbers.items() if number < FEW}
 
     def shown(self, path: Path | str) -> str:
@@ -96,9 +96,9 @@ class RunRecord:
         return str(path)
 
 
-def listed(photos: ImageFolder) -> tuple[ListedImage, ...]:
+def listed(images: ImageFolder) -> tuple[ListedImage, ...]:
     """The photos of a folder, with where they are whatever the working folder is."""
-    splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
+    splits = [split for split in (images.train, images.val, images.test) if split is not None]
     sizes = Counter(group for split in splits for group in split.groups or ())
     return tuple(
         ListedImage(
@@ -114,19 +114,19 @@ def listed(photos: ImageFolder) -> tuple[ListedImage, ...]:
     )
 
 
-def groups_of(photos: Sequence[ListedImage]) -> NDArray[np.int64] | None:
+def groups_of(images: Sequence[ListedImage]) -> NDArray[np.int64] | None:
     """The groups of listed photos as numbers; None where each stands for itself."""
-    if not any(photo.group for photo in photos):
+    if not any(image.group for image in images):
         return None
-    return as_groups([photo.group or photo.path for photo in photos])
+    return as_groups([image.group or image.path for image in images])
 
 
-def write_photos(file: Path, photos: Sequence[ListedImage]) -> None:
+def write_images(file: Path, images: Sequence[ListedImage]) -> None:
     """Put the list of a run's photos into a file, whole or not at all."""
-    has_groups = any(photo.group for photo in photos)
+    has_groups = any(image.group for image in images)
     rows = [
-        [path_cell(photo.path), photo.label, photo.split, *([photo.group] if has_groups else [])]
-        for photo in photos
+        [path_cell(image.path), image.label, image.split, *([image.group] if has_groups else [])]
+        for image in images
     ]
     head = ["path", "label", "split", *(["group"] if has_groups else [])]
     write_list(file, [head, *rows])
@@ -145,7 +145,7 @@ def read_record(folder: Path, versions: Mapping[str, str], fingerprint: str | No
         result = upgraded(json.loads(file.read_text("utf-8")))
     except ValueError:
         raise ConfigError(f"{file} is damaged.", next="Train again.", file=file) from None
-    return RunRecord(folder, request, result, photos_of(folder, request), versions, fingerprint)
+    return RunRecord(folder, request, result, images_of(folder, request), versions, fingerprint)
 
 
 def upgraded(result: dict[str, Any]) -> dict[str, Any]:
@@ -171,12 +171,12 @@ def _renamed(value: Any, within: str = "") -> Any:
     }
 
 
-def photos_of(folder: Path, request: Settings) -> tuple[ListedImage, ...]:
+def images_of(folder: Path, request: Settings) -> tuple[ListedImage, ...]:
     """The photos that a run used, there or not; none if that is not known.
 
     Runs of before there was a list are split again, as they were then, if the folder is there.
     """
-    file = folder / PHOTOS
+    file = folder / IMAGES
     if file.is_file():
         try:
             with file.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:

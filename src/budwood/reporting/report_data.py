@@ -36,7 +36,7 @@ class Cell:
 
     label: str
     predicted: str
-    photos: int
+    images: int
     shown: tuple[Picture, ...]
     """Some of them, or none where they are not there."""
 
@@ -52,7 +52,7 @@ class DataIssue:
 
     kind: str
     """`leak`, `conflict`, `copy` or `label`; the report has words for each."""
-    photos: tuple[Picture, ...]
+    images: tuple[Picture, ...]
     values: Mapping[str, str] = field(default_factory=dict)
     """What the words have gaps for."""
 
@@ -92,7 +92,7 @@ CLASSES = 12
 """Up to so many classes the whole matrix is shown; beyond, its most frequent mistakes."""
 LISTED = 30
 """Of these."""
-PHOTOS = 280
+IMAGES = 280
 """Photos shown in all cells together."""
 WRONG, RIGHT = 12, 6
 """Photos shown in a cell at most."""
@@ -140,29 +140,29 @@ def shown_places(confusion: Sequence[Sequence[int]]) -> list[Place]:
     return sorted(mistakes, key=lambda place: -confusion[place[0]][place[1]])[:LISTED]
 
 
-def photos_of_cells(places: Iterable[Place], seen: PredictedImages) -> dict[Place, list[int]]:
+def images_of_cells(places: Iterable[Place], seen: PredictedImages) -> dict[Place, list[int]]:
     """Which photos each cell shows, by position; not too many in all."""
     members = {place: seen.of_cell(*place) for place in places}
-    full = sum(len(photos) > 0 for photos in members.values())
-    most = max(1, PHOTOS // max(1, full))
+    full = sum(len(images) > 0 for images in members.values())
+    most = max(1, IMAGES // max(1, full))
     return {
-        (i, j): photos[: min(most, RIGHT if i == j else WRONG)].tolist()
-        for (i, j), photos in members.items()
+        (i, j): images[: min(most, RIGHT if i == j else WRONG)].tolist()
+        for (i, j), images in members.items()
     }
 
 
-def equal_photos(photos: Sequence[ListedImage], digests: Sequence[bytes]) -> list[DataIssue]:
+def equal_images(images: Sequence[ListedImage], digests: Sequence[bytes]) -> list[DataIssue]:
     """Photos whose files are equal: of two classes, of two splits, or merely twice there."""
     by_digest: dict[bytes, list[ListedImage]] = defaultdict(list)
-    for photo, digest in zip(photos, digests, strict=True):
-        by_digest[digest].append(photo)
+    for image, digest in zip(images, digests, strict=True):
+        by_digest[digest].append(image)
     found: list[DataIssue] = []
     for same in by_digest.values():
-        labels = sorted({photo.label for photo in same})
-        splits = sorted({photo.split for photo in same})
+        labels = sorted({image.label for image in same})
+        splits = sorted({image.split for image in same})
         if len(same) > 1:
             kind = "conflict" if len(labels) > 1 else "leak" if len(splits) > 1 else "copy"
-            pictures = tuple(Picture(str(photo.path), photo.label) for photo in same)
+            pictures = tuple(Picture(str(image.path), image.label) for image in same)
             values = {
                 "labels": " / ".join(labels),
                 "splits": " / ".join(splits),
@@ -182,7 +182,7 @@ def probably_wrong(
     return [
         DataIssue(
             "label",
-            (Picture(str(paths[suspect.photo]), classes[suspect.label]),),
+            (Picture(str(paths[suspect.image]), classes[suspect.label]),),
             {
                 "label": classes[suspect.label],
                 "better": classes[suspect.suggestion],

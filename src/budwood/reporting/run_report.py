@@ -27,12 +27,12 @@ from budwood.learning.probe import Probe, fit_probe
 from budwood.reporting.pages import CARD, REPORT, write_pages
 from budwood.reporting.pictures import maps_of, thumbnails
 from budwood.reporting.records import (
-    PHOTOS,
+    IMAGES,
     ListedImage,
     RunRecord,
     groups_of,
     listed,
-    write_photos,
+    write_images,
 )
 from budwood.reporting.report_data import (
     CLASSES,
@@ -41,8 +41,8 @@ from budwood.reporting.report_data import (
     Picture,
     PredictedImages,
     ReportData,
-    equal_photos,
-    photos_of_cells,
+    equal_images,
+    images_of_cells,
     probably_wrong,
     shown_places,
 )
@@ -84,22 +84,22 @@ def facts_of(
     layer, maps = look.maps([*wrong[:MAPPED], *unsure[:MAPPED]])
     issues = look.issues()
     places = shown_places(record.confusion)
-    shown = {} if look.seen is None else photos_of_cells(places, look.seen)
+    shown = {} if look.seen is None else images_of_cells(places, look.seen)
     of_cells = {place: look.pictures(shown.get(place, ())) for place in places}
-    all_shown = (wrong, unsure, *of_cells.values(), *(issue.photos for issue in issues))
+    all_shown = (wrong, unsure, *of_cells.values(), *(issue.images for issue in issues))
     small = thumbnails(
-        (Path(photo.path) for photos in all_shown for photo in photos), model.preprocessing.depth
+        (Path(image.path) for images in all_shown for image in images), model.preprocessing.depth
     )
 
-    def finished(photos: Sequence[Picture]) -> tuple[Picture, ...]:
+    def finished(images: Sequence[Picture]) -> tuple[Picture, ...]:
         return tuple(
             replace(
-                photo,
-                path=record.shown(photo.path),
-                thumbnail=small.get(Path(photo.path)),
-                map=maps.get(Path(photo.path)),
+                image,
+                path=record.shown(image.path),
+                thumbnail=small.get(Path(image.path)),
+                map=maps.get(Path(image.path)),
             )
-            for photo in photos
+            for image in images
         )
 
     names, k = model.class_names, len(record.confusion)
@@ -120,7 +120,7 @@ def facts_of(
         reliability=look.reliability(),
         growth=look.growth(),
         is_growth_of_stand_in=model.plan.layer is None,
-        found=tuple(replace(issue, photos=finished(issue.photos)) for issue in issues),
+        found=tuple(replace(issue, images=finished(issue.images)) for issue in issues),
         missing=look.missing,
         gaps=look.gaps,
     )
@@ -134,9 +134,9 @@ class _Look:
     ) -> None:
         self.record, self.model, self.gathered, self.is_full = record, model, gathered, is_full
         self.gaps: dict[str, str] = {}
-        known = {photo.path: photo for photo in record.photos}
+        known = {image.path: image for image in record.images}
         self.here = [known[path.absolute()] for path in gathered.paths]
-        gone = known.keys() - {photo.path for photo in self.here}
+        gone = known.keys() - {image.path for image in self.here}
         self.missing = tuple(sorted(record.shown(path) for path in gone))
         if not known:
             self.gaps["photos"] = "photos.unknown"
@@ -150,16 +150,16 @@ class _Look:
         if self.record.result["test"] is None:
             self.gaps["test"] = "test.none"
             return None, None
-        rows, photos = self._split("test")
-        if not photos:
+        rows, images = self._split("test")
+        if not images:
             self.gaps["cells"] = "photos.moved"
             return None, None
         if isinstance(self.gathered.rows, LiveRows) and not self.is_full:
             self.gaps["cells"] = "later"
             return None, None
-        logits, labels = self.model.plan.logits(rows) / self.model.temperature, self._labels(photos)
-        paths = tuple(photo.path for photo in photos)
-        seen = PredictedImages(paths, labels, softmax(logits.numpy()), groups_of(photos))
+        logits, labels = self.model.plan.logits(rows) / self.model.temperature, self._labels(images)
+        paths = tuple(image.path for image in images)
+        seen = PredictedImages(paths, labels, softmax(logits.numpy()), groups_of(images))
         if "test" in self.gone:
             self.gaps["cells"] = "photos.some moved"
             return seen, None
@@ -200,16 +200,16 @@ class _Look:
         )
         return wrong, unsure
 
-    def maps(self, photos: Sequence[Picture]) -> tuple[str | None, dict[Path, str]]:
+    def maps(self, images: Sequence[Picture]) -> tuple[str | None, dict[Path, str]]:
         """Where the network looked on some photos, and at which layer."""
-        there = [photo for photo in photos if Path(photo.path).is_file()]
+        there = [image for image in images if Path(image.path).is_file()]
         if not self.is_full:
             self.gaps["maps"] = "later"
         if not self.is_full or not there:
             return None, {}
-        classes = [self.model.class_names.index(photo.predicted or "") for photo in there]
+        classes = [self.model.class_names.index(image.predicted or "") for image in there]
         try:
-            return maps_of(self.model, [Path(photo.path) for photo in there], classes)
+            return maps_of(self.model, [Path(image.path) for image in there], classes)
         except ConfigError:  # no layer of it keeps places apart
             self.gaps["maps"] = "maps.none"
             return None, {}
@@ -239,23 +239,27 @@ class _Look:
             return None
         return curve
 
-    def _learning_curve(self, rows: FeatureSet, photos: list[ListedImage]) -> dict[str, Any]:
+    def _learning_curve(self, rows: FeatureSet, images: list[ListedImage]) -> dict[str, Any]:
         """Of a linear head with the run's own L2 strength, if its head is one."""
         seed, classes = self.record.request.seed, len(self.model.class_names)
         features = torch.from_numpy(self.model.head_features(rows))
-        labels = torch.from_numpy(self._labels(photos))
+        labels = torch.from_numpy(self._labels(images))
         probe = self.record.result["probe"]
         if probe is not None and self.model.plan.layer is not None:
-            penalty = probe["l2_strength"]
+            l2_strength = probe["l2_strength"]
         else:
-            groups = groups_of(photos)
-            penalty = fit_probe(features, labels, classes, Probe(seed=seed), groups=groups).penalty
-        return learning_curve(features, labels, classes, penalty=penalty, seed=seed).to_json()
+            groups = groups_of(images)
+            l2_strength = fit_probe(
+                features, labels, classes, Probe(seed=seed), groups=groups
+            ).l2_strength
+        return learning_curve(
+            features, labels, classes, l2_strength=l2_strength, seed=seed
+        ).to_json()
 
     def issues(self) -> list[DataIssue]:
         """What is wrong with the photos, as far as the run's own rows tell; labels are judged as by
         `budwood audit`."""
-        found = equal_photos(self.here, self.gathered.photos)
+        found = equal_images(self.here, self.gathered.images)
         gap = self._no_features(bool(self.here))
         if gap is not None:
             self.gaps["labels"] = gap
@@ -269,21 +273,21 @@ class _Look:
             self.record.request.seed,
         )
         if probabilities is not None:
-            paths = [photo.path for photo in self.here]
+            paths = [image.path for image in self.here]
             found += probably_wrong(paths, labels, classes, probabilities)
         return found
 
     def _train(self) -> tuple[FeatureSet, list[ListedImage]] | None:
         """The training photos and their rows, if they are the same photos as ever."""
-        rows, photos = self._split("train")
-        gap = self._no_features(bool(photos) and "train" not in self.gone)
-        labels = [photo.label for photo in photos]
-        if gap is None and data_fingerprint(rows.photos, labels) != self.record.fingerprint:
+        rows, images = self._split("train")
+        gap = self._no_features(bool(images) and "train" not in self.gone)
+        labels = [image.label for image in images]
+        if gap is None and data_fingerprint(rows.images, labels) != self.record.fingerprint:
             gap = "photos.changed"
         if gap is not None:
             self.gaps["taught"] = gap
             return None
-        return rows, photos
+        return rows, images
 
     def _no_features(self, are_there: bool) -> str | None:
         """Why there are no features of photos to fit a head to; None if there are."""
@@ -295,19 +299,19 @@ class _Look:
 
     def _split(self, name: str) -> tuple[FeatureSet, list[ListedImage]]:
         """The rows and the photos of a split that are there."""
-        places = [i for i, photo in enumerate(self.here) if photo.split == name]
+        places = [i for i, image in enumerate(self.here) if image.split == name]
         some = replace(
             self.gathered,
             rows=RowSubset(self.gathered.rows, places),
             paths=tuple(self.gathered.paths[i] for i in places),
-            photos=tuple(self.gathered.photos[i] for i in places),
+            images=tuple(self.gathered.images[i] for i in places),
         )
         return some, [self.here[i] for i in places]
 
-    def _labels(self, photos: Sequence[ListedImage]) -> NDArray[np.int64]:
+    def _labels(self, images: Sequence[ListedImage]) -> NDArray[np.int64]:
         """The classes of photos, as numbers."""
         places = {name: i for i, name in enumerate(self.model.class_names)}
-        return np.array([places[photo.label] for photo in photos], np.int64)
+        return np.array([places[image.label] for image in images], np.int64)
 
 
 def _trained(network: nn.Module) -> tuple[str, ...]:
@@ -327,7 +331,7 @@ def leave_page(
     folder: Path,
     request: Settings,
     result: Mapping[str, Any],
-    photos: ImageFolder,
+    images: ImageFolder,
     model: ImageClassifier,
     gathered: FeatureSet,
 ) -> None:
@@ -337,12 +341,12 @@ def leave_page(
         folder: The run's.
         request: What was asked for.
         result: As it stands in `result.json`.
-        photos: Those that were used.
+        images: Those that were used.
         model: Fitted to them.
         gathered: Their rows for judging.
     """
-    used = listed(photos)
-    write_photos(folder / PHOTOS, used)
+    used = listed(images)
+    write_images(folder / IMAGES, used)
     if not request.report:
         return
     fingerprint = None if model.fit_ is None else model.fit_.fingerprint

@@ -24,7 +24,7 @@ from budwood.models.info import input_shape
 from budwood.models.prepared import Prepared
 from budwood.surgery.flow import Flow, sees_the_batch
 from budwood.surgery.freezing import hold_in_eval, trainable_parameters, twin
-from budwood.surgery.recording import PerPhoto, Shapes, SharedMemory, holds_tensor, probe_shapes
+from budwood.surgery.recording import PerImage, Shapes, SharedMemory, holds_tensor, probe_shapes
 from budwood.surgery.torch_internals import tree_map_only
 from budwood.surgery.tracing import (
     UntraceableError,
@@ -193,8 +193,8 @@ class _Copier:
 
     def place_inputs(self) -> None:
         """The photo becomes the graph's input; further inputs keep their default values."""
-        photo, *others = self._shapes.traced.graph.find_nodes(op="placeholder")
-        self._copies[photo] = self.graph.placeholder(str(photo.target))
+        image, *others = self._shapes.traced.graph.find_nodes(op="placeholder")
+        self._copies[image] = self.graph.placeholder(str(image.target))
         for other in others:
             self._copies[other] = other.args[0] if other.args else self.graph.node_copy(other)
 
@@ -247,7 +247,7 @@ class _Copier:
         """The value, with multiples of the batch size computed from the frontier's first axis."""
         if isinstance(value, tuple | list):
             return type(value)(self._from_batch(part) for part in value)
-        if isinstance(value, PerPhoto):
+        if isinstance(value, PerImage):
             batch = self.graph.call_method("size", (self._first_row, 0))
             return self.graph.call_function(operator.mul, (batch, value.factor))
         return value

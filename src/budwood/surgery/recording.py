@@ -247,8 +247,8 @@ class Shapes:
         """Nodes that hold a tensor which is computed from the photo, not only from its shape."""
         found: set[fx.Node] = set()
         for node in self.traced.graph.nodes:
-            from_photo = node.op == "placeholder" or any(n in found for n in node.all_input_nodes)
-            if from_photo and holds_tensor(self.record.values.get(node)):
+            from_image = node.op == "placeholder" or any(n in found for n in node.all_input_nodes)
+            if from_image and holds_tensor(self.record.values.get(node)):
                 found.add(node)
         return found
 
@@ -304,11 +304,11 @@ class Shapes:
                 f"{value} for {batch} photos, {other} for {other_batch}.",
                 next="Freeze less of the network, or rewrite this step for one photo at a time.",
             )
-        return PerPhoto(value // batch)
+        return PerImage(value // batch)
 
 
 @dataclass(frozen=True)
-class PerPhoto:
+class PerImage:
     """A number that is this multiple of the batch size."""
 
     factor: int
@@ -366,5 +366,5 @@ def _run_for_real(traced: Traced, example: Tensor, batch: int) -> Record:
     generator = torch.Generator().manual_seed(batch)
     noise = torch.rand((batch, *example.shape[1:]), generator=generator)
     scaled = noise if example.is_floating_point() else noise * 255
-    photos = scaled.to(example.device, example.dtype)
-    return record(replace(traced, root=copy.deepcopy(traced.root)), photos)
+    images = scaled.to(example.device, example.dtype)
+    return record(replace(traced, root=copy.deepcopy(traced.root)), images)

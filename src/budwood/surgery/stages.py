@@ -51,19 +51,19 @@ class Stages:
     """From the photo on; the last is what the classifier is fed with."""
 
 
-def stages_of(network: Prepared, photo: torch.Tensor) -> Stages:
+def stages_of(network: Prepared, image: torch.Tensor) -> Stages:
     """The stages of a network, which is taken as frozen and in eval mode.
 
     Args:
         network: Takes pixels.
-        photo: One input `1 h w c`, of which only shape and type matter.
+        image: One input `1 h w c`, of which only shape and type matter.
     """
     trainable = [p for p in network.parameters() if p.requires_grad]
     network.eval()
     try:
         for parameter in trainable:
             parameter.requires_grad_(False)
-        shapes = probe_shapes(trace(network), photo)
+        shapes = probe_shapes(trace(network), image)
         flow = Flow(shapes)
         ends = _ends(shapes, flow.passages())
         trunk = build_trunk(shapes, flow, tuple(node for _, node in ends))

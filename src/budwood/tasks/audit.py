@@ -41,7 +41,7 @@ class Audit:
 
     data: Path
     model: str
-    photos: int
+    images: int
     findings: tuple[Finding, ...]
     leak: Leak | None
     """None without a test split."""
@@ -54,7 +54,7 @@ class Audit:
         return {
             "data": str(self.data),
             "model": self.model,
-            "images": self.photos,
+            "images": self.images,
             "findings": [finding.to_json() for finding in self.findings],
             "leak": self.leak and self.leak.to_json(),
             "fixed": list(self.fixed),
@@ -63,16 +63,16 @@ class Audit:
 
     def __str__(self) -> str:
         if not self.findings:
-            return f"{count(self.photos, 'photo')}: no problems found."
+            return f"{count(self.images, 'photo')}: no problems found."
         classes = [f for f in self.findings if f.kind == "imbalance"]  # they come last
         shown = self.findings[: len(self.findings) - max(0, len(classes) - FEW)]
         lines = [f"{f.kind:<10} {f}" for f in shown]
         if len(classes) > FEW:
             lines.append(f"{'imbalance':<10} ... and {len(classes) - FEW:,} more: --json has all.")
-        leak = [str(self.leak)] if self.leak and self.leak.photos else []
+        leak = [str(self.leak)] if self.leak and self.leak.images else []
         return "\n\n".join(
             [
-                f"{count(self.photos, 'photo')}, judged by {self.model}.",
+                f"{count(self.images, 'photo')}, judged by {self.model}.",
                 counted(self.findings),
                 *leak,
                 "\n".join(lines),
@@ -185,7 +185,7 @@ def _audited(
         paths=paths,
         labels=np.array([labels[path] for path in paths], np.int64),
         parts=tuple(parts[path] for path in paths),
-        digests=tuple(gathered.photos[i] for i in kept),
+        digests=tuple(gathered.images[i] for i in kept),
         sizes=tuple(look.size for look in looks),
         small=np.array([look.small for look in looks], np.uint8).reshape(-1, SIDE, SIDE),
         moments=tuple(look.moment for look in looks),

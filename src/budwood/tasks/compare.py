@@ -15,7 +15,7 @@ from budwood.errors import (
     CutError,
     DataError,
     EngineError,
-    PhotoError,
+    ImageError,
     UnknownName,
     WeightsError,
 )
@@ -61,12 +61,12 @@ def compare(
     """
     require_margin(margin)
     asked = _candidates(models)
-    photos = load_folder(data, seed=seed, reporter=reporter)
-    for note in photos.notes:
+    images = load_folder(data, seed=seed, reporter=reporter)
+    for note in images.notes:
         reporter.note(note)
     if not asked:
         raise ConfigError("There is no network to compare.", next="Name some with --models.")
-    folds_to_hold_out(photos.train.targets, photos.train.group_numbers, seed=seed)
+    folds_to_hold_out(images.train.targets, images.train.group_numbers, seed=seed)
     networks: list[ComparedNetwork] = []
     skipped: list[tuple[str, str]] = []
     train: Split | None = None
@@ -80,13 +80,13 @@ def compare(
     for number, candidate in enumerate(asked, 1):
         reporter.note(f"{candidate} ({number} of {len(asked)})")
         try:
-            network = StagedNetwork(candidate, extraction or Extraction(), reporter, photos.depth)
-            gathered = network.gather((train or photos.train).paths)
+            network = StagedNetwork(candidate, extraction or Extraction(), reporter, images.depth)
+            gathered = network.gather((train or images.train).paths)
         except OF_THE_NETWORK as problem:
             leave_out(candidate, problem)
             continue
         if train is None:
-            train = _readable(photos, gathered, strict, reporter)
+            train = _readable(images, gathered, strict, reporter)
         _require_readable(train, gathered)
         try:
             networks.append(network.judged(gathered, train, Probe(seed=seed), reporter))
@@ -100,7 +100,7 @@ def compare(
         )
     folds = folds_to_hold_out(train.targets, train.group_numbers, seed=seed)
     return Comparison(
-        photos=len(train),
+        images=len(train),
         classes=train.classes,
         folds=len(np.unique(folds)),
         largest_class=max(train.counts().values()) / len(train),
@@ -118,10 +118,10 @@ def _candidates(models: Sequence[str | Candidate] | None) -> list[Candidate]:
     return list(dict.fromkeys(one for some in each for one in some))
 
 
-def _readable(photos: ImageFolder, gathered: FeatureSet, strict: bool, reporter: Reporter) -> Split:
+def _readable(images: ImageFolder, gathered: FeatureSet, strict: bool, reporter: Reporter) -> Split:
     """The training photos without the broken ones; what the user should know of them is told."""
-    left = leave_out_unreadable(photos, gathered.unreadable, strict=strict)
-    for note in unreadable_lines(photos, left):
+    left = leave_out_unreadable(images, gathered.unreadable, strict=strict)
+    for note in unreadable_lines(images, left):
         reporter.note(note)
     folds_to_hold_out(left.train.targets, left.train.group_numbers)
     names, counts = left.train.classes, left.train.counts()
@@ -149,7 +149,7 @@ def _readable(photos: ImageFolder, gathered: FeatureSet, strict: bool, reporter:
 def _require_readable(train: Split, gathered: FeatureSet) -> None:
     gone = [path for path in train.paths if path in gathered.unreadable]
     if gone:
-        raise PhotoError(
+        raise ImageError(
             f"{gone[0]} can no longer be read: {gathered.unreadable[gone[0]]}",
             next="Leave the photos in place while they are compared.",
             file=gone[0],

@@ -22,7 +22,7 @@ from budwood.tasks.train import Run, run_training
 class Demo:
     """What the demo showed."""
 
-    photos: Path
+    images: Path
     run: Run
     raw_pixels: float
     """Test accuracy of a classifier of the raw pixels."""
@@ -33,7 +33,7 @@ class Demo:
     def to_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         return {
-            "data": str(self.photos),
+            "data": str(self.images),
             "train": self.run.to_json(),
             "raw_pixels": {"top1": self.raw_pixels},
             "predict": self.predictions.to_json(),
@@ -46,9 +46,9 @@ class Demo:
         assert evaluation is not None
         low, high = evaluation.top1_interval
         folder = self.run.folder
-        photo = self.predictions.photos[0].path
+        image = self.predictions.images[0].path
         return f"""\
-Ten surfaces, {len(self.run.photos.train)} patches to train on and {evaluation.images} to test.
+Ten surfaces, {len(self.run.images.train)} patches to train on and {evaluation.images} to test.
 Each class comes from one picture: its left side trains, its right side tests.
 
   a classifier of the raw pixels              {self.raw_pixels:.3f}
@@ -66,9 +66,9 @@ The saved file {folder / "model.safetensors"}:
 All of it took {self.seconds:.0f} s. Next:
 
   budwood train YOUR_PHOTOS/                      a folder with one subfolder per class
-  budwood train {self.photos} --head mlp:256 --epochs 20
+  budwood train {self.images} --head mlp:256 --epochs 20
                                                   another head: no feature is computed again
-  budwood predict {folder} {photo}"""
+  budwood predict {folder} {image}"""
 
 
 def run_demo(
@@ -89,26 +89,26 @@ def run_demo(
         ConfigError: If the folder is not empty, and no demo that may be replaced.
     """
     started = time.perf_counter() if started is None else started
-    photos, run_folder = folder / "surfaces", folder / "run"
+    images, run_folder = folder / "surfaces", folder / "run"
     if folder != home() / "demo":
         require_new(folder, replace)
     with writing_to(folder):
         mark(folder)
-        for made in (photos, run_folder):
+        for made in (images, run_folder):
             if made.exists():
                 shutil.rmtree(made)
-    reporter.note(f"Cutting patches out of ten pictures into {photos}.")
-    draw_surfaces(photos)
-    run = run_training(Settings(data=photos, out=run_folder), reporter, started)
+    reporter.note(f"Cutting patches out of ten pictures into {images}.")
+    draw_surfaces(images)
+    run = run_training(Settings(data=images, out=run_folder), reporter, started)
     reporter.note("Training a classifier on the raw pixels, for comparison.")
-    baseline = raw_pixel_baseline(photos)
-    test = run.photos.test
+    baseline = raw_pixel_baseline(images)
+    test = run.images.test
     assert test is not None
     shown = [test.paths[i * len(test.paths) // 3] for i in range(3)]
     reporter.note("Predicting three test photos and verifying the saved file.")
     predictions = predict(run_folder, shown, top=2, reporter=Reporter(note=reporter.note))
     return Demo(
-        photos,
+        images,
         run,
         baseline,
         predictions,

@@ -45,7 +45,7 @@ class Store:
 
 @displayed
 @dataclass(frozen=True)
-class PhotoCheck:
+class ImageCheck:
     """A folder of photos: what training on it will take, and what is wrong with it."""
 
     data: Path
@@ -84,7 +84,7 @@ class Diagnosis:
     gpus: tuple[str, ...]
     store: Store
     weights: tuple[LocalWeights, ...]
-    photos: PhotoCheck | None = None
+    images: ImageCheck | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object of `doctor --json`; see docs/json.md."""
@@ -109,13 +109,13 @@ class Diagnosis:
                 }
                 for one in self.weights
             ],
-            "dataset": self.photos and self.photos.to_json(),
+            "dataset": self.images and self.images.to_json(),
         }
 
     def __str__(self) -> str:
         parts = [aligned(list(self._facts()), words=2)]
-        if self.photos is not None:
-            parts += [_forecast_text(self.photos), _problem_text(self.photos)]
+        if self.images is not None:
+            parts += [_forecast_text(self.images), _problem_text(self.images)]
         return "\n\n".join(parts)
 
     def _facts(self) -> Iterator[tuple[str, str]]:
@@ -163,7 +163,7 @@ def doctor(
         UnknownName: If no network is called so.
     """
     starting = 0.0 if started is None else time.perf_counter() - started
-    photos = None if data is None else _checked(Path(data), model, starting)
+    images = None if data is None else _checked(Path(data), model, starting)
     entries = list(stored_makers())
     return Diagnosis(
         machine(),
@@ -172,27 +172,27 @@ def doctor(
         gpus(),
         Store(store_folder(), stored_bytes(), len(entries), sum(size for _, size in kept_trunks())),
         at_hand(),
-        photos,
+        images,
     )
 
 
-def _checked(data: Path, model: str, starting: float) -> PhotoCheck:
+def _checked(data: Path, model: str, starting: float) -> ImageCheck:
     # Looking for groups and measuring depth would keep what they find.
     folder = load_folder(data, find_groups=False, find_depth=False)
     folder = replace(folder, notes=(*folder.notes, *_depth_notes(folder.train.paths)))
     judged = len(folder.test or ()) + len(folder.val or ())
     found, times, seconds = forecasts(model, len(folder.classes), folder.train.paths, judged)
     found = tuple(one.after(starting) for one in found)
-    return PhotoCheck(
+    return ImageCheck(
         data,
         model,
         len(folder.train),
         judged,
         folder.classes,
         found,
-        times.photos,
+        times.images,
         seconds,
-        (*folder_problems(folder, times.unreadable, times.photos), *_shortages(found)),
+        (*folder_problems(folder, times.unreadable, times.images), *_shortages(found)),
     )
 
 
@@ -222,7 +222,7 @@ def _shortages(found: tuple[TimeForecast, ...]) -> Iterator[Problem]:
             )
 
 
-def _forecast_text(photos: PhotoCheck) -> str:
+def _forecast_text(images: ImageCheck) -> str:
     head = ("what trains", "options", "parameters", "time", "memory", "stored")
     rows = [
         (
@@ -233,16 +233,16 @@ def _forecast_text(photos: PhotoCheck) -> str:
             byte_size(one.memory_bytes),
             byte_size(one.stored_bytes),
         )
-        for one in photos.forecasts
+        for one in images.forecasts
     ]
     return (
-        f"{photos.training:,} photos to train on and {photos.judged:,} to judge by, of "
-        f"{len(photos.classes)} classes. A first training of {photos.model} will take about:\n"
+        f"{images.training:,} photos to train on and {images.judged:,} to judge by, of "
+        f"{len(images.classes)} classes. A first training of {images.model} will take about:\n"
         + aligned([head, *rows], words=2)
     )
 
 
-def _problem_text(photos: PhotoCheck) -> str:
-    if not photos.problems:
-        return f"Nothing is wrong with the photos, as far as {photos.sampled} of them show."
-    return "\n".join(["Problems:", *(f"  {problem}" for problem in photos.problems)])
+def _problem_text(images: ImageCheck) -> str:
+    if not images.problems:
+        return f"Nothing is wrong with the photos, as far as {images.sampled} of them show."
+    return "\n".join(["Problems:", *(f"  {problem}" for problem in images.problems)])

@@ -11,10 +11,10 @@ from budwood.capsule.pack import read_capsule
 from budwood.data.folder import ImageFolder, leave_out_unreadable, load_test, unreadable_lines
 from budwood.display import displayed
 from budwood.errors import DataError
+from budwood.evaluation.held_out_statistics import rule_of
 from budwood.evaluation.metrics import Evaluation
 from budwood.evaluation.pairing import PairedTest, paired
 from budwood.evaluation.reliability import CalibrationReport
-from budwood.evaluation.trust import rule_of
 from budwood.features.gathering import Extraction
 from budwood.image_classifier import ImageClassifier
 from budwood.reporter import SILENT, Reporter
@@ -29,7 +29,7 @@ class RunEvaluation:
     run: Path
     data: Path
     evaluation: Evaluation
-    honesty: CalibrationReport
+    calibration: CalibrationReport
     precision: str
     """Arithmetic of the frozen part."""
     skipped: int
@@ -42,7 +42,7 @@ class RunEvaluation:
             "run": str(self.run),
             "data": str(self.data),
             "test": self.evaluation.to_json(),
-            **self.honesty.to_json(),
+            **self.calibration.to_json(),
             "precision": self.precision,
             "images": {"test": self.evaluation.images, "unreadable": self.skipped},
             "notes": list(self.notes),
@@ -50,7 +50,7 @@ class RunEvaluation:
         }
 
     def __str__(self) -> str:
-        parts = (str(self.evaluation), str(self.honesty), self.warning)
+        parts = (str(self.evaluation), str(self.calibration), self.warning)
         return "\n\n".join(part for part in parts if part)
 
 
@@ -74,7 +74,7 @@ class PairedRuns:
         lines = [
             f"{name} {run}: top-1 {j.evaluation.top1:.3f} (95 % interval "
             f"{j.evaluation.top1_interval[0]:.3f} to {j.evaluation.top1_interval[1]:.3f})\n"
-            f"{j.honesty}"
+            f"{j.calibration}"
             for name, run, j in zip(("first ", "second"), self.runs, self.judgements, strict=True)
         ]
         return "\n\n".join([*lines, str(self.paired)])
@@ -134,27 +134,27 @@ def _judged(
     exact = Extraction(precision="fp32") if capsule.precision == "fp32" else Extraction()
     model = ImageClassifier.of_capsule(capsule, extraction=exact, reporter=reporter)
     if abstain is not None:
-        rule_of(model.trust_, abstain, str(run))  # told before hours go into the photos
+        rule_of(model.statistics_, abstain, str(run))  # told before hours go into the photos
     asked = settings_of_run(run)  # a list's own column of groups is none of its mistakes
     depth = model.preprocessing.depth
     split, notes = load_test(data, model.class_names, None if asked is None else asked.group, depth)
-    photos = ImageFolder(data, model.class_names, split, None, None, notes)
+    images = ImageFolder(data, model.class_names, split, None, None, notes)
     gathered = model.gather(split.paths)
-    before, photos = photos, leave_out_unreadable(photos, gathered.unreadable, strict=strict)
-    for note in (*notes, *unreadable_lines(before, photos)):
+    before, images = images, leave_out_unreadable(images, gathered.unreadable, strict=strict)
+    for note in (*notes, *unreadable_lines(before, images)):
         reporter.note(note)
-    said = tuple(str(note) for note in photos.notes)
-    judged = model.judge(photos.train, abstain)
+    said = tuple(str(note) for note in images.notes)
+    judged = model.judge(images.train, abstain)
     judgement = RunEvaluation(
         run,
         data,
         judged.evaluation,
-        judged.honesty,
+        judged.calibration,
         gathered.engine.precision,
         len(gathered.unreadable),
         said,
         model.warning,
     )
-    groups = photos.train.groups or range(len(photos.train))
+    groups = images.train.groups or range(len(images.train))
     hits = zip(judged.right.tolist(), groups, strict=True)
-    return judgement, dict(zip(photos.train.paths, hits, strict=True))
+    return judgement, dict(zip(images.train.paths, hits, strict=True))

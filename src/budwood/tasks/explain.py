@@ -27,7 +27,7 @@ from budwood.learning.precision import pooled
 from budwood.models.prepared import normalise
 from budwood.reporter import SILENT, Reporter
 from budwood.reporting.pictures import overlaid, tiled
-from budwood.reporting.records import PHOTOS, ListedImage, photos_of
+from budwood.reporting.records import IMAGES, ListedImage, images_of
 from budwood.run_folders import (
     is_inside,
     mark,
@@ -104,7 +104,7 @@ class Explanation:
 class Explanations:
     """Explanations of some photos."""
 
-    photos: tuple[Explanation, ...]
+    images: tuple[Explanation, ...]
     pictures: tuple[str, ...]
     """Of filters and feature maps, where they were asked for."""
     note: str | None
@@ -113,19 +113,19 @@ class Explanations:
     def to_json(self) -> dict[str, Any]:
         """The object of `explain --json`; see docs/json.md."""
         return {
-            "images": [photo.to_json() for photo in self.photos],
+            "images": [image.to_json() for image in self.images],
             "pictures": list(self.pictures),
             "note": self.note,
         }
 
     def __str__(self) -> str:
-        lines = [str(photo) for photo in self.photos]
+        lines = [str(image) for image in self.images]
         return "\n".join([*lines, *self.pictures, *([self.note] if self.note else [])])
 
 
 def explain(
     run: Path | str,
-    photos: Sequence[Path | str],
+    images: Sequence[Path | str],
     out: Path | str | None = None,
     *,
     layer: str | None = None,
@@ -138,7 +138,7 @@ def explain(
 
     Args:
         run: The run's folder or its capsule.
-        photos: Photos.
+        images: Photos.
         out: Folder for the pictures; default `explained` in the working folder, or beside the
             photos of the run if that is among them.
         layer: The layer whose map is shown; default: the last with a map.
@@ -148,12 +148,12 @@ def explain(
         reporter: Told what the user should know, and how far the work is.
 
     Raises:
-        PhotoError: If a photo cannot be read.
+        ImageError: If a photo cannot be read.
         ConfigError: If there is no such layer or class, or the pictures cannot be written.
         CapsuleError: If the run cannot be read.
     """
-    run, paths = Path(run), list(map(Path, photos))
-    out = _outside_photos(None if out is None else Path(out), run, reporter)
+    run, paths = Path(run), list(map(Path, images))
+    out = _outside_images(None if out is None else Path(out), run, reporter)
     model = ImageClassifier.load(run, reporter=reporter)
     called = {normalised(name): name for name in model.class_names}
     if named is not None and normalised(named) not in called:
@@ -184,25 +184,25 @@ def explain(
     return Explanations(tuple(found), tuple(pictures), note)
 
 
-def _outside_photos(out: Path | None, run: Path, reporter: Reporter) -> Path:
+def _outside_images(out: Path | None, run: Path, reporter: Reporter) -> Path:
     """The folder for the pictures, which is not in the folder of the run's photos."""
-    photos = _folder_of_photos(run if run.is_dir() else run.parent)
+    images = _folder_of_images(run if run.is_dir() else run.parent)
     if out is not None:
-        require_outside(out, photos)
+        require_outside(out, images)
         return out
-    if photos is None or not is_inside(EXPLAINED, photos):
+    if images is None or not is_inside(EXPLAINED, images):
         return EXPLAINED
-    out = place_for(EXPLAINED, photos)
+    out = place_for(EXPLAINED, images)
     reporter.note(f"The pictures go into {out}, beside the photos.")
     return out
 
 
-def _folder_of_photos(run: Path) -> Path | None:
+def _folder_of_images(run: Path) -> Path | None:
     """The folder that a run's training photos lie in; None of a list's photos, or if not known."""
     request = settings_of_run(run)
-    if request is None or not (run / PHOTOS).is_file() or request.data.suffix.lower() == ".csv":
+    if request is None or not (run / IMAGES).is_file() or request.data.suffix.lower() == ".csv":
         return None
-    train = [photo.path for photo in photos_of(run, request) if photo.split == "train"]
+    train = [image.path for image in images_of(run, request) if image.split == "train"]
     return Path(os.path.commonpath([path.parent for path in train])) if train else None
 
 
@@ -211,61 +211,61 @@ def _place(model: ImageClassifier, name: str) -> int:
 
 
 def _images(
-    model: ImageClassifier, photos: Sequence[Path]
+    model: ImageClassifier, images: Sequence[Path]
 ) -> tuple[NDArray[np.uint8], torch.Tensor]:
     """Photos as pixels `n h w c`, and as the network takes them."""
-    pixels = np.stack([model.preprocessing.pixels(read(path)) for path in photos])
+    pixels = np.stack([model.preprocessing.pixels(read(path)) for path in images])
     return pixels, normalise(torch.from_numpy(pixels), model.preprocessing)
 
 
 def _maps(
-    model: ImageClassifier, photos: Sequence[Path], layer: str, chosen: Sequence[int]
+    model: ImageClassifier, images: Sequence[Path], layer: str, chosen: Sequence[int]
 ) -> list[tuple[NDArray[np.uint8], bool]]:
     """Each photo with its map laid over it, and whether the map is empty."""
     found = []
-    for start in range(0, len(photos), AT_ONCE):
-        some = photos[start : start + AT_ONCE]
+    for start in range(0, len(images), AT_ONCE):
+        some = images[start : start + AT_ONCE]
         pixels, inputs = _images(model, some)
         classes = chosen[start : start + AT_ONCE]
         seen = where_it_looked(model.network_, inputs, layer, classes).numpy()
         found += [
-            (overlaid(photo, where), not where.any())
-            for photo, where in zip(pixels, seen, strict=True)
+            (overlaid(image, where), not where.any())
+            for image, where in zip(pixels, seen, strict=True)
         ]
     return found
 
 
 def _neighbours(
-    model: ImageClassifier, run: Path, photos: Sequence[Path]
+    model: ImageClassifier, run: Path, images: Sequence[Path]
 ) -> tuple[list[tuple[Neighbour, ...]], str | None]:
     """The training photos that each photo resembles most, or why they are not known."""
-    nothing: list[tuple[Neighbour, ...]] = [()] * len(photos)
+    nothing: list[tuple[Neighbour, ...]] = [()] * len(images)
     folder = run if run.is_dir() else run.parent
     request = settings_of_run(run)
     if request is None:
         return nothing, "The training photos are not known: there is no config.json beside it."
-    train = [photo for photo in photos_of(folder, request) if photo.split == "train"]
-    here = [photo for photo in train if photo.path.is_file()]
+    train = [image for image in images_of(folder, request) if image.split == "train"]
+    here = [image for image in train if image.path.is_file()]
     if not model.plan.has_features:
         return nothing, "Layers that see the photo were trained: no features are stored to compare."
     if not here:
         return nothing, "The training photos are no longer where they were."
     gone = len(train) - len(here)
     note = f"{count(gone, 'training photo')} can no longer be compared with." if gone else None
-    return _nearest(model, here, photos), note
+    return _nearest(model, here, images), note
 
 
 def _nearest(
-    model: ImageClassifier, train: Sequence[ListedImage], photos: Sequence[Path]
+    model: ImageClassifier, train: Sequence[ListedImage], images: Sequence[Path]
 ) -> list[tuple[Neighbour, ...]]:
-    stored = model.gather([photo.path for photo in train])
-    labels = {photo.path: photo.label for photo in train}
+    stored = model.gather([image.path for image in train])
+    labels = {image.path: image.label for image in train}
     known = pooled(stored.rows)
-    asked = pooled(model.plan.judging_rows(list(photos), keep=False).rows)
+    asked = pooled(model.plan.judging_rows(list(images), keep=False).rows)
     mean = known.mean(0)
     a, b = (torch.nn.functional.normalize(rows - mean, dim=1) for rows in (asked, known))
     found = []
-    for path, row in zip(photos, a @ b.T, strict=True):
+    for path, row in zip(images, a @ b.T, strict=True):
         same = [i for i, other in enumerate(stored.paths) if other.resolve() == path.resolve()]
         row[same] = -2  # a training photo is not its own evidence
         best = row.topk(min(NEAREST, len(row) - len(same)))

@@ -28,19 +28,19 @@ COLUMNS = ("id", "kind", "photo", "reason", "advice", "action")
 class Fix:
     """A photo that is, or was, moved."""
 
-    photo: Path
+    image: Path
     target: Path
     was_done: bool = False
     """It had been moved before."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `fixed` of `audit --json`."""
-        return {"photo": str(self.photo), "to": str(self.target), "was_done": self.was_done}
+        return {"photo": str(self.image), "to": str(self.target), "was_done": self.was_done}
 
     def __str__(self) -> str:
         if self.was_done:
-            return f"{self.photo} had been moved to {self.target} before."
-        return f"{self.photo} is now {self.target}."
+            return f"{self.image} had been moved to {self.target} before."
+        return f"{self.image} is now {self.target}."
 
 
 def require_new(file: Path) -> None:
@@ -73,7 +73,7 @@ def write_findings(file: Path, found: Sequence[Finding]) -> None:
     rows = [
         [finding.id, finding.kind, path_cell(path), finding.reason, finding.advice, ""]
         for finding in found
-        for path in finding.photos
+        for path in finding.images
     ]
     try:
         # With a mark for Excel, which would take UTF-8 for something else.
@@ -113,9 +113,9 @@ def apply_findings(file: Path, data: Path, group: str | None = None) -> list[Fix
     fixes: dict[Path, Fix] = {}
     for number, line in lines:
         fix = _planned(line, f"Line {number} of {file}", place, file)
-        if fix is not None and fixes.setdefault(fix.photo, fix) != fix:
+        if fix is not None and fixes.setdefault(fix.image, fix) != fix:
             raise DataError(
-                f"Line {number} of {file} asks for something else of {fix.photo} than a line "
+                f"Line {number} of {file} asks for something else of {fix.image} than a line "
                 "above it.",
                 next="Leave one of the two.",
                 file=file,
@@ -130,23 +130,23 @@ class _DataFolder:
     def __init__(self, data: Path, folder: ImageFolder) -> None:
         self.root = Path(os.path.abspath(data))
         self.classes = folder.classes
-        self.photos: set[Path] = set()
+        self.images: set[Path] = set()
         self.class_folders: dict[Path, str] = {}
         for split in (folder.train, folder.val, folder.test):
             for path, label in zip(split.paths, split.labels, strict=True) if split else ():
-                photo = Path(os.path.abspath(path))
-                self.photos.add(photo)
-                self._learn(photo, folder.classes[label])
+                image = Path(os.path.abspath(path))
+                self.images.add(image)
+                self._learn(image, folder.classes[label])
 
-    def _learn(self, photo: Path, label: str) -> None:
-        for place in reversed(photo.relative_to(self.root).parents):
+    def _learn(self, image: Path, label: str) -> None:
+        for place in reversed(image.relative_to(self.root).parents):
             if normalised(place.name) == label:
                 self.class_folders[self.root / place] = label
                 return
 
-    def class_folder(self, photo: Path) -> Path | None:
+    def class_folder(self, image: Path) -> Path | None:
         """The folder of the class that a photo lies in, or lay in."""
-        return next((place for place in photo.parents if place in self.class_folders), None)
+        return next((place for place in image.parents if place in self.class_folders), None)
 
     def folder_of(self, label: str, beside: Path) -> Path:
         """The folder of a class beside that of another one, perhaps not there yet."""
@@ -187,32 +187,32 @@ def _planned(line: dict[str, str], where: str, place: _DataFolder, file: Path) -
     action = (line["action"] or "").strip()
     if not action:
         return None
-    photo = Path(os.path.abspath(line["photo"] or ""))
-    if not photo.is_relative_to(place.root) or not line["photo"]:
+    image = Path(os.path.abspath(line["photo"] or ""))
+    if not image.is_relative_to(place.root) or not line["photo"]:
         raise DataError(f"{where}: {line['photo']!r} is not in {place.root}.", file=file)
     if action.lower() == REMOVE:
-        inside = photo.relative_to(place.root)
+        inside = image.relative_to(place.root)
         target = place.root.with_name(f"{place.root.name}-removed") / inside
     elif action.lower().startswith(RELABEL):
-        target = _in_class(action[len(RELABEL) :].strip(), photo, where, place, file)
+        target = _in_class(action[len(RELABEL) :].strip(), image, where, place, file)
     else:
         raise DataError(
             f"{where}: {action!r} is no action.",
             expected=f"`{REMOVE}`, `{RELABEL}CLASS`, or nothing.",
             file=file,
         )
-    if photo in place.photos and photo != target:
-        if not photo.parent.resolve().is_relative_to(place.root.resolve()):
+    if image in place.images and image != target:
+        if not image.parent.resolve().is_relative_to(place.root.resolve()):
             raise DataError(
-                f"{where}: {photo} lies elsewhere, behind a link to {photo.parent.resolve()}.",
+                f"{where}: {image} lies elsewhere, behind a link to {image.parent.resolve()}.",
                 next="Move it there yourself.",
                 file=file,
             )
-        return Fix(photo, target)
-    if photo == target:
-        raise DataError(f"{where}: {photo} is in that class already.", file=file)
-    if os.path.lexists(target) and not os.path.lexists(photo):
-        return Fix(photo, target, was_done=True)
+        return Fix(image, target)
+    if image == target:
+        raise DataError(f"{where}: {image} is in that class already.", file=file)
+    if os.path.lexists(target) and not os.path.lexists(image):
+        return Fix(image, target, was_done=True)
     raise DataError(
         f"{where}: there is no photo {line['photo']}.",
         next="Paths are as they were when the list was written: run it from the same folder.",
@@ -220,7 +220,7 @@ def _planned(line: dict[str, str], where: str, place: _DataFolder, file: Path) -
     )
 
 
-def _in_class(label: str, photo: Path, where: str, place: _DataFolder, file: Path) -> Path:
+def _in_class(label: str, image: Path, where: str, place: _DataFolder, file: Path) -> Path:
     label = normalised(label)
     if label not in place.classes:
         raise DataError(
@@ -228,10 +228,10 @@ def _in_class(label: str, photo: Path, where: str, place: _DataFolder, file: Pat
             expected=f"There are {listed(list(place.classes), 10)}.",
             file=file,
         )
-    own = place.class_folder(photo)
+    own = place.class_folder(image)
     if own is None:
-        raise DataError(f"{where}: {photo} lies in no class folder.", file=file)
-    return place.folder_of(label, own) / photo.relative_to(own)
+        raise DataError(f"{where}: {image} lies in no class folder.", file=file)
+    return place.folder_of(label, own) / image.relative_to(own)
 
 
 def _require_room(fixes: dict[Path, Fix]) -> None:
@@ -247,20 +247,20 @@ def _require_room(fixes: dict[Path, Fix]) -> None:
             continue
         folder = fix.target.parent
         names = there.setdefault(folder, _names_in(folder))
-        other = taken.setdefault(sameness(str(fix.target)), fix.photo)
+        other = taken.setdefault(sameness(str(fix.target)), fix.image)
         found = names.get(sameness(fix.target.name))
-        if other != fix.photo or found is not None:
+        if other != fix.image or found is not None:
             reason = (
                 f"{other} goes there, too."
-                if other != fix.photo
+                if other != fix.image
                 else "a file is there already."
                 if found == fix.target.name
                 else f"{found} is there already, which is the same name on many disks."
             )
             raise DataError(
-                f"{fix.photo} cannot be moved to {fix.target}: {reason}",
+                f"{fix.image} cannot be moved to {fix.target}: {reason}",
                 next="Rename one of them; nothing was moved.",
-                file=fix.photo,
+                file=fix.image,
             )
 
 
@@ -269,31 +269,31 @@ def _names_in(folder: Path) -> dict[str, str]:
     return {sameness(name): name for name in os.listdir(folder)} if folder.is_dir() else {}
 
 
-def _move(photo: Path, target: Path) -> None:
+def _move(image: Path, target: Path) -> None:
     """Move a file; never onto another.
 
     Raises:
         FileExistsError: If something is at the target.
         OSError: If the file system refuses.
     """
-    if photo.is_symlink():  # a relative link would lead nowhere from its new place
-        target.symlink_to(photo.resolve())
-        photo.unlink()
+    if image.is_symlink():  # a relative link would lead nowhere from its new place
+        target.symlink_to(image.resolve())
+        image.unlink()
         return
     try:
-        os.link(photo, target)  # unlike a renaming, it fails if something is there
+        os.link(image, target)  # unlike a renaming, it fails if something is there
     except FileExistsError:
         raise
     except OSError:  # another disk, or one without links
-        with photo.open("rb") as source, target.open("xb") as copy:
+        with image.open("rb") as source, target.open("xb") as copy:
             try:
                 shutil.copyfileobj(source, copy)
                 copy.close()
-                shutil.copystat(photo, target)
+                shutil.copystat(image, target)
             except BaseException:
                 target.unlink()
                 raise
-    photo.unlink()
+    image.unlink()
 
 
 def _carried_out(fixes: list[Fix]) -> list[Fix]:
@@ -303,14 +303,14 @@ def _carried_out(fixes: list[Fix]) -> list[Fix]:
             continue
         try:
             fix.target.parent.mkdir(parents=True, exist_ok=True)
-            _move(fix.photo, fix.target)
+            _move(fix.image, fix.target)
         except OSError as problem:
             raise DataError(
-                f"{fix.photo} cannot be moved to {fix.target}: "
+                f"{fix.image} cannot be moved to {fix.target}: "
                 f"{(problem.strerror or str(problem)).lower()}.",
                 expected=f"{count(moved, 'photo')} before it in the list are moved.",
                 next="Mend that and run it again: what was moved is left alone.",
-                file=fix.photo,
+                file=fix.image,
             ) from None
         moved += 1
     return fixes

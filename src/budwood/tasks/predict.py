@@ -15,8 +15,8 @@ from budwood.data.scan import grow
 from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.evaluation.calibration import softmax
+from budwood.evaluation.held_out_statistics import rule_of
 from budwood.evaluation.selective import SelectiveRule
-from budwood.evaluation.trust import rule_of
 from budwood.reporter import SILENT, Reporter
 from budwood.run_folders import run_or_network
 from budwood.text import count, shown, visible
@@ -54,7 +54,7 @@ class Predictions:
     """What a classifier says to some photos."""
 
     classes: tuple[str, ...]
-    photos: tuple[Prediction, ...]
+    images: tuple[Prediction, ...]
     skipped: dict[str, str]
     """What is not there or cannot be read, with the reason."""
     warning: str | None
@@ -70,13 +70,13 @@ class Predictions:
             "abstain": self.rule and self.rule.to_json(),
             "predictions": [
                 {
-                    "path": photo.path,
-                    "class": None if photo.unknown else photo.top[0][0],
-                    "unknown": photo.unknown,
-                    "probability": photo.top[0][1],
-                    "top": [{"class": name, "probability": p} for name, p in photo.top],
+                    "path": image.path,
+                    "class": None if image.unknown else image.top[0][0],
+                    "unknown": image.unknown,
+                    "probability": image.top[0][1],
+                    "top": [{"class": name, "probability": p} for name, p in image.top],
                 }
-                for photo in self.photos
+                for image in self.images
             ],
             "skipped": [{"path": path, "reason": why} for path, why in self.skipped.items()],
             "warning": self.warning,
@@ -84,37 +84,37 @@ class Predictions:
 
     def __str__(self) -> str:
         if self.network is not None:
-            return f"{_table(self.photos)}\n\n{self.warning}"
-        paths = [shown(photo.path) for photo in self.photos]
+            return f"{_table(self.images)}\n\n{self.warning}"
+        paths = [shown(image.path) for image in self.images]
         width = max(map(len, paths), default=0)
         lines = [
-            f"{path:<{width}}  {_unknown(photo)}"
-            + ", ".join(f"{shown(name)} {p:.3f}" for name, p in photo.top)
-            for path, photo in zip(paths, self.photos, strict=True)
+            f"{path:<{width}}  {_unknown(image)}"
+            + ", ".join(f"{shown(name)} {p:.3f}" for name, p in image.top)
+            for path, image in zip(paths, self.images, strict=True)
         ]
         said = [] if self.rule is None else [f"{str(self.rule).capitalize()}."]
         return "\n".join([*lines, *said, *([self.warning] if self.warning else [])])
 
 
-def _table(photos: Sequence[Prediction]) -> str:
+def _table(images: Sequence[Prediction]) -> str:
     """A line for each of the best classes of each photo."""
     rows = [("photo", "class", "probability")]
-    for photo in photos:
-        paths = [photo.path, *[""] * (len(photo.top) - 1)]
+    for image in images:
+        paths = [image.path, *[""] * (len(image.top) - 1)]
         rows += [
-            (at, name, f"{100 * p:.1f} %") for at, (name, p) in zip(paths, photo.top, strict=True)
+            (at, name, f"{100 * p:.1f} %") for at, (name, p) in zip(paths, image.top, strict=True)
         ]
     path, name = (max(len(row[i]) for row in rows) for i in (0, 1))
     return "\n".join(f"{a:{path}}  {b:{name}}  {c:>11}" for a, b, c in rows)
 
 
-def _unknown(photo: Prediction) -> str:
-    return "" if photo.unknown is None else f"unknown ({photo.unknown}); nearest: "
+def _unknown(image: Prediction) -> str:
+    return "" if image.unknown is None else f"unknown ({image.unknown}); nearest: "
 
 
 def predict(
     what: Path | str,
-    photos: Sequence[Path | str],
+    images: Sequence[Path | str],
     *,
     top: int | None = None,
     abstain: float | None = None,
@@ -126,7 +126,7 @@ def predict(
     Args:
         what: The folder of a run or its capsule, or, if there is no such path, the name of a
             network in the catalogue, which answers with its own classes.
-        photos: Photos, and folders of photos.
+        images: Photos, and folders of photos.
         top: Classes named per photo; None: 3, and 5 of a network's own.
         abstain: The target error rate of answered photos; None answers all.
         every_class: Keep the probabilities of all classes, not of those named alone.
@@ -138,22 +138,22 @@ def predict(
         WeightsError: If the network has no published weights, or they cannot be had.
         ConfigError: If it cannot abstain, or nothing tells the network's classes.
     """
-    files, skipped = _all_photos([Path(photo) for photo in photos])
+    files, skipped = _all_images([Path(image) for image in images])
     run = run_or_network(what)
     network = run if isinstance(run, str) else None
     top = top or (3 if network is None else 5)
     if network is not None and abstain is not None:
         raise _cannot_abstain(network)
     model = _published(run, reporter) if isinstance(run, str) else _saved(run, len(files), reporter)
-    trust = model.trust_
-    rule = None if abstain is None else rule_of(trust, abstain, str(run))
+    statistics = model.statistics_
+    rule = None if abstain is None else rule_of(statistics, abstain, str(run))
     found: list[Prediction] = []
     for start in range(0, len(files), PREDICTED_AT_ONCE):
         part = files[start : start + PREDICTED_AT_ONCE]
         answers = model.answers(part)
         good = [path for path in part if path not in answers.unreadable]
         skipped |= {str(path): reason for path, reason in answers.unreadable.items()}
-        shares = softmax(answers.logits, 1.0 if trust is None else trust.temperature)
+        shares = softmax(answers.logits, 1.0 if statistics is None else statistics.temperature)
         reasons = [None] * len(good) if rule is None else rule.reasons(shares, answers.ood)
         for path, row, reason in zip(good, shares, reasons, strict=True):
             best = np.argsort(-row, kind="stable")[:top]
@@ -174,12 +174,12 @@ def predict(
     return Predictions(model.class_names, tuple(found), skipped, warning, rule, network)
 
 
-def _saved(run: Path, photos: int, reporter: Reporter) -> "CompiledClassifier | ImageClassifier":
+def _saved(run: Path, images: int, reporter: Reporter) -> "CompiledClassifier | ImageClassifier":
     """A saved classifier, without torch if possible.
 
     Many photos are worth the engine that is made for throughput, and the feature store.
     """
-    compiled = compiled_classifier(run, photos, reporter) if photos <= FEW else None
+    compiled = compiled_classifier(run, images, reporter) if images <= FEW else None
     if compiled is not None:
         return compiled
     from budwood.image_classifier import ImageClassifier  # torch is loaded here
@@ -212,21 +212,21 @@ def _none_readable(skipped: dict[str, str]) -> DataError:
     )
 
 
-def _all_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
+def _all_images(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     """The photos at these paths, and why there are none at others.
 
     Raises:
         DataError: If there is no photo at all.
     """
-    photos: list[Path] = []
+    images: list[Path] = []
     problems: dict[str, DataError] = {}
     for path in paths:
         try:
-            photos += _photos_at(path)
+            images += _images_at(path)
         except DataError as problem:
             problems[str(path)] = problem
-    if photos:
-        return photos, {path: problem.problem for path, problem in problems.items()}
+    if images:
+        return images, {path: problem.problem for path, problem in problems.items()}
     if not problems:
         raise DataError("No photo was given.", next="Pass photos, or folders that hold some.")
     first = next(iter(problems.values()))
@@ -237,7 +237,7 @@ def _all_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, str]]:
     )
 
 
-def _photos_at(path: Path) -> list[Path]:
+def _images_at(path: Path) -> list[Path]:
     """A photo itself, or the photos in a folder, its subfolders included."""
     if not os.path.exists(path):  # unlike Path.exists, False of what is too long to be a name
         link = os.path.islink(path) and os.readlink(path)
@@ -250,11 +250,11 @@ def _photos_at(path: Path) -> list[Path]:
         )
     if not path.is_dir():
         return [path]
-    photos = grow(path).all_photos()
-    if not photos:
+    images = grow(path).all_images()
+    if not images:
         raise DataError(
             f"There is no photo in {path}.",
             expected="JPEG, PNG, WebP, BMP, GIF and TIFF files are looked for.",
             file=path,
         )
-    return photos
+    return images

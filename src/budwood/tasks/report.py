@@ -77,7 +77,7 @@ def report(
     capsule = read_capsule(run)
     record = read_record(run, capsule.versions, capsule.data.get("fingerprint"))
     model = ImageClassifier.of_capsule(capsule, reporter=reporter)
-    gathered = model.gather([photo.path for photo in record.here()])
+    gathered = model.gather([image.path for image in record.here()])
     facts = facts_of(record, model, gathered, is_full=True)
     with writing_to(run, "Make room there, or copy the run to where it can be written."):
         page, card = write_pages(facts, run, words)

@@ -9,7 +9,13 @@ from typing import Any
 
 from torch import nn
 
-from budwood.course.recipes import ChapterComparison, Recipe, RunFigures, beside, load_recipe
+from budwood.course.recipes import (
+    ChapterComparison,
+    Recipe,
+    RunFigures,
+    compared_with_chapter,
+    load_recipe,
+)
 from budwood.data.folder import (
     ImageFolder,
     Split,
@@ -60,7 +66,7 @@ class Run:
     folder: Path
     request: Settings
     weights: str
-    photos: ImageFolder
+    images: ImageFolder
     gathered: FeatureSet
     fit: Fit
     algorithm: Algorithm
@@ -68,9 +74,9 @@ class Run:
     evaluation: Evaluation | None
     parameters: tuple[int, int]
     """In all, and trained."""
-    told: Diagnostics = field(default_factory=Diagnostics)
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
     """What is said beside accuracy."""
-    beside: ChapterComparison | None = None
+    chapter: ChapterComparison | None = None
     """Of a recipe, the comparison with the chapter."""
     receipt: Receipt | None = None
     """Of a file of weights, what of it was loaded."""
@@ -88,14 +94,14 @@ class Run:
             "run": str(self.folder),
             "model": self.request.model,
             "weights": self.weights,
-            "classes": list(self.photos.classes),
+            "classes": list(self.images.classes),
             "precision": self.gathered.engine.precision,
             "engine": self.gathered.engine.library,
             "int8": self.int8 and self.int8.to_json(),
             "images": {
-                "train": len(self.photos.train),
-                "val": len(self.photos.val or ()),
-                "test": len(self.photos.test or ()),
+                "train": len(self.images.train),
+                "val": len(self.images.val or ()),
+                "test": len(self.images.test or ()),
                 "unreadable": len(self.gathered.unreadable),
             },
             "parameters": {"total": total, "trainable": trainable},
@@ -103,15 +109,15 @@ class Run:
             "epochs": list(self.fit.history),
             "probe": probe
             and {
-                "l2_strength": probe.penalty,
-                "C": 1 / probe.penalty,
+                "l2_strength": probe.l2_strength,
+                "C": 1 / probe.l2_strength,
                 "loss": probe.loss,
                 "cross_validated_top1": probe.cross_validated_top1,
                 "candidates": list(probe.candidates),
             },
             "train": {"top1": self.fit.train_top1},
             "test": self.evaluation and self.evaluation.to_json(),
-            **self.told.to_json(),
+            **self.diagnostics.to_json(),
             "seconds": self.seconds,
             "store": {
                 "hits": self.gathered.hits,
@@ -119,9 +125,9 @@ class Run:
                 "bytes": self.gathered.bytes,
             },
             "frozen_unchanged": self.fit.frozen_unchanged,
-            "notes": [str(note) for note in self.photos.notes],
+            "notes": [str(note) for note in self.images.notes],
             "receipt": self.receipt and self.receipt.to_json(),
-            "recipe": self.beside and self.beside.to_json(),
+            "recipe": self.chapter and self.chapter.to_json(),
             "warning": self.warning,
         }
 
@@ -132,12 +138,12 @@ class Run:
         kind = "random" if self.weights == "none" else self.weights
         parts = [
             f"{self.request.model} ({kind} weights): {trainable:,} of {total:,} parameters "
-            f"trained on {len(self.photos.train)} photos of {len(self.photos.classes)} classes"
+            f"trained on {len(self.images.train)} photos of {len(self.images.classes)} classes"
             f"{frozen}.",
             str(self.evaluation) if self.evaluation else "There are no test photos.",
-            *self.told.lines(),
+            *self.diagnostics.lines(),
             *([self.warning] if self.warning else []),
-            *([str(self.beside)] if self.beside else []),
+            *([str(self.chapter)] if self.chapter else []),
             f"Time: {steps}.\nSaved: {self.folder / CAPSULE}\n"
             f"Next: budwood predict {shlex.quote(str(self.folder))} PHOTO",
         ]
@@ -204,7 +210,7 @@ def run_training(
     elif is_inside(RUNS, request.data):
         reporter.note(f"The run goes into {place_for(RUNS, request.data)}, beside the photos.")
     require_writable(request.out or place_for(RUNS, request.data))
-    photos = load_folder(
+    images = load_folder(
         request.data,
         test=request.test,
         val=request.val,
@@ -213,13 +219,13 @@ def run_training(
         group=request.group,
         reporter=reporter,
     )
-    photos = replace(photos, notes=(*photos.notes, *_lonely(photos)))
+    images = replace(images, notes=(*images.notes, *_lonely(images)))
     if request.kfold is not None:
-        require_folds(photos.all_but_own_test(), request.kfold)
-    for note in photos.notes:
+        require_folds(images.all_but_own_test(), request.kfold)
+    for note in images.notes:
         reporter.note(note)
-    network = prepared_network(request, photos.classes)
-    set_depth(network, photos.depth)
+    network = prepared_network(request, images.classes)
+    set_depth(network, images.depth)
     model = ImageClassifier(
         network,
         training=None if request.may_be_fitted else training,
@@ -232,7 +238,7 @@ def run_training(
     for line in _network_notes(network):
         reporter.note(line)
     algorithm = request.algorithm(is_linear=model.plan.layer is not None)
-    if request.patience is not None and photos.val is None:
+    if request.patience is not None and images.val is None:
         raise ConfigError(
             "--patience needs validation photos.", next="Add a val folder or --val 0.1."
         )
@@ -243,11 +249,11 @@ def run_training(
         f"{parameters[1]:,} of {parameters[0]:,} parameters train; {model.plan.frontier}."
     )
     clock.lap("startup")
-    splits = [split for split in (photos.train, photos.val, photos.test) if split is not None]
-    trial = model.plan.settle_precision(photos.train)
+    splits = [split for split in (images.train, images.val, images.test) if split is not None]
+    trial = model.plan.settle_precision(images.train)
     gathered = model.gather([path for split in splits for path in split.paths])
-    left = leave_out_unreadable(photos, gathered.unreadable, strict=request.strict)
-    for note in unreadable_lines(photos, left):
+    left = leave_out_unreadable(images, gathered.unreadable, strict=request.strict)
+    for note in unreadable_lines(images, left):
         reporter.note(note)
     clock.lap("features")
     on_features()
@@ -282,14 +288,16 @@ def run_training(
             algorithm,
             evaluation,
             parameters,
-            told=Diagnostics(None if verdict is None else verdict.honesty, crossed, curve),
+            diagnostics=Diagnostics(
+                None if verdict is None else verdict.calibration, crossed, curve
+            ),
             receipt=info(network).receipt,
             warning=model.warning,
             int8=trial,
             seconds=clock.seconds(),
         )
         if recipe is not None:
-            run = replace(run, beside=beside(recipe, request, _reached(run)))
+            run = replace(run, chapter=compared_with_chapter(recipe, request, _reached(run)))
         write_json(folder / CONFIG, request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", versioned(run.to_json()))
@@ -304,7 +312,7 @@ def _verdict(
     reporter: Reporter,
 ) -> Assessment | None:
     """What it comes to on the test photos; a training is not lost because it cannot abstain."""
-    if abstain is not None and model.trust_ is None:
+    if abstain is not None and model.statistics_ is None:
         reporter.note("It cannot tell when to abstain: no photo was held out of its training.")
         abstain = None
     if abstain is not None and not test:
@@ -327,8 +335,8 @@ def _reached(run: Run) -> RunFigures:
     return RunFigures(
         test_top1=None if run.evaluation is None else run.evaluation.top1,
         train_top1=run.fit.train_top1,
-        train_photos=len(run.photos.train),
-        test_photos=len(run.photos.test or ()),
+        train_images=len(run.images.train),
+        test_images=len(run.images.test or ()),
         seconds=run.seconds["total"],
         device=run.request.device,
         weights=run.weights,
@@ -336,10 +344,10 @@ def _reached(run: Run) -> RunFigures:
     )
 
 
-def _lonely(photos: ImageFolder) -> list[Note]:
+def _lonely(images: ImageFolder) -> list[Note]:
     """A note for each class with one training photo that no note is about yet."""
-    told = {name for note in photos.notes for name in note.about}
-    names = [n for n, number in photos.train.counts().items() if number == 1 and n not in told]
+    told = {name for note in images.notes for name in note.about}
+    names = [n for n, number in images.train.counts().items() if number == 1 and n not in told]
     return few_or_one(
         [
             Note("small-class", f"Class {name!r} has one training photo only.", about=(name,))

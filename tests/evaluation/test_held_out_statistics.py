@@ -7,7 +7,12 @@ import pytest
 
 from budwood.errors import ConfigError
 from budwood.evaluation.calibration import reliability
-from budwood.evaluation.trust import Trust, learned_trust, rule_of, trust_in
+from budwood.evaluation.held_out_statistics import (
+    HeldOutStatistics,
+    learned_statistics,
+    rule_of,
+    statistics_in,
+)
 from budwood.learning.fitting import HeldOutLogits
 
 
@@ -16,32 +21,34 @@ def learned(n=800, k=4, d=24, seed=0):
     labels = np.arange(n) % k
     features = random.normal(size=(n, d)).astype(np.float32) + 3 * np.eye(k, d)[labels]
     logits = 4 * features[:, :k].astype(float)
-    trust = trust_of(logits, labels, features)
-    return trust, features, labels
+    statistics = statistics_of(logits, labels, features)
+    return statistics, features, labels
 
 
-def trust_of(logits, labels, features, groups=None):
+def statistics_of(logits, labels, features, groups=None):
     """Of training photos that are all held out in turn."""
 
     held_out = HeldOutLogits(labels, logits, groups, np.arange(len(labels)))
-    return learned_trust(held_out, labels, groups, lambda some: features[some])
+    return learned_statistics(held_out, labels, groups, lambda some: features[some])
 
 
 def test_it_comes_back_as_it_was():
-    trust, features, _ = learned()
-    again = Trust.from_parts(json.loads(json.dumps(trust.to_json())), trust.arrays())
-    assert again.temperature == trust.temperature
-    np.testing.assert_array_equal(again.confidence, trust.confidence)
-    np.testing.assert_array_equal(again.wrong, trust.wrong)
-    np.testing.assert_array_equal(again.ood, trust.ood)
+    statistics, features, _ = learned()
+    again = HeldOutStatistics.from_parts(
+        json.loads(json.dumps(statistics.to_json())), statistics.arrays()
+    )
+    assert again.temperature == statistics.temperature
+    np.testing.assert_array_equal(again.confidence, statistics.confidence)
+    np.testing.assert_array_equal(again.wrong, statistics.wrong)
+    np.testing.assert_array_equal(again.ood, statistics.ood)
     np.testing.assert_allclose(
-        again.ood_detector.distance(features[:5]), trust.ood_detector.distance(features[:5])
+        again.ood_detector.distance(features[:5]), statistics.ood_detector.distance(features[:5])
     )
 
 
 def test_a_capsule_that_says_nothing_of_it_has_none():
-    assert trust_in({}, {}) is None
-    assert trust_in({"trust": None}, {}) is None
+    assert statistics_in({}, {}) is None
+    assert statistics_in({"trust": None}, {}) is None
 
 
 def test_groups_come_back():
@@ -50,33 +57,33 @@ def test_groups_come_back():
         4 * features[:, :4].astype(float),
         np.arange(800) // 16 * 4 + np.arange(800) % 4,
     )
-    grouped = trust_of(logits, labels, features, bursts)
-    again = Trust.from_parts(grouped.to_json(), grouped.arrays())
+    grouped = statistics_of(logits, labels, features, bursts)
+    again = HeldOutStatistics.from_parts(grouped.to_json(), grouped.arrays())
     np.testing.assert_array_equal(again.groups, bursts)
     assert again.rule(0.05) == grouped.rule(0.05)
 
 
 def test_a_capsule_of_0_1_0_has_neither_flags_nor_groups():
-    trust, _, _ = learned()
-    old = {name: a for name, a in trust.arrays().items() if name != "trust.ood"}
-    again = Trust.from_parts(trust.to_json(), old)
+    statistics, _, _ = learned()
+    old = {name: a for name, a in statistics.arrays().items() if name != "trust.ood"}
+    again = HeldOutStatistics.from_parts(statistics.to_json(), old)
     assert (again.ood, again.groups) == (None, None)
-    assert again.rule(0.05).answered >= trust.rule(0.05).answered
+    assert again.rule(0.05).answered >= statistics.rule(0.05).answered
 
 
 def test_about_one_in_twenty_held_out_photos_is_out_of_distribution():
-    trust, _, _ = learned()
-    assert 0.03 < trust.ood.mean() <= 0.05
+    statistics, _, _ = learned()
+    assert 0.03 < statistics.ood.mean() <= 0.05
 
 
 def test_other_photos_are_calibrated_and_the_target_error_is_kept():
-    trust, _, _ = learned()
+    statistics, _, _ = learned()
     _, features, labels = learned(seed=1)
     logits = 4 * features[:, :4].astype(float)
-    p = trust.probabilities(logits)
+    p = statistics.probabilities(logits)
     found = reliability(p, labels)
     assert found.error < found.band[1] + 0.01
-    answered = trust.rule(0.05).answers(p, trust.ood_detector.is_ood(features))
+    answered = statistics.rule(0.05).answers(p, statistics.ood_detector.is_ood(features))
     assert answered.mean() > 0.3
     assert (p.argmax(1) != labels)[answered].mean() < 0.06
 
@@ -88,10 +95,12 @@ def test_held_out_photos_need_not_be_training_photos():
     others = random.normal(size=(20, 6)).astype(np.float32)
     others[3] = 50 * np.array([1, -1, 1, -1, 1, -1])
     held_out = HeldOutLogits(few, 3.0 * np.eye(2)[few])
-    trust = learned_trust(held_out, labels, None, features.__getitem__, others.__getitem__)
-    assert len(trust.confidence) == 20
-    assert trust.ood_detector.means.shape == (2, 6)
-    np.testing.assert_array_equal(trust.ood, trust.ood_detector.is_ood(others))
+    statistics = learned_statistics(
+        held_out, labels, None, features.__getitem__, others.__getitem__
+    )
+    assert len(statistics.confidence) == 20
+    assert statistics.ood_detector.means.shape == (2, 6)
+    np.testing.assert_array_equal(statistics.ood, statistics.ood_detector.is_ood(others))
 
 
 def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
@@ -104,7 +113,7 @@ def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
 
     labels = np.arange(400) % 2
     held_out = HeldOutLogits(labels, 3.0 * np.eye(2)[labels])
-    learned_trust(held_out, labels, None, features_of, np.ones((400, 24)).__getitem__)
+    learned_statistics(held_out, labels, None, features_of, np.ones((400, 24)).__getitem__)
     assert max(asked) == 50
 
 
@@ -121,5 +130,5 @@ def test_a_rate_that_is_none_is_refused(rate):
 
 def test_no_more_than_a_few_thousand_photos_travel(monkeypatch):
     monkeypatch.setattr("budwood.evaluation.trust.MOST", 100)
-    trust, _, _ = learned()
-    assert len(trust.confidence) == len(trust.wrong) == 100
+    statistics, _, _ = learned()
+    assert len(statistics.confidence) == len(statistics.wrong) == 100

@@ -49,7 +49,7 @@ class Answers:
 
 @displayed
 @dataclass(frozen=True)
-class Trust:
+class HeldOutStatistics:
     """What held-out photos say of a classifier."""
 
     temperature: float
@@ -101,7 +101,9 @@ class Trust:
         }
 
     @classmethod
-    def from_parts(cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> "Trust":
+    def from_parts(
+        cls, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    ) -> "HeldOutStatistics":
         """What `to_json` and `arrays` gave, again; capsules of 0.1.0 have neither `ood` nor
         `groups`."""
 
@@ -123,13 +125,13 @@ class Trust:
         )
 
 
-def learned_trust(
+def learned_statistics(
     held_out: "HeldOutLogits",
     labels: NDArray[np.integer],
     groups: NDArray[np.integer] | None,
     features_of: Features,
     features_of_held_out: Features | None = None,
-) -> Trust:
+) -> HeldOutStatistics:
     """What held-out images and the features of the training images say of a classifier.
 
     Labels and groups are those of the training images. Held-out images that are no training
@@ -156,7 +158,7 @@ def learned_trust(
         rest = np.isnan(distances)
         if rest.any():
             distances[rest] = fit.detector.distance(features_of(positions[rest]))
-    return Trust(
+    return HeldOutStatistics(
         temperature,
         probabilities.max(1).astype(np.float32),
         probabilities.argmax(1) != held_out.labels[kept],
@@ -167,21 +169,23 @@ def learned_trust(
 
 
 def rule_of(
-    trust: Trust | None, target_error: float, whose: str = "This classifier"
+    statistics: HeldOutStatistics | None, target_error: float, whose: str = "This classifier"
 ) -> SelectiveRule:
     """Which images a classifier answers at a target error rate."""
-    if trust is None:
+    if statistics is None:
         raise ConfigError(
             f"{whose} cannot tell when to abstain: no photo was held out of its training.",
             next="Train it again on more photos, or with --fit sgd --val 0.2.",
         )
-    return trust.rule(target_error)
+    return statistics.rule(target_error)
 
 
-def trust_in(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Trust | None:
+def statistics_in(
+    about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> HeldOutStatistics | None:
     """What a capsule says of it; None of one that says nothing."""
     said = about.get("trust")
-    return None if said is None else Trust.from_parts(said, arrays)
+    return None if said is None else HeldOutStatistics.from_parts(said, arrays)
 
 
 def _spread(n: int, most: int) -> NDArray[np.int64]:
