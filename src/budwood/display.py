@@ -23,12 +23,12 @@ def displayed(cls: type[Value]) -> type[Value]:
         >>> from dataclasses import dataclass
         >>> @displayed
         ... @dataclass
-        ... class Photos:
+        ... class Images:
         ...     name: str
         ...     paths: tuple[str, ...]
-        >>> Photos("test", ("a.jpg",) * 9000)
-        Photos(name='test', paths=<9000>)
-        >>> print(Photos("test", ("a.jpg",) * 9000))
+        >>> Images("test", ("a.jpg",) * 9000)
+        Images(name='test', paths=<9000>)
+        >>> print(Images("test", ("a.jpg",) * 9000))
         name   'test'
         paths  <9000>
     """

@@ -2,7 +2,7 @@
 
 BudwoodError
 ├── DataError (ValueError)        a folder, a list of photos or a split is not what was expected
-│   └── PhotoError                one photo cannot be read
+│   └── ImageError                one image cannot be read
 ├── ConfigError (ValueError)      an option has an impossible value
 ├── PatternError (ValueError)     a pattern over layer names matches nothing
 ├── CutError (ValueError)         a network cannot be split into trunk and graft as asked

@@ -228,7 +228,7 @@ class ImageClassifier:
                 is calibrated on them.
 
         Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
+            DataError: If an image cannot be read, or the classes are not the network's.
             FrozenChanged: If a frozen tensor changed.
         """
         named = _named_by(self.network)
@@ -257,7 +257,7 @@ class ImageClassifier:
         Its loss and probabilities are calibrated, as those of `predict_proba`.
 
         Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
+            DataError: If an image cannot be read, or the classes are not the network's.
         """
         split = self._as_split(split, None)
         self._tell_of_depth(split.paths)
@@ -271,7 +271,7 @@ class ImageClassifier:
             abstain: The target error rate of answered photos; see `SelectiveRule`.
 
         Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
+            DataError: If an image cannot be read, or the classes are not the network's.
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         split = self._as_split(split, None)
@@ -303,7 +303,7 @@ class ImageClassifier:
         Raises:
             ConfigError: If there cannot be so many folds, or the head was trained before it was
                 saved and loaded.
-            DataError: If a photo is broken, or the classes are not the network's.
+            DataError: If an image cannot be read, or the classes are not the network's.
         """
         images = self._as_split(images, None)
         for note in require_folds(images, k):
@@ -331,7 +331,7 @@ class ImageClassifier:
             seed: Of folds and draws.
 
         Raises:
-            DataError: If a photo is broken, or the classes are not the network's.
+            DataError: If an image cannot be read, or the classes are not the network's.
         """
         images = self._as_split(images, None)
         with _PLANS:
@@ -373,7 +373,7 @@ class ImageClassifier:
                 is one of objects. Without it all are answered.
 
         Raises:
-            ImageError: If a photo is broken; the error names it.
+            ImageError: If an image cannot be read; the error names it.
             ConfigError: If it cannot abstain, or `abstain` is no rate.
         """
         rule = None if abstain is None else self.rule(abstain)
@@ -388,7 +388,7 @@ class ImageClassifier:
         """Calibrated probabilities `n k`, columns in the order of `classes_`.
 
         Raises:
-            ImageError: If a photo is broken; the error names it.
+            ImageError: If an image cannot be read; the error names it.
         """
         return self._answers_to_all(images)[1]
 

@@ -25,7 +25,7 @@ def outcome(place, trained, images):
 def test_the_findings_are_one_json_object(outcome):
     assert outcome.code == 0, outcome.err
     kinds = {finding["kind"] for finding in outcome.json["findings"]}
-    assert {"broken", "duplicate"} <= kinds
+    assert {"unreadable", "duplicate"} <= kinds
     assert "found.csv lists what was found" in outcome.err
     assert outcome.json["fixed"] == []
 
@@ -34,7 +34,7 @@ def test_the_list_has_a_line_for_each_photo(outcome, place):
     with (place.folder / "found.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
     images = [image for finding in outcome.json["findings"] for image in finding["images"]]
-    assert [line["photo"] for line in lines] == images
+    assert [line["image"] for line in lines] == images
     assert {line["action"] for line in lines} == {""}
 
 
@@ -83,7 +83,7 @@ def test_fixes_are_carried_out_told_and_harmless_when_repeated(outcome, place, i
     assert len(list(images.rglob("*.png"))) == number - 2
     assert first.json["images"] == number - 2
     kinds = {finding["kind"] for finding in first.json["findings"]}
-    assert not kinds & {"broken", "duplicate"}
+    assert not kinds & {"unreadable", "duplicate"}
 
 
 def test_what_is_no_list_or_no_folder_is_refused(outcome, place):

@@ -81,7 +81,7 @@ def test_json_is_one_object(outcomes):
         assert forecast["memory_bytes"] > 0
         assert forecast["stored_bytes"] > 0
     kinds = {problem["kind"] for problem in found["dataset"]["problems"]}
-    assert {"hidden", "few", "broken", "missing-class"} <= kinds
+    assert {"hidden", "few", "unreadable", "missing-class"} <= kinds
 
 
 def test_a_folder_that_is_not_there_is_an_error(outcomes):

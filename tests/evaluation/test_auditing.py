@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from budwood.data.duplicates import CaptureTime
-from budwood.evaluation.data_issues import AuditedImages, findings, leak_of, leaked, likenesses
+from budwood.evaluation.data_issues import (
+    AuditedImages,
+    findings,
+    leak_of,
+    leaked,
+    near_duplicates_of,
+)
 from budwood.learning.probe import fit_probe
 
 CLASSES = ("roses", "tulips")
@@ -42,7 +48,7 @@ def sure(images):
 
 
 def found(images, probabilities=None):
-    alikes = likenesses(images)
+    alikes = near_duplicates_of(images)
     return findings(images, alikes, sure(images) if probabilities is None else probabilities)
 
 
@@ -128,7 +134,7 @@ def test_a_photo_unlike_all_others_is_told():
 
 def test_without_probabilities_labels_are_not_judged():
     images = audited()
-    assert findings(images, likenesses(images), None) == ()
+    assert findings(images, near_duplicates_of(images), None) == ()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +148,7 @@ def test_tiny_and_odd_photos_show_little(size, reason):
     sizes = [(300, 400)] * 40
     sizes[7] = size
     (finding,) = found(audited(sizes=tuple(sizes)))
-    assert (finding.kind, finding.reason) == ("broken", reason)
+    assert (finding.kind, finding.reason) == ("uninformative", reason)
 
 
 def test_a_blank_photo_shows_nothing_and_is_no_copy_of_another():
@@ -150,19 +156,19 @@ def test_a_blank_photo_shows_nothing_and_is_no_copy_of_another():
     small = images.small.copy()
     small[[7, 9]] = 200
     told = found(replace(images, small=small))
-    assert [(f.kind, f.reason) for f in told] == [("broken", "It is blank.")] * 2
+    assert [(f.kind, f.reason) for f in told] == [("uninformative", "It is blank.")] * 2
 
 
 def test_a_photo_that_cannot_be_read_is_told_with_the_reason():
     broken = {Path("photos/roses/x.jpg"): "The photo ends too early (truncated). Copy it again."}
     (finding,) = found(audited(unreadable=broken))
-    assert (finding.kind, finding.reason) == ("broken", "The photo ends too early (truncated).")
+    assert (finding.kind, finding.reason) == ("unreadable", "The photo ends too early (truncated).")
     assert finding.images == (Path("photos/roses/x.jpg"),)
 
 
 def lopsided(labels):
     images = audited(200, labels=labels, parts=("train",) * 200)
-    return [f for f in findings(images, likenesses(images), None) if f.kind == "imbalance"]
+    return [f for f in findings(images, near_duplicates_of(images), None) if f.kind == "imbalance"]
 
 
 def test_lopsided_and_small_classes_are_told_by_their_training_photos():
@@ -177,7 +183,7 @@ def test_lopsided_and_small_classes_are_told_by_their_training_photos():
 
 def test_what_is_known_from_training_is_marked():
     images = with_digests(audited(), [(1, 3), (0, 2)])
-    marked = leaked(images, likenesses(images).groups)
+    marked = leaked(images, near_duplicates_of(images).groups)
     assert np.flatnonzero(marked).tolist() == [3]
 
 
@@ -189,7 +195,7 @@ def test_ids_differ_and_stay():
 
 
 def leak(images):
-    return leak_of(images, np.array(likenesses(images).groups))
+    return leak_of(images, np.array(near_duplicates_of(images).groups))
 
 
 def test_a_leak_is_worth_what_the_same_test_photos_lose_when_it_is_taken_out_of_training():
@@ -203,7 +209,7 @@ def test_a_leak_is_worth_what_the_same_test_photos_lose_when_it_is_taken_out_of_
     images = replace(images, features=features)
     seen = leak(images)
     assert seen.images == 5
-    groups = np.array(likenesses(images).groups)
+    groups = np.array(near_duplicates_of(images).groups)
     train = np.array(images.parts) == "train"
     clean = train & ~np.isin(groups, groups[~train])
     assert clean.sum() == train.sum() - 5

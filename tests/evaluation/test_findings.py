@@ -48,13 +48,13 @@ def test_they_are_in_order_of_kind_and_counted():
     found = in_order(
         [
             Finding("outlier", (Path("a"),), "", ""),
-            Finding("broken", (Path("b"), Path("c")), "", ""),
+            Finding("unreadable", (Path("b"), Path("c")), "", ""),
             Finding("outlier", (Path("d"),), "", ""),
         ],
         Path("photos"),
     )
     assert [(f.kind, f.root) for f in found] == [
-        ("broken", Path("photos")), ("outlier", Path("photos")), ("outlier", Path("photos")),
+        ("unreadable", Path("photos")), ("outlier", Path("photos")), ("outlier", Path("photos")),
     ]  # fmt: skip
     rows = [line.split() for line in counted(found).splitlines()]
-    assert rows == [["kind", "findings", "photos"], ["broken", "1", "2"], ["outlier", "2", "2"]]
+    assert rows == [["kind", "findings", "photos"], ["unreadable", "1", "2"], ["outlier", "2", "2"]]

@@ -28,7 +28,7 @@ def test_broken_photos_are_left_out_of_their_splits(images):
 def test_each_is_named_with_its_reason(images):
     broken = some(images.train, 0, 2)
     notes = leave_out_unreadable(images, broken).notes[len(images.notes) :]
-    assert [(note.kind, note.file) for note in notes] == [("broken", path) for path in broken]
+    assert [(note.kind, note.file) for note in notes] == [("unreadable", path) for path in broken]
     assert str(notes[0]).endswith("train/cats/000.jpg: Left out: The photo is empty.")
 
 
@@ -39,7 +39,7 @@ def test_of_many_one_note_is_said_and_each_is_kept(class_folders):
     few = leave_out_unreadable(images, some(images.train, 0, 5))
     assert unreadable_lines(images, few) == list(few.notes[-5:])
     left = leave_out_unreadable(images, some(images.train, 0, 9))
-    assert [note.kind for note in left.notes[-9:]] == ["broken"] * 9
+    assert [note.kind for note in left.notes[-9:]] == ["unreadable"] * 9
     (note,) = unreadable_lines(images, left)
     assert note.text.startswith("9 photos cannot be read and are left out: ")
     assert note.text.endswith(f"and 6 more. `budwood audit '{images.root}'` says why.")
@@ -85,7 +85,7 @@ def test_strict_allows_none_and_names_the_first_five(images):
 def test_strict_minds_broken_photos_only(plant, class_folders):
     plant("cats/.hidden.jpg", "cats/notes.txt", "empty/")
     images = load_folder(class_folders(cats=5, dogs=5))
-    assert {"hidden", "not-a-photo", "empty-class"} <= {note.kind for note in images.notes}
+    assert {"hidden", "not-an-image", "empty-class"} <= {note.kind for note in images.notes}
     assert leave_out_unreadable(images, {}, strict=True) == images
 
 

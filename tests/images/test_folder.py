@@ -99,7 +99,7 @@ class TestGivenParts:
     def test_groups_in_several_parts_are_said(self, write_list):
         rows = ["a.jpg,x,train,g", "b.jpg,y,train,h", "c.jpg,x,test,g", "d.jpg,y,test,i"]
         folder = load_folder(write_list("\n".join(["path,label,split,group", *rows])))
-        assert texts(folder, "torn-group") == [
+        assert texts(folder, "group-leakage") == [
             "Photos of 1 group lie in more than one part, which flatters results: g."
         ]
 
@@ -200,7 +200,7 @@ class TestPartsSetAside:
         ]
         assert not bursts[0] & bursts[1]
         assert len(folder.test) == 12
-        assert not texts(folder, "torn-group")
+        assert not texts(folder, "group-leakage")
 
     def test_groups_may_be_in_another_column(self, plant, write_list):
         plant(*(f"{n}.jpg" for n in range(40)))
@@ -226,7 +226,7 @@ class TestPartsSetAside:
                      for part in (folder.train, folder.test)]  # fmt: skip
             assert sorted(map(len, sides)) == [0, 6]
             assert folder.test.counts() == {"a": 10, "b": 10}
-        assert texts(folder, "together") == [
+        assert texts(folder, "groups") == [
             "Kept together wherever photos are held out: 6 photos (6 equal files)."
         ]
 
@@ -251,10 +251,10 @@ class TestPartsSetAside:
         assert all(train[i] == train[i + 1] for i in (0, 2, 4, 6))
         assert (len(set(train)), len(set(test))) == (4, 4)
         assert set(train) & set(test) == {test[0]} == {train[2]}
-        assert texts(folder, "together") == [
+        assert texts(folder, "groups") == [
             "Kept together wherever photos are held out: 9 photos (9 equal files)."
         ]
-        (torn,) = texts(folder, "torn-group")
+        (torn,) = texts(folder, "group-leakage")
         assert "Photos of 1 group lie in more than one part" in torn
         assert load_folder(root, find_groups=False).train.groups is None
 
@@ -269,7 +269,7 @@ class TestPartsSetAside:
 
     def test_too_many_bytes_to_look_for_copies_are_said(self, class_folders, monkeypatch):
         monkeypatch.setattr("budwood.data.duplicates.MOST_IMAGES", 5)
-        (note,) = texts(load_folder(class_folders(a=5, b=5)), "together")
+        (note,) = texts(load_folder(class_folders(a=5, b=5)), "groups")
         assert "too many or too large" in note
 
     def test_no_test_part_is_made_where_none_is_asked_for(self, class_folders):
@@ -311,7 +311,7 @@ class TestTestSetElsewhere:
         other = class_folders("other", a=2)
         plant("a/notes.txt", root="other")
         folder = load_folder(class_folders(a=4, b=4), test=other)
-        assert [note.kind for note in folder.notes] == ["not-a-photo", "missing-class"]
+        assert [note.kind for note in folder.notes] == ["not-an-image", "missing-class"]
 
     def test_none_of_the_classes_is_an_error(self, class_folders):
         other = class_folders("other", c=2)

@@ -90,7 +90,7 @@ def test_hidden_folders_and_files_are_said_once_each(class_folders, plant):
 def test_files_that_are_no_photos_are_counted_in_one_note(class_folders, plant):
     class_folders(cats=2, dogs=2)
     found = find(plant("cats/Thumbs.db", "dogs/notes.txt", "README", "dogs/a.heic", "dogs/b.HEIC"))
-    assert kinds(found) == ["not-a-photo"]
+    assert kinds(found) == ["not-an-image"]
     assert "Ignored 5 files" in found.notes[0].text
     assert "Save the 2 HEIC or AVIF photos as JPEG" in found.notes[0].text
 

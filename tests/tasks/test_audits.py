@@ -103,10 +103,9 @@ def test_each_planted_fault_is_found(found):
     assert {"train/lime/002.jpg", "train/lime/cropped.jpg"} in named(found, "duplicate")
     assert {"train/azure/wrong.jpg"} in named(found, "label")
     assert {f"train/lime/burst{i}.jpg" for i in range(3)} in named(found, "burst")
-    broken = set().union(*named(found, "broken"))
-    assert broken == {
-        "train/lime/torn.jpg", "train/amber/blank.jpg", "train/amber/tiny.jpg",
-        "train/azure/odd.jpg",
+    assert named(found, "unreadable") == [{"train/lime/torn.jpg"}]
+    assert set().union(*named(found, "uninformative")) == {
+        "train/amber/blank.jpg", "train/amber/tiny.jpg", "train/azure/odd.jpg",
     }  # fmt: skip
 
 
@@ -227,7 +226,7 @@ class TestHardlyAnything:
         (tmp_path / "photos" / "azure" / "1.jpg").write_text("no photo")
         found = audited(tmp_path / "photos")
         assert "Labels are not judged" in found.notes[-1]
-        assert [len(f.images) for f in found.findings if f.kind == "broken"] == [1]
+        assert [len(f.images) for f in found.findings if f.kind == "unreadable"] == [1]
 
     def test_a_network_that_is_not_there(self, tmp_path):
         root = draw_folder(tmp_path / "photos", train=2, test=0)
@@ -259,5 +258,5 @@ def test_dark_photos_of_12_bits_are_not_blank(tmp_path):
         Image.fromarray(values.astype(np.uint16)).save(path)
     Image.fromarray(np.full((120, 160), 2000, np.uint16)).save(path.with_name("blank.png"))
     found = audited(tmp_path / "photos")
-    assert named(found, "broken") == [{"b/blank.png"}]
+    assert named(found, "uninformative") == [{"b/blank.png"}]
     assert sum("4095 is taken as white" in note for note in found.notes) == 1

@@ -149,11 +149,11 @@ def test_names_with_commas_quotes_and_umlauts_survive(tmp_path):
     findings = [Finding("label", (images / "Rosen" / odd,), "Why, oh", "Look.")]
     write_findings(tmp_path / "list.csv", findings)
     text = (tmp_path / "list.csv").read_text("utf-8-sig")
-    assert text.splitlines()[0] == "id,kind,photo,reason,advice,action"
+    assert text.splitlines()[0] == "id,kind,image,reason,advice,action"
     with (tmp_path / "list.csv").open(newline="", encoding="utf-8-sig") as file:
         lines = list(csv.DictReader(file))
-    assert lines[0]["photo"] == str(images / "Rosen" / odd)
-    fill_in(tmp_path / "filled.csv", (lines[0]["photo"], "move to Gänseblümchen"))
+    assert lines[0]["image"] == str(images / "Rosen" / odd)
+    fill_in(tmp_path / "filled.csv", (lines[0]["image"], "move to Gänseblümchen"))
     apply_findings(tmp_path / "filled.csv", images)
     assert (images / decomposed / odd).read_text() == "odd"
 
@@ -245,7 +245,7 @@ def test_a_list_of_photos_is_not_fixed(images, tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"path,label\na,b\n", r"is no list of findings: it has no columns photo and action"),
+        (b"path,label\na,b\n", r"is no list of findings: it has no columns image and action"),
         (b"", r"is no list of findings"),
         (b"\xff\xfe\x00", r"is not UTF-8 text"),
     ],

@@ -3,7 +3,7 @@
     network.*        every weight and buffer
     golden.N.image   the bytes of an image file
     golden.N.logits  what the network said to it, in fp32
-    trust.*          what held-out images said of it: see evaluation/trust.py
+    trust.*          what held-out images said of it: see evaluation/held_out_statistics.py
     metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything;
                      `answer_digest` of what answers on a compiled trunk
 

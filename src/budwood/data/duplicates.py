@@ -111,7 +111,7 @@ class Thumbnail:
     """What is seen of a photo at a glance."""
 
     small: NDArray[np.uint8]
-    """`64 64`, see `likeness.py`."""
+    """`64 64`, see `near_duplicates.py`."""
     size: tuple[int, int]
     """Height and width, upright."""
     moment: CaptureTime | None

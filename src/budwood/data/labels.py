@@ -64,7 +64,7 @@ def not_images(files: list[Path]) -> Note:
     text = f"Ignored {count(len(files), 'file')} whose name is no photo's name: {names}."
     phones = sum(path.suffix.lower() in (".heic", ".heif", ".avif") for path in files)
     hint = f" Save the {count(phones, 'HEIC or AVIF photo')} as JPEG to use them." if phones else ""
-    return Note("not-a-photo", text + hint)
+    return Note("not-an-image", text + hint)
 
 
 UNKNOWN = "unknown"

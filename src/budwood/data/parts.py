@@ -122,12 +122,12 @@ def join_groups(
             "The photos are too many or too large to look for copies of a picture: only equal "
             "files and bursts are kept together. `budwood audit` finds more."
         )
-        found.notes.append(Note("together", text, root))
+        found.notes.append(Note("groups", text, root))
     if seen.left_out:
-        found.notes.append(Note("together", left_out(seen.left_out), root))
+        found.notes.append(Note("groups", left_out(seen.left_out), root))
     if not seen.is_empty:
         text = f"Kept together wherever photos are held out: {seen}."
-        found.notes.append(Note("together", text, root))
+        found.notes.append(Note("groups", text, root))
         names = iter(_joined(images, seen.groups))
         for name, part in found.parts.items():
             found.parts[name] = [replace(image, group=next(names)) for image in part]
@@ -241,7 +241,7 @@ def note_straddling_groups(found: LabelledParts, root: Path) -> None:
         text = (
             f"Photos of {number} lie in more than one part, which flatters results: {listed(torn)}."
         )
-        found.notes.append(Note("torn-group", text, root))
+        found.notes.append(Note("group-leakage", text, root))
 
 
 def as_splits(

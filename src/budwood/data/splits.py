@@ -153,7 +153,7 @@ def leave_out_unreadable(
     splits = [split for split in (folder.train, folder.val, folder.test) if split is not None]
     for split in splits:
         _check_losses(folder.root, split, unreadable)
-    notes = [Note("broken", f"Left out: {reason}", path) for path, reason in unreadable.items()]
+    notes = [Note("unreadable", f"Left out: {reason}", path) for path, reason in unreadable.items()]
     return replace(
         folder,
         train=folder.train.without(unreadable),
@@ -192,8 +192,8 @@ def _check_losses(root: Path, split: Split, unreadable: Mapping[Path, str]) -> N
         )
         raise DataError(
             f"{problem}: {_listed(of_class)}",
-            expected="At most a quarter of a class may be broken.",
-            next="Copy the photos again, or remove the broken ones to go on without them.",
+            expected="At most a quarter of a class may be unreadable.",
+            next="Copy the photos again, or remove these to go on without them.",
             file=root,
         )
 

@@ -25,7 +25,9 @@ from budwood.intervals import accuracy_interval, difference_interval
 from budwood.learning.probe import Probe, fit_probe
 from budwood.text import aligned, count, shown
 
-Kind = Literal["broken", "duplicate", "leak", "label", "outlier", "burst", "imbalance"]
+Kind = Literal[
+    "unreadable", "uninformative", "duplicate", "leak", "label", "outlier", "burst", "imbalance"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -142,7 +144,7 @@ class NearDuplicates:
     """Pairs with like hashes that were too many to be compared."""
 
 
-def likenesses(audited: AuditedImages) -> NearDuplicates:
+def near_duplicates_of(audited: AuditedImages) -> NearDuplicates:
     """Which photos show the same picture or moment."""
     exact = equal_files(audited.digests)
     known = {(pair.first, pair.second) for pair in exact}
@@ -253,7 +255,7 @@ class _About:
 def _unreadable(audited: AuditedImages) -> Iterator[Finding]:
     for path, reason in audited.unreadable.items():
         said = reason.partition(" Copy")[0]
-        yield Finding("broken", (path,), said, "Copy it again, or remove it.")
+        yield Finding("unreadable", (path,), said, "Copy it again, or remove it.")
 
 
 def _poor(audited: AuditedImages) -> Iterator[Finding]:
@@ -263,13 +265,13 @@ def _poor(audited: AuditedImages) -> Iterator[Finding]:
         short, long = sorted((height, width))
         deep = audited.extents.get(path)  # dark as it may be beside the others, it may be sound
         if levels < BLANK and (deep is None or deep.is_flat):
-            yield Finding("broken", (path,), "It is blank.", "Remove it.")
+            yield Finding("uninformative", (path,), "It is blank.", "Remove it.")
         elif short < TINY:
             reason = f"It has only {width} x {height} pixels."
-            yield Finding("broken", (path,), reason, "Use a larger copy if there is one.")
+            yield Finding("uninformative", (path,), reason, "Use a larger copy if there is one.")
         elif long >= ODD * short:
             reason = f"Its shape is odd: {width} x {height} pixels."
-            yield Finding("broken", (path,), reason, "Crop it to what it shows.")
+            yield Finding("uninformative", (path,), reason, "Crop it to what it shows.")
 
 
 def _imbalance(audited: AuditedImages) -> Iterator[Finding]:

@@ -12,14 +12,14 @@ from budwood.text import count
 
 FIXES = {
     "hidden": "Nothing, if it is meant to be hidden; else take the dot from its name.",
-    "not-a-photo": "Nothing, if they are no photos; else save them as JPEG or PNG.",
+    "not-an-image": "Leave them if they are no photos; else save them as JPEG or PNG.",
     "empty-class": "Put photos into it, or remove it.",
     "not-a-split": "Call it train, val or test, or take it out.",
     "no-class": "Move them into the folder of their class.",
     "missing-class": "Add some: nothing says how well this class is known.",
     "extra-class": "Call the folders of both parts alike, or add training photos of it.",
     "small-class": "Add photos of it, or join it with another class.",
-    "torn-group": "Put each group into one part.",
+    "group-leakage": "Put each group into one part.",
     "nested": "Nothing, if each class folder is one class.",
     "names-alike": "Give photos of one class one name.",
     "name-taken": "Call it something else.",
@@ -70,10 +70,10 @@ def folder_problems(
 
 def _unreadable(unreadable: Mapping[Path, str], sampled: int) -> Iterator[Problem]:
     for path, reason in unreadable.items():
-        yield Problem("broken", reason, "Copy it again, or remove it.", path)
+        yield Problem("unreadable", reason, "Copy it again, or remove it.", path)
     if unreadable:
         yield Problem(
-            "broken-share",
+            "unreadable-share",
             f"{len(unreadable)} of {count(sampled, 'photo')} that were tried cannot be read.",
             "`budwood audit` tries all.",
         )

@@ -207,11 +207,11 @@ def _check(
             f"Labels run from {truth.min()} to {truth.max()}.",
             expected=f"With {len(classes)} classes they must lie in 0 to {len(classes) - 1}.",
         )
-    broken = ~np.isfinite(scores).all(1)
-    if broken.any():
+    not_finite = ~np.isfinite(scores).all(1)
+    if not_finite.any():
         raise DataError(
-            f"The logits of {broken.sum()} of {len(names)} photos are not finite numbers, "
-            f"first of {names[int(broken.argmax())]!r}.",
+            f"The logits of {not_finite.sum()} of {len(names)} photos are not finite numbers, "
+            f"first of {names[int(not_finite.argmax())]!r}.",
             next="The training has diverged or the weights are damaged: train with a lower --lr.",
         )
 

@@ -205,7 +205,7 @@ def outliers(
     Example:
         >>> rows = np.random.default_rng(0).normal(size=(90, 8)) * 0.2 + 1
         >>> rows[70] = [5, -5, 5, -5, 5, -5, 5, -5]
-        >>> [photo for photo, _ in outliers(rows, np.arange(90) % 2)]
+        >>> [image for image, _ in outliers(rows, np.arange(90) % 2)]
         [70, 37]
     """
     folds = make_folds(labels, FOLDS, groups=groups)

@@ -41,7 +41,7 @@ class CalibrationReport:
 
     Example:
         >>> sure = np.array([[2.0, 0.0]] * 40)
-        >>> print(honesty_of(None, sure, np.array([0] * 35 + [1] * 5), None))
+        >>> print(calibration_of(None, sure, np.array([0] * 35 + [1] * 5), None))
         Probabilities are not calibrated. Confidence is 0.6 points above accuracy (95 % interval \
 -9.8 to 11.0); expected calibration error 0.006, a perfect classifier shows 0.006 to 0.106 on as \
 many images.

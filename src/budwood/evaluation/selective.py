@@ -47,7 +47,7 @@ class SelectiveRule:
     images.
 
     Example:
-        >>> print(SelectiveRule(0.02, threshold=0.7, photos=500, answered=450, wrong=4))
+        >>> print(SelectiveRule(0.02, threshold=0.7, images=500, answered=450, wrong=4))
         target error 2.0 % with 90 % confidence: it answers from a confidence of 0.700 on, 90.0 % \
 of 500 held-out images, 0.9 % of them wrong
     """
@@ -75,7 +75,7 @@ of 500 held-out images, 0.9 % of them wrong
         answered.
 
         Example:
-            >>> rule = SelectiveRule(0.02, threshold=0.7, photos=500, answered=450, wrong=4)
+            >>> rule = SelectiveRule(0.02, threshold=0.7, images=500, answered=450, wrong=4)
             >>> p = np.array([[0.9, 0.1], [0.6, 0.4], [0.9, 0.1]])
             >>> rule.reasons(p, np.array([False, False, True]))
             [None, 'too unsure', 'out of distribution']

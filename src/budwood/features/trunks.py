@@ -34,7 +34,7 @@ class TrunkRef:
     keys: tuple[str, ...]
     """Those of its frontier tensors, by which its rows and its converted trunk are found."""
     chain: tuple[tuple[str, str], ...]
-    """The graft behind it, layer by layer; see `surgery.chains`."""
+    """The graft behind it, layer by layer; see `surgery.flow.chain_of`."""
 
     def to_json(self) -> dict[str, Any]:
         return {"keys": list(self.keys), "chain": [list(step) for step in self.chain]}

@@ -156,7 +156,7 @@ class Trial:
 
     Example:
         >>> trial = Trial(
-        ...     photos=1000, reference="bf16", both_right=880, gained=14, lost=12, speed=1.9,
+        ...     images=1000, reference="bf16", both_right=880, gained=14, lost=12, speed=1.9,
         ...     interval=(-0.008, 0.012),
         ... )
         >>> str(trial).split("; ")

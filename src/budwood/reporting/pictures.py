@@ -43,7 +43,7 @@ def overlaid(pixels: NDArray[np.uint8], seen: NDArray[np.floating]) -> NDArray[n
 
     Example:
         >>> grey = np.full((2, 2, 1), 100, np.uint8)
-        >>> overlaid(grey, np.zeros((2, 2)))[0, 0].tolist()  # where nothing was seen: the photo
+        >>> overlaid(grey, np.zeros((2, 2)))[0, 0].tolist()  # where nothing was seen: the image
         [100, 100, 100]
     """
     places = np.linspace(0, 1, len(_INFERNO))

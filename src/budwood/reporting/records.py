@@ -34,6 +34,8 @@ _VERSION_1 = {
     "truth": "label",
     "truth_probability": "label_probability",
     "judged": "evaluated",
+    "train_photos": "train_images",
+    "test_photos": "test_images",
 }
 """Keys of `result.json` before it had a version, and what they are called now."""
 IMAGES = "photos.csv"

@@ -22,7 +22,7 @@ from budwood.evaluation.data_issues import (
     counted,
     findings,
     leak_of,
-    likenesses,
+    near_duplicates_of,
 )
 from budwood.evaluation.label_errors import held_out_opinions
 from budwood.features.gathering import CHANGED, Extraction, FeatureSet
@@ -131,7 +131,7 @@ def audit(
             next="Copy them again.",
             file=data,
         )
-    alikes = likenesses(audited)
+    alikes = near_duplicates_of(audited)
     if alikes.left_out:
         say(left_out(alikes.left_out))
     groups = np.array(alikes.groups, np.int64)

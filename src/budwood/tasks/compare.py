@@ -52,7 +52,7 @@ def compare(
         extraction: How their trunks are run: precision, device, limit of the store.
         margin: How much worse than the best, as a share of the images, a recommended stage may be.
         seed: Of the split, if there is none, and of the folds.
-        strict: Whether a single broken photo is an error.
+        strict: Whether a single unreadable image is an error.
         reporter: Told what the user should know, and how far the work is.
 
     Raises:

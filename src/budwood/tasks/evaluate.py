@@ -95,12 +95,12 @@ def evaluate(
             both can read and know the class of.
         data: Labelled photos; where there are train, val and test folders, the test photos.
         abstain: The target error rate of answered photos; None answers all.
-        strict: Whether a single broken photo is an error.
+        strict: Whether a single unreadable image is an error.
         reporter: Told what the user should know, and how far the work is.
 
     Raises:
         CapsuleError: If a run cannot be read.
-        DataError: If the folder cannot, a class is largely broken, or no photo is left that both
+        DataError: If the folder cannot, or hardly a class, or no image is left that both
             can judge.
         ConfigError: If one cannot abstain, or `abstain` is no rate.
     """

@@ -20,7 +20,7 @@ from budwood.text import count, listed
 
 REMOVE, RELABEL = "remove", "move to "
 """What may stand in the column `action`; nothing there changes nothing."""
-COLUMNS = ("id", "kind", "photo", "reason", "advice", "action")
+COLUMNS = ("id", "kind", "image", "reason", "advice", "action")
 
 
 @displayed
@@ -35,7 +35,7 @@ class Fix:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `fixed` of `audit --json`."""
-        return {"photo": str(self.image), "to": str(self.target), "was_done": self.was_done}
+        return {"image": str(self.image), "to": str(self.target), "was_done": self.was_done}
 
     def __str__(self) -> str:
         if self.was_done:
@@ -161,12 +161,15 @@ def _lines(file: Path) -> list[tuple[int, dict[str, str]]]:
         _require_text(file, text)
         delimiter = max(",;\t", key=text.partition("\n")[0].count)  # as spreadsheets write them
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+        # Version 0.1.0 called the column of images so.
+        columns = ["image" if name == "photo" else name for name in reader.fieldnames or ()]
+        reader.fieldnames = columns
         lines = [(reader.line_num, line) for line in reader]
     except (OSError, csv.Error) as problem:
         raise DataError(f"{file} cannot be read: {problem}.", file=file) from None
-    if not {"photo", "action"} <= set(reader.fieldnames or ()):
+    if not {"image", "action"} <= set(columns):
         raise DataError(
-            f"{file} is no list of findings: it has no columns photo and action.",
+            f"{file} is no list of findings: it has no columns image and action.",
             next="Write one with `budwood audit DATA --csv FILE`, and fill in its column action.",
             file=file,
         )
@@ -187,9 +190,9 @@ def _planned(line: dict[str, str], where: str, place: _DataFolder, file: Path) -
     action = (line["action"] or "").strip()
     if not action:
         return None
-    image = Path(os.path.abspath(line["photo"] or ""))
-    if not image.is_relative_to(place.root) or not line["photo"]:
-        raise DataError(f"{where}: {line['photo']!r} is not in {place.root}.", file=file)
+    image = Path(os.path.abspath(line["image"] or ""))
+    if not image.is_relative_to(place.root) or not line["image"]:
+        raise DataError(f"{where}: {line['image']!r} is not in {place.root}.", file=file)
     if action.lower() == REMOVE:
         inside = image.relative_to(place.root)
         target = place.root.with_name(f"{place.root.name}-removed") / inside
@@ -214,7 +217,7 @@ def _planned(line: dict[str, str], where: str, place: _DataFolder, file: Path) -
     if os.path.lexists(target) and not os.path.lexists(image):
         return Fix(image, target, was_done=True)
     raise DataError(
-        f"{where}: there is no photo {line['photo']}.",
+        f"{where}: there is no photo {line['image']}.",
         next="Paths are as they were when the list was written: run it from the same folder.",
         file=file,
     )
