@@ -423,17 +423,17 @@ def test_what_is_no_photo_is_refused(array, text, fitted):
 
 
 @pytest.mark.parametrize(
-    "images",
+    "pictures",
     [
         np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros((2, 7)),
         [Image.new("RGB", (9, 9)), Image.new("RGB", (9, 9))],
     ],
 )
-def test_photos_with_labels_are_files(images, fitted):
+def test_photos_with_labels_are_files(pictures, fitted):
     for learn_or_judge in (fitted.fit, fitted.score):
         with pytest.raises(DataError, match=r"Photos with labels are files.*Save images in memory"):
-            learn_or_judge(images, ["red", "blue"])
+            learn_or_judge(pictures, ["red", "blue"])
 
 
 def test_a_single_photo_is_no_list(fitted, images):

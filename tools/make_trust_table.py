@@ -72,7 +72,7 @@ WORDS: dict[str, Any] = {
 }
 
 
-def statistics(result: Result, say: Words) -> Iterator[Line]:
+def trust(result: Result, say: Words) -> Iterator[Line]:
     """Calibration, target errors, and what is out of distribution."""
     for row in result["rows"]:
         values = row | {"photos": say[row["photos"]]}
@@ -128,7 +128,7 @@ def audit(result: Result, say: Words) -> Iterator[Line]:
 
 
 SECTIONS: dict[str, Callable[[Result, Words], Iterator[Line]]] = {
-    made.__name__: made for made in (statistics, audit, learning_curve)
+    made.__name__: made for made in (trust, audit, learning_curve)
 }
 """The benchmarks that have lines in the table, in its order."""
 

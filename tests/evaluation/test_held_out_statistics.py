@@ -104,7 +104,7 @@ def test_held_out_photos_need_not_be_training_photos():
 
 
 def test_wide_features_are_looked_at_of_fewer_photos(monkeypatch):
-    monkeypatch.setattr("budwood.evaluation.trust.MOST_FEATURES", 24 * 50)
+    monkeypatch.setattr("budwood.evaluation.held_out_statistics.MOST_FEATURES", 24 * 50)
     asked = []
 
     def features_of(some):
@@ -129,6 +129,6 @@ def test_a_rate_that_is_none_is_refused(rate):
 
 
 def test_no_more_than_a_few_thousand_photos_travel(monkeypatch):
-    monkeypatch.setattr("budwood.evaluation.trust.MOST", 100)
+    monkeypatch.setattr("budwood.evaluation.held_out_statistics.MOST", 100)
     statistics, _, _ = learned()
     assert len(statistics.confidence) == len(statistics.wrong) == 100

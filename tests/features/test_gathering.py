@@ -311,7 +311,7 @@ def test_the_store_says_what_made_its_rows(bench, draw, budwood_home):
     assert said["preprocessing"]["size"] == [32, 32]
 
 
-@pytest.mark.images
+@pytest.mark.photos
 def test_a_real_network_on_real_photos_agrees_with_torch(bench, real_photos):
     network = budwood.build("efficientnet_lite0", classes=["a", "b"])
     paths = sorted((real_photos / "flowers" / "train").rglob("*.jpg"))[::150]

@@ -29,7 +29,7 @@ def thinned(split: Split, every: int) -> Split:
     )
 
 
-@pytest.mark.images
+@pytest.mark.photos
 def test_the_probe_is_as_good_as_scikit_learn_on_flowers(real_photos):
     flowers = bw.load_folder(real_photos / "flowers")
     train, test = thinned(flowers.train, PER_CLASS), thinned(flowers.test, 80)

@@ -53,7 +53,7 @@ def planted(real_photos, tmp_path_factory):
         return audit(root, extraction=Extraction()), flips, copies
 
 
-@pytest.mark.images
+@pytest.mark.photos
 def test_flipped_labels_are_flagged(planted):
     found, flips, _ = planted
     flagged = {f.images[0]: f.suggestion for f in found.findings if f.kind == "label"}
@@ -64,7 +64,7 @@ def test_flipped_labels_are_flagged(planted):
     assert np.mean(right) > 0.8
 
 
-@pytest.mark.images
+@pytest.mark.photos
 def test_copies_across_splits_leak(planted):
     found, _, copies = planted
     leaks = [set(f.images) for f in found.findings if f.kind == "leak"]

@@ -15,7 +15,7 @@ def test_the_column_of_groups_is_that_of_the_training(tmp_path, monkeypatch, nam
     (tmp_path / "model.safetensors").touch()
     model = SimpleNamespace(class_names=("x", "y"), preprocessing=SimpleNamespace(depth=None))
     monkeypatch.setattr(judgements, "read_capsule", lambda run: SimpleNamespace(precision="bf16"))
-    monkeypatch.setattr(judgements, "unpacked", lambda capsule, **options: model)
+    monkeypatch.setattr(judgements.ImageClassifier, "of_capsule", lambda capsule, **options: model)
 
     def load_test(data, classes, group, depth):
         raise DataError(f"{data} is asked for {group} of {classes}.")

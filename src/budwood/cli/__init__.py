@@ -23,15 +23,15 @@ COMMANDS = {
     "predict": "predict",
     "explain": "runs",
     "report": "runs",
-    "compare": "photos",
-    "audit": "photos",
+    "compare": "images",
+    "audit": "images",
     "models": "networks",
     "inspect": "networks",
     "graft": "networks",
     "recipe": "train",
     "lesson": "lessons",
     "verify": "runs",
-    "doctor": "photos",
+    "doctor": "images",
     "cache": "cache",
 }
 """In the order in which a newcomer meets them, each with the module that it is in."""

@@ -30,6 +30,8 @@ def listed(images: Images | Iterable[Any]) -> Images:
         raise DataError("This is one photo, not a list.", next="Pass [photo].")
     if isinstance(images, Split | list | np.ndarray):
         return images
+    if hasattr(images, "toarray"):
+        raise DataError("A sparse matrix holds no images.", next="Pass files, images or arrays.")
     if not isinstance(images, Iterable):
         raise DataError(
             f"A {type(images).__name__} is no list of photos.",
@@ -81,7 +83,7 @@ def labelled(
         raise DataError(
             "Photos with labels are files, and these are not: the first is of type "
             f"{type(images[0]).__name__}.",
-            expected="Pass a Split, or the paths of photos.",
+            expected="Pass a Split, or the paths of photos and the class of each.",
             next="Save images in memory as files, PNG for example.",
         )
     if labels is None or len(labels) != len(paths):

@@ -57,6 +57,7 @@ JOINS = {
 
 
 def title_of(step: GraphStep) -> str:
+    """What a box says that it does."""
     if step.module is not None:
         return layer_title(step.module)
     if len(step.sources) > 1:

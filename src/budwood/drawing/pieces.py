@@ -93,11 +93,15 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class BoxAt(Rectangle):
+    """A box and its place."""
+
     box: Box
 
 
 @dataclass(frozen=True)
 class FrameAt(Rectangle):
+    """A frame and its place."""
+
     block: BlockFrame
 
 
@@ -156,6 +160,7 @@ def is_bar(box: Box) -> bool:
 
 
 def box_piece(box: Box, width: float, within: str) -> Element:
+    """A box as it is drawn, by its kind."""
     match box.kind:
         case "layer":
             return _layer(box, width, within)

@@ -43,6 +43,7 @@ _MEANINGS = {
 
 
 def svg_of(whole: Element, title: str, totals: Sequence[str]) -> str:
+    """The whole picture as SVG, with its title and totals."""
     needed = [width_of(title, _HEAD, bold=True), *(width_of(line, _SMALL) for line in totals)]
     room = max(whole.left + whole.right, _SMALLEST, *needed)
     y = _MARGIN + _HEAD - 4.0

@@ -149,6 +149,7 @@ def shard_content(maker: str, images: NDArray[np.uint8], rows: NDArray[Any]) -> 
 
 
 def shard_path(folder: Path, content: bytes) -> Path:
+    """Where a shard of this content is kept."""
     return folder / f"{digest_of(content)}.safetensors"
 
 

@@ -176,6 +176,7 @@ _COLOURS = {"frozen": "#3584e4", "trainable": "#26a269", "partly": "#c88800"}
 
 
 def shape_text(shape: Shape | None) -> str:
+    """A shape as it stands in a table: 3x224x224."""
     return "x".join(map(str, shape)) if shape else "-"
 
 

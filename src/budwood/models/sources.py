@@ -102,6 +102,7 @@ def source(name: str) -> Source:
 
 
 def source_of(architecture: Architecture) -> Source:
+    """The source that an architecture comes from."""
     return source(architecture.source)
 
 

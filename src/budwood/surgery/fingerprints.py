@@ -68,6 +68,7 @@ class Key(str):
 
 
 def described(value: Any) -> str:
+    """A value in words that are the same for equal values only, in every process."""
     return _Description().of(value)
 
 
@@ -77,6 +78,7 @@ def module_words(module: nn.Module) -> str:
 
 
 def digest_of(tensor: Tensor) -> bytes:
+    """A digest of a tensor: its type, shape and exact values."""
     hasher = hashlib.blake2b(f"{tensor.dtype} {tuple(tensor.shape)}".encode(), digest_size=SIZE)
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     if flat.numel():
@@ -85,6 +87,7 @@ def digest_of(tensor: Tensor) -> bytes:
 
 
 def hashed(text: str) -> str:
+    """A digest of text."""
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=SIZE).hexdigest()
 
 

@@ -98,11 +98,13 @@ def hold_in_eval(module: nn.Module) -> None:
 
 
 def release(module: nn.Module) -> None:
+    """Let the modules of a network change their mode again."""
     for part in module.modules():
         vars(part).pop("train", None)
 
 
 def is_held(module: nn.Module) -> bool:
+    """True if a module keeps its mode whatever `train` asks for."""
     return "train" in vars(module)
 
 

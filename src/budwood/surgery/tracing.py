@@ -78,6 +78,7 @@ def drops_now(module: nn.Module) -> bool:
 
 
 def is_dropout_call(node: fx.Node) -> bool:
+    """True for a traced call of a dropout function."""
     return node.op == "call_function" and _name(node) in DROPPING_FUNCTIONS
 
 
@@ -194,6 +195,7 @@ class Traced:
 
 
 def at_path(root: nn.Module, path: str) -> Any:
+    """The attribute of a module at a dotted path."""
     parent, _, name = path.rpartition(".")
     return getattr(root.get_submodule(parent), name)
 
