@@ -287,7 +287,7 @@ class TestFit:
         assert preprocessing.fit(image).shape == (24, 24, 3)
 
     @pytest.mark.parametrize(
-        "photo",
+        "image",
         [
             np.zeros((8, 8, 3)),
             np.zeros((8, 8, 1), np.uint8),
