@@ -24,6 +24,7 @@ RENAMED = {
     r"(?<![\w])photos(?=$|\.|\[)": "images",
     r"(?<=images\.)skipped$": "unreadable",
     r"penalty$": "l2_strength",
+    r"(train|test)_photos$": r"\1_images",
     r"(^|(?<=\.))strange(?=\.|$)": "ood",
     r"called$": "flagged",
     r"answered$": "covered",
