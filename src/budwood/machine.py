@@ -59,7 +59,7 @@ def machine() -> Machine:
     if memory is None and hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Machine(
-        processor=_processor(),
+        processor=processor_name(),
         cores=cores(),
         memory_bytes=_least(memory, *(group.limit for group in limits)),
         memory_free_bytes=_least(free, *(group.free for group in limits)),
@@ -113,7 +113,8 @@ def _meminfo(name: str) -> int | None:
     return int(found[0]) * 1024 if found else None
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """What the system calls this processor."""
     try:
         lines = PROCESSOR.read_text().splitlines()
     except OSError:  # not Linux

@@ -331,7 +331,9 @@ def test_an_engine_is_judged_by_photos_from_all_over_the_list(bench, draw, monke
     seen = []
     judge = verification.verified_engine
     monkeypatch.setattr(
-        engine_choice, "verified_engine", lambda *given: seen.append(given[2]) or judge(*given)
+        engine_choice,
+        "verified_engine",
+        lambda *given, **options: seen.append(given[2]) or judge(*given, **options),
     )
     paths = draw(40)
     made = bench()

@@ -14,6 +14,7 @@ class ToyEngine:
     """Torch under another name, with a fault where one is wanted."""
 
     batch = 3
+    seconds_to_build = 0.0
 
     def __init__(self, trunk, spec, fault):
         self.spec, self._fault = spec, fault
@@ -45,6 +46,9 @@ class Toy:
 
     def refusal(self, spec):
         return ""
+
+    def rehearse(self, spec):
+        return None
 
     def build(self, trunk, spec, example, key):
         Toy.built += 1

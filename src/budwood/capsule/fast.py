@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from budwood.capsule.format import CapsuleContents, read_answering
 from budwood.data.deep_images import extents_of, misfit_notes
 from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, statistics_in
+from budwood.features.engine_trial import by_rehearsal, by_speed
 from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, verified_name
 from budwood.features.extraction import Unreadable, counted, decoded, extract
 from budwood.features.trunks import TrunkRef, is_verified, note_verified, trunk_key
@@ -97,9 +98,10 @@ def compiled_classifier(
     shape = (*preprocessing.size, len(preprocessing.mean))
     key = trunk_key(trunk.keys, shape)
     specs = preferred_specs("auto", "cpu")
-    spec = next((spec for spec in specs if is_verified(key, verified_name(spec))), None)
-    if spec is None:
+    verified = [spec for spec in specs if is_verified(key, verified_name(spec))]
+    if not verified:
         return None
+    spec = by_speed(key, by_rehearsal(verified))[0]
     batch = max(1, min(BATCH, images))
     engine = kind_of(spec).kept(key, spec, batch)
     if engine is None:

@@ -18,6 +18,7 @@ from budwood.capsule.format import NETWORK, Golden
 from budwood.capsule.golden import draw_golden_images, only_pixels
 from budwood.errors import CapsuleError, EngineError
 from budwood.evaluation.held_out_statistics import PREFIX, HeldOutStatistics, statistics_in
+from budwood.features.engine_trial import by_rehearsal
 from budwood.features.engines import preferred_specs
 from budwood.features.trunks import TrunkRef
 from budwood.features.verification import spread_error
@@ -181,7 +182,7 @@ def _tolerances(plan: "Plan", pixels: Pixels, exact: Logits) -> dict[str, float]
     """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
     spec = plan.spec
     if spec.precision == "int8":  # its scales stay here; elsewhere bf16 or fp32 predicts
-        spec = preferred_specs("auto", "cpu")[0]
+        spec = by_rehearsal(preferred_specs("auto", "cpu"))[0]
     if spec.precision == "fp32":
         return dict(TOLERANCES)
     try:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.errors import EngineError
-from budwood.features.engines import preferred_specs
 from budwood.features.verification import spread_error
 from budwood.image_classifier import ImageClassifier
 
@@ -84,7 +83,7 @@ def verify(path: Path | str) -> Verification:
     exact = model.plan.answers_exactly(pixels).numpy()
     checks = [_check("torch", "fp32", expected, exact, capsule.tolerances["fp32"])]
     notes = []
-    spec = preferred_specs("auto", "cpu")[0]
+    spec = model.plan.spec
     try:
         logits = model.plan.answers(pixels, spec).numpy()
     except EngineError as problem:

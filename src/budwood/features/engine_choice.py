@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import fx, nn
 from budwood.arrays import Pixels
 from budwood.capsule.golden import draw_golden_images
 from budwood.errors import EngineError
+from budwood.features.engine_trial import by_rehearsal, by_speed, fastest, speeds
 from budwood.features.engines import (
     Engine,
     EngineSpec,
@@ -25,9 +28,9 @@ from budwood.features.extraction import Decoded, Unreadable
 from budwood.features.int8 import Calibration, calibrated_engine
 from budwood.features.torch_engine import devices
 from budwood.features.trunks import is_verified, note_verified, trunk_key
-from budwood.features.verification import DRAWN_SLACK, PROBES, verified_engine
+from budwood.features.verification import DRAWN_SLACK, PROBES, Reference, varied, verified_engine
 from budwood.images.preprocessing import Preprocessing
-from budwood.reporter import Reporter
+from budwood.reporter import SILENT, Reporter
 from budwood.surgery.cutting import Cut
 from budwood.surgery.fingerprints import graph_keys, module_key
 from budwood.threads import Lock
@@ -53,15 +56,19 @@ class EngineChoice:
         self.keys = frontier_keys(cut)
         """One key for each frontier tensor: equal keys, equal rows."""
         runs = set(self.keys) != {"input"}
+        self._is_open = precision not in ("bf16", "int8")
         self._specs = (
-            preferred_specs(precision, device, network_runs=runs)
+            self._ranked(preferred_specs(precision, device, network_runs=runs))
             if calibration is None
             else [calibration.spec]
         )
-        self._is_open = precision not in ("bf16", "int8")
         self.engine: Engine | None = None
         """None until images have settled it."""
         self._lock = Lock()
+
+    def _ranked(self, specs: list[EngineSpec]) -> list[EngineSpec]:
+        """By what was measured: on this trunk, else on this processor."""
+        return by_speed(self.trunk_key, by_rehearsal(specs)) if self._is_open else specs
 
     @property
     def specs(self) -> tuple[EngineSpec, ...]:
@@ -95,6 +102,7 @@ class EngineChoice:
         is_known: Callable[[EngineSpec], bool] = lambda spec: False,
         *,
         by_images: bool = True,
+        to_run: int = 0,
     ) -> list[Decoded | Unreadable]:
         """Build the engine and judge it, once; gives back the images that were taken for that.
 
@@ -105,6 +113,7 @@ class EngineChoice:
             is_known: Whether an engine has agreed before: it comes first, and is not judged anew.
             by_images: False judges by drawn pictures alone, so that it is the same engine whatever
                 is asked first.
+            to_run: Images of the pass; where they are many, other engines are tried as well.
         """
         with self._lock:
             if self.engine is not None:
@@ -118,7 +127,8 @@ class EngineChoice:
             probe, slack = self._probe(pixels if by_images and not known else [])
             pool = ThreadPoolExecutor(1)
             try:
-                self.engine = pool.submit(self._built, probe, is_known, slack).result()
+                trials = 0 if known or not by_images else to_run
+                self.engine = pool.submit(self._built, probe, is_known, slack, trials).result()
             finally:
                 pool.shutdown(wait=False)
             return taken
@@ -138,15 +148,44 @@ class EngineChoice:
         drawn = map(self._preprocessing.pixels, draw_golden_images(PROBES))
         return np.stack([*given, *drawn]), DRAWN_SLACK
 
-    def _built(self, probe: Pixels, is_known: Callable[[EngineSpec], bool], slack: float) -> Engine:
+    def _built(
+        self, probe: Pixels, is_known: Callable[[EngineSpec], bool], slack: float, to_run: int
+    ) -> Engine:
         trunk, settings = self._trunk, self._preprocessing
         if self._calibration is not None:
             return calibrated_engine(trunk, probe[:1], self.trunk_key, self._calibration, settings)
+        reference = Reference(trunk, varied(probe), slack)
         engine, _ = verified_engine(
-            trunk, self._specs, probe, self._reporter, self.trunk_key, is_known, slack
+            trunk, self._specs, probe, self._reporter, self.trunk_key, is_known, reference
         )
+        if self._is_open and to_run:
+            engine = self._fastest(engine, reference, to_run)
         if name := verified_name(engine.spec):
             note_verified(self.trunk_key, name)
+        return engine
+
+    def _fastest(self, leader: Engine, reference: Reference, to_run: int) -> Engine:
+        """The fastest engine, if others than the leader are tried on so many images."""
+
+        def build(spec: EngineSpec) -> Engine | None:
+            with suppress(EngineError):  # it is refused, and one that is not runs the pass
+                given = self._trunk, [spec], reference.probe, SILENT, self.trunk_key
+                return verified_engine(*given, reference=reference)[0]
+            return None
+
+        timed = set(speeds(self.trunk_key, self._specs))
+        after = self._specs[self._specs.index(leader.spec) + 1 :]
+        rivals = [] if leader.spec in timed else [spec for spec in after if spec not in timed]
+        engine, seconds = fastest(
+            leader, rivals, build, reference.probe, to_run=to_run, key=self.trunk_key
+        )
+        if len(seconds) > 1:
+            shown = (
+                f"{spec} {1000 * s:.1f}" for spec, s in sorted(seconds.items(), key=itemgetter(1))
+            )
+            self._reporter.note(
+                f"{engine.spec} is the fastest here, ms an image: {', '.join(shown)}."
+            )
         return engine
 
 

@@ -57,6 +57,8 @@ class Engine(Protocol):
     spec: EngineSpec
     batch: int
     """The most images in a batch of `stream`, and the number that is fastest."""
+    seconds_to_build: float
+    """What another one like it would take, now that the trunk is converted."""
 
     def run(self, images: Batch) -> Rows:
         """The frontier of any number of images."""
@@ -83,6 +85,10 @@ class EngineKind(Protocol):
 
     def refusal(self, spec: EngineSpec) -> str:
         """Why this machine cannot run it; "" if it can."""
+
+    def rehearse(self, spec: EngineSpec) -> float | None:
+        """Seconds of a small network of its own in this arithmetic, to compare with another one;
+        None if that says nothing."""
 
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None

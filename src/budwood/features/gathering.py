@@ -150,7 +150,9 @@ class FeatureExtractor:
         odd = Oddities()
         decode = partial(decoded, preprocessing=self._preprocessing, contents=CONTENTS, odd=odd)
         with closing(decode(order, ahead=AHEAD_BYTES if is_new else 0)) as images:
-            taken = self.choice.settle(images, is_known, by_images=keep)
+            taken = self.choice.settle(
+                images, is_known, by_images=keep, to_run=len(found.missing) if keep else 0
+            )
             if self.choice.engine is not None:
                 found = self._shelved(digests, taken, keep)
             # The engine need not be the one that was preferred, and then it lacks other images.

@@ -31,6 +31,7 @@ class TorchEngine:
     def __init__(self, trunk: "nn.Module", spec: EngineSpec) -> None:
         self.spec = spec
         self.batch = BATCH if spec.device == "cpu" else GPU_BATCH
+        self.seconds_to_build = 0.0
         self._trunk = trunk if spec.device == "cpu" else copy.deepcopy(trunk).to(spec.device)
         self._trunk.eval()
 
@@ -76,6 +77,9 @@ class Torch:
     def refusal(self, spec: EngineSpec) -> str:
         """None: a device is looked for before its engines are."""
         return ""
+
+    def rehearse(self, spec: EngineSpec) -> None:
+        """Nothing: an engine is built at once, and timed on the trunk itself."""
 
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None

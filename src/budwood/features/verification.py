@@ -71,15 +71,15 @@ def verified_engine(
     reporter: Reporter,
     key: str | None = None,
     is_known: Callable[[EngineSpec], bool] = lambda spec: False,
-    slack: float = 1.0,
+    reference: "Reference | None" = None,
 ) -> tuple[Engine, Verdict]:
     """The first engine of `specs` that agrees with fp32 torch on `probe`, or is known to agree.
 
     Torch in fp32 on the CPU is the reference itself, and taken as it is. What does not agree is
-    told to `reporter`. A converted trunk is kept under `key`, and an error may be `slack` times the
-    tolerance.
+    told to `reporter`. A converted trunk is kept under `key`. A `reference` that is given need not
+    be computed.
     """
-    reference = _Reference(trunk, varied(probe), slack)
+    reference = reference or Reference(trunk, varied(probe))
     for spec in specs:
         verdict, engine = _judge(trunk, spec, reference, key, is_known(spec))
         if engine is not None and (verdict.is_verified or spec == EXACT):
@@ -118,10 +118,10 @@ def spread_error(reference: NDArray[Any], candidate: NDArray[Any]) -> float:
     return float(difference / spread)
 
 
-class _Reference:
+class Reference:
     """A few images, and their rows by fp32 torch, computed when they are wanted."""
 
-    def __init__(self, trunk: "nn.Module", probe: Pixels, slack: float) -> None:
+    def __init__(self, trunk: "nn.Module", probe: Pixels, slack: float = 1.0) -> None:
         self._trunk, self.probe, self.slack = trunk, probe, slack
 
     @cached_property
@@ -139,7 +139,7 @@ class _Reference:
 
 
 def _judge(
-    trunk: "nn.Module", spec: EngineSpec, reference: _Reference, key: str | None, is_known: bool
+    trunk: "nn.Module", spec: EngineSpec, reference: Reference, key: str | None, is_known: bool
 ) -> tuple[Verdict, Engine | None]:
     probe = reference.probe
     given = probe.copy()

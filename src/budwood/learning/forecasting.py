@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from budwood.errors import CutError, ImageError
+from budwood.features.engine_trial import by_rehearsal
 from budwood.features.engines import preferred_specs, seconds_per_image
 from budwood.features.extraction import Decoded, Unreadable, decoded, extract
 from budwood.features.openvino import cpu_capabilities
@@ -242,7 +243,7 @@ def capture_times(
     some = order[PROBES:][: int(DECODING / one)] or order
     decoding = _timed(deque, _noting(decoded(some, preprocessing), unreadable), 0) / len(some)
     began = time.perf_counter()
-    specs = preferred_specs("auto", "cpu")
+    specs = by_rehearsal(preferred_specs("auto", "cpu"))
     engine, _ = verified_engine(trunk, specs, np.stack(probe), SILENT)
     number = int(RUNNING / (decoding + seconds_per_image(engine, np.stack(probe))))
     sample = order[: max(PROBES, number)]
