@@ -3,8 +3,8 @@
 import inspect
 
 import pytest
-from budwood.cli.images import compare as command
 
+from budwood.cli.dataset import compare as command
 from budwood.tasks.compare import compare
 from budwood.text import width_of
 

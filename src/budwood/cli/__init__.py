@@ -23,15 +23,15 @@ COMMANDS = {
     "predict": "predict",
     "explain": "runs",
     "report": "runs",
-    "compare": "images",
-    "audit": "images",
+    "compare": "dataset",
+    "audit": "dataset",
     "models": "networks",
     "inspect": "networks",
     "graft": "networks",
     "recipe": "train",
     "lesson": "lessons",
     "verify": "runs",
-    "doctor": "images",
+    "doctor": "dataset",
     "cache": "cache",
 }
 """In the order in which a newcomer meets them, each with the module that it is in."""
