@@ -21,8 +21,9 @@ def engines(monkeypatch):
     """`engines(spec)`: the engines that this machine has."""
 
     def have(*specs):
-        for module in ("features.engine_choice", "capsule.verify"):
-            monkeypatch.setattr(f"budwood.{module}.preferred_specs", lambda *a, **k: list(specs))
+        monkeypatch.setattr(
+            "budwood.features.engine_choice.preferred_specs", lambda *a, **k: list(specs)
+        )
 
     have(FP32)
     return have
