@@ -35,8 +35,8 @@ RECIPE = """
 model = "efficientnet_lite0"
 example = "1"
 [chapter]
-train_photos = 1
-test_photos = 2
+train_images = 1
+test_images = 2
 train_top1 = 0.5
 test_top1 = 0.4
 seconds = 3

@@ -120,6 +120,21 @@ def test_a_library_that_swallows_it_is_not_waited_for(place):
     check(outcome)
 
 
+def test_a_library_that_makes_an_error_of_it_is_not_believed(place):
+    program = DEAF.replace("pass\n", "raise ImportError('Loaded twice.') from None\n")
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=place.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        outcome = interrupt(process)
+    check(outcome)
+
+
 def test_a_library_that_swallows_it_has_no_more_than_two_seconds():
     assert SECONDS_TO_STOP < 2
 

@@ -40,6 +40,9 @@ STOPPED = 130
 """Exit code after Ctrl-C."""
 SECONDS_TO_STOP = 1.5
 """After Ctrl-C, how long what is ready may take to reach the disk."""
+_interrupted = threading.Event()
+"""Set by Ctrl-C: what fails from then on fails because of it. NumPy, for one, takes it for a reason
+to be imported again, which is an ImportError."""
 
 
 class _Verbs(click.Group):
@@ -103,6 +106,8 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(141)
     except Exception as error:
+        if _interrupted.is_set():
+            _stop(as_json)
         if debug:
             traceback.print_exc()
         sys.exit(fail(error, as_json))
@@ -142,6 +147,7 @@ def _surroundings() -> dict[str, str]:
 
 def _interrupt(as_json: bool) -> None:
     """End what is running; a library that swallows or outlasts that is not waited for."""
+    _interrupted.set()
     timer = threading.Timer(SECONDS_TO_STOP, _stop, (as_json,))
     timer.daemon = True
     timer.start()
