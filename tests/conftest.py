@@ -14,9 +14,14 @@ settings.register_profile("full", deadline=None, max_examples=100)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 ROOT = Path(__file__).parent.parent
-SLOW = ("cli", "contracts", "simulations")
-"""Folders of tests that start processes, build many networks or draw much data; a file or a test
-elsewhere is marked by itself."""
+SLOW = (
+    "cli", "contracts", "simulations", "course/test_degradation.py", "learning/test_plain_loop.py",
+    "surgery/test_probing.py", "surgery/test_stages.py", "tasks/test_audits.py",
+    "tasks/test_comparisons.py", "test_classifier_trust.py", "test_documentation.py",
+    "test_network_docs.py", "test_proof.py", "test_threads.py",
+)  # fmt: skip
+"""Folders and files of tests that start processes, build many networks, draw much data or train
+several times; a test elsewhere is marked by itself."""
 LARGE = re.compile(
     r"densenet\d+|efficientnet_b[4-7]|maxvit_t|resnet(101|152)|swin_t|vgg1[69]|vit_b_16"
 )
@@ -30,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     What takes long and is begun last would let the other core idle.
     """
     for item in items:
-        is_slow = any(ROOT / "tests" / folder in item.path.parents for folder in SLOW)
+        is_slow = any(item.path.is_relative_to(ROOT / "tests" / place) for place in SLOW)
         if is_slow or any(map(LARGE.fullmatch, _words(item))):
             item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
