@@ -19,11 +19,11 @@ demo: .venv/.installed
 	@$(BIN)/budwood demo
 
 test: .venv/.installed-dev
-	@echo "== quick tests; make test-all runs the others too (tests that need real photos say so when they skip)"
+	@echo "== quick tests (about 5 minutes on 2 cores); make test-all runs the others too (tests that need real photos say so when they skip)"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest $(ON_BOTH_CORES) -m "not slow"
 
 test-all: .venv/.installed-dev
-	@echo "== all tests (about 20 minutes on 2 cores; tests that need real photos say so when they skip)"
+	@echo "== all tests (about 25 minutes on 2 cores; tests that need real photos say so when they skip)"
 	@OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=full $(BIN)/pytest $(ON_BOTH_CORES)
 
 check: .venv/.installed-dev

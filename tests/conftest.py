@@ -15,8 +15,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 ROOT = Path(__file__).parent.parent
 SLOW = (
-    "cli", "contracts", "simulations", "course/test_degradation.py", "learning/test_plain_loop.py",
-    "surgery/test_probing.py", "surgery/test_stages.py", "tasks/test_audits.py",
+    "cli", "contracts", "simulations", "course/test_degradation.py", "drawing/test_layout.py",
+    "evaluation/test_transferability.py", "learning/test_plain_loop.py", "learning/test_plan.py",
+    "models/test_building.py", "surgery/test_fingerprints.py", "surgery/test_probing.py",
+    "surgery/test_stages.py", "tasks/test_audits.py",
     "tasks/test_comparisons.py", "test_classifier_trust.py", "test_documentation.py",
     "test_network_docs.py", "test_proof.py", "test_threads.py",
 )  # fmt: skip

@@ -71,6 +71,7 @@ class TestPixels:
         data = encoded(scene(*shape), "JPEG", quality=90)
         assert mean_difference(preprocessing.pixels(data), by_pillow(data, preprocessing)) < 0.5
 
+    @pytest.mark.slow
     @pytest.mark.photos
     @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
     def test_the_fast_path_agrees_with_pillow_on_real_photos(
@@ -87,6 +88,7 @@ class TestPixels:
         assert len(differences) > 20
         assert max(differences) < 0.5
 
+    @pytest.mark.slow
     @pytest.mark.photos
     @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
     @pytest.mark.parametrize("resize", [36, 18])
