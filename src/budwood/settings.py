@@ -161,8 +161,8 @@ class Settings(Checked):
     )
     precision: Literal["auto", "fp32", "bf16", "int8"] = setting(
         "auto",
-        "Arithmetic of the frozen part; auto is bf16 where the processor has it, int8 is used only "
-        "where a trial on your photos shows that it is as good.",
+        "Arithmetic of the frozen part; auto is the faster of fp32 and bf16 here, int8 is used "
+        "only where a trial on your photos shows that it is as good.",
     )
     device: str = setting("cpu", "Device that the frozen part runs on.", metavar="cpu|cuda|mps")
     size: int | None = setting(

@@ -46,7 +46,7 @@ class LabelledImage:
 
 @dataclass
 class LabelledParts:
-    """The labelled photos of each part (`images`, or `train`, `val`, `test`), and what to say."""
+    """The labelled photos of each part (`photos`, or `train`, `val`, `test`), and what to say."""
 
     parts: dict[str, list[LabelledImage]]
     notes: list[Note]

@@ -31,7 +31,7 @@ class Split:
     """
 
     name: str
-    """`train`, `val`, `test`, or `images` where there is only one."""
+    """`train`, `val`, `test`, or `photos` where there is only one."""
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
     """Each photo's index in `classes`."""

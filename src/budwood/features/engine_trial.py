@@ -56,8 +56,8 @@ def by_speed(key: str, specs: Sequence[EngineSpec]) -> list[EngineSpec]:
     known = speeds(key, specs)
     if len(known) < 2:
         return list(specs)
-    fastest = min(known, key=lambda spec: known[spec])
-    return [fastest, *(spec for spec in specs if spec != fastest)]
+    first = min(known, key=lambda spec: known[spec])
+    return [first, *(spec for spec in specs if spec != first)]
 
 
 def speeds(key: str, specs: Sequence[EngineSpec]) -> dict[EngineSpec, float]:

@@ -128,8 +128,9 @@ def kind_of(spec: EngineSpec) -> EngineKind:
 def preferred_specs(precision: str, device: str, network_runs: bool = True) -> list[EngineSpec]:
     """The engines to try, best first, for `--precision` and `--device`.
 
-    "auto" takes bf16 where the processor multiplies in bf16, else fp32. "int8" gives the same: what
-    int8 is held against. Without `network_runs` the trunk hands the pixels on untouched.
+    "auto" has bf16 where the processor offers it, before fp32; which leads is measured, see
+    `engine_trial.py`. "int8" gives the same: what int8 is held against. Without `network_runs` the
+    trunk hands the pixels on untouched.
     """
     if precision not in ("auto", "fp32", "bf16", "int8"):
         raise ConfigError(

@@ -1,6 +1,6 @@
 """Shards: the files that stored rows lie in, and the few of them that are mapped at any time.
 
-A shard is a safetensors file with `images` (`n 16`, digests) and `rows` (`n ...`). What is wrong
+A shard is a safetensors file with `photos` (`n 16`, digests) and `rows` (`n ...`). What is wrong
 with its content makes it *damaged*; what keeps it from being read says nothing about it. Small
 shards become one, which is in its place before they are removed: no row is ever lost.
 """

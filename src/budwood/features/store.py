@@ -1,7 +1,7 @@
 """The feature store: one row a photo, on disk, under the hash of everything that made it.
 
     BUDWOOD_HOME/store/<maker>/about.json           what made these rows, for people
-    BUDWOOD_HOME/store/<maker>/<digest>.safetensors  a shard: `images` (n 16) and `rows` (n ...)
+    BUDWOOD_HOME/store/<maker>/<digest>.safetensors  a shard: `photos` (n 16) and `rows` (n ...)
 
 A shard is renamed into its place, named by the digest of its content and never changed: any number
 of processes may read and write at once, and one that is killed leaves all that it had stored.
