@@ -82,6 +82,7 @@ def judged(
     from budwood.data.splitting import make_folds
     from budwood.evaluation.calibration import fit_temperature
     from budwood.intervals import standard_error
+    from budwood.learning.lbfgs import Regressions
     from budwood.learning.probe import Probe, fit_probe, labelled_rows
     from budwood.learning.regularisation import (
         held_out_folds,
@@ -92,7 +93,8 @@ def judged(
     k, own = int(labels.max()) + 1, torch.from_numpy(labels[train])
     rows = labelled_rows(features[train], own, k)
     held_out = held_out_folds(make_folds(labels[train], seed=seed))
-    found = list(tried_l2_strengths(rows, held_out))
+    fits = Regressions(rows, (~held_out).float(), torch.float32)
+    found = list(tried_l2_strengths(rows, fits, held_out))
     least = min(found, key=lambda tried: float(tried.losses.mean()))
     rises = [(tried, tried.losses - least.losses) for tried in found]
     chosen = {

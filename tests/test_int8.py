@@ -18,7 +18,7 @@ from budwood.features.gathering import Extraction
 from budwood.features.trunks import trunks_folder
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning import plan as planning
-from budwood.learning.precision import Trial
+from budwood.learning.int8_trial import Trial
 from budwood.learning.training import Training
 from budwood.models.info import info, set_info
 from budwood.reporter import Reporter

@@ -34,9 +34,9 @@ from budwood.grafting.grafted import regraft
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.fitting import Fit, fit_plan, require_readable
+from budwood.learning.int8_trial import pooled
 from budwood.learning.kfold import hits_of_folds, require_folds
 from budwood.learning.plan import Plan, state_of, trainable_copy
-from budwood.learning.precision import pooled
 from budwood.learning.probe import Probe, fit_probe
 from budwood.learning.streaming import FeatureRows
 from budwood.learning.training import Training

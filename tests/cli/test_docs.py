@@ -15,7 +15,7 @@ import torch
 from budwood.course.datasets import DATASETS, ScannedFolder
 from budwood.evaluation.learning_curve import LearningCurve, curve_of
 from budwood.evaluation.selective import SelectiveRule
-from budwood.learning.precision import Trial
+from budwood.learning.int8_trial import Trial
 from budwood.learning.training_sizes import PartialFit
 from budwood.models.building import build
 from budwood.settings import Settings

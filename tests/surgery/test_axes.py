@@ -8,7 +8,7 @@ from torchvision.models.swin_transformer import SwinTransformer
 
 from budwood.features.rows import RowsInMemory, RowSubset
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.precision import pooled
+from budwood.learning.int8_trial import pooled
 from budwood.models.info import info, set_info
 from budwood.models.prepared import Prepared
 from budwood.surgery.axes import place_axes

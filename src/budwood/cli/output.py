@@ -141,6 +141,7 @@ _KEPT = {
     "features": "The features computed so far are stored; the same command goes on there.",
     "training": "All features are stored, but no epoch and nothing else that was fitted to them: "
     "the same command begins there again.",
+    "saved": "The run is saved, and only its page is missing: `budwood report` writes it.",
     "nothing": "Nothing of it is stored; the same command begins again.",
 }
 """What remains of a command that is stopped, by how far it was."""

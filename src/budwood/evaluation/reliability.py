@@ -27,8 +27,8 @@ from budwood.features.gathering import FeatureSet
 from budwood.features.rows import RowSource, RowSubset
 from budwood.intervals import accuracy_interval
 from budwood.learning.fitting import HeldOutLogits
+from budwood.learning.int8_trial import pooled
 from budwood.learning.plan import Plan
-from budwood.learning.precision import pooled
 from budwood.learning.streaming import spans
 from budwood.reporter import Reporter
 from budwood.text import percent

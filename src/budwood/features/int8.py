@@ -1,7 +1,7 @@
 """Trunks in int8: whole numbers of 8 bits, quantised by NNCF, which is an extra.
 
 NNCF reports usage over the network, prints progress, and replaces the class of loggers; here it
-does none of the three. Rows in int8 are tried for what they are worth (`learning/precision.py`).
+does none of the three. Rows in int8 are tried for what they are worth (`learning/int8_trial.py`).
 """
 
 import io

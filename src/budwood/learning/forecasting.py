@@ -25,8 +25,8 @@ from budwood.features.openvino import cpu_capabilities
 from budwood.features.rows import IN_MEMORY
 from budwood.features.verification import PROBES, verified_engine
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.precision import FASTER
 from budwood.learning.regularisation import HELD_OUT
+from budwood.learning.step_trials import FASTER
 from budwood.learning.streaming import EVALUATION_BYTES, KEPT_BYTES
 from budwood.learning.training import Training, total_loss
 from budwood.machine import most_memory

@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from budwood.learning.streaming import Blocks, FeatureRows
+from budwood.learning.streaming import KEPT_BYTES, Blocks, FeatureRows
 from budwood.tensors import Labels
 from budwood.threads import one_torch_thread
 
@@ -39,6 +39,18 @@ class Basis:
     """`m`, the sum of squares along each axis."""
     span: Tensor | None = None
     """`d m`, the span of the rows; None for features."""
+
+    @cached_property
+    def turned(self) -> Blocks | None:
+        """The rows along the axes in float32, where they are few enough to be kept twice: columns
+        are then sought along the axes, and not turned at each step."""
+        n, m = len(self.blocks), self.blocks.width
+        if self.directions is None or 4 * n * m > KEPT_BYTES // 2:
+            return None
+        directions = self.directions.float()
+        along = torch.cat([rows @ directions for _, rows in self.blocks.each(torch.float32)])
+        zero, one = torch.zeros(m, dtype=torch.float64), torch.ones(m, dtype=torch.float64)
+        return Blocks(FeatureRows(along), zero, one, self.blocks.size)
 
     def to(self, dtype: torch.dtype) -> "Basis":
         """The same for columns of this type; the rows are given in any."""
@@ -116,14 +128,15 @@ def _eigenvectors(products: Tensor) -> tuple[Tensor, Tensor]:
     return values, vectors
 
 
-MEMORY = 10
+MEMORY = 20
 """Pairs of steps and gradients that are remembered."""
 ENOUGH = 1e-4
 """Share of the expected decrease that a step must achieve (Armijo)."""
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From variables `p k m+1` to the value `p` and the gradient of each problem."""
-Memory = deque[tuple[Tensor, Tensor, Tensor]]
+Memory = deque[tuple[Tensor, Tensor]]
+"""Steps along the axes, and by what they changed the gradient."""
 
 
 class Regressions:
@@ -135,11 +148,15 @@ class Regressions:
 
     def __init__(self, rows: LabelledRows, shares: Tensor, dtype: torch.dtype) -> None:
         """Shares are `p n`; 0 leaves a row out. Float64 is for an optimum to the last digit."""
+        self._rows = rows
         self._axes, self._labels, self._bias = rows.axes.to(dtype), rows.labels, rows.bias
         self._dtype, self._shares = dtype, shares.to(dtype)
         self._count = self._shares.sum(1).view(-1, 1, 1)
         self._part = self._count / max(1, len(rows.labels))
         self._even = (1 - 1 / rows.k) / rows.k  # curvature where all classes are as likely
+        self._turned = rows.axes.turned if dtype == torch.float32 else None
+        self._memory: Memory = deque(maxlen=MEMORY)
+        self._l2_strength = 0.0  # that of the memory
         self.shape = (len(shares), rows.k, rows.axes.blocks.width + 1)
 
     def minimise(
@@ -148,26 +165,50 @@ class Regressions:
         """The optimum of each problem from `start`, or from zero.
 
         It stops where every gradient is as small a part of that at zero as the tolerance, or
-        after so many steps.
+        after so many steps. What was learned of the curvature at another L2 strength still serves.
         """
-        scale = self._scale(l2_strength)
+        self._remember_at(l2_strength)
         begin = torch.zeros(self.shape) if start is None else start
         begin = begin.to(self._dtype)
+        begin_along = self._along(begin)
 
         def objective(moved: Tensor) -> tuple[Tensor, Tensor]:
-            values, gradient = self.value_and_gradient(
-                begin + self._columns(moved * scale), l2_strength
-            )
-            return values, self._along(gradient) * scale
+            if self._turned is not None:
+                return self._value_and_gradient(self._turned, begin_along + moved, l2_strength)
+            w = begin + self._columns(moved)
+            values, gradient = self.value_and_gradient(w, l2_strength)
+            return values, self._along(gradient)
 
+        scale = self._scale(l2_strength)
         least_gradient = tolerance * _length(self._along(self._gradient_at_zero) * scale)
-        return begin + self._columns(_lbfgs(objective, begin, least_gradient, steps) * scale)
+        moved = _lbfgs(objective, begin, scale, least_gradient, steps, self._memory)
+        return begin + self._columns(moved)
+
+    def exactly(self) -> "Regressions":
+        """The same in float64, with what was learned of the curvature."""
+        exact = Regressions(self._rows, self._shares, torch.float64)
+        exact._memory.extend((moved.double(), change.double()) for moved, change in self._memory)
+        exact._l2_strength = self._l2_strength
+        return exact
+
+    def _remember_at(self, l2_strength: float) -> None:
+        """What is remembered of gradients as it would have been with this L2 strength."""
+        more = (l2_strength - self._l2_strength) * self._part
+        self._l2_strength = l2_strength
+        for i, (moved, gradient_change) in enumerate(self._memory):
+            by_l2 = torch.cat([more * moved[..., :-1], torch.zeros_like(moved[..., -1:])], 2)
+            self._memory[i] = moved, gradient_change + by_l2
 
     def value_and_gradient(self, w: Tensor, l2_strength: float) -> tuple[Tensor, Tensor]:
         """The value of each problem, `p` float64, and its gradient: one pass over the rows."""
+        return self._value_and_gradient(self._axes.blocks, w, l2_strength)
+
+    def _value_and_gradient(
+        self, blocks: Blocks, w: Tensor, l2_strength: float
+    ) -> tuple[Tensor, Tensor]:
         p, k, _ = self.shape
         values, gradient = torch.zeros(p, dtype=torch.float64), torch.zeros_like(w)
-        for part, rows in self._axes.blocks.each(self._dtype):
+        for part, rows in blocks.each(self._dtype):
             truth = self._labels[part].expand(p, 1, -1)
             shares = self._shares[:, part]
             log_p = log_probabilities(w, rows)
@@ -207,40 +248,47 @@ def log_probabilities(w: Tensor, rows: Tensor) -> Tensor:
     return torch.addmm(flat[:, -1:], flat[:, :-1], rows.T).view(p, k, -1).log_softmax(1)
 
 
-def _lbfgs(objective: Objective, like: Tensor, least_gradient: Tensor, steps: int) -> Tensor:
-    """How far to move from where each problem is, until no gradient is longer than the least."""
+def _lbfgs(
+    objective: Objective,
+    like: Tensor,
+    scale: Tensor,
+    least_gradient: Tensor,
+    steps: int,
+    memory: Memory,
+) -> Tensor:
+    """How far to move from where each problem is, until no scaled gradient is longer than the
+    least."""
     at = torch.zeros_like(like)
     values, gradient = objective(at)
-    memory: Memory = deque(maxlen=MEMORY)
     for _ in range(steps):
-        if bool((_length(gradient) <= least_gradient).all()):
+        if bool((_length(gradient * scale) <= least_gradient).all()):
             break
-        direction = -_times_inverse_curvature(gradient, memory)
+        direction = -_times_inverse_curvature(gradient, scale, memory)
         step, new_values, new_gradient = _line_search(objective, at, values, gradient, direction)
         if not bool(step.any()):
             break
-        moved, gradient_change = step * direction, new_gradient - gradient
-        product = _dot(moved, gradient_change)
-        useful = product > 0
-        inverse = torch.where(useful, 1 / torch.where(useful, product, 1), 0)
-        memory.append((moved, gradient_change, inverse))
+        moved = step * direction
+        memory.append((moved, new_gradient - gradient))
         at, values, gradient = at + moved, new_values, new_gradient
     return at
 
 
-def _times_inverse_curvature(gradient: Tensor, memory: Memory) -> Tensor:
+def _times_inverse_curvature(gradient: Tensor, scale: Tensor, memory: Memory) -> Tensor:
     """The two-loop recursion, for all problems at once."""
     q = gradient
-    shares = []
-    for moved, gradient_change, inverse in reversed(memory):
+    used = []
+    for moved, gradient_change in reversed(memory):
+        product = _dot(moved, gradient_change)
+        inverse = torch.where(product > 0, 1 / torch.where(product > 0, product, 1), 0)
         share = inverse * _dot(moved, q)
         q = q - share * gradient_change
-        shares.append(share)
+        used.append((inverse, share))
+    q = q * scale * scale
     if memory:
-        moved, gradient_change, inverse = memory[-1]
-        squared = _dot(gradient_change, gradient_change)
-        q = q * torch.where(inverse > 0, 1 / (inverse * squared).clamp(min=1e-30), 1)
-    for (moved, gradient_change, inverse), share in zip(memory, reversed(shares), strict=True):
+        _, gradient_change = memory[-1]
+        inverse, scaled = used[0][0], gradient_change * scale
+        q = q * torch.where(inverse > 0, 1 / (inverse * _dot(scaled, scaled)).clamp(min=1e-30), 1)
+    for (moved, gradient_change), (inverse, share) in zip(memory, reversed(used), strict=True):
         q = q + (share - inverse * _dot(gradient_change, q)) * moved
     return q
 

@@ -19,7 +19,7 @@ from budwood.features.rows import RowsInMemory, RowSource, RowSubset
 from budwood.features.torch_engine import TorchEngine
 from budwood.features.trunks import TrunkRef, trunk_key
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.precision import Trial, pooled, trial_sample, try_int8
+from budwood.learning.int8_trial import Trial, pooled, trial_sample, try_int8
 from budwood.learning.probe import head_rows, probed_layer
 from budwood.learning.streaming import main_output, predict_logits, top1
 from budwood.models.info import info

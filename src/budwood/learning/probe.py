@@ -244,13 +244,12 @@ def labelled_rows(
 
 def _optimum(rows: LabelledRows, l2_strength: float, start: Tensor | None) -> tuple[Tensor, float]:
     """The columns `k m+1` of all photos, and the mean cross entropy."""
-    everyone = torch.ones(1, len(rows.labels))
+    near = Regressions(rows, torch.ones(1, len(rows.labels)), torch.float32)
     w = None if start is None else start.unsqueeze(0)
-    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float64, 3e-7)):
-        problem = Regressions(rows, everyone, dtype)
-        w = problem.minimise(l2_strength, w, tolerance, steps=300)
-    assert w is not None
-    values, _ = problem.value_and_gradient(w, 0.0)
+    w = near.minimise(l2_strength, w, 1e-5, steps=300)
+    exact = near.exactly()
+    w = exact.minimise(l2_strength, w, 3e-7, steps=300)
+    values, _ = exact.value_and_gradient(w, 0.0)
     return w[0], float(values) / len(rows.labels)
 
 

@@ -69,10 +69,10 @@ def choose_l2_strength(
     held_out = held_out_folds(folds)
     out = held_out.any(0).numpy()
     own = None if groups is None else groups[out]
-    found = list(tried_l2_strengths(rows, held_out, own))
+    fits = Regressions(rows, (~held_out).float(), torch.float32)
+    found = list(tried_l2_strengths(rows, fits, held_out, own))
     chosen = one_standard_error(found, own)
     # To compare L2 strengths three digits are enough; to be as sharp as a head of all rows is not.
-    fits = Regressions(rows, (~held_out).float(), torch.float32)
     w = fits.minimise(chosen.l2_strength, chosen.columns, CLOSEST, steps=300)
     candidates = tuple(
         {
@@ -88,14 +88,16 @@ def choose_l2_strength(
 
 
 def tried_l2_strengths(
-    rows: LabelledRows, held_out: Tensor, groups: NDArray[np.integer] | None = None
+    rows: LabelledRows,
+    fits: Regressions,
+    held_out: Tensor,
+    groups: NDArray[np.integer] | None = None,
 ) -> Iterator[L2Fits]:
     """What the fits of each L2 strength say of the rows that are held out, `p n`, strongest first.
 
     All folds are fitted side by side, each L2 strength from where the last one ended. No weaker L2
     strength is tried once the held-out loss has clearly risen, that is, by two standard errors of
     the rise."""
-    fits = Regressions(rows, (~held_out).float(), torch.float32)
     truth = rows.labels[held_out.any(0)]
     best: L2Fits | None = None
     w = None

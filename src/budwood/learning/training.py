@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from math import isfinite
+from math import cos, isfinite, pi
 from typing import Any, Literal
 
 import torch
@@ -16,7 +16,8 @@ from budwood.display import displayed
 from budwood.errors import ConfigError, DataError
 from budwood.features.rows import RowSource
 from budwood.fields import Checked, setting
-from budwood.learning.precision import Precision, settle_precision
+from budwood.learning.optimizers import FusedOptimizer
+from budwood.learning.step_trials import Precision, settle_precision, settle_threads
 from budwood.reporter import SILENT, Reporter
 from budwood.settings import Optimizer, Schedule, Settings, given_settings, same
 from budwood.tensors import Labels
@@ -24,8 +25,6 @@ from budwood.threads import one_torch_thread
 
 AUXILIARY_WEIGHT = 0.3
 """Share of each auxiliary classifier's loss (Szegedy et al., "Going Deeper with Convolutions")."""
-SMALL_STEP = 50_000_000
-"""Multiply-adds of a step below which one thread is faster than several."""
 
 Epoch = dict[str, Any]
 """One row of the history: epoch, loss, lr, seconds, and on validation photos val_loss, val_top1."""
@@ -84,20 +83,20 @@ def train_graft(
         raise ConfigError(
             "patience needs validation photos.", next="Add a val folder or --val 0.1."
         )
-    optimizer = _optimizer(parameters, config)
-    schedule = _schedule(optimizer, config)
+    optimizer = FusedOptimizer(parameters, config.optimizer, config.weight_decay)
     best = _Best(graft)
     history: list[Epoch] = []
     order = torch.Generator().manual_seed(config.seed)
     with torch.random.fork_rng(devices=[]):
-        precision = _settled(graft, rows, labels, config, reporter)
+        precision, threads = _settled(graft, rows, labels, config, reporter)
         torch.default_generator.manual_seed(config.seed)
         for epoch in range(1, config.epochs + 1):
             started = time.perf_counter()
-            lr = optimizer.param_groups[0]["lr"]
-            with _threads_for(graft, config.batch_size):
-                loss = _one_epoch(graft, rows, labels, optimizer, config, order, precision)
-            schedule.step()
+            lr = _rate(config, epoch)
+            with threads():
+                loss = _one_epoch(
+                    graft, rows, labels, optimizer, lr, config.batch_size, order, precision
+                )
             row: Epoch = {"epoch": epoch, "loss": loss, "lr": lr, "precision": precision}
             _require_finite(loss, "loss", epoch)
             if validate is not None:
@@ -137,7 +136,8 @@ def _settled(
     labels: Labels,
     config: Training,
     reporter: Reporter,
-) -> Precision:
+) -> tuple[Precision, Callable[[], AbstractContextManager[None]]]:
+    """In which arithmetic, and on which threads, the steps of this training run."""
     steps = config.epochs * -(-len(rows) // config.batch_size)
 
     @cache
@@ -150,7 +150,9 @@ def _settled(
         return _loss(graft, *first(), precision)
 
     graft.train()
-    return settle_precision(graft, loss, steps, config.precision, reporter)
+    precision = settle_precision(graft, loss, steps, config.precision, reporter)
+    is_alone = settle_threads(graft, loss, steps, config.batch_size)
+    return precision, one_torch_thread if is_alone else nullcontext
 
 
 def _loss(
@@ -173,35 +175,23 @@ def total_loss(outputs: Tensor | Sequence[Tensor | None], labels: Labels) -> Ten
     return loss
 
 
-@contextmanager
-def _threads_for(graft: nn.Module, batch_size: int) -> Iterator[None]:
-    """One thread while a step is small: handing it to several takes longer than doing it.
-
-    That holds the more where other programs use the machine and a thread waits for its turn.
-    """
-    has_convolutions = any(p.dim() > 2 for p in graft.parameters())
-    work = batch_size * sum(p.numel() for p in graft.parameters())
-    is_small = not has_convolutions and work < SMALL_STEP
-    with one_torch_thread() if is_small else nullcontext():
-        yield
-
-
 def _one_epoch(
     graft: nn.Module,
     rows: RowSource,
     labels: Labels,
-    optimizer: torch.optim.Optimizer,
-    config: Training,
+    optimizer: FusedOptimizer,
+    lr: float,
+    batch_size: int,
     order: torch.Generator,
     precision: Precision,
 ) -> float:
     graft.train()
     total = 0.0
-    for batch in batches(len(rows), config.batch_size, order):
+    for batch in batches(len(rows), batch_size, order):
         loss = _loss(graft, rows.take(batch.tolist()), labels[batch], precision)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        optimizer.step(lr)
         total += loss.item() * len(batch)
     return total / len(rows)
 
@@ -211,22 +201,11 @@ def _require_finite(loss: float, name: str, epoch: int) -> None:
         raise DataError(f"The {name} is {loss} in epoch {epoch}.", next="Try a lower --lr.")
 
 
-def _optimizer(parameters: list[nn.Parameter], config: Training) -> torch.optim.Optimizer:
-    # Fused: one pass over the weights where the others take ten.
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, config.lr, fused=True)
-    decay = config.weight_decay
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(parameters, config.lr, momentum=0.9, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(parameters, config.lr, weight_decay=decay, fused=True)
-
-
-def _schedule(
-    optimizer: torch.optim.Optimizer, config: Training
-) -> torch.optim.lr_scheduler.LRScheduler:
-    if config.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+def _rate(config: Training, epoch: int) -> float:
+    """The learning rate of an epoch, counted from 1."""
+    if config.schedule == "constant":
+        return config.lr
+    return config.lr * (1 + cos(pi * (epoch - 1) / config.epochs)) / 2
 
 
 class _Best:

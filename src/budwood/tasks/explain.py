@@ -23,7 +23,7 @@ from budwood.evaluation.attribution import (
 from budwood.files import unused, whole_file
 from budwood.image_classifier import ImageClassifier
 from budwood.images.contents import read
-from budwood.learning.precision import pooled
+from budwood.learning.int8_trial import pooled
 from budwood.models.prepared import normalise
 from budwood.reporter import SILENT, Reporter
 from budwood.reporting.pictures import overlaid, tiled

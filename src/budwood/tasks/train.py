@@ -34,8 +34,8 @@ from budwood.fields import require_all, settings_of, unknown_keys
 from budwood.files import CAPSULE, versioned, write_json
 from budwood.image_classifier import ImageClassifier
 from budwood.learning.fitting import Fit
+from budwood.learning.int8_trial import Trial
 from budwood.learning.kfold import require_folds
-from budwood.learning.precision import Trial
 from budwood.learning.probe import Probe
 from budwood.learning.training import Training
 from budwood.models.info import info, set_depth
@@ -188,6 +188,7 @@ def run_training(
     started: float | None = None,
     recipe: Recipe | None = None,
     on_features: Callable[[], None] = lambda: None,
+    on_result: Callable[[Run], None] = lambda run: None,
 ) -> Run:
     """Load, build, freeze, extract, train, judge, save.
 
@@ -197,6 +198,7 @@ def run_training(
         started: `time.perf_counter()` when the process started, for the timings.
         recipe: The recipe that the request is from, to compare the result with.
         on_features: Called when all features are there, and something is fitted to them.
+        on_result: Called with the result when it is saved; its page is drawn afterwards.
 
     Raises:
         BudwoodError: Of the kind that fits; nothing that was stored is lost.
@@ -301,6 +303,7 @@ def run_training(
         write_json(folder / CONFIG, request.to_json())
         write_json(folder / "history.json", list(model.fit_.history))
         write_json(folder / "result.json", versioned(run.to_json()))
+        on_result(run)
         leave_page(folder, request, run.to_json(), left, model, gathered)
     return run
 

@@ -1,11 +1,13 @@
 """Bf16 is used only where it agrees and is faster, and a trial leaves the graft as it was."""
 
+import time
+
 import pytest
 import torch
 from torch import nn
 
-from budwood.learning import precision
-from budwood.learning.precision import settle_precision
+from budwood.learning import step_trials
+from budwood.learning.step_trials import settle_precision, settle_threads
 from budwood.learning.training import Training, train_graft
 from budwood.reporter import SILENT, Reporter
 
@@ -42,7 +44,7 @@ def loss_of(graft, data):
 
 @pytest.fixture
 def always_faster(monkeypatch):
-    monkeypatch.setattr(precision, "FASTER", float("inf"))
+    monkeypatch.setattr(step_trials, "FASTER", float("inf"))
 
 
 def settle(graft, loss, steps=1000, wanted="auto"):
@@ -58,7 +60,7 @@ def test_bf16_that_agrees_and_is_faster_is_used_and_told(graft, data, always_fas
 
 
 def test_bf16_that_is_slower_is_not_used(graft, data, monkeypatch):
-    monkeypatch.setattr(precision, "FASTER", 0.0)
+    monkeypatch.setattr(step_trials, "FASTER", 0.0)
     chosen, (note,) = settle(graft, loss_of(graft, data))
     assert chosen == "fp32"
     assert note.startswith("Training in fp32")
@@ -66,13 +68,13 @@ def test_bf16_that_is_slower_is_not_used(graft, data, monkeypatch):
 
 def test_the_first_measurement_counts_so_that_one_seed_gives_one_result(graft, data, monkeypatch):
     ratios = iter([0.5, 2.0])
-    real = precision._try
+    real = step_trials._try
 
     def timed(graft, loss, used):
         value, slope, _ = real(graft, loss, used)
         return value, slope, next(ratios) if used == "bf16" else 1.0
 
-    monkeypatch.setattr(precision, "_try", timed)
+    monkeypatch.setattr(step_trials, "_try", timed)
     chosen = [settle(graft, loss_of(graft, data)) for _ in range(2)]
     assert chosen[0] == chosen[1]
     assert chosen[0][0] == "bf16"
@@ -82,7 +84,7 @@ def test_a_home_that_cannot_be_written_is_no_error(graft, data, always_faster, m
     def full(path):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(precision, "whole_file", full)
+    monkeypatch.setattr(step_trials, "whole_file", full)
     assert settle(graft, loss_of(graft, data))[0] == "bf16"
 
 
@@ -112,7 +114,7 @@ def test_what_was_asked_for_is_used_without_a_trial(graft):
 
     assert settle(graft, loss, wanted="bf16") == ("bf16", [])
     assert settle(graft, loss, wanted="fp32") == ("fp32", [])
-    assert settle(graft, loss, steps=precision.WORTH_A_TRIAL - 1) == ("fp32", [])
+    assert settle(graft, loss, steps=step_trials.WORTH_A_TRIAL - 1) == ("fp32", [])
     assert settle(Graft(nn.Linear(3, 3)), loss) == ("fp32", [])
 
 
@@ -141,8 +143,8 @@ def test_training_in_bf16_learns_keeps_float32_weights_and_is_recorded(graft, da
 
 def test_a_trial_does_not_change_what_is_trained(graft, data, monkeypatch):
     start = {name: tensor.clone() for name, tensor in graft.state_dict().items()}
-    monkeypatch.setattr(precision, "FASTER", 0.0)
-    monkeypatch.setattr(precision, "WORTH_A_TRIAL", 1)
+    monkeypatch.setattr(step_trials, "FASTER", 0.0)
+    monkeypatch.setattr(step_trials, "WORTH_A_TRIAL", 1)
     notes = []
     tried = train_graft(graft, *data, Training(epochs=2), reporter=Reporter(note=notes.append))
     after = {name: tensor.clone() for name, tensor in graft.state_dict().items()}
@@ -151,3 +153,45 @@ def test_a_trial_does_not_change_what_is_trained(graft, data, monkeypatch):
     assert len(notes) == 1
     assert [row["loss"] for row in tried] == [row["loss"] for row in plain]
     assert all(torch.equal(tensor, after[name]) for name, tensor in graft.state_dict().items())
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def loss_with(layer, seconds):
+    """A loss that takes so long on one thread, and on all."""
+
+    def loss(_):
+        time.sleep(seconds[0] if torch.get_num_threads() == 1 else seconds[1])
+        return layer(torch.ones(2, 8)).sum()
+
+    return loss
+
+
+@pytest.mark.parametrize(
+    ("alone", "together", "expected"), [(0.001, 0.004, True), (0.004, 0.001, False)]
+)
+def test_a_small_step_runs_on_the_threads_that_are_faster(
+    two_threads, alone, together, expected, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BUDWOOD_HOME", str(tmp_path))
+    layer = nn.Linear(8, 3)
+    assert settle_threads(layer, loss_with(layer, (alone, together)), 1000, 2) is expected
+    assert torch.get_num_threads() == 2
+    assert layer.weight.grad is None
+    # Measured once: the same seed has to give the same numbers.
+    assert settle_threads(layer, loss_with(layer, (together, alone)), 1000, 2) is expected
+
+
+def test_few_steps_run_on_one_thread_and_large_ones_on_all_without_a_trial(two_threads):
+    def loss(_):
+        raise AssertionError
+
+    assert settle_threads(nn.Linear(8, 3), loss, step_trials.WORTH_A_TRIAL - 1, 2)
+    assert not settle_threads(nn.Linear(8, 3), loss, 1000, step_trials.SMALL_STEP)
+    assert not settle_threads(nn.Conv2d(3, 3, 3), loss, 10, 2)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from budwood.errors import DataError
 from budwood.intervals import paired_interval
-from budwood.learning.precision import ALLOWED_LOSS, Trial, pooled, trial_sample, try_int8
+from budwood.learning.int8_trial import ALLOWED_LOSS, Trial, pooled, trial_sample, try_int8
 
 COUNTS = st.integers(0, 400)
 
