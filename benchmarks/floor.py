@@ -35,11 +35,12 @@ COLUMNS = (
 def classifier(network: str) -> Any:
     """Budwood's classifier with everything frozen but its head."""
     import budwood
+    from budwood.models.heads import head_names
 
     weights = "imagenet" if network == "efficientnet_lite0" else "none"
     model = budwood.build(network, weights=weights, classes=2)
     budwood.freeze(model, "*")
-    budwood.unfreeze(model, "fc" if network == "resnet50" else "classifier*")
+    budwood.unfreeze(model, *head_names(model))
     return budwood.Classifier(model)
 
 

@@ -196,8 +196,8 @@ def test_a_graph_that_disagrees_is_said_and_not_used(saved, images, monkeypatch)
     expected = bw.load(path).answers(images.paths).logits
 
     class Wrong(OpenVINOEngine):
-        def __init__(self, model, spec, *, batch=None, latency=False):
-            super().__init__(model, spec, batch=batch, latency=latency)
+        def __init__(self, model, spec, *, latency=False):
+            super().__init__(model, spec, latency=latency)
             self.is_wrong = latency
 
         def stream(self, batches):

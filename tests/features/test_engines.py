@@ -14,7 +14,7 @@ from budwood.features.openvino import cpu_capabilities
 from budwood.features.verification import TOLERANCE, spread_error
 
 TORCH = EngineSpec("torch", "fp32")
-OPENVINO = EngineSpec("openvino", "fp32")
+OPENVINO = EngineSpec("openvino", "fp32", batch=4)
 both = pytest.mark.parametrize("spec", [TORCH, OPENVINO], ids=str)
 
 

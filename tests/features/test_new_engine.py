@@ -14,6 +14,7 @@ class ToyEngine:
     """Torch under another name, with a fault where one is wanted."""
 
     batch = 3
+    other_batches = ()
     seconds_to_build = 0.0
 
     def __init__(self, trunk, spec, fault):
@@ -56,7 +57,7 @@ class Toy:
             keep_trunk(key, lambda part: (part / "model.toy").write_text("compiled"))
         return ToyEngine(trunk, spec, self.fault)
 
-    def kept(self, key, spec, batch):
+    def kept(self, key, spec, few):
         file = kept_file(key, "model.toy")
         return None if file is None else file.read_text()
 

@@ -3,6 +3,7 @@
 import re
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +17,7 @@ from budwood.errors import EngineError
 from budwood.features.engines import EngineSpec, build_engine
 from budwood.features.openvino import OpenVINOEngine, _absent, converted
 
-SPEC = EngineSpec("openvino", "fp32")
+SPEC = EngineSpec("openvino", "fp32", batch=4)
 
 
 class Unknown(nn.Module):
@@ -49,7 +50,7 @@ def test_any_batch_size_is_taken(trunk, pixels):
 @pytest.fixture
 def engine(trunk, pixels):
     """The tiny trunk, compiled for batches of a size."""
-    return lambda batch: OpenVINOEngine(converted(trunk(), pixels(1)), SPEC, batch=batch)
+    return lambda batch: OpenVINOEngine(converted(trunk(), pixels(1)), replace(SPEC, batch=batch))
 
 
 def test_requests_in_flight_are_over_when_a_stream_is_left(engine, pixels):

@@ -4,8 +4,8 @@ Importing torch takes longer than anything else about the prediction of one phot
 what its trunk computes and which layers follow it; where this machine has that trunk converted, and
 has trusted an engine with it, nothing else is needed, and nothing else of the capsule is read.
 
-A few photos want another graph than the many that an engine is trusted with. It has to give the
-answers to the capsule's golden images first; that is remembered beside the trunk.
+A few photos want another graph than the many that an engine is trusted with. Each graph has to give
+the answers to the capsule's golden images first; that is remembered beside the trunk.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from budwood.capsule.format import CapsuleContents, read_answering
 from budwood.data.deep_images import extents_of, misfit_notes
 from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, statistics_in
 from budwood.features.engine_trial import by_rehearsal, by_speed
-from budwood.features.engines import BATCH, Engine, kind_of, preferred_specs, verified_name
+from budwood.features.engines import Engine, kind_of, preferred_specs, verified_name
 from budwood.features.extraction import Unreadable, counted, decoded, extract
 from budwood.features.trunks import TrunkRef, is_verified, note_verified, trunk_key
 from budwood.features.verification import spread_error
@@ -29,6 +29,9 @@ from budwood.images.decode import Oddities
 from budwood.images.preprocessing import Preprocessing
 from budwood.models.info import RANDOM_WEIGHTS
 from budwood.reporter import SILENT, Reporter
+
+FEW = 16
+"""Photos up to which all cores work on one batch; of more, batches are under way side by side."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ def compiled_classifier(
     if not verified:
         return None
     spec = by_speed(key, by_rehearsal(verified))[0]
-    batch = max(1, min(BATCH, images))
-    engine = kind_of(spec).kept(key, spec, batch)
+    few = max(1, images) if images <= FEW else None
+    engine = kind_of(spec).kept(key, spec, few)
     if engine is None:
         return None
     found = CompiledClassifier(
@@ -116,7 +119,7 @@ def compiled_classifier(
         statistics_=statistics_in(about, tensors),
         reporter=reporter,
     )
-    graph = f"{verified_name(spec)}, {batch} at a time"
+    graph = f"{verified_name(spec)}, {engine.batch} at a time{'' if few else ', in turns'}"
     if is_verified(key, graph):
         return found
     error, tolerance = _golden_error(found, contents), about["tolerances"][spec.precision]
@@ -124,10 +127,10 @@ def compiled_classifier(
         note_verified(key, graph)
         return found
     reporter.note(
-        f"{spec} for a few photos disagrees with the golden images of {path} (error {error:.3f} "
-        f"of the spread, tolerance {tolerance:g}); it runs as for many."
+        f"{spec} without torch disagrees with the golden images of {path} (error {error:.3f} of "
+        f"the spread, tolerance {tolerance:g}); it runs as it was verified."
     )
-    usual = kind_of(spec).kept(key, spec, None)
+    usual = None if few is None else kind_of(spec).kept(key, spec, None)
     return None if usual is None else replace(found, engine=usual)
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import fx, nn
 from budwood.arrays import Pixels
 from budwood.capsule.golden import draw_golden_images
 from budwood.errors import EngineError
-from budwood.features.engine_trial import by_rehearsal, by_speed, fastest, speeds
+from budwood.features.engine_trial import by_rehearsal, by_speed, fastest, speeds, told
 from budwood.features.engines import (
     Engine,
     EngineSpec,
@@ -160,6 +159,8 @@ class EngineChoice:
         )
         if self._is_open and to_run:
             engine = self._fastest(engine, reference, to_run)
+            if len(timed := speeds(self.trunk_key, self._specs)) > 1:
+                self._reporter.note(f"Timed on such photos: {told(timed)}.")
         if name := verified_name(engine.spec):
             note_verified(self.trunk_key, name)
         return engine
@@ -173,19 +174,10 @@ class EngineChoice:
                 return verified_engine(*given, reference=reference)[0]
             return None
 
-        timed = set(speeds(self.trunk_key, self._specs))
         after = self._specs[self._specs.index(leader.spec) + 1 :]
-        rivals = [] if leader.spec in timed else [spec for spec in after if spec not in timed]
-        engine, seconds = fastest(
-            leader, rivals, build, reference.probe, to_run=to_run, key=self.trunk_key
+        engine, _ = fastest(
+            leader, after, build, reference.probe, to_run=to_run, key=self.trunk_key
         )
-        if len(seconds) > 1:
-            shown = (
-                f"{spec} {1000 * s:.1f}" for spec, s in sorted(seconds.items(), key=itemgetter(1))
-            )
-            self._reporter.note(
-                f"{engine.spec} is the fastest here, ms an image: {', '.join(shown)}."
-            )
         return engine
 
 

@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "bf16", "int8"]
 Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
+REHEARSED_SIDE = 56
+"""Pixels of the images of the small network that engines are rehearsed with."""
+REHEARSED_LAYERS = (
+    (3, 32, 3, 1),
+    *3 * ((32, 96, 1, 1), (96, 96, 3, 96), (96, 32, 1, 1), (32, 32, 3, 1)),
+)
+"""Its convolutions, of the kinds that networks consist of: inputs, outputs, width, groups."""
+REHEARSALS = 6
+"""How often it runs; the first time does not count."""
 Batch = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 """Images `h w c` of one size, one after the other."""
 BATCH = 4
-"""Images in a batch on the processor. Four at a time take light networks 3 to 8 % more processor
-time than one at a time; for others they are no loss."""
+"""Images in a batch on the processor, where nothing else is known."""
 
 
 @displayed
@@ -39,6 +47,8 @@ class EngineSpec:
     device: str = "cpu"
     calibration: str = ""
     """What the scales of int8 were taken from, and by what."""
+    batch: int | None = None
+    """Images at a time, on which rows do not depend; None is as the engine usually does."""
 
     @property
     def key(self) -> str:
@@ -48,7 +58,8 @@ class EngineSpec:
 
     def __str__(self) -> str:
         place = "" if self.device == "cpu" else f" on {self.device}"
-        return f"{self.library} {self.precision}{place}"
+        batch = "" if self.batch is None else f", {self.batch} at a time"
+        return f"{self.library} {self.precision}{place}{batch}"
 
 
 class Engine(Protocol):
@@ -59,6 +70,8 @@ class Engine(Protocol):
     """The most images in a batch of `stream`, and the number that is fastest."""
     seconds_to_build: float
     """What another one like it would take, now that the trunk is converted."""
+    other_batches: tuple[int, ...]
+    """Numbers of images at a time that may be faster than the usual one, most promising first."""
 
     def run(self, images: Batch) -> Rows:
         """The frontier of any number of images."""
@@ -95,10 +108,10 @@ class EngineKind(Protocol):
     ) -> Engine:
         """As `build_engine`; what takes long to make is kept in `trunks` under the key."""
 
-    def kept(self, key: str, spec: EngineSpec, batch: int | None) -> Engine | None:
+    def kept(self, key: str, spec: EngineSpec, few: int | None) -> Engine | None:
         """The engine of a trunk that was kept under this key, without the trunk; None if none was.
 
-        With a `batch` it is for so few images: the first answer counts.
+        With `few` it is for so many images only: the first answer counts.
         """
 
 
@@ -178,6 +191,16 @@ def verified_name(spec: EngineSpec) -> str:
     """Under what name an engine's agreement with torch is remembered; "" if it is not."""
     hardware = kind_of(spec).hardware()
     return hardware and f"{spec.key} on {hardware}"
+
+
+def rehearsed(run: Callable[[], object]) -> float:
+    """The least seconds of a few runs after the first."""
+    seconds = list[float]()
+    for _ in range(REHEARSALS):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
 
 
 def seconds_per_image(engine: Engine, images: Pixels) -> float:

@@ -12,8 +12,10 @@ import warnings
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
+from math import prod
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -21,7 +23,17 @@ import numpy as np
 
 from budwood.arrays import Pixels
 from budwood.errors import EngineError
-from budwood.features.engines import BATCH, Batch, Engine, EngineSpec, Precision, Rows
+from budwood.features.engines import (
+    BATCH,
+    REHEARSED_LAYERS,
+    REHEARSED_SIDE,
+    Batch,
+    Engine,
+    EngineSpec,
+    Precision,
+    Rows,
+    rehearsed,
+)
 from budwood.features.trunks import discard, keep_trunk, kept_file
 from budwood.machine import cores, processors
 from budwood.threads import TRACING, Lock, never_destroyed_in_forks, settle_torch
@@ -33,8 +45,12 @@ IN_FLIGHT = 2
 """Batches for each that the processor works on at once: the next one lies ready when it ends."""
 MODEL = "model.xml"
 """A converted trunk in its folder; the weights lie beside it."""
-SIDE, REHEARSALS = 56, 6
-"""Pixels of the small network's images, and how often it runs; the first time does not count."""
+LIGHT = 5e11
+"""Parameters times pixels of an image up to which a network is light: one image at a time stays in
+the cache, and is up to a quarter faster than four; a heavy network reads its weights less often
+with four."""
+LIGHT_BATCHES, HEAVY_BATCHES = (1, 4), (4, 1, 8)
+"""Images at a time, the usual number first, then what a trial may find faster."""
 _PRECISION_HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -83,14 +99,9 @@ class OpenVINO:
 
     def rehearse(self, spec: EngineSpec) -> float:
         """Some convolutions of the kinds that networks consist of."""
-        engine = OpenVINOEngine(_convolutions(), spec)
-        images = np.zeros((engine.batch, SIDE, SIDE, 3), np.uint8)
-        seconds = list[float]()
-        for _ in range(REHEARSALS):
-            started = time.perf_counter()
-            engine.run(images)
-            seconds.append(time.perf_counter() - started)
-        return min(seconds[1:])
+        engine = OpenVINOEngine(_convolutions(), replace(spec, batch=BATCH))
+        images = np.zeros((engine.batch, REHEARSED_SIDE, REHEARSED_SIDE, 3), np.uint8)
+        return rehearsed(lambda: engine.run(images))
 
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
@@ -98,25 +109,27 @@ class OpenVINO:
         """Converted, unless it is kept, and compiled."""
         return OpenVINOEngine(converted(trunk, example, key), spec)
 
-    def kept(self, key: str, spec: EngineSpec, batch: int | None) -> Engine | None:
+    def kept(self, key: str, spec: EngineSpec, few: int | None) -> Engine | None:
         """Compiled from what is kept; for a few images all cores work on one batch at a time."""
         model = kept_model(key)
         if model is None:
             return None
-        return OpenVINOEngine(model, spec, batch=batch or BATCH, latency=batch is not None)
+        if few is None:
+            return OpenVINOEngine(model, spec)
+        return OpenVINOEngine(model, replace(spec, batch=min(few, BATCH)), latency=True)
 
 
 class OpenVINOEngine:
     """Runs a trunk compiled by OpenVINO on the CPU, for batches of one size (a tenth faster)."""
 
-    def __init__(
-        self, model: ov.Model, spec: EngineSpec, *, batch: int = BATCH, latency: bool = False
-    ) -> None:
-        self.spec, self.batch = spec, batch
+    def __init__(self, model: ov.Model, spec: EngineSpec, *, latency: bool = False) -> None:
+        usual, *others = LIGHT_BATCHES if _is_light(model) else HEAVY_BATCHES
+        self.spec, self.batch = spec, spec.batch or usual
+        self.other_batches = tuple(others)
         self._model, self._latency = model, latency
         self._lock = Lock()
         started = time.perf_counter()
-        self._compiled = _Graph(model, spec, batch, latency)
+        self._compiled = _Graph(model, spec, self.batch, latency)
         self.seconds_to_build = time.perf_counter() - started
 
     def run(self, images: Batch) -> Rows:
@@ -294,12 +307,19 @@ def _convert(trunk: "nn.Module", example: Pixels) -> ov.Model:
     return model
 
 
+def _is_light(model: ov.Model) -> bool:
+    """True if one image at a time fits the cache better than a batch."""
+    constants = (node for node in model.get_ops() if node.get_type_name() == "Constant")
+    height, width = (side.get_length() for side in list(model.inputs[0].partial_shape)[1:3])
+    return bool(sum(prod(node.shape) for node in constants) * height * width <= LIGHT)
+
+
 def _convolutions() -> ov.Model:
-    """A dense, a depthwise and two pointwise convolutions, several times over."""
+    """The small network of `engines.REHEARSED_LAYERS`."""
     from openvino import opset13 as ops
 
     chance = np.random.default_rng(0)
-    image = ops.parameter([-1, SIDE, SIDE, 3], np.uint8)
+    image = ops.parameter([-1, REHEARSED_SIDE, REHEARSED_SIDE, 3], np.uint8)
     found = ops.transpose(ops.convert(image, "f32"), ops.constant([0, 3, 1, 2]))
 
     def convolved(x: Any, entering: int, leaving: int, width: int, groups: int = 1) -> Any:
@@ -311,10 +331,8 @@ def _convolutions() -> ov.Model:
         pad = [width // 2] * 2
         return ops.relu(convolve(x, weights, [1, 1], pad, pad, [1, 1]))
 
-    found = convolved(found, 3, 32, 3)
-    for _ in range(3):
-        found = convolved(convolved(found, 32, 96, 1), 96, 96, 3, groups=96)
-        found = convolved(convolved(found, 96, 32, 1), 32, 32, 3)
+    for layer in REHEARSED_LAYERS:
+        found = convolved(found, *layer)
     return ov.Model([ops.reduce_mean(found, ops.constant([2, 3]))], [image])
 
 

@@ -11,14 +11,24 @@ from numpy.typing import NDArray
 
 from budwood.arrays import Pixels
 from budwood.errors import ConfigError
-from budwood.features.engines import BATCH, Batch, Engine, EngineSpec, Precision, Rows
+from budwood.features.engines import (
+    BATCH,
+    REHEARSED_LAYERS,
+    REHEARSED_SIDE,
+    Batch,
+    Engine,
+    EngineSpec,
+    Precision,
+    Rows,
+    rehearsed,
+)
 
 if TYPE_CHECKING:  # which engines there are is asked without it
     import torch
     from torch import nn
 
-GPU_BATCH = 16
-"""Images in a batch on a GPU."""
+GPU_BATCH, GPU_BATCHES = 16, (64,)
+"""Images in a batch on a GPU, and what else is tried."""
 _PRECISIONS: dict[str, tuple[Precision, ...]] = {"cuda": ("bf16", "fp32"), "mps": ("fp32", "bf16")}
 
 
@@ -30,7 +40,8 @@ class TorchEngine:
 
     def __init__(self, trunk: "nn.Module", spec: EngineSpec) -> None:
         self.spec = spec
-        self.batch = BATCH if spec.device == "cpu" else GPU_BATCH
+        self.batch = spec.batch or (BATCH if spec.device == "cpu" else GPU_BATCH)
+        self.other_batches: tuple[int, ...] = () if spec.device == "cpu" else GPU_BATCHES
         self.seconds_to_build = 0.0
         self._trunk = trunk if spec.device == "cpu" else copy.deepcopy(trunk).to(spec.device)
         self._trunk.eval()
@@ -78,16 +89,43 @@ class Torch:
         """None: a device is looked for before its engines are."""
         return ""
 
-    def rehearse(self, spec: EngineSpec) -> None:
-        """Nothing: an engine is built at once, and timed on the trunk itself."""
+    def rehearse(self, spec: EngineSpec) -> float | None:
+        """Some convolutions on the processor; elsewhere nothing, an engine being built at once."""
+        if spec.device != "cpu":
+            return None
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            engine = TorchEngine(_convolutions(), spec)
+        images = np.zeros((engine.batch, REHEARSED_SIDE, REHEARSED_SIDE, 3), np.uint8)
+        return rehearsed(lambda: engine.run(images))
 
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
     ) -> Engine:
         return TorchEngine(trunk, spec)
 
-    def kept(self, key: str, spec: EngineSpec, batch: int | None) -> None:
+    def kept(self, key: str, spec: EngineSpec, few: int | None) -> None:
         """Nothing is kept: there is nothing to make."""
+
+
+def _convolutions() -> "nn.Module":
+    """The small network of `engines.REHEARSED_LAYERS`."""
+    import torch
+    from torch import nn
+
+    class Small(nn.Module):
+        def __init__(self, layers: nn.Module) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+            return (self.layers(images.permute(0, 3, 1, 2).float()).mean((2, 3)),)
+
+    layers: list[nn.Module] = []
+    for inputs, outputs, width, groups in REHEARSED_LAYERS:
+        layers += [nn.Conv2d(inputs, outputs, width, 1, width // 2, groups=groups), nn.ReLU()]
+    return Small(nn.Sequential(*layers))
 
 
 def devices() -> tuple[str, ...]:

@@ -103,6 +103,11 @@ def remembered(key: str, file: str, name: str) -> Any:
     return notes_in(trunks_folder() / key / file).get(name)
 
 
+def notes_of(key: str, file: str) -> dict[str, Any]:
+    """All that was noted in a file beside a trunk."""
+    return notes_in(trunks_folder() / key / file)
+
+
 def note_verified(key: str, engine: str) -> None:
     """Remember that an engine, as `verified_name` calls it, agreed with torch on a trunk."""
     remember(key, VERIFIED, engine, True)
