@@ -1,5 +1,6 @@
 """A saved classifier answers the same without torch, or leaves it to torch."""
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -189,6 +190,34 @@ def test_the_graph_for_a_few_photos_is_checked_once_for_each_size(saved, monkeyp
     for images in (1, 1, 3, 9, 4):
         compiled_classifier(path, images)
     assert len(checks) == 3  # for batches of 1, 3 and 4
+
+
+def test_rows_of_the_store_answer_for_many_photos_in_their_order(saved, images, monkeypatch):
+    path = saved()
+    many = [*images.paths, *images.paths[:3]] * 9
+    expected = bw.load(path).answers(many).logits
+    assert len(many) > fast.FEW
+    found = compiled_classifier(path, len(many))
+    plain = dataclasses.replace(found, store=None).answers(many)
+    np.testing.assert_allclose(plain.logits, expected, atol=1e-4 * expected.std())
+    decoded = []
+    real = fast.decoded
+    monkeypatch.setattr(fast, "decoded", lambda paths, *a, **k: real(decoded_of(paths), *a, **k))
+
+    def decoded_of(paths):
+        decoded.extend(paths)
+        return paths
+
+    extra = images.paths[0].with_name("another.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)).save(extra)
+    broken = images.paths[0].with_name("broken.png")
+    broken.write_bytes(b"no photo")
+    answers = found.answers([*many[:5], extra, broken, *many[5:]])
+    assert decoded == [extra, broken]
+    assert list(answers.unreadable) == [broken]
+    kept = np.delete(answers.logits, 5, axis=0)
+    np.testing.assert_allclose(kept, expected, atol=1e-4 * expected.std())
+    np.testing.assert_array_equal(np.delete(answers.ood, 5), plain.ood)
 
 
 def test_a_graph_that_disagrees_is_said_and_not_used(saved, images, monkeypatch):

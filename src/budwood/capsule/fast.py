@@ -21,12 +21,14 @@ from budwood.capsule.format import CapsuleContents, read_answering
 from budwood.data.deep_images import extents_of, misfit_notes
 from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, statistics_in
 from budwood.features.engine_trial import by_rehearsal, by_speed
-from budwood.features.engines import Engine, kind_of, preferred_specs, verified_name
-from budwood.features.extraction import Unreadable, counted, decoded, extract
+from budwood.features.engines import Engine, EngineSpec, kind_of, preferred_specs, verified_name
+from budwood.features.extraction import Unreadable, counted, decoded, extract, identify
+from budwood.features.store import RowStore, maker_key, store_folder
 from budwood.features.trunks import TrunkRef, is_verified, note_verified, trunk_key
 from budwood.features.verification import spread_error
+from budwood.images.contents import CONTENTS
 from budwood.images.decode import Oddities
-from budwood.images.preprocessing import Preprocessing
+from budwood.images.preprocessing import PIXELS, Preprocessing
 from budwood.models.info import RANDOM_WEIGHTS
 from budwood.reporter import SILENT, Reporter
 
@@ -47,31 +49,56 @@ class CompiledClassifier:
     layers: Mapping[str, NDArray[np.float32]]
     """Weights and biases of the chain, by name."""
     statistics_: HeldOutStatistics | None = None
+    store: RowStore | None = None
+    """Rows that need not be computed; None where there are none, or but a few are asked for."""
     reporter: Reporter = SILENT
 
     def answers(self, paths: Sequence[Path]) -> Answers:
         """As `Classifier.answers`."""
         for note in misfit_notes(self.preprocessing.depth, extents_of(paths).values()):
             self.reporter.note(note)
+        stored = self._stored(paths)
+        missing = [path for path in paths if path not in stored]
         unreadable: dict[Path, str] = {}
-        parts = [np.empty((0, len(self.class_names)), np.float32)]
+        logits = [np.empty((0, len(self.class_names)), np.float32)]
         ood = [np.empty(0, np.bool_)]
-        known = None if self.statistics_ is None else self.statistics_.ood_detector
+        detector = None if self.statistics_ is None else self.statistics_.ood_detector
+
+        def answer(rows: NDArray[Any]) -> None:
+            logits.append(self.head(rows))
+            if detector is not None:
+                ood.append(detector.is_ood(rows))
+
+        if stored and self.store is not None:
+            answer(self.store.at(self.store.locate(list(stored.values()))).astype(np.float32))
         odd = Oddities()
-        images = decoded(paths, self.preprocessing, odd=odd)
+        images = decoded(missing, self.preprocessing, contents=CONTENTS, odd=odd)
         with closing(extract(images, self.engine)) as results:
-            for result in counted(results, len(paths), self.reporter):
+            for result in counted(results, len(missing), self.reporter):
                 if isinstance(result, Unreadable):
                     unreadable[result.path] = result.reason
-                    continue
-                parts.append(self.head(result.rows[0]))
-                if known is not None:
-                    ood.append(known.is_ood(result.rows[0]))
+                else:
+                    answer(result.rows[0])
         for line in odd.lines():
             self.reporter.note(line)
-        return Answers(
-            np.concatenate(parts), None if known is None else np.concatenate(ood), unreadable
-        )
+        computed = iter(range(len(stored), len(paths)))
+        place = {path: i for i, path in enumerate(stored)}
+        order = [
+            place[path] if path in place else next(computed)
+            for path in paths
+            if path not in unreadable
+        ]
+        found = None if detector is None else np.concatenate(ood)[order]
+        return Answers(np.concatenate(logits)[order], found, unreadable)
+
+    def _stored(self, paths: Sequence[Path]) -> dict[Path, bytes]:
+        """Those of the photos whose rows the store has, with their digests."""
+        if self.store is None:
+            return {}
+        digests, _ = identify(paths)
+        found = {path: image for path, image in digests.items() if image in self.store}
+        CONTENTS.let_go(found)  # the others are decoded
+        return found
 
     def head(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """The chain's answer to rows `n d`."""
@@ -117,6 +144,7 @@ def compiled_classifier(
         chain=trunk.chain,
         layers=tensors,
         statistics_=statistics_in(about, tensors),
+        store=None if few else _store(trunk, preprocessing, spec),
         reporter=reporter,
     )
     graph = f"{verified_name(spec)}, {engine.batch} at a time{'' if few else ', in turns'}"
@@ -132,6 +160,12 @@ def compiled_classifier(
     )
     usual = None if few is None else kind_of(spec).kept(key, spec, None)
     return None if usual is None else replace(found, engine=usual)
+
+
+def _store(trunk: TrunkRef, preprocessing: Preprocessing, spec: EngineSpec) -> RowStore | None:
+    """The rows that this engine has made of photos, if there are any."""
+    maker = maker_key(trunk.keys[0], preprocessing.to_json() | {"pixels": PIXELS}, spec.key)
+    return RowStore(maker, {}) if (store_folder() / maker).is_dir() else None
 
 
 def _golden_error(found: CompiledClassifier, contents: CapsuleContents) -> float:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "bf16", "int8"]
 Rows = tuple[NDArray[Any], ...]
 """One array `n ...` for each tensor of the frontier."""
-REHEARSED_SIDE = 56
-"""Pixels of the images of the small network that engines are rehearsed with."""
+REHEARSED = np.zeros((16, 56, 56, 3), np.uint8)
+"""What the small network that engines are rehearsed with is run on: enough images for all cores."""
 REHEARSED_LAYERS = (
     (3, 32, 3, 1),
     *3 * ((32, 96, 1, 1), (96, 96, 3, 96), (96, 32, 1, 1), (32, 32, 3, 1)),

@@ -25,8 +25,8 @@ from budwood.arrays import Pixels
 from budwood.errors import EngineError
 from budwood.features.engines import (
     BATCH,
+    REHEARSED,
     REHEARSED_LAYERS,
-    REHEARSED_SIDE,
     Batch,
     Engine,
     EngineSpec,
@@ -100,8 +100,7 @@ class OpenVINO:
     def rehearse(self, spec: EngineSpec) -> float:
         """Some convolutions of the kinds that networks consist of."""
         engine = OpenVINOEngine(_convolutions(), replace(spec, batch=BATCH))
-        images = np.zeros((engine.batch, REHEARSED_SIDE, REHEARSED_SIDE, 3), np.uint8)
-        return rehearsed(lambda: engine.run(images))
+        return rehearsed(lambda: engine.run(REHEARSED))
 
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None
@@ -319,7 +318,7 @@ def _convolutions() -> ov.Model:
     from openvino import opset13 as ops
 
     chance = np.random.default_rng(0)
-    image = ops.parameter([-1, REHEARSED_SIDE, REHEARSED_SIDE, 3], np.uint8)
+    image = ops.parameter([-1, *REHEARSED.shape[1:]], np.uint8)
     found = ops.transpose(ops.convert(image, "f32"), ops.constant([0, 3, 1, 2]))
 
     def convolved(x: Any, entering: int, leaving: int, width: int, groups: int = 1) -> Any:

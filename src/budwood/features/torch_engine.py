@@ -13,8 +13,8 @@ from budwood.arrays import Pixels
 from budwood.errors import ConfigError
 from budwood.features.engines import (
     BATCH,
+    REHEARSED,
     REHEARSED_LAYERS,
-    REHEARSED_SIDE,
     Batch,
     Engine,
     EngineSpec,
@@ -97,8 +97,7 @@ class Torch:
 
         with torch.random.fork_rng(devices=[]):
             engine = TorchEngine(_convolutions(), spec)
-        images = np.zeros((engine.batch, REHEARSED_SIDE, REHEARSED_SIDE, 3), np.uint8)
-        return rehearsed(lambda: engine.run(images))
+        return rehearsed(lambda: engine.run(REHEARSED))
 
     def build(
         self, trunk: "nn.Module", spec: EngineSpec, example: Pixels, key: str | None

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 PREDICTED_AT_ONCE = 4096
 """Photos whose features are held in memory at once."""
-FEW = 200
-"""Photos that are sooner predicted than torch is imported."""
 _OWN_CLASSES = (
     "The probabilities are the network's own (softmax), not calibrated on your photos: each "
     "photo is given one of its {:,} classes, whatever it shows."
@@ -175,12 +173,8 @@ def predict(
 
 
 def _saved(run: Path, images: int, reporter: Reporter) -> "CompiledClassifier | ImageClassifier":
-    """A saved classifier, without torch if possible.
-
-    Many photos are worth the engine that is made for throughput, and the feature store.
-    """
-    compiled = compiled_classifier(run, images, reporter) if images <= FEW else None
-    if compiled is not None:
+    """A saved classifier, without torch if possible."""
+    if (compiled := compiled_classifier(run, images, reporter)) is not None:
         return compiled
     from budwood.image_classifier import ImageClassifier  # torch is loaded here
 
