@@ -178,6 +178,7 @@ def machine() -> Row:
         "cores": len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count(),
         "processor": about["processor"],
         "extensions": about["extensions"],
+        "caches_kb": _caches(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -199,6 +200,22 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _caches() -> dict[str, int]:
+    """Kilobytes of the processor's caches, where the system tells."""
+    names = {"L1d": "LEVEL1_DCACHE", "L2": "LEVEL2_CACHE", "L3": "LEVEL3_CACHE"}
+    try:
+        found = {name: os.sysconf(f"SC_{key}_SIZE") for name, key in names.items()}
+    except (AttributeError, ValueError, OSError):  # not Linux
+        return {}
+    return {name: size // 1024 for name, size in found.items() if size > 0}
+
+
+def comparable(one: Row, other: Row) -> bool:
+    """True if seconds that were measured on two machines can be held against each other."""
+    names = ("cores", "processor", "extensions", "caches_kb")
+    return all(one.get(name) == other.get(name) for name in names)
 
 
 def _processor() -> Row:
@@ -266,6 +283,14 @@ def report(
     text = json.dumps(result)
     print(text)
     if asked.save:
+        if asked.save.is_file():
+            kept = json.loads(asked.save.read_text("utf-8"))["machine"]
+            if not comparable(kept, result["machine"]):
+                print(
+                    f"{asked.save} was measured on another machine ({kept['processor']}): ratios "
+                    "can be compared, seconds cannot.",
+                    file=sys.stderr,
+                )
         asked.save.parent.mkdir(parents=True, exist_ok=True)
         asked.save.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     if more.get("is_met") is False and not asked.short:

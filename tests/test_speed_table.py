@@ -140,10 +140,17 @@ def test_a_result_that_may_not_be_shown_is_refused(other, message, tmp_path):
         TOOL.saved(tmp_path)
 
 
-def test_results_of_two_machines_are_refused(tmp_path):
-    save(tmp_path, result("floor"), result("start", machine=MACHINE | {"cores": 64}))
-    with pytest.raises(ValueError, match="of several machines"):
+def test_results_of_two_machines_have_a_folder_and_a_table_each(tmp_path):
+    other = result("floor", machine=MACHINE | {"processor": "Maker family 2"})
+    save(tmp_path, result("floor"), other)
+    with pytest.raises(ValueError, match=r"1\.json is of another machine"):
         TOOL.saved(tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "1.json").rename(tmp_path / "other" / "floor.json")
+    table = TOOL.speed_table(TOOL.saved(tmp_path), "en")
+    first, second = table.index("Maker family 1"), table.index("Maker family 2")
+    assert first < second < table.index("Ratios of two machines")
+    assert table.count("| vgg16, a photo") == 2
 
 
 def test_only_what_is_between_the_markers_is_written():

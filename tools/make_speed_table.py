@@ -2,9 +2,10 @@
 
     python tools/make_speed_table.py
 
-Reads `benchmarks/results/*.json`, which `--save` of the benchmarks writes, and puts the table
-between the two markers; the READMEs get its headlines. Run it after saving a result. A result of
-`--short`, of a machine that others used, or of another machine than the rest is refused.
+Reads `benchmarks/results/*.json` and the folders there, one for each further machine, which
+`--save` of the benchmarks writes, and puts a table for each machine between the two markers; the
+READMEs get the headlines. Run it after saving a result. A result of `--short` or of a machine that
+others used is refused, and so is one of another machine than the rest of its folder.
 """
 
 import json
@@ -44,6 +45,7 @@ WORDS = {
         "start": "`{command}`; baseline: importing torch, torchvision, timm",
         "accuracy": "{photos}, {seeds} splits: {precision} against fp32, top-1",
         "within": "{difference} ({low} to {high})",
+        "machines": "Ratios of two machines can be held against each other, seconds cannot.",
     },
     "zh": {
         "head": ("测量内容", "对照", "Budwood", "", "重复测量的命令"),
@@ -62,6 +64,7 @@ WORDS = {
         "start": "`{command}`；对照：导入 torch、torchvision、timm",
         "accuracy": "{photos}，{seeds} 次划分：{precision} 与 fp32 的准确率",
         "within": "{difference}（{low} 至 {high}）",
+        "machines": "两台机器的比值可以相比，秒数不能。",
     },
 }
 
@@ -154,7 +157,8 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
     Raises:
         ValueError: If one may not be shown; the file is named.
     """
-    found = {path: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))}
+    paths = [*sorted(folder.glob("*.json")), *sorted(folder.glob("*/*.json"))]
+    found = {path: json.loads(path.read_text("utf-8")) for path in paths}
     for path, result in found.items():
         if result["benchmark"] not in SECTIONS:
             raise ValueError(f"{path.name} is of {result['benchmark']!r}, which has no lines here.")
@@ -165,19 +169,38 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
                 f"{path.name} was measured while others used the machine (load "
                 f"{result['load_before']}). Measure it again when it is quiet."
             )
-    if len({machine(result, "en") for result in found.values()}) > 1:
-        raise ValueError("The results are of several machines. Measure all on one.")
-    order = list(SECTIONS)
-    return sorted(found.values(), key=lambda result: order.index(result["benchmark"]))
+    machines: dict[Path, str] = {}
+    for path, result in found.items():
+        if machines.setdefault(path.parent, hardware(result)) != hardware(result):
+            raise ValueError(
+                f"{path.name} is of another machine than the rest. Save it in a folder of its own."
+            )
+    order, folders = list(SECTIONS), list(machines)
+    ranked = sorted(
+        found.items(),
+        key=lambda each: (folders.index(each[0].parent), order.index(each[1]["benchmark"])),
+    )
+    return [result for _, result in ranked]
 
 
 def speed_table(
     results: list[dict[str, Any]], language: str, *, only: re.Pattern[str] | None = None
 ) -> str:
-    """The table in one language, with the machine above it; `only` chooses lines by their start."""
+    """A table for each machine in one language, with the machine above it; `only` chooses lines by
+    their start."""
     say: dict[str, Any] = WORDS[language]
     if not results:
         return str(say["none"])
+    names = list(dict.fromkeys(map(hardware, results)))
+    tables = [
+        _table_of([each for each in results if hardware(each) == name], language, only)
+        for name in names
+    ]
+    return "\n\n".join([*tables, *([str(say["machines"])] if len(names) > 1 else [])])
+
+
+def _table_of(results: list[dict[str, Any]], language: str, only: re.Pattern[str] | None) -> str:
+    say: dict[str, Any] = WORDS[language]
     lines = [say["head"], ("---", "---:", "---:", "---:", "---")]
     for result in results:
         command = f"`{result['command']}`"
@@ -192,10 +215,17 @@ def speed_table(
     return f"{machine(results[0], language)}\n\n{rows}"
 
 
+def hardware(result: dict[str, Any]) -> str:
+    """What tells two machines apart."""
+    about = result["machine"]
+    return json.dumps([about[name] for name in ("cores", "processor", "extensions", "memory_gb")])
+
+
 def machine(result: dict[str, Any], language: str) -> str:
     """The machine in general terms."""
     about = dict(result["machine"])
-    about["extensions"] = ", ".join(about["extensions"])
+    caches = [f"{name} {size} kB" for name, size in about.get("caches_kb", {}).items()]
+    about["extensions"] = ", ".join([*about["extensions"], *caches])
     names = ("torch", "openvino")
     about["versions"] = ", ".join(f"{name} {about['versions'][name]}" for name in names)
     return str(WORDS[language]["machine"]).format_map(about)

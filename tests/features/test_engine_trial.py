@@ -83,6 +83,15 @@ def test_the_best_engine_is_tried_with_other_numbers_of_images_at_a_time(race, k
     assert one.key == RIVAL.key  # its rows are the same
 
 
+def test_what_was_timed_is_told_with_the_network(race, key):
+    race(LEADER, RIVAL)
+    assert list(engine_trial.timed_networks([LEADER, RIVAL])) == []
+    engine_trial.name_timed(key, "lite0")
+    ((network, found),) = engine_trial.timed_networks([LEADER, RIVAL, EXACT])
+    assert (network, set(found)) == ("lite0", {LEADER, RIVAL})
+    assert found[RIVAL] < found[LEADER]
+
+
 def test_what_was_timed_before_is_not_timed_again(race):
     race(LEADER, RIVAL, EXACT, others=(1,), pauses=PAUSES | {replace(RIVAL, batch=1): 0.002})
     assert race(RIVAL, LEADER, EXACT, others=(1,))[2] == [RIVAL, EXACT, replace(RIVAL, batch=1)]

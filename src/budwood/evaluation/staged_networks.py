@@ -165,7 +165,9 @@ class StagedNetwork:
         shape = (1, height, width, len(preprocessing.mean))
         self._image = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
         self._stages: Stages = stages_of(Prepared(network, preprocessing), self._image)
-        self._gatherer = FeatureExtractor(self._stages.cut, preprocessing, extraction, reporter)
+        self._gatherer = FeatureExtractor(
+            self._stages.cut, preprocessing, extraction, reporter, network=architecture.name
+        )
 
     def gather(self, paths: Sequence[Path]) -> FeatureSet:
         """The rows of all stages; what is not stored goes through the network, once."""

@@ -13,7 +13,7 @@ from torch import fx, nn
 from budwood.arrays import Pixels
 from budwood.capsule.golden import draw_golden_images
 from budwood.errors import EngineError
-from budwood.features.engine_trial import by_rehearsal, by_speed, fastest, speeds, told
+from budwood.features.engine_trial import by_rehearsal, by_speed, fastest, name_timed, speeds, told
 from budwood.features.engines import (
     Engine,
     EngineSpec,
@@ -49,9 +49,10 @@ class EngineChoice:
         device: str,
         calibration: Calibration | None,
         reporter: Reporter,
+        network: str = "",
     ) -> None:
         self._trunk, self._preprocessing = cut.trunk, preprocessing
-        self._calibration, self._reporter = calibration, reporter
+        self._calibration, self._reporter, self._network = calibration, reporter, network
         self.keys = frontier_keys(cut)
         """One key for each frontier tensor: equal keys, equal rows."""
         runs = set(self.keys) != {"input"}
@@ -160,6 +161,7 @@ class EngineChoice:
         if self._is_open and to_run:
             engine = self._fastest(engine, reference, to_run)
             if len(timed := speeds(self.trunk_key, self._specs)) > 1:
+                name_timed(self.trunk_key, self._network)
                 self._reporter.note(f"Timed on such photos: {told(timed)}.")
         if name := verified_name(engine.spec):
             note_verified(self.trunk_key, name)

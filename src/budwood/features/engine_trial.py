@@ -10,7 +10,7 @@ the trunk, the processor and the library's version, so that the same engine lead
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,7 @@ from typing import Any
 
 from budwood.arrays import Pixels
 from budwood.features.engines import Engine, EngineSpec, kind_of
-from budwood.features.trunks import notes_of, remember
+from budwood.features.trunks import kept_trunks, notes_of, remember
 from budwood.files import home, whole_file
 from budwood.machine import processor_name
 
@@ -43,6 +43,8 @@ REHEARSED = "engine-speeds.json"
 """In the home folder: seconds of the convolutions, by engine and processor."""
 SPEEDS = "speeds.json"
 """Beside a trunk: seconds an image, by engine and processor."""
+NETWORK = "network"
+"""Among them: what people call the network."""
 
 
 def by_rehearsal(specs: Sequence[EngineSpec]) -> list[EngineSpec]:
@@ -70,6 +72,19 @@ def by_speed(key: str, specs: Sequence[EngineSpec]) -> list[EngineSpec]:
         return list(specs)
     first = min(known, key=lambda spec: known[spec])
     return [first, *(spec for spec in specs if spec != replace(first, batch=None))]
+
+
+def name_timed(key: str, network: str) -> None:
+    """Note what people call the network that was timed."""
+    remember(key, SPEEDS, NETWORK, network)
+
+
+def timed_networks(specs: Sequence[EngineSpec]) -> Iterator[tuple[str, dict[EngineSpec, float]]]:
+    """The networks that these engines were timed on here, with their seconds an image."""
+    for place, _ in kept_trunks():
+        name, found = notes_of(place.name, SPEEDS).get(NETWORK), speeds(place.name, specs)
+        if isinstance(name, str) and len(found) > 1:
+            yield name, found
 
 
 def told(found: Mapping[EngineSpec, float]) -> str:

@@ -86,13 +86,15 @@ class FeatureExtractor:
         options: Extraction,
         reporter: Reporter,
         calibration: Calibration | None = None,
+        network: str = "",
     ) -> None:
+        """Compute nothing yet; `network` is what people call it."""
         self._cut = cut
         self._preprocessing = preprocessing
         self._options = options
         self._reporter = reporter
         self.choice = EngineChoice(
-            cut, preprocessing, options.precision, options.device, calibration, reporter
+            cut, preprocessing, options.precision, options.device, calibration, reporter, network
         )
         self._held: Sequence[RowCache] | None = None
         self._opened: dict[tuple[Path, str], list[RowStore]] = {}

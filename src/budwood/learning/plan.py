@@ -223,9 +223,12 @@ class Plan:
         return torch.from_numpy(np.concatenate(parts))
 
     def _sources(self, calibration: Calibration | None) -> "_RowSources":
+        origin = info(self.network).origin
+        name = type(self.network).__name__ if origin is None else origin.architecture
+
         def extractor(of: Cut) -> FeatureExtractor:
             return FeatureExtractor(
-                of, self._preprocessing, self._asked, self.reporter, calibration
+                of, self._preprocessing, self._asked, self.reporter, calibration, name
             )
 
         needed, training = frontier_keys(self._judged), extractor(self._trained)

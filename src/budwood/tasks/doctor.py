@@ -15,7 +15,10 @@ from budwood.data.labels import Note
 from budwood.display import displayed
 from budwood.evaluation.folder_checks import Problem, folder_problems
 from budwood.features.engine_choice import EngineCheck, check_engines, gpus
+from budwood.features.engine_trial import timed_networks, told
+from budwood.features.engines import EngineSpec, offered
 from budwood.features.store import store_folder, stored_bytes, stored_makers
+from budwood.features.torch_engine import devices
 from budwood.features.trunks import kept_trunks
 from budwood.learning.forecasting import TimeForecast, forecasts
 from budwood.machine import Machine, installed_version, machine
@@ -84,6 +87,8 @@ class Diagnosis:
     gpus: tuple[str, ...]
     store: Store
     weights: tuple[LocalWeights, ...]
+    timed: tuple[tuple[str, dict[EngineSpec, float]], ...] = ()
+    """Networks that engines were timed on here, with seconds an image."""
     images: ImageCheck | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -92,6 +97,22 @@ class Diagnosis:
             "machine": self.machine.to_json(),
             "libraries": self.libraries,
             "engines": [engine.to_json() for engine in self.engines],
+            "timed": [
+                {
+                    "network": network,
+                    "engines": [
+                        {
+                            "library": spec.library,
+                            "precision": spec.precision,
+                            "device": spec.device,
+                            "batch": spec.batch,
+                            "seconds_per_image": seconds,
+                        }
+                        for spec, seconds in sorted(found.items(), key=lambda each: each[1])
+                    ],
+                }
+                for network, found in self.timed
+            ],
             "gpus": list(self.gpus),
             "store": {
                 "folder": str(self.store.folder),
@@ -131,6 +152,8 @@ class Diagnosis:
         )
         for i, engine in enumerate(self.engines):
             yield "Engines" if i == 0 else "", str(engine)
+        for i, (network, found) in enumerate(self.timed):
+            yield "" if i else "Timed", f"{network}: {told(found)}"
         yield "GPU", ", ".join(self.gpus) or "none that torch finds"
         yield (
             "Store",
@@ -172,6 +195,7 @@ def doctor(
         gpus(),
         Store(store_folder(), stored_bytes(), len(entries), sum(size for _, size in kept_trunks())),
         at_hand(),
+        tuple(timed_networks([spec for device in devices() for spec in offered(device)])),
         images,
     )
 
