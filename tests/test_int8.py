@@ -1,5 +1,7 @@
 """Training in int8: a trial decides, its rows are found again, and what is refused goes on."""
 
+import dataclasses
+import re
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 
@@ -10,6 +12,8 @@ from PIL import Image
 from torch import nn
 
 import budwood as bw
+from budwood.capsule.fast import compiled_classifier
+from budwood.capsule.pack import read_capsule, write_capsule
 from budwood.data.splits import Split
 from budwood.errors import ConfigError, EngineError
 from budwood.features import engine_choice, int8
@@ -205,25 +209,6 @@ def test_a_trunk_that_cannot_be_quantised_is_an_error_and_leaves_the_plan_usable
     assert model.gather(split.paths).hits == 30
 
 
-@has_nncf
-def test_a_classifier_in_int8_is_saved_verified_and_predicts_in_the_usual_precision(
-    split, tmp_path
-):
-    network = bw.build("resnet18", weights="none", classes=CLASSES)
-    set_info(network, preprocessing=info(network).preprocessing.at_size(64))
-    model = bw.Classifier(
-        bw.unfreeze(bw.freeze(network, "*"), "fc"), extraction=Extraction(precision="int8")
-    )
-    trial = model.fit(split).plan.trial
-    path = model.save(tmp_path / "model.safetensors")
-    verification = bw.verify(path)
-    assert verification.passed
-    if trial.accepted:
-        usual = verification.checks[-1].precision
-        assert f"It was trained in int8; prediction runs in {usual}." in verification.notes
-    assert bw.load(path).plan.spec == preferred_specs("auto", "cpu")[0]
-
-
 def test_without_nncf_nothing_is_computed(split, monkeypatch):
     def absent(name):
         raise PackageNotFoundError(name)
@@ -233,3 +218,70 @@ def test_without_nncf_nothing_is_computed(split, monkeypatch):
         classifier().fit(split)
     with pytest.raises(ConfigError, match="int8 needs NNCF"):
         preferred_specs("int8", "cpu")
+
+
+@pytest.fixture
+def saved(split, tmp_path, monkeypatch):
+    """A capsule that was trained in int8, what it answers, and another machine's empty home."""
+    network = bw.build("timm/test_resnet", weights="none", classes=CLASSES)
+    set_info(network, preprocessing=info(network).preprocessing.at_size(32))
+    bw.unfreeze(bw.freeze(network, "*"), "fc")
+    monkeypatch.setattr(Trial, "accepted", True)
+    model = bw.Classifier(network, extraction=Extraction(precision="int8")).fit(split)
+    path = model.save(tmp_path / "int8.safetensors")
+    assert model.plan.spec.precision == "int8"
+    return path, model.predict_proba(split.paths)
+
+
+def another_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("BUDWOOD_HOME", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(int8, "require_nncf", lambda: pytest.fail("NNCF is not needed"))
+
+
+@has_nncf
+def test_a_capsule_predicts_elsewhere_with_the_scales_it_was_judged_with(
+    saved, split, tmp_path, monkeypatch
+):
+    path, expected = saved
+    another_machine(tmp_path, monkeypatch)
+    loaded = bw.load(path)
+    assert loaded.plan.spec.precision == "int8"
+    np.testing.assert_allclose(loaded.predict_proba(split.paths), expected, atol=1e-3)
+    compiled = compiled_classifier(path, len(split))
+    assert compiled.engine.spec.precision == "int8"
+    logits = bw.load(path).answers(split.paths).logits
+    np.testing.assert_allclose(compiled.answers(split.paths).logits, logits, atol=1e-4)
+    verification = bw.verify(path)
+    assert verification.passed
+    assert [check.precision for check in verification.checks] == ["fp32", "int8"]
+    assert verification.notes == ()
+
+
+@has_nncf
+def test_int8_that_answers_otherwise_here_is_said_and_not_used(saved, split, tmp_path, monkeypatch):
+    path, _ = saved
+    another_machine(tmp_path, monkeypatch)
+    capsule = read_capsule(path)
+    other = dataclasses.replace(capsule.int8, logits=-capsule.int8.logits)
+    write_capsule(path, dataclasses.replace(capsule, int8=other))
+    notes = []
+    loaded = bw.load(path, reporter=Reporter(note=notes.append))
+    assert "int8 disagrees here with the answers that the capsule holds" in notes[0]
+    assert loaded.plan.spec.precision != "int8"
+    assert compiled_classifier(path, 4) is None
+    assert "int8 disagrees here" in bw.verify(path).notes[0]
+
+
+@has_nncf
+@pytest.mark.parametrize("graph", [b"", b"no graph", b"<?xml version='1.0'?><net"])
+def test_a_damaged_trunk_in_int8_is_said_and_not_used(graph, saved, tmp_path, monkeypatch):
+    path, _ = saved
+    another_machine(tmp_path, monkeypatch)
+    capsule = read_capsule(path)
+    other = dataclasses.replace(capsule.int8, graph=graph)
+    write_capsule(path, dataclasses.replace(capsule, int8=other))
+    notes = []
+    loaded = bw.load(path, reporter=Reporter(note=notes.append))
+    assert re.match(r"(The trunk in int8 is none that|OpenVINO cannot read the trunk)", notes[0])
+    assert loaded.plan.spec.precision != "int8"
+    assert not any(trunks_folder().rglob("model.xml"))

@@ -15,7 +15,7 @@ from budwood.data.deep_images import depth_notes, depth_of, extents_of, misfit_n
 from budwood.data.inputs import Images, are_numbers, fitted_images, image_files, labelled, listed
 from budwood.data.splits import Split
 from budwood.display import as_html
-from budwood.errors import ConfigError, ImageError
+from budwood.errors import ConfigError, EngineError, ImageError
 from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, rule_of
 from budwood.evaluation.learning_curve import LearningCurve, learning_curve
 from budwood.evaluation.metrics import Evaluation
@@ -30,6 +30,7 @@ from budwood.evaluation.reliability import (
 )
 from budwood.evaluation.selective import SelectiveRule
 from budwood.features.gathering import Extraction, FeatureSet
+from budwood.features.verification import TOLERANCE, spread_error
 from budwood.grafting.grafted import regraft
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
@@ -122,7 +123,10 @@ class ImageClassifier:
         load_state(network, capsule.state)
         set_info(network, preprocessing=capsule.preprocessing)
         unfreeze(freeze(network, "*"), *capsule.trainable)
-        return cls.of_fitted(network, capsule.classes, capsule.statistics, **options)
+        model = cls.of_fitted(network, capsule.classes, capsule.statistics, **options)
+        if capsule.int8 is not None:
+            model._use_int8(capsule)
+        return model
 
     @classmethod
     def load(cls, path: Path | str, **options: Any) -> Self:
@@ -132,6 +136,27 @@ class ImageClassifier:
             CapsuleError: If there is none, or it is damaged or not one of ours.
         """
         return cls.of_capsule(read_capsule(Path(path)), **options)
+
+    def _use_int8(self, capsule: Capsule) -> None:
+        """Predict with the trunk in int8 that was judged, if it gives its answers here too."""
+        assert capsule.int8 is not None
+        source, plan = capsule.int8.source, self.plan
+        plan.adopt(source)
+        pixels = np.stack([self.preprocessing.pixels(one.image) for one in capsule.golden])
+        try:
+            error = spread_error(capsule.int8.logits, plan.answers(pixels, source.spec).numpy())
+        except EngineError as problem:
+            self._reporter.note(f"{problem.problem} It predicts as without int8.")
+            plan.adopt(None)
+            return
+        if error > TOLERANCE:
+            self._reporter.note(
+                f"int8 disagrees here with the answers that the capsule holds (error {error:.3f} "
+                f"of the spread, tolerance {TOLERANCE:g}). It predicts as without int8."
+            )
+            plan.adopt(None)
+        else:
+            plan.note_calibrated()
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all but how the network is cut, which is found again."""

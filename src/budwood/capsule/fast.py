@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from budwood.capsule.format import CapsuleContents, read_answering
+from budwood.capsule.format import INT8_LOGITS, CapsuleContents, read_answering
 from budwood.data.deep_images import extents_of, misfit_notes
 from budwood.evaluation.held_out_statistics import Answers, HeldOutStatistics, statistics_in
 from budwood.features.engine_trial import by_rehearsal, by_speed
 from budwood.features.engines import Engine, EngineSpec, kind_of, preferred_specs, verified_name
 from budwood.features.extraction import Unreadable, counted, decoded, extract, identify
+from budwood.features.int8 import Calibration
 from budwood.features.store import RowStore, maker_key, store_folder
 from budwood.features.trunks import TrunkRef, is_verified, note_verified, trunk_key
-from budwood.features.verification import spread_error
+from budwood.features.verification import TOLERANCE, spread_error
 from budwood.images.contents import CONTENTS
 from budwood.images.decode import Oddities
 from budwood.images.preprocessing import PIXELS, Preprocessing
@@ -128,6 +129,9 @@ def compiled_classifier(
     shape = (*preprocessing.size, len(preprocessing.mean))
     key = trunk_key(trunk.keys, shape)
     specs = preferred_specs("auto", "cpu")
+    if about.get("int8"):
+        calibration = Calibration((), about["int8"])
+        key, specs = calibration.trunk_key(key), [calibration.spec]
     verified = [spec for spec in specs if is_verified(key, verified_name(spec))]
     if not verified:
         return None
@@ -150,7 +154,8 @@ def compiled_classifier(
     graph = f"{verified_name(spec)}, {engine.batch} at a time{'' if few else ', in turns'}"
     if is_verified(key, graph):
         return found
-    error, tolerance = _golden_error(found, contents), about["tolerances"][spec.precision]
+    error = _golden_error(found, contents)
+    tolerance = TOLERANCE if about.get("int8") else about["tolerances"][spec.precision]
     if error <= tolerance:
         note_verified(key, graph)
         return found
@@ -172,6 +177,9 @@ def _golden_error(found: CompiledClassifier, contents: CapsuleContents) -> float
     """How far its answers to the golden images are from those that the capsule holds, as a share of
     their spread."""
     golden = contents.golden
-    expected = np.array([one.logits for one in golden], np.float32)
+    if contents.about.get("int8"):
+        expected = contents.tensors[INT8_LOGITS]
+    else:
+        expected = np.array([one.logits for one in golden], np.float32)
     pixels = np.stack([found.preprocessing.pixels(one.image) for one in golden])
     return spread_error(expected, found.head(found.engine.run(pixels)[0]))

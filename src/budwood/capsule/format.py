@@ -4,6 +4,7 @@
     golden.N.image   the bytes of an image file
     golden.N.logits  what the network said to it, in fp32
     trust.*          what held-out images said of it: see evaluation/held_out_statistics.py
+    int8.*           of a trunk in int8: its graph and weights, and what it said to the images
     metadata         `format`; `about`, one JSON object with all the rest; `digest` of everything;
                      `answer_digest` of what answers on a compiled trunk
 
@@ -31,6 +32,8 @@ from budwood.files import CAPSULE, whole_file
 FORMAT = "budwood-capsule-1"
 NETWORK = "network."
 """What the names of the network's tensors begin with."""
+INT8_GRAPH, INT8_WEIGHTS, INT8_LOGITS = "int8.graph", "int8.weights", "int8.logits"
+"""A trunk in int8, and the answers with it."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,8 @@ def answering_tensors(names: Iterable[str], chain: Sequence[Sequence[str]]) -> l
         ['golden.0.image', 'network.fc.weight', 'trust.wrong']
     """
     layers = {f"{name}.{part}" for _, name in chain for part in ("weight", "bias")}
-    return [n for n in names if n in layers or n.startswith(("golden.", "trust."))]
+    begin = ("golden.", "trust.", INT8_LOGITS)
+    return [n for n in names if n in layers or n.startswith(begin)]
 
 
 def _typed(tensor: Any) -> tuple[str, NDArray[Any]]:

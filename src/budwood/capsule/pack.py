@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from budwood.arrays import Pixels
@@ -20,6 +21,7 @@ from budwood.errors import CapsuleError, EngineError
 from budwood.evaluation.held_out_statistics import PREFIX, HeldOutStatistics, statistics_in
 from budwood.features.engine_trial import by_rehearsal
 from budwood.features.engines import preferred_specs
+from budwood.features.int8 import Calibration
 from budwood.features.trunks import TrunkRef
 from budwood.features.verification import spread_error
 from budwood.images.preprocessing import Preprocessing
@@ -35,6 +37,23 @@ if TYPE_CHECKING:
 TOLERANCES = {"fp32": 0.01, "bf16": 0.3}
 """Largest error of the golden logits, relative to the spread between the golden images. Where the
 capsule is made by a machine with bf16, what bf16 does to this very network is measured instead."""
+
+
+@dataclass(frozen=True)
+class QuantisedTrunk:
+    """The trunk in int8 that a head was fitted behind."""
+
+    calibration: str
+    """By what its rows are known."""
+    graph: bytes
+    weights: bytes
+    logits: NDArray[np.float32]
+    """`n k`, the answers with it to the golden images."""
+
+    @property
+    def source(self) -> Calibration:
+        """What an engine is built from."""
+        return Calibration((), self.calibration, (self.graph, self.weights))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +74,8 @@ class Capsule:
     """For each precision, the largest error of the golden logits relative to their spread."""
     trunk: TrunkRef | None = None
     """What a machine that has this trunk compiled needs to answer without torch."""
+    int8: QuantisedTrunk | None = None
+    """The trunk in int8, where that was judged and predicts; None: bf16 or fp32 does."""
     statistics: HeldOutStatistics | None = None
     """How far its word can be taken; None where that is not known."""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -75,12 +96,19 @@ def write_capsule(path: Path, capsule: Capsule) -> None:
         "precision": capsule.precision,
         "tolerances": dict(capsule.tolerances),
         "trunk": capsule.trunk and capsule.trunk.to_json(),
+        "int8": capsule.int8 and capsule.int8.calibration,
         "trust": capsule.statistics and capsule.statistics.to_json(),
         "data": dict(capsule.data),
         "metrics": dict(capsule.metrics),
         "versions": dict(capsule.versions),
     }
     arrays = {} if capsule.statistics is None else capsule.statistics.arrays()
+    if capsule.int8 is not None:
+        arrays |= {
+            format.INT8_GRAPH: np.frombuffer(capsule.int8.graph, np.uint8),
+            format.INT8_WEIGHTS: np.frombuffer(capsule.int8.weights, np.uint8),
+            format.INT8_LOGITS: capsule.int8.logits,
+        }
     format.write(path, capsule.state, capsule.golden, arrays, about)
 
 
@@ -152,6 +180,7 @@ def packed(
         golden=tuple(Golden(image, tuple(row)) for image, row in rows),
         tolerances=_tolerances(plan, pixels, logits),
         trunk=plan.trunk,
+        int8=_quantised(plan, pixels),
         statistics=statistics,
         data={} if fit is None else {"photos": fit.images, "fingerprint": fit.fingerprint},
         metrics=_figures(evaluation, fit),
@@ -171,6 +200,7 @@ def _capsule(contents: format.CapsuleContents) -> Capsule:
         golden=contents.golden,
         tolerances=about["tolerances"],
         trunk=(said := about.get("trunk")) and TrunkRef.from_json(said),
+        int8=_quantised_in(contents),
         statistics=statistics_in(about, contents.named(PREFIX)),
         data=about["data"],
         metrics=about["metrics"],
@@ -178,10 +208,31 @@ def _capsule(contents: format.CapsuleContents) -> Capsule:
     )
 
 
+def _quantised(plan: "Plan", pixels: Pixels) -> QuantisedTrunk | None:
+    """The trunk in int8 that the head was fitted behind, if it was one."""
+    calibration = plan.calibration
+    if calibration is None:
+        return None
+    model = plan.quantised_model()
+    logits = plan.answers(pixels, calibration.spec).numpy()
+    plan.note_calibrated()
+    return QuantisedTrunk(calibration.key, *model, logits)
+
+
+def _quantised_in(contents: format.CapsuleContents) -> QuantisedTrunk | None:
+    if not (calibration := contents.about.get("int8")):
+        return None
+    graph, weights, logits = (
+        np.asarray(contents.tensors[name])
+        for name in (format.INT8_GRAPH, format.INT8_WEIGHTS, format.INT8_LOGITS)
+    )
+    return QuantisedTrunk(str(calibration), graph.tobytes(), weights.tobytes(), logits)
+
+
 def _tolerances(plan: "Plan", pixels: Pixels, exact: Logits) -> dict[str, float]:
     """How far the golden logits may be off, in fp32 and as this network's trunk runs here."""
     spec = plan.spec
-    if spec.precision == "int8":  # its scales stay here; elsewhere bf16 or fp32 predicts
+    if spec.precision == "int8":  # where it cannot run or disagrees, bf16 or fp32 predicts
         spec = by_rehearsal(preferred_specs("auto", "cpu"))[0]
     if spec.precision == "fp32":
         return dict(TOLERANCES)

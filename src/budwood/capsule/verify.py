@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from budwood.capsule.pack import read_capsule
 from budwood.display import displayed
 from budwood.errors import EngineError
-from budwood.features.verification import spread_error
+from budwood.features.verification import TOLERANCE, spread_error
 from budwood.image_classifier import ImageClassifier
+from budwood.reporter import Reporter
 
 
 @displayed
@@ -77,21 +78,25 @@ def verify(path: Path | str) -> Verification:
         CapsuleError: If the capsule cannot be read.
     """
     capsule = read_capsule(Path(path))
-    model = ImageClassifier.of_capsule(capsule)
+    told: list[object] = []
+    model = ImageClassifier.of_capsule(capsule, reporter=Reporter(note=told.append))
     pixels = np.stack([model.preprocessing.pixels(g.image) for g in capsule.golden])
     expected = np.array([g.logits for g in capsule.golden], np.float32)
     exact = model.plan.answers_exactly(pixels).numpy()
     checks = [_check("torch", "fp32", expected, exact, capsule.tolerances["fp32"])]
-    notes = []
+    notes = [str(note) for note in told]
     spec = model.plan.spec
     try:
         logits = model.plan.answers(pixels, spec).numpy()
     except EngineError as problem:
         notes.append(f"Prediction uses torch here: {problem}")
     else:
-        tolerance = capsule.tolerances[spec.precision]
+        if spec.precision == "int8" and capsule.int8 is not None:  # judged by its own answers
+            expected, tolerance = capsule.int8.logits, TOLERANCE
+        else:
+            tolerance = capsule.tolerances[spec.precision]
         checks.append(_check(spec.library, spec.precision, expected, logits, tolerance))
-    if capsule.precision == "int8":
+    if capsule.precision == "int8" and spec.precision != "int8":
         notes.append(f"It was trained in int8; prediction runs in {checks[-1].precision}.")
     elif capsule.precision not in {check.precision for check in checks}:
         notes.append(f"This machine does not run {capsule.precision}, which it was trained with.")

@@ -15,11 +15,10 @@ from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.errors import ConfigError, EngineError
@@ -30,6 +29,9 @@ from budwood.features.trunks import remember, remembered, trunk_key
 from budwood.images.depth import Depth
 from budwood.images.preprocessing import Preprocessing
 from budwood.threads import TRACING
+
+if TYPE_CHECKING:  # what is kept is found without torch
+    from torch import nn
 
 CALIBRATION = 128
 """Images that the scales are taken from; 300 gave EfficientNet-Lite0 no better rows."""
@@ -46,6 +48,8 @@ class Calibration:
     paths: tuple[Path, ...]
     key: str
     """What rows in int8 depend on beside the trunk and the library."""
+    model: tuple[bytes, bytes] | None = None
+    """The quantised trunk itself, graph and weights, where a capsule has brought it."""
 
     @classmethod
     def of(
@@ -68,7 +72,7 @@ class Calibration:
 
 
 def calibrated_engine(
-    trunk: nn.Module,
+    trunk: "nn.Module",
     example: Pixels,
     key: str,
     calibration: Calibration,
@@ -77,6 +81,8 @@ def calibrated_engine(
     """An engine in int8; the images of its scales are read only if no trunk is kept."""
     int8_key = calibration.trunk_key(key)
     model = openvino.kept_model(int8_key)
+    if model is None and calibration.model is not None:
+        model = openvino.model_of(int8_key, *calibration.model)
     if model is None:
         with closing(decoded(calibration.paths, preprocessing)) as images:
             batches = [i.pixels[np.newaxis] for i in images if isinstance(i, Decoded)]

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 from math import prod
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 2
 """Batches for each that the processor works on at once: the next one lies ready when it ends."""
-MODEL = "model.xml"
-"""A converted trunk in its folder; the weights lie beside it."""
+MODEL, WEIGHTS = "model.xml", "model.bin"
+"""A converted trunk in its folder, and its weights."""
 LIGHT = 5e11
 """Parameters times pixels of an image up to which a network is light: one image at a time stays in
 the cache, and is up to a quarter faster than four; a heavy network reads its weights less often
@@ -268,6 +269,34 @@ def kept_model(key: str) -> ov.Model | None:
         assert file is not None
         discard(file, problem)
         return None
+
+
+def model_bytes(key: str) -> tuple[bytes, bytes] | None:
+    """The two files of the model that is kept under this key: graph and weights."""
+    graph, weights = kept_file(key, MODEL), kept_file(key, WEIGHTS)
+    if graph is None or weights is None:
+        return None
+    return graph.read_bytes(), weights.read_bytes()
+
+
+def model_of(key: str, graph: bytes, weights: bytes) -> ov.Model:
+    """The model in the bytes of its two files, which are kept under this key if that can be.
+
+    Raises:
+        EngineError: If they are no model.
+    """
+
+    def write(part: Path) -> None:
+        (part / MODEL).write_bytes(graph)
+        (part / WEIGHTS).write_bytes(weights)
+
+    if not graph.startswith(b"<?xml") or not weights:  # else each of its readers would have a try
+        raise EngineError("The trunk in int8 is none that OpenVINO wrote.")
+    try:
+        model = core().read_model(graph, ov.Tensor(np.frombuffer(weights, np.uint8)))
+    except RuntimeError as problem:
+        raise EngineError(f"OpenVINO cannot read the trunk: {reason(problem)}.") from problem
+    return (kept_model(key) if keep_trunk(key, write) else None) or model
 
 
 def keep_model(key: str, model: ov.Model) -> ov.Model:

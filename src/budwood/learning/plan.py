@@ -11,13 +11,21 @@ from torch import nn
 
 from budwood.arrays import Pixels
 from budwood.data.splits import Split
+from budwood.errors import EngineError
 from budwood.features.engine_choice import frontier_keys
-from budwood.features.engines import EngineSpec, build_engine
+from budwood.features.engines import EngineSpec, build_engine, verified_name
 from budwood.features.gathering import Extraction, FeatureExtractor, FeatureSet
-from budwood.features.int8 import CALIBRATION, Calibration, keep_speed, kept_speed
+from budwood.features.int8 import (
+    CALIBRATION,
+    Calibration,
+    calibrated_engine,
+    keep_speed,
+    kept_speed,
+)
+from budwood.features.openvino import model_bytes
 from budwood.features.rows import RowsInMemory, RowSource, RowSubset
 from budwood.features.torch_engine import TorchEngine
-from budwood.features.trunks import TrunkRef, trunk_key
+from budwood.features.trunks import TrunkRef, note_verified, trunk_key
 from budwood.images.preprocessing import Preprocessing
 from budwood.learning.int8_trial import Trial, pooled, trial_sample, try_int8
 from budwood.learning.probe import head_rows, probed_layer
@@ -100,6 +108,7 @@ class Plan:
         self._tried_for: frozenset[Path] = frozenset()
         self._plain = self._sources(None)
         self._now = self._plain
+        self._calibration: Calibration | None = None
 
     def is_current(self) -> bool:
         """True if the network has the layers and frozen tensors that it was cut with."""
@@ -135,6 +144,37 @@ class Plan:
         """The engine that runs the trunk."""
         return self._now.judging.choice.spec
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the trunk's scales in int8 were taken from; None if it runs in bf16 or fp32."""
+        return self._calibration
+
+    def quantised_model(self) -> tuple[bytes, bytes]:
+        """Graph and weights of the trunk in int8."""
+        assert self._calibration is not None
+        found = self._calibration.model or model_bytes(self._int8_key)
+        if found is None:
+            raise EngineError(
+                "The trunk in int8 is not kept, so that the classifier cannot be saved with it.",
+                next="Make room in BUDWOOD_HOME, or use --precision auto.",
+            )
+        return found
+
+    def note_calibrated(self) -> None:
+        """Remember that the trunk in int8 gives the answers that it should here."""
+        assert self._calibration is not None
+        note_verified(self._int8_key, verified_name(self._calibration.spec))
+
+    @property
+    def _int8_key(self) -> str:
+        assert self._calibration is not None
+        return self._calibration.trunk_key(self._now.judging.choice.trunk_key)
+
+    def adopt(self, calibration: Calibration | None) -> None:
+        """Run the trunk in int8 with scales that are given, or without."""
+        self._now = self._plain if calibration is None else self._sources(calibration)
+        self._calibration = calibration
+
     def settle_precision(self, train: Split) -> Trial | None:
         """Where int8 was asked for: try it on training photos, and use it if it is good enough.
 
@@ -145,7 +185,7 @@ class Plan:
             return None
         if self.trial is not None and self._tried_for >= set(train.paths):
             return self.trial
-        self._now = self._plain
+        self._now, self._calibration = self._plain, None
         sample = trial_sample(torch.from_numpy(train.targets))
         before = self._plain.judging_rows([train.paths[i] for i in sample])
         readable = [i for i in sample if train.paths[i] not in before.unreadable]
@@ -169,6 +209,7 @@ class Plan:
         )
         self._tried_for = frozenset(train.paths)
         self._now = int8 if self.trial.accepted else self._plain
+        self._calibration = calibration if self.trial.accepted else None
         self.reporter.note(str(self.trial))
         return self.trial
 
@@ -199,8 +240,13 @@ class Plan:
 
     def answers(self, pixels: Pixels, spec: EngineSpec) -> Logits:
         """What the network answers to a few decoded photos through an engine, trusted or not."""
-        key = trunk_key(frontier_keys(self._judged), pixels.shape[1:])
-        engine = build_engine(self._judged.trunk, spec, pixels[:1], key)
+        trunk, key = self._judged.trunk, trunk_key(frontier_keys(self._judged), pixels.shape[1:])
+        if spec.precision == "int8":
+            assert self._calibration is not None
+            source, settings = self._calibration, self._preprocessing
+            engine = calibrated_engine(trunk, pixels[:1], key, source, settings)
+        else:
+            engine = build_engine(trunk, spec, pixels[:1], key)
         rows = tuple(torch.from_numpy(tensor) for tensor in engine.run(pixels))
         with torch.inference_mode():
             return main_output(self._judged.graft.eval()(rows)).float()
