@@ -19,8 +19,10 @@ from budwood.errors import ConfigError, EngineError
 from budwood.features import engine_choice, int8
 from budwood.features.engines import preferred_specs
 from budwood.features.gathering import Extraction
+from budwood.features.openvino import cpu_capabilities
 from budwood.features.trunks import trunks_folder
 from budwood.images.preprocessing import Preprocessing
+from budwood.intervals import paired_interval
 from budwood.learning import plan as planning
 from budwood.learning.int8_trial import Trial
 from budwood.learning.training import Training
@@ -96,7 +98,7 @@ def classifier(*trains, notes=None, **options):
     )
 
 
-def losing(*args, named, speed, groups):
+def losing(*args, named, speed, groups, was_asked_for):
     return Trial(
         images=30,
         reference=named,
@@ -218,6 +220,87 @@ def test_without_nncf_nothing_is_computed(split, monkeypatch):
         classifier().fit(split)
     with pytest.raises(ConfigError, match="int8 needs NNCF"):
         preferred_specs("int8", "cpu")
+
+
+@pytest.fixture
+def long_pass(monkeypatch):
+    """Thirty photos are a long pass, and its trial is made on all of them."""
+    monkeypatch.setattr(planning, "LONG_PASS", 20)
+    monkeypatch.setattr(planning, "SHARE", 1.0)
+    monkeypatch.setattr(planning.Plan, "_speed", lambda *_: 2.0)
+    return lambda allowed: monkeypatch.setattr("budwood.learning.int8_trial.ALLOWED_LOSS", allowed)
+
+
+def open_classifier(notes):
+    network = bw.unfreeze(bw.freeze(Small(), "*"), "head")
+    return bw.Classifier(network, reporter=Reporter(note=notes.append))
+
+
+@has_nncf
+def test_on_a_long_pass_int8_is_tried_unasked_and_found_again(split, long_pass, made):
+    long_pass(allowed=1.0)
+    notes = []
+    first = open_classifier(notes).fit(split)
+    assert first.plan.spec.precision == "int8"
+    assert not first.plan.trial.was_asked_for
+    assert notes.count(str(first.plan.trial)) == 1
+    assert made["quantised"] == 1
+    second = open_classifier(notes).fit(split)
+    assert made["quantised"] == 1
+    assert second.plan.trial == first.plan.trial
+    assert (second.plan.spec.key, second.gather(split.paths).misses) == (first.plan.spec.key, 0)
+    extra = split.paths[0].with_name("extra.png")
+    noise = np.random.default_rng(1).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(extra)
+    wider = Split("train", (*split.paths, extra), (*split.labels, 0), CLASSES)
+    third = open_classifier(notes).fit(wider)
+    assert third.plan.spec.key == first.plan.spec.key
+    assert made["quantised"] == 1
+
+
+@has_nncf
+def test_unasked_int8_needs_the_whole_interval(split, long_pass, made):
+    long_pass(allowed=0.003)
+    notes = []
+    model = open_classifier(notes).fit(split)
+    assert model.plan.trial.difference == 0  # as good as can be seen on thirty photos
+    assert model.plan.spec.precision != "int8"
+    assert any(note.startswith("int8 is not used") for note in notes)
+    assert open_classifier(notes).fit(split).plan.trial is None  # all rows are there
+    assert made["quantised"] == 1
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16"])
+def test_a_short_pass_and_an_arithmetic_that_was_asked_for_try_no_int8(
+    precision, split, long_pass, monkeypatch, made
+):
+    if precision == "auto":
+        monkeypatch.setattr(planning, "LONG_PASS", 31)
+    if precision == "bf16" and "BF16" not in cpu_capabilities():
+        pytest.skip("no bf16 here")
+    network = bw.unfreeze(bw.freeze(Small(), "*"), "head")
+    model = bw.Classifier(network, extraction=Extraction(precision=precision)).fit(split)
+    assert model.plan.trial is None
+    assert made["quantised"] == 0
+
+
+@pytest.mark.parametrize(
+    ("loss", "changed", "least", "most"),
+    [(0.006, 0.02, 0.0, 0.002), (0.003, 0.02, 0.005, 0.04), (0.0, 0.004, 0.85, 1.0)],
+)
+def test_unasked_int8_that_costs_more_is_seldom_accepted(loss, changed, least, most):
+    """True loss, and the share of photos that int8 answers otherwise; 10,000 of them."""
+    random, n = np.random.default_rng(0), 10_000
+    shares = [(changed - loss) / 2, (changed + loss) / 2]
+    draws = random.multinomial(n, [*shares, 1 - changed], size=1000)
+    accepted = [
+        Trial(
+            images=n, reference="fp32", both_right=int(same), gained=int(gained), lost=int(lost),
+            interval=paired_interval(gained, lost, n), speed=2.0, was_asked_for=False,
+        ).accepted
+        for gained, lost, same in draws
+    ]  # fmt: skip
+    assert least <= np.mean(accepted) <= most
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ def test_the_trial_is_in_the_json_and_a_second_run_finds_everything(trained, pla
     trial = first.json["int8"]
     assert set(trial) == {
         "accepted",
+        "was_asked_for",
         "images",
         "reference",
         "reference_top1",

@@ -130,6 +130,12 @@ class FeatureExtractor:
             bytes=len(set(images)) * self._row_bytes if found.is_on_disk else 0,
         )
 
+    def stored(self, paths: Sequence[Path]) -> int:
+        """How many of these photos have rows of one engine; nothing is computed."""
+        digests, _ = identify(paths)
+        made = self._made(set(digests.values()))
+        return max(made.values(), default=0)
+
     def _computed(
         self,
         digests: Mapping[Path, bytes],

@@ -165,6 +165,15 @@ def _checked(images: Sequence[Pixels]) -> list[NDArray[np.uint8]]:
     return one_by_one
 
 
+def has_nncf() -> bool:
+    """True if trunks can be quantised here."""
+    try:
+        require_nncf()
+    except ConfigError:
+        return False
+    return True
+
+
 def require_nncf() -> str:
     """The version of NNCF."""
     try:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,25 @@ from budwood.features.int8 import (
     CALIBRATION,
     Calibration,
     calibrated_engine,
+    has_nncf,
     keep_speed,
     kept_speed,
 )
 from budwood.features.openvino import model_bytes
 from budwood.features.rows import RowsInMemory, RowSource, RowSubset
 from budwood.features.torch_engine import TorchEngine
-from budwood.features.trunks import TrunkRef, note_verified, trunk_key
+from budwood.features.trunks import TrunkRef, note_verified, notes_of, remember, trunk_key
 from budwood.images.preprocessing import Preprocessing
-from budwood.learning.int8_trial import Trial, pooled, trial_sample, try_int8
+from budwood.learning.int8_trial import (
+    LONG_PASS,
+    MOST,
+    SAMPLE,
+    SHARE,
+    Trial,
+    pooled,
+    trial_sample,
+    try_int8,
+)
 from budwood.learning.probe import head_rows, probed_layer
 from budwood.learning.streaming import main_output, predict_logits, top1
 from budwood.models.info import info
@@ -41,6 +51,8 @@ from budwood.threads import TRACING, settle_torch
 
 TIMED = 32
 """Photos that two engines are timed on."""
+UNASKED = "int8.json"
+"""Beside a trunk: the trials of int8 that were made unasked and accepted, by calibration."""
 ROUNDS = 3
 """Times that each is timed, in turns; the least counts, since machines are shared."""
 
@@ -176,17 +188,24 @@ class Plan:
         self._calibration = calibration
 
     def settle_precision(self, train: Split) -> Trial | None:
-        """Where int8 was asked for: try it on training photos, and use it if it is good enough.
+        """Try int8 on training photos, and use it if it is good enough.
 
-        A trial counts for the photos it was for, and for any part of them. Photos that cannot be
-        read are passed over.
+        It is tried where it was asked for, and unasked where a long pass lies ahead; where most of
+        these photos have rows in int8 from such a trial, they are used. A trial counts for the
+        photos it was for, and for any part of them. Photos that cannot be read are passed over.
         """
-        if self._asked.precision != "int8":
+        is_asked, is_open = (self._asked.precision == each for each in ("int8", "auto"))
+        if not (is_asked or is_open) or self._asked.device != "cpu" or not self.has_features:
             return None
         if self.trial is not None and self._tried_for >= set(train.paths):
             return self.trial
+        if is_open and self._found_again(train):
+            return self.trial
+        if is_open and not self._is_long(train):
+            return None
         self._now, self._calibration = self._plain, None
-        sample = trial_sample(torch.from_numpy(train.targets))
+        size = SAMPLE if is_asked else min(MOST, int(SHARE * len(train)))
+        sample = trial_sample(torch.from_numpy(train.targets), size)
         before = self._plain.judging_rows([train.paths[i] for i in sample])
         readable = [i for i in sample if train.paths[i] not in before.unreadable]
         labels, groups = torch.from_numpy(train.targets[readable]), train.group_numbers
@@ -206,12 +225,40 @@ class Plan:
             named=before.engine.precision,
             speed=self._speed(calibration, int8.judging, before.engine.precision),
             groups=None if groups is None else groups[readable],
+            was_asked_for=is_asked,
         )
         self._tried_for = frozenset(train.paths)
-        self._now = int8 if self.trial.accepted else self._plain
-        self._calibration = calibration if self.trial.accepted else None
+        if self.trial.accepted:
+            self.adopt(calibration)
+            if is_open:
+                remember(self._plain.key, UNASKED, calibration.key, asdict(self.trial))
         self.reporter.note(str(self.trial))
         return self.trial
+
+    def _found_again(self, train: Split) -> bool:
+        """Use int8 where most of these photos have rows of it, and as many as of anything else."""
+        known = {
+            key: Trial(**fields | {"interval": tuple(fields["interval"])})
+            for key, fields in notes_of(self._plain.key, UNASKED).items()
+        }
+        if not known:
+            return False
+        stored = {
+            key: self._sources(Calibration((), key)).judging.stored(train.paths) for key in known
+        }
+        most = max(stored, key=lambda key: stored[key])
+        if stored[most] < max(self._plain.judging.stored(train.paths), len(train) // 2 + 1):
+            return False
+        self.adopt(Calibration((), most))
+        self.trial, self._tried_for = known[most], frozenset(train.paths)
+        self.reporter.note(str(self.trial))
+        return True
+
+    def _is_long(self, train: Split) -> bool:
+        """True if so many photos have no rows yet that a trial of int8 is worth its time."""
+        if len(train) < LONG_PASS or self._plain.judging.choice.spec.library != "openvino":
+            return False
+        return has_nncf() and len(train) - self._plain.judging.stored(train.paths) >= LONG_PASS
 
     def training_rows(self, paths: Sequence[Path]) -> FeatureSet:
         """The rows that the graft is trained on."""
@@ -314,6 +361,11 @@ class _RowSources:
     judging: FeatureExtractor
     subset: list[int] | None = None
     """Which of its frontier tensors the judged network needs; None for all."""
+
+    @property
+    def key(self) -> str:
+        """The name of the judged trunk among the kept ones."""
+        return self.judging.choice.trunk_key
 
     def judging_rows(self, paths: Sequence[Path], keep: bool = True) -> FeatureSet:
         gathered = self.judging.gather(paths, keep=keep)
