@@ -1,6 +1,7 @@
 """Training in int8: a trial decides, its rows are found again, and what is refused goes on."""
 
 import dataclasses
+import pickle
 import re
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
@@ -338,6 +339,23 @@ def test_a_capsule_predicts_elsewhere_with_the_scales_it_was_judged_with(
     assert verification.passed
     assert [check.precision for check in verification.checks] == ["fp32", "int8"]
     assert verification.notes == ()
+
+
+@has_nncf
+def test_a_copy_predicts_in_int8_and_a_network_that_was_changed_does_not(
+    saved, split, tmp_path, monkeypatch
+):
+    path, expected = saved
+    another_machine(tmp_path, monkeypatch)
+    for copied in (pickle.loads(pickle.dumps(bw.load(path))), bw.load(path)):
+        monkeypatch.setenv("BUDWOOD_HOME", str(tmp_path / "third"))
+        assert copied.plan.spec.precision == "int8"
+        np.testing.assert_allclose(copied.predict_proba(split.paths), expected, atol=1e-3)
+    with torch.no_grad():
+        next(copied.network_.parameters()).mul_(2)
+    assert copied.plan.spec.precision != "int8"
+    asked = bw.load(path, extraction=Extraction(precision="fp32"))
+    assert asked.plan.spec.precision == "fp32"
 
 
 @has_nncf

@@ -1,7 +1,7 @@
 """A network with classes that is fitted, judged, asked, saved and loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from budwood.evaluation.reliability import (
 )
 from budwood.evaluation.selective import SelectiveRule
 from budwood.features.gathering import Extraction, FeatureSet
+from budwood.features.int8 import Calibration
 from budwood.features.verification import TOLERANCE, spread_error
 from budwood.grafting.grafted import regraft
 from budwood.images.depth import Depth
@@ -74,6 +75,8 @@ class ImageClassifier:
     statistics_: HeldOutStatistics | None = None
     _names: tuple[str, ...] | None = None
     _plan: Plan | None = None
+    _int8: tuple[str, Calibration] | None = None
+    """A trunk and its form in int8, which predicts as long as the network has that trunk."""
     _start: _Start | None = None
 
     def __init__(
@@ -141,6 +144,8 @@ class ImageClassifier:
         """Predict with the trunk in int8 that was judged, if it gives its answers here too."""
         assert capsule.int8 is not None
         source, plan = capsule.int8.source, self.plan
+        if self.extraction is not None and self.extraction.precision not in ("auto", "int8"):
+            return
         plan.adopt(source)
         pixels = np.stack([self.preprocessing.pixels(one.image) for one in capsule.golden])
         try:
@@ -157,12 +162,17 @@ class ImageClassifier:
             plan.adopt(None)
         else:
             plan.note_calibrated()
+            self._int8 = plan.trunk_key, source
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle holds: all but how the network is cut, which is found again."""
         with _PLANS:
             state = super().__getstate__()
             assert isinstance(state, dict)
+            if self._plan is not None and self._plan.calibration is not None:
+                model = self._plan.quantised_model()
+                calibration = replace(self._plan.calibration, model=model)
+                state = state | {"_int8": (self._plan.trunk_key, calibration)}
             return {name: v for name, v in state.items() if name not in ("_plan", "_start")}
 
     def __repr__(self) -> str:
@@ -225,6 +235,8 @@ class ImageClassifier:
                 return self._start_of(None).plan
             if self._plan is None or not self._plan.is_current():
                 self._plan = self._new_plan(self.network_)
+                if self._int8 is not None and self._int8[0] == self._plan.trunk_key:
+                    self._plan.adopt(self._int8[1])
             return self._plan
 
     def gather(self, paths: Sequence[Path]) -> FeatureSet:
@@ -269,7 +281,7 @@ class ImageClassifier:
         fit, held_out, rows = fit_plan(plan, train, val, training, probe)
         statistics = statistics_from(train, held_out, rows, self._reporter)
         with _PLANS:  # who predicts meanwhile gets the answers of before, or of afterwards
-            self.network_, self._plan = plan.network, plan
+            self.network_, self._plan, self._int8 = plan.network, plan, None
             self.fit_, self.statistics_, self._names = fit, statistics, train.classes
             self.classes_ = np.array(train.classes)
             if labels is not None and are_numbers(labels):

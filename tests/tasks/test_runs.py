@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from budwood.data.folder import ImageFolder, Note, Split
-from budwood.tasks.train import _lonely
+from budwood.settings import Settings
+from budwood.tasks.train import _lonely, run_training
 
 
 def folder(numbers, *notes):
@@ -25,3 +29,22 @@ def test_many_are_one_note():
     assert [str(note) for note in _lonely(folder([1] * 300))] == [
         "300 classes have one training photo only: 'k0', 'k1', 'k2' and 297 more."
     ]
+
+
+def test_the_result_is_told_when_it_is_saved_and_before_its_page_is_drawn(tmp_path):
+    photos = tmp_path / "photos"
+    for name, value in (("dark", 20), ("light", 220)):
+        (photos / name).mkdir(parents=True)
+        for i in range(6):
+            noise = np.random.default_rng(value + i).integers(0, 30, (40, 40, 3), np.uint8)
+            Image.fromarray(noise + value).save(photos / name / f"{i}.png")
+    told = []
+
+    def look(run):
+        names = {path.name for path in run.folder.iterdir()}
+        told.append((run, "result.json" in names, "report.html" in names))
+
+    settings = Settings(data=photos, model="timm/test_resnet", weights="none", out=tmp_path / "run")
+    run = run_training(settings, on_result=look)
+    assert told == [(run, True, False)]
+    assert (run.folder / "report.html").is_file()

@@ -157,6 +157,11 @@ class Plan:
         return self._now.judging.choice.spec
 
     @property
+    def trunk_key(self) -> str:
+        """The name of the judged trunk among the kept ones, in fp32 and bf16."""
+        return self._plain.key
+
+    @property
     def calibration(self) -> Calibration | None:
         """What the trunk's scales in int8 were taken from; None if it runs in bf16 or fp32."""
         return self._calibration
@@ -180,7 +185,7 @@ class Plan:
     @property
     def _int8_key(self) -> str:
         assert self._calibration is not None
-        return self._calibration.trunk_key(self._now.judging.choice.trunk_key)
+        return self._calibration.trunk_key(self.trunk_key)
 
     def adopt(self, calibration: Calibration | None) -> None:
         """Run the trunk in int8 with scales that are given, or without."""
@@ -231,7 +236,7 @@ class Plan:
         if self.trial.accepted:
             self.adopt(calibration)
             if is_open:
-                remember(self._plain.key, UNASKED, calibration.key, asdict(self.trial))
+                remember(self.trunk_key, UNASKED, calibration.key, asdict(self.trial))
         self.reporter.note(str(self.trial))
         return self.trial
 
@@ -239,7 +244,7 @@ class Plan:
         """Use int8 where most of these photos have rows of it, and as many as of anything else."""
         known = {
             key: Trial(**fields | {"interval": tuple(fields["interval"])})
-            for key, fields in notes_of(self._plain.key, UNASKED).items()
+            for key, fields in notes_of(self.trunk_key, UNASKED).items()
         }
         if not known:
             return False
