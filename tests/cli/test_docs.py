@@ -15,6 +15,8 @@ import torch
 from budwood.course.datasets import DATASETS, ScannedFolder
 from budwood.evaluation.learning_curve import LearningCurve, curve_of
 from budwood.evaluation.selective import SelectiveRule
+from budwood.features.engine_trial import TimedNetwork
+from budwood.features.engines import EngineSpec
 from budwood.learning.int8_trial import Trial
 from budwood.learning.training_sizes import PartialFit
 from budwood.models.building import build
@@ -159,6 +161,8 @@ def objects(place, trained, run, verbs, demo, lesson) -> dict[str, list[dict[str
     seen["learning curve"].append(rising().to_json())
     fixed = Fix(Path("photos/red/1.png"), Path("photos-removed/red/1.png")).to_json()
     seen["audit"].append(seen["audit"][0] | {"fixed": [fixed]})
+    timed = TimedNetwork("lite0", {EngineSpec("openvino", "fp32"): 0.004}).to_json()
+    seen["doctor"].append(seen["doctor"][0] | {"timed": [timed]})
     compared = seen["compare"][0]
     seen["compare"].append(compared | {"recommended": compared["best"]})  # few photos: it is null
     seen["config"] = [Settings(data=Path("photos"), epochs=3).to_json()]

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf, log, sqrt
 from operator import itemgetter
@@ -79,12 +79,35 @@ def name_timed(key: str, network: str) -> None:
     remember(key, SPEEDS, NETWORK, network)
 
 
-def timed_networks(specs: Sequence[EngineSpec]) -> Iterator[tuple[str, dict[EngineSpec, float]]]:
-    """The networks that these engines were timed on here, with their seconds an image."""
+@dataclass(frozen=True)
+class TimedNetwork:
+    """A network that engines were timed on here."""
+
+    network: str
+    seconds: Mapping[EngineSpec, float]
+    """For an image, by engine."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, the fastest engine first."""
+        names = ("library", "precision", "device", "batch")
+        return {
+            "network": self.network,
+            "engines": [
+                {name: getattr(spec, name) for name in names} | {"seconds_per_image": seconds}
+                for spec, seconds in sorted(self.seconds.items(), key=itemgetter(1))
+            ],
+        }
+
+    def __str__(self) -> str:
+        return f"{self.network}: {told(self.seconds)}"
+
+
+def timed_networks(specs: Sequence[EngineSpec]) -> Iterator[TimedNetwork]:
+    """The networks that these engines were timed on here."""
     for place, _ in kept_trunks():
         name, found = notes_of(place.name, SPEEDS).get(NETWORK), speeds(place.name, specs)
         if isinstance(name, str) and len(found) > 1:
-            yield name, found
+            yield TimedNetwork(name, found)
 
 
 def told(found: Mapping[EngineSpec, float]) -> str:

@@ -15,8 +15,8 @@ from budwood.data.labels import Note
 from budwood.display import displayed
 from budwood.evaluation.folder_checks import Problem, folder_problems
 from budwood.features.engine_choice import EngineCheck, check_engines, gpus
-from budwood.features.engine_trial import timed_networks, told
-from budwood.features.engines import EngineSpec, offered
+from budwood.features.engine_trial import TimedNetwork, timed_networks
+from budwood.features.engines import offered
 from budwood.features.store import store_folder, stored_bytes, stored_makers
 from budwood.features.torch_engine import devices
 from budwood.features.trunks import kept_trunks
@@ -87,8 +87,7 @@ class Diagnosis:
     gpus: tuple[str, ...]
     store: Store
     weights: tuple[LocalWeights, ...]
-    timed: tuple[tuple[str, dict[EngineSpec, float]], ...] = ()
-    """Networks that engines were timed on here, with seconds an image."""
+    timed: tuple[TimedNetwork, ...] = ()
     images: ImageCheck | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -97,22 +96,7 @@ class Diagnosis:
             "machine": self.machine.to_json(),
             "libraries": self.libraries,
             "engines": [engine.to_json() for engine in self.engines],
-            "timed": [
-                {
-                    "network": network,
-                    "engines": [
-                        {
-                            "library": spec.library,
-                            "precision": spec.precision,
-                            "device": spec.device,
-                            "batch": spec.batch,
-                            "seconds_per_image": seconds,
-                        }
-                        for spec, seconds in sorted(found.items(), key=lambda each: each[1])
-                    ],
-                }
-                for network, found in self.timed
-            ],
+            "timed": [one.to_json() for one in self.timed],
             "gpus": list(self.gpus),
             "store": {
                 "folder": str(self.store.folder),
@@ -152,8 +136,8 @@ class Diagnosis:
         )
         for i, engine in enumerate(self.engines):
             yield "Engines" if i == 0 else "", str(engine)
-        for i, (network, found) in enumerate(self.timed):
-            yield "" if i else "Timed", f"{network}: {told(found)}"
+        for i, timed in enumerate(self.timed):
+            yield "" if i else "Timed", str(timed)
         yield "GPU", ", ".join(self.gpus) or "none that torch finds"
         yield (
             "Store",
