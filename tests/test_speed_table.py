@@ -145,8 +145,8 @@ def test_results_of_two_machines_have_a_folder_and_a_table_each(tmp_path):
     save(tmp_path, result("floor"), other)
     with pytest.raises(ValueError, match=r"1\.json is of another machine"):
         TOOL.saved(tmp_path)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "1.json").rename(tmp_path / "other" / "floor.json")
+    (tmp_path / "on-other").mkdir()
+    (tmp_path / "1.json").rename(tmp_path / "on-other" / "floor.json")
     table = TOOL.speed_table(TOOL.saved(tmp_path), "en")
     first, second = table.index("Maker family 1"), table.index("Maker family 2")
     assert first < second < table.index("Ratios of two machines")

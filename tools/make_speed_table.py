@@ -2,7 +2,7 @@
 
     python tools/make_speed_table.py
 
-Reads `benchmarks/results/*.json` and the folders there, one for each further machine, which
+Reads `benchmarks/results/*.json`, and for further machines the folders `on-NAME` there, which
 `--save` of the benchmarks writes, and puts a table for each machine between the two markers; the
 READMEs get the headlines. Run it after saving a result. A result of `--short` or of a machine that
 others used is refused, and so is one of another machine than the rest of its folder.
@@ -157,7 +157,7 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
     Raises:
         ValueError: If one may not be shown; the file is named.
     """
-    paths = [*sorted(folder.glob("*.json")), *sorted(folder.glob("*/*.json"))]
+    paths = [*sorted(folder.glob("*.json")), *sorted(folder.glob("on-*/*.json"))]
     found = {path: json.loads(path.read_text("utf-8")) for path in paths}
     for path, result in found.items():
         if result["benchmark"] not in SECTIONS:
@@ -173,7 +173,7 @@ def saved(folder: Path = RESULTS) -> list[dict[str, Any]]:
     for path, result in found.items():
         if machines.setdefault(path.parent, hardware(result)) != hardware(result):
             raise ValueError(
-                f"{path.name} is of another machine than the rest. Save it in a folder of its own."
+                f"{path.name} is of another machine than the rest. Save it in a folder on-NAME."
             )
     order, folders = list(SECTIONS), list(machines)
     ranked = sorted(

@@ -143,7 +143,8 @@ class ImageClassifier:
     def _use_int8(self, capsule: Capsule) -> None:
         """Predict with the trunk in int8 that was judged, if it gives its answers here too."""
         assert capsule.int8 is not None
-        source, plan = capsule.int8.source, self.plan
+        given, plan = capsule.int8, self.plan
+        source = Calibration((), given.calibration, (given.graph, given.weights))
         if self.extraction is not None and self.extraction.precision not in ("auto", "int8"):
             return
         plan.adopt(source)

@@ -21,7 +21,6 @@ from budwood.errors import CapsuleError, EngineError
 from budwood.evaluation.held_out_statistics import PREFIX, HeldOutStatistics, statistics_in
 from budwood.features.engine_trial import by_rehearsal
 from budwood.features.engines import preferred_specs
-from budwood.features.int8 import Calibration
 from budwood.features.trunks import TrunkRef
 from budwood.features.verification import spread_error
 from budwood.images.preprocessing import Preprocessing
@@ -49,11 +48,6 @@ class QuantisedTrunk:
     weights: bytes
     logits: NDArray[np.float32]
     """`n k`, the answers with it to the golden images."""
-
-    @property
-    def source(self) -> Calibration:
-        """What an engine is built from."""
-        return Calibration((), self.calibration, (self.graph, self.weights))
 
 
 @dataclass(frozen=True, kw_only=True)
