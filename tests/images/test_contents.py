@@ -1,7 +1,6 @@
 """Files are read once, as long as they stay what they were."""
 
 import os
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -135,58 +134,3 @@ def test_no_more_digests_are_remembered_than_there_is_room_for(tmp_path, monkeyp
         known.digest_of(path)
     assert reads == []
     assert len(known._digests) == 3
-
-
-@pytest.fixture
-def known(monkeypatch):
-    """The contents of the process, with nothing in them yet."""
-    found = Contents()
-    monkeypatch.setattr(contents, "CONTENTS", found)
-    return found
-
-
-def old_file(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(path.name.encode())
-    os.utime(path, ns=(OLD, OLD))
-    return path
-
-
-def until(condition):
-    deadline = time.monotonic() + 20
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert condition()
-
-
-def test_files_are_read_ahead_as_if_they_were_asked_for(known, tmp_path, reads):
-    images = [old_file(tmp_path / "a" / f"{i}.jpg") for i in range(3)]
-    old_file(tmp_path / "a" / "notes.txt")
-    (tmp_path / "a" / "gone.jpg").symlink_to(tmp_path / "nowhere.jpg")
-    with contents.read_ahead(tmp_path):
-        until(lambda: len(known._digests) == 3)
-    before = len(reads)
-    assert [known.digest_of(path) for path in images] == [
-        digest(path.name.encode()) for path in images
-    ]
-    assert len(reads) == before
-    assert all(path in known for path in images)
-    with contents.read_ahead(images[0]), contents.read_ahead(tmp_path / "nothing here"):
-        pass  # a list, or what is not there, is somebody else's matter
-
-
-def test_reading_ahead_ends_with_what_it_goes_along_with(known, tmp_path, monkeypatch):
-    for i in range(50):
-        old_file(tmp_path / f"{i:02}.jpg")
-    begun, go_on = threading.Event(), threading.Event()
-
-    def slow(path):
-        begun.set()
-        go_on.wait(20)
-        return path.read_bytes()
-
-    monkeypatch.setattr(contents, "read", slow)
-    with contents.read_ahead(tmp_path):
-        begun.wait(20)
-        threading.Timer(0.05, go_on.set).start()
-    assert len(known._digests) == 1

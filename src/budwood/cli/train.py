@@ -9,7 +9,6 @@ from click.core import ParameterSource
 
 from budwood.cli.options import IMAGES, SettingsCommand, setting_options, surgery_steps
 from budwood.cli.output import STARTED, common_options, console, documented, note, reached, show
-from budwood.images.contents import read_ahead
 
 if TYPE_CHECKING:
     from budwood.course.recipes import Recipe
@@ -38,11 +37,10 @@ def train(data: Path, recipe: str | None, **options: Any) -> None:
 
 def _train(data: Path, recipe: str | None, options: dict[str, Any]) -> None:
     """Train as the options say; where a recipe is given, they say what is different from it."""
-    note(f"Looking at the photos in {data}.")
-    with read_ahead(data):  # while torch is imported
-        from budwood.course.recipes import load_recipe
-        from budwood.settings import Settings
-        from budwood.tasks.train import run_training
+    note(f"Looking at the photos in {data}.")  # what follows is slow to import
+    from budwood.course.recipes import load_recipe  # torch is loaded from here on
+    from budwood.settings import Settings
+    from budwood.tasks.train import run_training
 
     source = click.get_current_context().get_parameter_source
     values = {k: v for k, v in options.items() if k not in ("freeze", "unfreeze")}

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any, TypeVar
 
 from budwood.errors import ImageError
@@ -155,35 +155,6 @@ class Contents:
 
 CONTENTS = Contents()
 """Those of this process, from `load_folder` to the last photo that is judged."""
-
-
-@contextmanager
-def read_ahead(folder: Path) -> Iterator[None]:
-    """While this lasts, the files below a folder are read in a thread, as if they were asked for.
-
-    What cannot be read is left for when it is asked for.
-    """
-    over = Event()
-
-    def read_all() -> None:
-        from budwood.images.formats import is_image_name
-
-        with suppress(OSError):
-            for path in folder.rglob("*"):
-                if over.is_set():
-                    return
-                if is_image_name(path.name):
-                    with suppress(ImageError):
-                        CONTENTS.digest_of(path)
-
-    reader = Thread(target=read_all, daemon=True)
-    reader.start()
-    try:
-        yield
-    finally:
-        over.set()
-        reader.join()
-
 
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=CONTENTS.unlock)
