@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import re
+import shutil
 from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 
@@ -257,6 +258,19 @@ def test_on_a_long_pass_int8_is_tried_unasked_and_found_again(split, long_pass, 
     third = open_classifier(notes).fit(wider)
     assert third.plan.spec.key == first.plan.spec.key
     assert made["quantised"] == 1
+
+
+@has_nncf
+def test_rows_in_int8_without_their_trunk_are_not_gone_on_with(split, long_pass):
+    long_pass(allowed=1.0)
+    first = open_classifier([]).fit(split)
+    shutil.rmtree(trunks_folder() / first.plan._int8_key)
+    extra = split.paths[0].with_name("extra.png")
+    Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(extra)
+    wider = Split("train", (*split.paths, extra), (*split.labels, 0), CLASSES)
+    second = open_classifier([]).fit(wider)
+    assert second.plan.spec.precision != "int8"
+    assert second.gather(wider.paths).misses == 0
 
 
 @has_nncf

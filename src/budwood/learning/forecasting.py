@@ -25,6 +25,7 @@ from budwood.features.openvino import cpu_capabilities
 from budwood.features.rows import IN_MEMORY
 from budwood.features.verification import PROBES, verified_engine
 from budwood.images.preprocessing import Preprocessing
+from budwood.learning.optimizers import FusedOptimizer
 from budwood.learning.regularisation import HELD_OUT
 from budwood.learning.step_trials import FASTER
 from budwood.learning.streaming import EVALUATION_BYTES, KEPT_BYTES
@@ -292,7 +293,7 @@ def step_times(
     """
     started = time.perf_counter()
     parameters = [p for p in graft.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, 1e-6, fused=True)
+    optimizer = FusedOptimizer(parameters, "adamw", 0.01)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         rows, labels = _noise(frontier, FEWEST), torch.randint(classes, (FEWEST,))
@@ -309,8 +310,8 @@ def step_times(
                 fast = _pass_times(graft, rows, labels, limit / 2, bf16=True)
                 if fast[1] + batch * fast[0] <= FASTER * (overhead + batch * image):
                     image, overhead = fast
-        optimizer.step()  # makes its moments
-        step = overhead + _least(limit / 8, optimizer.step)
+        optimizer.step(1e-6)  # makes its moments
+        step = overhead + _least(limit / 8, optimizer.step, 1e-6)
         graft.eval()
         with torch.inference_mode(), _largest_layer(graft) as most:
             forward = _timed(graft, rows) / size

@@ -120,7 +120,6 @@ class Plan:
         self._tried_for: frozenset[Path] = frozenset()
         self._plain = self._sources(None)
         self._now = self._plain
-        self._calibration: Calibration | None = None
 
     def is_current(self) -> bool:
         """True if the network has the layers and frozen tensors that it was cut with."""
@@ -164,12 +163,12 @@ class Plan:
     @property
     def calibration(self) -> Calibration | None:
         """What the trunk's scales in int8 were taken from; None if it runs in bf16 or fp32."""
-        return self._calibration
+        return self._now.calibration
 
     def quantised_model(self) -> tuple[bytes, bytes]:
         """Graph and weights of the trunk in int8."""
-        assert self._calibration is not None
-        found = self._calibration.model or model_bytes(self._int8_key)
+        assert self.calibration is not None
+        found = self.calibration.model or model_bytes(self._int8_key)
         if found is None:
             raise EngineError(
                 "The trunk in int8 is not kept, so that the classifier cannot be saved with it.",
@@ -179,18 +178,17 @@ class Plan:
 
     def note_calibrated(self) -> None:
         """Remember that the trunk in int8 gives the answers that it should here."""
-        assert self._calibration is not None
-        note_verified(self._int8_key, verified_name(self._calibration.spec))
+        assert self.calibration is not None
+        note_verified(self._int8_key, verified_name(self.calibration.spec))
 
     @property
     def _int8_key(self) -> str:
-        assert self._calibration is not None
-        return self._calibration.trunk_key(self.trunk_key)
+        assert self.calibration is not None
+        return self.calibration.trunk_key(self.trunk_key)
 
     def adopt(self, calibration: Calibration | None) -> None:
         """Run the trunk in int8 with scales that are given, or without."""
         self._now = self._plain if calibration is None else self._sources(calibration)
-        self._calibration = calibration
 
     def settle_precision(self, train: Split) -> Trial | None:
         """Try int8 on training photos, and use it if it is good enough.
@@ -208,7 +206,7 @@ class Plan:
             return self.trial
         if is_open and not self._is_long(train):
             return None
-        self._now, self._calibration = self._plain, None
+        self._now = self._plain
         size = SAMPLE if is_asked else min(MOST, int(SHARE * len(train)))
         sample = trial_sample(torch.from_numpy(train.targets), size)
         before = self._plain.judging_rows([train.paths[i] for i in sample])
@@ -234,7 +232,7 @@ class Plan:
         )
         self._tried_for = frozenset(train.paths)
         if self.trial.accepted:
-            self.adopt(calibration)
+            self._now = int8
             if is_open:
                 remember(self.trunk_key, UNASKED, calibration.key, asdict(self.trial))
         self.reporter.note(str(self.trial))
@@ -245,6 +243,7 @@ class Plan:
         known = {
             key: Trial(**fields | {"interval": tuple(fields["interval"])})
             for key, fields in notes_of(self.trunk_key, UNASKED).items()
+            if model_bytes(Calibration((), key).trunk_key(self.trunk_key))  # else it has no scales
         }
         if not known:
             return False
@@ -294,8 +293,8 @@ class Plan:
         """What the network answers to a few decoded photos through an engine, trusted or not."""
         trunk, key = self._judged.trunk, trunk_key(frontier_keys(self._judged), pixels.shape[1:])
         if spec.precision == "int8":
-            assert self._calibration is not None
-            source, settings = self._calibration, self._preprocessing
+            assert self.calibration is not None
+            source, settings = self.calibration, self._preprocessing
             engine = calibrated_engine(trunk, pixels[:1], key, source, settings)
         else:
             engine = build_engine(trunk, spec, pixels[:1], key)
@@ -332,10 +331,11 @@ class Plan:
         needed, training = frontier_keys(self._judged), extractor(self._trained)
         known = training.choice.keys
         if needed == known:
-            return _RowSources(training, training)
+            return _RowSources(training, training, calibration=calibration)
         if set(needed) <= set(known):
-            return _RowSources(training, training, [known.index(key) for key in needed])
-        return _RowSources(training, extractor(self._judged))
+            places = [known.index(key) for key in needed]
+            return _RowSources(training, training, places, calibration)
+        return _RowSources(training, extractor(self._judged), calibration=calibration)
 
     def _tried(self, gathered: FeatureSet) -> Features:
         """What the probe of a trial is fed with."""
@@ -366,6 +366,7 @@ class _RowSources:
     judging: FeatureExtractor
     subset: list[int] | None = None
     """Which of its frontier tensors the judged network needs; None for all."""
+    calibration: Calibration | None = None
 
     @property
     def key(self) -> str:
